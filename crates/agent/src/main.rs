@@ -1,0 +1,3 @@
+//! PID 1 of the guest: brings the machine up, and serves the host.
+
+fn main() {}

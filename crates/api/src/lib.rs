@@ -1,0 +1,1 @@
+//! The resources a client sees and the problems it can be told about.

@@ -1,0 +1,1 @@
+//! Calls the daemon: requests, watch, upgraded streams.

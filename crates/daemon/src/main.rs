@@ -1,0 +1,3 @@
+//! Keeps every environment on this computer in its wanted state.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Decides the next steps from what is wanted and what is there.

@@ -1,0 +1,3 @@
+//! Owns one virtual machine until told to stop.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Boots virtual machines on whatever hypervisor the host has.

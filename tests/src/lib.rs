@@ -1,0 +1,1 @@
+//! Tests that cross crates; see the binaries beside this folder.

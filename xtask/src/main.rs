@@ -1,0 +1,3 @@
+//! Everything `make` does.
+
+fn main() {}
