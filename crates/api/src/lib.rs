@@ -1,1 +1,40 @@
-//! The resources a client sees and the problems it can be told about.
+//! The public contract: the resources a client sees, the requests it makes, and the problems it can be told about.
+//!
+//! Everything here is plain data with JSON and OpenAPI forms. The crate does no I/O and makes no decisions; who
+//! acts on a resource is the daemon, who decides is the reconciler.
+//!
+//! A resource has `metadata`, `spec` (what is wanted, written by people) and `status` (what was observed, written
+//! by the daemon). Parts of a spec that can be redone carry an opaque [`Session`]: changing it means "do it again".
+
+mod condition;
+mod environment;
+mod event;
+mod machine;
+mod metadata;
+mod plan;
+mod problem;
+mod requests;
+
+pub use condition::{Condition, ConditionKind};
+pub use environment::{
+    ContainerStatus, DesiredPhase, Environment, EnvironmentSpec, EnvironmentStatus, HookStage, HookStatus,
+    Phase, PortProtocol, PortStatus, ServiceStatus, Source,
+};
+pub use event::{Event, EventKind, LogStream, ObjectKind, ObjectReference, Unit, WatchMessage};
+pub use machine::{
+    AcceleratorStatus, BootStage, ComponentStatus, EngineState, Machine, MachinePhase, MachineSpec,
+    MachineStatus, MachineUse,
+};
+pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
+pub use plan::{Plan, PlannedStep, StepKind};
+pub use problem::{Hint, Place, Problem, ProblemCode, Retry};
+pub use requests::{
+    Check, CheckOutcome, Diagnosis, EnvironmentPatch, ErrorBody, ExecRequest, ExecTerminal, MachinePatch,
+    UpRequest, Version,
+};
+
+/// The name of the only machine there is unless a person asks for more.
+pub const DEFAULT_MACHINE: &str = "default";
+
+/// The version of the HTTP API, the first part of every path.
+pub const API_VERSION: &str = "v1";

@@ -1,0 +1,336 @@
+//! What a person starts: a folder, its configuration, and the containers that come of them.
+
+use camino::Utf8PathBuf;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Condition, EnvironmentId, Metadata, Name, Problem, Session, StepKind};
+
+/// A dev environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Environment {
+    /// Identity across renames.
+    pub id: EnvironmentId,
+    /// Name and versions.
+    pub metadata: Metadata,
+    /// What is wanted.
+    pub spec: EnvironmentSpec,
+    /// What was observed.
+    pub status: EnvironmentStatus,
+}
+
+/// What a person wants of an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EnvironmentSpec {
+    /// Whether it shall run.
+    pub desired_phase: DesiredPhase,
+    /// Where its files are.
+    pub source: Source,
+    /// Which devcontainer.json, relative to the folder; found by the specification's rules if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub config: Option<Utf8PathBuf>,
+    /// The machine it runs in.
+    pub machine: Name,
+    /// A new one makes the container anew.
+    #[serde(default)]
+    pub rebuild: Session,
+    /// A new one tries again what failed.
+    #[serde(default)]
+    pub retry: Session,
+    /// SHA-256 digests, in hex, of the host commands (`initializeCommand`) a person agreed to run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_commands: Vec<String>,
+}
+
+/// Where the files of an environment come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Source {
+    /// A folder of this computer, shared with the machine at the same path.
+    Folder {
+        /// Absolute path.
+        #[schema(value_type = String)]
+        path: Utf8PathBuf,
+    },
+}
+
+impl Source {
+    /// The folder on this computer.
+    pub fn folder(&self) -> &Utf8PathBuf {
+        match self {
+            Self::Folder { path } => path,
+        }
+    }
+}
+
+/// What a person can wish for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DesiredPhase {
+    /// Up, with its hooks run.
+    Running,
+    /// Down, with its container kept.
+    Stopped,
+    /// Gone, with its container and generated images; the folder is never touched.
+    Deleted,
+}
+
+/// What the daemon saw last.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct EnvironmentStatus {
+    /// Where it is on its way.
+    pub phase: Phase,
+    /// The generation of the spec this status speaks of.
+    pub observed_generation: u64,
+    /// The step being taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepKind>,
+    /// What keeps it from what is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// The `retry` session at the time of that problem.
+    pub retry: Session,
+    /// The `rebuild` session the container was made with.
+    pub rebuild: Session,
+    /// Facts side by side.
+    pub conditions: Vec<Condition>,
+    /// What a person should know though it works.
+    pub warnings: Vec<Problem>,
+    /// Name of the configuration, for display.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The configuration file that was read; absent with the default image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub config_file: Option<Utf8PathBuf>,
+    /// The main container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerStatus>,
+    /// Other containers of a compose project.
+    pub services: Vec<ServiceStatus>,
+    /// Lifecycle hooks of the present container.
+    pub hooks: Vec<HookStatus>,
+    /// Ports of the environment on this computer.
+    pub ports: Vec<PortStatus>,
+    /// When it last came to run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub started_at: Option<Timestamp>,
+}
+
+/// Where an environment is on its way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Never ran yet.
+    #[default]
+    Creating,
+    /// Its container is being started.
+    Starting,
+    /// Up.
+    Running,
+    /// Up or down, and being made anew.
+    Updating,
+    /// On its way down.
+    Stopping,
+    /// Down.
+    Stopped,
+    /// Being removed.
+    Deleting,
+    /// Gone; a watcher sees it once.
+    Deleted,
+}
+
+impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Creating,
+        Self::Starting,
+        Self::Running,
+        Self::Updating,
+        Self::Stopping,
+        Self::Stopped,
+        Self::Deleting,
+        Self::Deleted,
+    ];
+
+    /// Whether the one can follow the other. Deleted is the end; deleting cannot be turned back.
+    pub fn can_become(self, next: Self) -> bool {
+        match self {
+            Self::Deleted => false,
+            Self::Deleting => matches!(next, Self::Deleting | Self::Deleted),
+            Self::Creating => next != Self::Deleted,
+            Self::Starting | Self::Running | Self::Updating | Self::Stopping | Self::Stopped => {
+                !matches!(next, Self::Creating | Self::Deleted)
+            }
+        }
+    }
+
+    /// The word people see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Updating => "updating",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Deleting => "deleting",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// The container a person works in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ContainerStatus {
+    /// Docker's id.
+    pub id: String,
+    /// Docker's name, without the slash.
+    pub name: String,
+    /// Image it was made from.
+    pub image: String,
+    /// Whether it runs.
+    pub running: bool,
+    /// User for shells and hooks.
+    pub remote_user: String,
+    /// Folder that opens, in the container.
+    pub workspace_folder: String,
+    /// Digest of the configuration it was made from.
+    pub config_digest: String,
+    /// When it last started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+}
+
+/// Another container of the environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceStatus {
+    /// The compose service.
+    pub name: String,
+    /// Docker's id of its container.
+    pub container: String,
+    /// Whether it runs.
+    pub running: bool,
+    /// Docker's word on its health, where the image checks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
+}
+
+/// A stage of the Dev Container lifecycle, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HookStage {
+    /// `initializeCommand`, on this computer.
+    Initialize,
+    /// `onCreateCommand`
+    OnCreate,
+    /// `updateContentCommand`
+    UpdateContent,
+    /// `postCreateCommand`
+    PostCreate,
+    /// `postStartCommand`
+    PostStart,
+    /// `postAttachCommand`
+    PostAttach,
+}
+
+impl HookStage {
+    /// All of them, in the order of the specification.
+    pub const ALL: [Self; 6] = [
+        Self::Initialize,
+        Self::OnCreate,
+        Self::UpdateContent,
+        Self::PostCreate,
+        Self::PostStart,
+        Self::PostAttach,
+    ];
+
+    /// The property in devcontainer.json.
+    pub fn property(self) -> &'static str {
+        match self {
+            Self::Initialize => "initializeCommand",
+            Self::OnCreate => "onCreateCommand",
+            Self::UpdateContent => "updateContentCommand",
+            Self::PostCreate => "postCreateCommand",
+            Self::PostStart => "postStartCommand",
+            Self::PostAttach => "postAttachCommand",
+        }
+    }
+
+    /// Whether it runs once for a container's life rather than once for each start of it.
+    pub fn once_per_container(self) -> bool {
+        matches!(self, Self::OnCreate | Self::UpdateContent | Self::PostCreate)
+    }
+}
+
+/// How a hook stage of the present container stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HookStatus {
+    /// Which stage.
+    pub stage: HookStage,
+    /// Whether it ended well. A stage that failed is run again by the next `up`.
+    pub succeeded: bool,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+}
+
+/// A port of the environment that is reached on this computer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PortStatus {
+    /// The compose service it belongs to; absent for the main container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Port inside.
+    pub container_port: u16,
+    /// Port on the loopback of this computer; absent while it is not open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_port: Option<u16>,
+    /// From `portsAttributes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// How clients speak to it.
+    pub protocol: PortProtocol,
+}
+
+impl PortStatus {
+    /// The address to open in a browser.
+    pub fn url(&self) -> Option<String> {
+        let scheme = match self.protocol {
+            PortProtocol::Https => "https",
+            PortProtocol::Http | PortProtocol::Tcp => "http",
+        };
+        self.host_port.map(|port| format!("{scheme}://localhost:{port}"))
+    }
+}
+
+/// What is spoken on a port, as `portsAttributes` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PortProtocol {
+    /// Nothing was said.
+    Tcp,
+    /// `"protocol": "http"`
+    Http,
+    /// `"protocol": "https"`
+    Https,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_leaves_deleted_and_only_deleted_follows_deleting() {
+        for next in Phase::ALL {
+            assert!(!Phase::Deleted.can_become(next));
+            assert_eq!(Phase::Deleting.can_become(next), matches!(next, Phase::Deleting | Phase::Deleted));
+        }
+        for from in Phase::ALL {
+            assert!(from == Phase::Deleting || !from.can_become(Phase::Deleted), "{from:?} skips deleting");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! A Linux virtual machine, in which environments and plain containers run.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Metadata, Problem, Session};
+
+/// A machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Machine {
+    /// Name and versions.
+    pub metadata: Metadata,
+    /// What is wanted.
+    pub spec: MachineSpec,
+    /// What was observed.
+    pub status: MachineStatus,
+}
+
+/// What a person wants of a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MachineSpec {
+    /// Whether it is kept running. Stopped machines start when an environment or the Docker socket needs them.
+    pub keep_running: bool,
+    /// Virtual processors.
+    pub cpus: u32,
+    /// Memory, in MiB.
+    pub memory_mib: u64,
+    /// Size of the data disk, in GiB. It is sparse and can only grow.
+    pub disk_gib: u64,
+    /// Folders of this computer that the machine sees, at the same path.
+    #[schema(value_type = Vec<String>)]
+    pub shares: Vec<Utf8PathBuf>,
+    /// Whether certificates and proxies that this computer trusts reach the engine and all containers.
+    pub trust_host_network: bool,
+    /// A new one restarts the machine.
+    #[serde(default)]
+    pub restart: Session,
+}
+
+/// What the daemon saw last.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct MachineStatus {
+    /// Where it is on its way.
+    pub phase: MachinePhase,
+    /// The generation of the spec this status speaks of.
+    pub observed_generation: u64,
+    /// What keeps it from running.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// The `restart` session it acted on.
+    pub restart: Session,
+    /// Settings that take effect at the next start of the machine.
+    pub restart_needed_for: Vec<String>,
+    /// Driver: `qemu`, `vz`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// What runs the guest's instructions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accelerator: Option<AcceleratorStatus>,
+    /// Kernel release of the guest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// Process id of the shim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shim_pid: Option<u32>,
+    /// How the Docker Engine stands.
+    pub engine: EngineState,
+    /// Supervised parts of the guest.
+    pub components: Vec<ComponentStatus>,
+    /// Stages of the last boot.
+    pub boot: Vec<BootStage>,
+    /// What it uses; absent when it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<MachineUse>,
+    /// Resident memory of the daemon itself, in bytes.
+    pub daemon_memory: u64,
+    /// Host ports opened for published container ports: `host port` to `container name`.
+    pub published_ports: BTreeMap<u16, String>,
+}
+
+/// Where a machine is on its way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MachinePhase {
+    /// Off.
+    #[default]
+    Stopped,
+    /// Booting.
+    Starting,
+    /// On; its agent answers.
+    Running,
+    /// Going down.
+    Stopping,
+}
+
+/// The accelerator in use, and why not a better one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AcceleratorStatus {
+    /// `kvm`, `hvf`, `tcg`.
+    pub name: String,
+    /// Why a faster one is not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// How the Docker Engine stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineState {
+    /// Not running.
+    #[default]
+    Down,
+    /// Started, not answering yet.
+    Starting,
+    /// Answering.
+    Ready,
+    /// Ended by itself; started again after a pause.
+    Failed,
+}
+
+/// A supervised part of the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ComponentStatus {
+    /// Its name.
+    pub name: String,
+    /// How it stands.
+    pub state: EngineState,
+    /// Times it was started again since boot.
+    pub restarts: u32,
+}
+
+/// A stage of a boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BootStage {
+    /// Its name.
+    pub name: String,
+    /// When it was reached, in milliseconds after the guest's kernel started.
+    pub uptime_ms: u64,
+}
+
+/// What a running machine uses, in bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MachineUse {
+    /// Memory the guest manages.
+    pub memory_total: u64,
+    /// Memory its programs hold.
+    pub memory_used: u64,
+    /// Page cache, which it gives up when needed.
+    pub memory_cached: u64,
+    /// Memory this computer gives for it: the honest figure.
+    pub host_memory: u64,
+    /// Size of the data disk's file system.
+    pub disk_total: u64,
+    /// Of it, used.
+    pub disk_used: u64,
+    /// Bytes the disk's file takes on this computer.
+    pub host_disk: u64,
+    /// Milliseconds since its kernel started.
+    pub uptime_ms: u64,
+}

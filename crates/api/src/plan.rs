@@ -1,0 +1,83 @@
+//! What will happen next, and why: the reconciler's answer, as people see it.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{HookStage, Problem};
+
+/// What is left to do for one environment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Plan {
+    /// The steps, in order. Later ones may change once earlier ones have run.
+    pub steps: Vec<PlannedStep>,
+    /// Why nothing is done though something is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<Problem>,
+}
+
+/// One step and the reason for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlannedStep {
+    /// What is done.
+    pub step: StepKind,
+    /// Why, in half a sentence.
+    pub reason: String,
+}
+
+/// The steps there are. One file in the daemon carries out each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "stage")]
+pub enum StepKind {
+    /// Start the virtual machine and wait for its engine.
+    StartMachine,
+    /// Read devcontainer.json and what it refers to.
+    ReadConfig,
+    /// Run `initializeCommand` on this computer.
+    Initialize,
+    /// Load, pull or build the image.
+    PrepareImage,
+    /// Make the container, or the compose project.
+    CreateContainer,
+    /// Start the container, or the compose project.
+    StartContainer,
+    /// Run a lifecycle hook in the container.
+    RunHook(HookStage),
+    /// Open the wanted ports on this computer.
+    ForwardPorts,
+    /// Close them.
+    ClosePorts,
+    /// Stop the container, or the compose project.
+    StopContainer,
+    /// Remove the container, or the compose project.
+    RemoveContainer,
+    /// Remove generated images and files, and forget the environment.
+    Forget,
+    /// Switch the virtual machine off.
+    StopMachine,
+}
+
+impl StepKind {
+    /// The step as a person reads it while it runs.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::StartMachine => "Starting the machine",
+            Self::ReadConfig => "Reading the configuration",
+            Self::Initialize => "Running initializeCommand",
+            Self::PrepareImage => "Preparing the image",
+            Self::CreateContainer => "Creating the container",
+            Self::StartContainer => "Starting the container",
+            Self::RunHook(HookStage::Initialize) => "Running initializeCommand",
+            Self::RunHook(HookStage::OnCreate) => "Running onCreateCommand",
+            Self::RunHook(HookStage::UpdateContent) => "Running updateContentCommand",
+            Self::RunHook(HookStage::PostCreate) => "Running postCreateCommand",
+            Self::RunHook(HookStage::PostStart) => "Running postStartCommand",
+            Self::RunHook(HookStage::PostAttach) => "Running postAttachCommand",
+            Self::ForwardPorts => "Forwarding ports",
+            Self::ClosePorts => "Closing ports",
+            Self::StopContainer => "Stopping the container",
+            Self::RemoveContainer => "Removing the container",
+            Self::Forget => "Cleaning up",
+            Self::StopMachine => "Stopping the machine",
+        }
+    }
+}

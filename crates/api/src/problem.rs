@@ -1,0 +1,293 @@
+//! What can go wrong, in a form that every client shows alike.
+//!
+//! Each code is stable and has one page, generated from [`ProblemCode::explain`], in `docs/errors.md`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Something that failed, for people and programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// Stable code.
+    pub code: ProblemCode,
+    /// What failed and on which object, in one line without a full stop.
+    pub title: String,
+    /// Causes, from the nearest to the root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
+    /// Where in a file, when a file is at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<Hint>,
+    /// The last lines of the output that goes with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_tail: Vec<String>,
+    /// The exit status of the command that failed, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+}
+
+impl Problem {
+    /// A problem with a code and a title; the rest is added by the `with_…` methods.
+    pub fn new(code: ProblemCode, title: impl Into<String>) -> Self {
+        Self {
+            code,
+            title: title.into(),
+            causes: Vec::new(),
+            place: None,
+            hints: Vec::new(),
+            log_tail: Vec::new(),
+            exit_code: None,
+        }
+    }
+
+    /// Adds the chain of causes of an error: itself is not repeated if it is the title.
+    pub fn caused_by(mut self, error: &dyn std::error::Error) -> Self {
+        let mut next = Some(error);
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            if text != self.title && self.causes.last() != Some(&text) {
+                self.causes.push(text);
+            }
+            next = cause.source();
+        }
+        self
+    }
+
+    /// Adds a next action.
+    pub fn with_hint(mut self, text: impl Into<String>) -> Self {
+        self.hints.push(Hint { text: text.into(), command: None });
+        self
+    }
+
+    /// Adds a next action that is a command.
+    pub fn with_command(mut self, text: impl Into<String>, command: impl Into<String>) -> Self {
+        self.hints.push(Hint { text: text.into(), command: Some(command.into()) });
+        self
+    }
+
+    /// Says where in a file.
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    /// Adds the last lines of output.
+    pub fn with_log(mut self, lines: Vec<String>) -> Self {
+        self.log_tail = lines;
+        self
+    }
+
+    /// Says how the command ended.
+    pub fn with_exit_code(mut self, code: i32) -> Self {
+        self.exit_code = Some(code);
+        self
+    }
+
+    /// Whether it may go away by itself.
+    pub fn retry(&self) -> Retry {
+        self.code.retry()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.title, self.code)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Place {
+    /// The file.
+    pub file: String,
+    /// Line, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// Column in characters, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+            if let Some(column) = self.column {
+                write!(f, ":{column}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A next action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Hint {
+    /// In words.
+    pub text: String,
+    /// The command that does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+}
+
+/// Whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Retry {
+    /// By itself, after a pause that grows.
+    ByItself,
+    /// After a person changed something, or asked again.
+    OnRequest,
+}
+
+macro_rules! problem_codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $retry:ident, $explain:literal;)+) => {
+        /// Stable codes of everything that can go wrong.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        pub enum ProblemCode {
+            $($(#[doc = $doc])+ #[serde(rename = $code)] $name,)+
+        }
+
+        impl ProblemCode {
+            /// All of them, in order of their codes.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The code itself, for instance `E0104`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code),+ }
+            }
+
+            /// What it means, in one sentence: the heading of its page.
+            pub fn summary(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii()),+ }
+            }
+
+            /// What to do about it: the text of its page.
+            pub fn explain(self) -> &'static str {
+                match self { $(Self::$name => $explain),+ }
+            }
+
+            /// Whether trying again by itself can help.
+            pub fn retry(self) -> Retry {
+                match self { $(Self::$name => Retry::$retry),+ }
+            }
+        }
+    };
+}
+
+problem_codes! {
+    /// A fault in Cove itself.
+    Internal = "E0001", ByItself, "Cove met a state it does not expect. Run `cove doctor`, and report what it prints together with `coved.log`.";
+    /// The request makes no sense.
+    InvalidRequest = "E0002", OnRequest, "A client sent something the daemon cannot read. If it was `cove` itself, update it so that both have one version.";
+    /// There is no such environment.
+    EnvironmentNotFound = "E0003", OnRequest, "`cove ls` lists the environments there are.";
+    /// The resource was changed by somebody else in the meantime.
+    Conflict = "E0004", OnRequest, "Read the resource again and repeat the change.";
+    /// The name is taken by another environment.
+    NameTaken = "E0005", OnRequest, "Choose another with `cove up --name NAME`.";
+    /// The environment is not running.
+    NotRunning = "E0006", OnRequest, "Start it with `cove start ENV`.";
+    /// The daemon cannot be reached or started.
+    DaemonUnreachable = "E0007", OnRequest, "Run `cove daemon` in another terminal to see why it does not come up, or read `coved.log` in the state folder.";
+    /// The daemon and the command line are of different versions.
+    VersionSkew = "E0008", OnRequest, "Stop the older daemon with `cove daemon stop`; the next command starts the new one. Machines and environments run on.";
+
+    /// The folder does not exist.
+    FolderNotFound = "E0101", OnRequest, "Check the path; an environment belongs to a folder on this computer.";
+    /// The folder is outside of what the machine may see.
+    FolderNotShared = "E0102", OnRequest, "Share it with `cove machine share PATH`, which takes effect at the machine's next start. By default only the home folder is shared.";
+    /// devcontainer.json cannot be read.
+    ConfigInvalid = "E0103", OnRequest, "The message names the line and column and what was expected there. Run `cove up` again after the file is mended.";
+    /// The configuration that was asked for is not there.
+    ConfigNotFound = "E0104", OnRequest, "Give the path of a devcontainer.json relative to the folder, or leave it out to use the one that the specification's rules find.";
+    /// There are several configurations and none was chosen.
+    ConfigAmbiguous = "E0105", OnRequest, "Choose one with `cove up --config PATH`.";
+    /// The configuration names a service that its compose files do not have.
+    ServiceUnknown = "E0106", OnRequest, "Correct `service` or `runServices` in devcontainer.json; the message lists the services there are.";
+    /// The compose files cannot be read.
+    ComposeInvalid = "E0107", OnRequest, "The message is Docker Compose's own and names the file and line.";
+    /// A host command waits for consent.
+    ConsentNeeded = "E0108", OnRequest, "`initializeCommand` runs on this computer, outside of any container. Read it, then agree with `cove up --trust`.";
+    /// The configuration uses something this version does not support.
+    Unsupported = "E0109", OnRequest, "The environment comes up without it; the message names the property.";
+
+    /// The image does not exist.
+    ImageNotFound = "E0201", OnRequest, "Check the spelling of the image and that its registry has it.";
+    /// The registry cannot be reached.
+    RegistryUnreachable = "E0202", ByItself, "Check the network, the proxy and the name of the registry. `cove doctor` shows what the machine is told of them.";
+    /// The registry asks for a login.
+    RegistryDenied = "E0203", OnRequest, "Log in with `docker --context cove login REGISTRY`.";
+    /// The image cannot be built.
+    BuildFailed = "E0204", OnRequest, "The message names the step of the Dockerfile and ends with its output. The machine and other environments are not touched.";
+    /// A lifecycle hook failed.
+    HookFailed = "E0205", OnRequest, "The container is up: look at it with `cove shell ENV`. `cove up` runs the hook again, and not those that ended well.";
+    /// The container does not start.
+    ContainerFailed = "E0206", OnRequest, "The message is Docker's own. `cove logs ENV` shows what the container said.";
+    /// A port of this computer is taken.
+    PortTaken = "E0207", ByItself, "Stop the program that holds it, or let another port be used.";
+    /// A wanted port was moved to another.
+    PortMoved = "E0208", OnRequest, "Another program holds the port, so a free one is used instead. `cove show ENV` lists the ports.";
+
+    /// The machine does not start.
+    MachineFailed = "E0301", ByItself, "`cove machine logs` shows its console and `cove doctor` checks what it needs.";
+    /// QEMU is missing.
+    HypervisorMissing = "E0302", OnRequest, "Install it: on Debian `apt-get install qemu-system-x86` (or `qemu-system-arm`).";
+    /// virtiofsd is missing.
+    VirtiofsdMissing = "E0303", OnRequest, "Install it with your distribution, with `cargo install virtiofsd`, or run `make run` once, which builds it.";
+    /// The guest image is missing.
+    GuestImageMissing = "E0304", OnRequest, "Build it with `make image`, or point `COVE_IMAGE_DIR` at one.";
+    /// The guest image is damaged.
+    GuestImageDamaged = "E0305", OnRequest, "A file differs from the digest in its manifest. Build or fetch the image again: `make image`. The data disk is a different file and is not touched.";
+    /// No space is left on this computer.
+    HostDiskFull = "E0306", ByItself, "Free some space on the disk that holds the state folder.";
+    /// No space is left in the machine.
+    MachineDiskFull = "E0307", ByItself, "Free some with `docker --context cove system prune`, or grow the disk with `cove machine set --disk GIB`.";
+    /// The Docker Engine in the machine does not answer.
+    EngineDown = "E0308", ByItself, "It is started again by itself. `cove machine logs` shows why it ended.";
+    /// The machine went away.
+    MachineLost = "E0309", ByItself, "Its process was killed or crashed. It is started again when something needs it; files are safe, as after a power cut.";
+    /// The guest in the machine is of another version.
+    GuestVersion = "E0310", OnRequest, "Restart the machine with `cove machine restart` so that it boots the image that belongs to this version.";
+}
+
+impl fmt::Display for ProblemCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_sorted_and_explained() {
+        let codes: Vec<_> = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
+        let mut sorted = codes.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(codes, sorted);
+        for code in ProblemCode::ALL {
+            assert!(code.explain().ends_with('.'), "{code} has no advice");
+            let json = serde_json::to_string(code).unwrap();
+            assert_eq!(json, format!("\"{code}\""), "people and programs see one code");
+        }
+    }
+
+    #[test]
+    fn causes_are_listed_once_from_the_nearest() {
+        let root = std::io::Error::other("disk on fire");
+        let problem =
+            Problem::new(ProblemCode::Internal, "could not write").caused_by(&root).caused_by(&root);
+        assert_eq!(problem.causes, ["disk on fire"]);
+    }
+}

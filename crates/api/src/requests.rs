@@ -1,0 +1,163 @@
+//! Bodies of requests and answers that are not resources themselves.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{DesiredPhase, Name, Problem, Session};
+
+/// Body of `POST /v1/environments`: the environment of a folder shall run. If the folder has one already it is
+/// that one, with its retry session renewed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpRequest {
+    /// The folder, absolute.
+    #[schema(value_type = String)]
+    pub folder: Utf8PathBuf,
+    /// Which devcontainer.json, relative to the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub config: Option<Utf8PathBuf>,
+    /// Name for a new environment; made from the folder's if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// Make the container anew.
+    #[serde(default)]
+    pub rebuild: bool,
+    /// Digests of host commands the person agrees to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_commands: Vec<String>,
+}
+
+/// Body of `PATCH /v1/environments/{environment}`: what is present changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct EnvironmentPatch {
+    /// Refused when the resource is at another version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<u64>,
+    /// Whether it shall run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired_phase: Option<DesiredPhase>,
+    /// Make the container anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebuild: Option<Session>,
+    /// Try again what failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Session>,
+}
+
+/// Body of `PATCH /v1/machines/{machine}`: what is present changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct MachinePatch {
+    /// Refused when the resource is at another version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<u64>,
+    /// Whether it is kept running. `false` also stops it now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_running: Option<bool>,
+    /// Virtual processors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<u32>,
+    /// Memory, in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u64>,
+    /// Size of the data disk, in GiB; only more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_gib: Option<u64>,
+    /// Folders the machine sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub shares: Option<Vec<Utf8PathBuf>>,
+    /// Whether this computer's certificates and proxies reach containers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust_host_network: Option<bool>,
+    /// Restart the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Session>,
+}
+
+/// Body of `POST …/exec`, in an environment's main container or in the machine itself. The answer is
+/// `101 Switching Protocols` to `cove-exec`; then both sides send frames: input and terminal sizes to the process,
+/// output and at last its end from it (the messages of the private protocol's `exec`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct ExecRequest {
+    /// Program and arguments; empty for a login shell.
+    pub argv: Vec<String>,
+    /// Variables on top of the environment's own.
+    pub env: BTreeMap<String, String>,
+    /// Working folder; the workspace folder if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// User; the remote user if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// A terminal instead of pipes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<ExecTerminal>,
+    /// Whether input will come.
+    pub input: bool,
+}
+
+/// Size of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExecTerminal {
+    /// Lines.
+    pub rows: u16,
+    /// Columns.
+    pub columns: u16,
+}
+
+/// Answer of `GET /v1/version`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Version {
+    /// Product version.
+    pub version: String,
+    /// Version of the HTTP API.
+    pub api: String,
+    /// Process id of the daemon.
+    pub pid: u32,
+}
+
+/// Body of every answer that is not a success.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub problem: Problem,
+}
+
+/// Answer of `GET /v1/doctor`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Diagnosis {
+    /// Everything that was looked at, in order.
+    pub checks: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Check {
+    /// What.
+    pub name: String,
+    /// How it is.
+    pub outcome: CheckOutcome,
+    /// What was found, in one line.
+    pub finding: String,
+    /// What to do, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckOutcome {
+    /// As it should be.
+    Good,
+    /// Works, but somebody may want to know.
+    Warning,
+    /// Something will not work.
+    Bad,
+}

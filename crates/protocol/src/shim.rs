@@ -1,0 +1,110 @@
+//! What the daemon asks of a machine's shim, over the unix socket `shim.sock` in the machine's folder.
+//!
+//! | request | reply | afterwards |
+//! |---|---|---|
+//! | `status` | `status` | nothing |
+//! | `dial` | `done` | raw bytes to that port of the guest, half-close kept |
+//! | `watch` | `done` | a [`Status`] message whenever it changed, first the present one |
+//! | `stop` | `done`, when the machine has ended | the shim ends |
+//! | `kill` | `done`, when the machine has ended | the shim ends |
+
+use serde::{Deserialize, Serialize};
+
+use crate::Version;
+
+/// First frame on every connection to the shim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Request {
+    /// How the machine stands.
+    Status,
+    /// Opens a stream to a port of the guest.
+    Dial {
+        /// The port; [`crate::AGENT_PORT`] is the agent.
+        port: u32,
+    },
+    /// Follows the machine's state.
+    Watch,
+    /// Asks the guest to switch itself off, and kills it after the grace.
+    Stop {
+        /// How long the guest may take, in milliseconds.
+        grace_ms: u64,
+    },
+    /// Ends the machine at once, as a power cut would.
+    Kill,
+}
+
+/// First frame from the shim on every connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Reply {
+    /// Done; see the table above.
+    Done,
+    /// The state asked for.
+    Status(Status),
+    /// It could not be done.
+    Failed {
+        /// One sentence with the cause.
+        message: String,
+    },
+}
+
+/// How a machine stands, as its shim sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The shim's protocol version.
+    pub protocol: Version,
+    /// The shim's product version.
+    pub version: String,
+    /// The shim's process id.
+    pub pid: u32,
+    /// State of the virtual machine.
+    pub state: State,
+    /// Driver that runs it: `qemu`, `vz`.
+    pub driver: String,
+    /// What executes guest instructions: `kvm`, `tcg`, `hvf`.
+    pub accelerator: String,
+    /// Digest of the description the machine was started with: a different one means it must restart to change.
+    pub config_digest: String,
+    /// Time from the power-on to the agent's first word, in milliseconds; `None` before it.
+    #[serde(default)]
+    pub agent_after_ms: Option<u64>,
+    /// Resident memory of the processes that carry the machine, in bytes.
+    #[serde(default)]
+    pub host_memory: u64,
+}
+
+/// State of a virtual machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// Being put together, or booting.
+    Starting,
+    /// The agent can be reached.
+    Running,
+    /// Going down on request.
+    Stopping,
+    /// Ended on request.
+    Stopped,
+    /// Ended, or never came up, without being asked.
+    Failed {
+        /// A stable word for programs: `hypervisor_missing`, `virtiofsd_missing`, `image_damaged`, `no_space`,
+        /// `boot_timeout`, `guest_crashed`, `hypervisor_died`.
+        reason: String,
+        /// What happened, for people.
+        message: String,
+    },
+}
+
+/// Who the shim is, written to `shim.json` in the machine's folder before the machine starts. A process id alone
+/// does not tell: ids are used again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Process id.
+    pub pid: u32,
+    /// When that process started, in clock ticks since the host's boot (`/proc/PID/stat`, field 22; on macOS the
+    /// start time in microseconds).
+    pub started: u64,
+    /// The host's boot: `/proc/sys/kernel/random/boot_id`, or the boot time on macOS.
+    pub host_boot: String,
+}
