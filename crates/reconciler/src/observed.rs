@@ -1,0 +1,87 @@
+//! What the daemon saw of one environment just now.
+
+use api::{HookStage, Problem, Session};
+
+use crate::Failure;
+
+/// One look at the world, as far as it concerns one environment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// The machine the environment belongs to.
+    pub machine: MachineFacts,
+    /// Its configuration, as the files are now; `None` while it was not read for this spec.
+    pub config: Option<ConfigFacts>,
+    /// Its container, by the labels Cove gave it.
+    pub container: ContainerFacts,
+    /// The configuration digest and rebuild session that the image was last prepared for.
+    pub image_prepared_for: Option<(String, Session)>,
+    /// Hooks that ended well.
+    pub hooks: Vec<HookRecord>,
+    /// Whether the ports open on the host are the wanted ones.
+    pub ports_in_place: bool,
+    /// Whether any port is open on the host.
+    pub any_port_open: bool,
+    /// The last step that failed and was not overcome since.
+    pub failure: Option<Failure>,
+}
+
+/// How the machine stands, as far as planning goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MachineFacts {
+    /// Off, or on its way there or up: nothing in it can be seen.
+    Down,
+    /// On, and its engine answers.
+    Ready,
+}
+
+/// What planning needs to know of a configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigFacts {
+    /// Changes with everything that needs a new container.
+    pub digest: String,
+    /// Stages that have a command in it, without `initializeCommand`.
+    pub hooks: Vec<HookStage>,
+    /// Its `initializeCommand`, if it has one.
+    pub initialize: Option<InitializeFacts>,
+    /// Things to tell a person that keep nothing from working.
+    pub warnings: Vec<Problem>,
+}
+
+/// What planning needs to know of an `initializeCommand`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitializeFacts {
+    /// Whether a person agreed to run it as it is now.
+    pub trusted: bool,
+}
+
+/// The container of an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContainerFacts {
+    /// The machine is down, and there may be one on its disk.
+    Unseen,
+    /// There is none.
+    Absent,
+    /// There is one.
+    Present {
+        /// Docker's id.
+        id: String,
+        /// Identifies the present run of it: a new one each time it starts. `None` while it does not run.
+        run: Option<String>,
+        /// Configuration digest it was made from.
+        digest: String,
+        /// Rebuild session it was made for.
+        rebuild: Session,
+        /// Whether all containers of the environment run, where there are several.
+        complete: bool,
+    },
+}
+
+/// A hook stage that ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookRecord {
+    /// Which stage.
+    pub stage: HookStage,
+    /// What it ran for: the container's id for stages that run once, the run of it for `postStart` and
+    /// `postAttach`, the retry session for `initializeCommand`.
+    pub subject: String,
+}

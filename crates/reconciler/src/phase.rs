@@ -1,0 +1,25 @@
+//! The phase people see, from what is wanted and what is there.
+
+use api::{DesiredPhase, EnvironmentSpec, Phase};
+
+use crate::{ContainerFacts, Decision, Observed};
+
+/// The phase of an environment whose next steps were decided as given.
+pub fn phase_of(spec: &EnvironmentSpec, observed: &Observed, decision: &Decision) -> Phase {
+    let running = matches!(&observed.container, ContainerFacts::Present { run: Some(_), .. });
+    let done = decision.plan.steps.is_empty() && decision.plan.blocked.is_none();
+    match spec.desired_phase {
+        DesiredPhase::Deleted if done => Phase::Deleted,
+        DesiredPhase::Deleted => Phase::Deleting,
+        DesiredPhase::Stopped if running => Phase::Stopping,
+        DesiredPhase::Stopped => Phase::Stopped,
+        // With a failed hook the container is up and can be used: that is running, with a problem.
+        DesiredPhase::Running if running && (done || decision.plan.blocked.is_some()) => Phase::Running,
+        DesiredPhase::Running if decision.plan.blocked.is_some() => Phase::Stopped,
+        DesiredPhase::Running => match &observed.container {
+            ContainerFacts::Present { rebuild, .. } if *rebuild != spec.rebuild => Phase::Updating,
+            ContainerFacts::Present { .. } | ContainerFacts::Unseen => Phase::Starting,
+            ContainerFacts::Absent => Phase::Creating,
+        },
+    }
+}

@@ -1,0 +1,180 @@
+//! The decision: which steps lead from what is there to what is wanted.
+
+use api::{DesiredPhase, EnvironmentSpec, HookStage, Plan, PlannedStep, StepKind};
+use jiff::Timestamp;
+
+use crate::observed::ConfigFacts;
+use crate::{ContainerFacts, MachineFacts, Observed, Verdict};
+
+/// What to do now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// Everything left to do as far as it can be seen, first step first.
+    pub plan: Plan,
+    /// The first step waits until then: it failed, and is tried again.
+    pub wait_until: Option<Timestamp>,
+}
+
+/// Decides what to do for an environment with this spec, of this generation, seen like this, at this time.
+pub fn plan(spec: &EnvironmentSpec, generation: u64, observed: &Observed, now: Timestamp) -> Decision {
+    let mut steps = Steps::default();
+    match spec.desired_phase {
+        DesiredPhase::Running => steps.towards_running(spec, observed),
+        DesiredPhase::Stopped => steps.towards_stopped(observed),
+        DesiredPhase::Deleted => steps.towards_deleted(observed),
+    }
+    let mut decision = Decision { plan: Plan { steps: steps.0, blocked: None }, wait_until: None };
+    let first = decision.plan.steps.first().map(|planned| planned.step);
+    if let (Some(first), Some(failure)) = (first, &observed.failure)
+        && failure.step == first
+    {
+        match failure.verdict(&spec.retry, generation, now) {
+            Verdict::TryNow => {}
+            Verdict::Wait { until } => decision.wait_until = Some(until),
+            Verdict::GiveUp => {
+                decision.plan = Plan { steps: Vec::new(), blocked: Some(failure.problem.clone()) };
+            }
+        }
+    }
+    decision
+}
+
+#[derive(Default)]
+struct Steps(Vec<PlannedStep>);
+
+impl Steps {
+    fn add(&mut self, step: StepKind, reason: impl Into<String>) {
+        self.0.push(PlannedStep { step, reason: reason.into() });
+    }
+
+    fn towards_running(&mut self, spec: &EnvironmentSpec, observed: &Observed) {
+        // Reading comes before the machine: a mistake in the file is told at once, not after a boot.
+        let Some(config) = &observed.config else {
+            self.add(StepKind::ReadConfig, "the configuration was not read yet");
+            return;
+        };
+        self.initialize(spec, observed, config);
+        if observed.machine == MachineFacts::Down {
+            self.add(StepKind::StartMachine, "the machine is off");
+        }
+        let run = self.container(spec, observed, config);
+        // Ports come before hooks: a hook that fails leaves an environment that can be reached and looked at.
+        if run.is_none() || !observed.ports_in_place {
+            self.add(StepKind::ForwardPorts, "wanted ports are not open on this computer");
+        }
+        self.hooks(observed, config, run.as_ref());
+    }
+
+    /// `initializeCommand` runs once for each time the environment is asked for, before anything is built.
+    fn initialize(&mut self, spec: &EnvironmentSpec, observed: &Observed, config: &ConfigFacts) {
+        let trusted = config.initialize.as_ref().is_some_and(|initialize| initialize.trusted);
+        if trusted && !observed.has_run(HookStage::Initialize, &spec.retry.0) {
+            self.add(StepKind::Initialize, "the configuration has one, and it is trusted");
+        }
+    }
+
+    /// Plans the container; the run that hooks can count on, when nothing has to change for it.
+    fn container<'a>(
+        &mut self,
+        spec: &EnvironmentSpec,
+        observed: &'a Observed,
+        config: &ConfigFacts,
+    ) -> Option<Present<'a>> {
+        let prepared = observed
+            .image_prepared_for
+            .as_ref()
+            .is_some_and(|(digest, session)| *digest == config.digest && *session == spec.rebuild);
+        let create = |steps: &mut Self, reason: &str| {
+            if !prepared {
+                steps.add(StepKind::PrepareImage, reason);
+            }
+            steps.add(StepKind::CreateContainer, reason);
+            steps.add(StepKind::StartContainer, "a new container does not run yet");
+        };
+        match &observed.container {
+            // Whether there is one shows once the machine is up; until then this is the likeliest course.
+            ContainerFacts::Unseen => {
+                self.add(StepKind::StartContainer, "the machine was off");
+                None
+            }
+            ContainerFacts::Absent => {
+                create(self, "there is no container yet");
+                None
+            }
+            // The image is made before the old container goes: a build that fails leaves it as it is.
+            ContainerFacts::Present { rebuild, .. } if *rebuild != spec.rebuild => {
+                if !prepared {
+                    self.add(StepKind::PrepareImage, "a rebuild was asked for");
+                }
+                self.add(StepKind::RemoveContainer, "a rebuild was asked for");
+                self.add(StepKind::CreateContainer, "a rebuild was asked for");
+                self.add(StepKind::StartContainer, "a new container does not run yet");
+                None
+            }
+            ContainerFacts::Present { id, run: Some(run), complete: true, .. } => Some(Present { id, run }),
+            ContainerFacts::Present { .. } => {
+                self.add(StepKind::StartContainer, "the container does not run");
+                None
+            }
+        }
+    }
+
+    fn hooks(&mut self, observed: &Observed, config: &ConfigFacts, present: Option<&Present<'_>>) {
+        for stage in HookStage::ALL {
+            if stage == HookStage::Initialize || !config.hooks.contains(&stage) {
+                continue;
+            }
+            let done = match (present, &observed.container) {
+                (Some(present), _) if stage.once_per_container() => observed.has_run(stage, present.id),
+                (Some(present), _) => observed.has_run(stage, present.run),
+                (None, ContainerFacts::Present { id, .. }) if self.keeps_container() => {
+                    stage.once_per_container() && observed.has_run(stage, id)
+                }
+                (None, _) => false,
+            };
+            if !done {
+                self.add(StepKind::RunHook(stage), format!("{} did not end well yet", stage.property()));
+            }
+        }
+    }
+
+    fn keeps_container(&self) -> bool {
+        !self.0.iter().any(|planned| planned.step == StepKind::CreateContainer)
+    }
+
+    fn towards_stopped(&mut self, observed: &Observed) {
+        if observed.any_port_open {
+            self.add(StepKind::ClosePorts, "a stopped environment holds no ports");
+        }
+        if matches!(observed.container, ContainerFacts::Present { run: Some(_), .. }) {
+            self.add(StepKind::StopContainer, "it shall be stopped");
+        }
+    }
+
+    fn towards_deleted(&mut self, observed: &Observed) {
+        if observed.any_port_open {
+            self.add(StepKind::ClosePorts, "it shall be deleted");
+        }
+        match &observed.container {
+            ContainerFacts::Unseen => {
+                self.add(StepKind::StartMachine, "its container is on the machine's disk");
+                self.add(StepKind::RemoveContainer, "it shall be deleted");
+            }
+            ContainerFacts::Present { .. } => self.add(StepKind::RemoveContainer, "it shall be deleted"),
+            ContainerFacts::Absent => {}
+        }
+        self.add(StepKind::Forget, "nothing of it is left in the machine");
+    }
+}
+
+/// A container that runs and stays.
+struct Present<'a> {
+    id: &'a str,
+    run: &'a str,
+}
+
+impl Observed {
+    fn has_run(&self, stage: HookStage, subject: &str) -> bool {
+        self.hooks.iter().any(|record| record.stage == stage && record.subject == subject)
+    }
+}
