@@ -9,6 +9,8 @@
 mod condition;
 mod environment;
 mod event;
+mod home;
+mod logs;
 mod machine;
 mod metadata;
 mod plan;
@@ -21,13 +23,15 @@ pub use environment::{
     Phase, PortProtocol, PortStatus, ServiceStatus, Source,
 };
 pub use event::{Event, EventKind, LogStream, ObjectKind, ObjectReference, Unit, WatchMessage};
+pub use home::{HomeError, HomeLayout};
+pub use logs::{ContainerLogLine, LogLevel, MachineLogLine};
 pub use machine::{
     AcceleratorStatus, BootStage, ComponentStatus, EngineState, Machine, MachinePhase, MachineSpec,
     MachineStatus, MachineUse,
 };
 pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
 pub use plan::{Plan, PlannedStep, StepKind};
-pub use problem::{Hint, Place, Problem, ProblemCode, Retry};
+pub use problem::{Hint, HostCommand, Place, Problem, ProblemCode, Retry};
 pub use requests::{
     Check, CheckOutcome, Diagnosis, EnvironmentPatch, ErrorBody, ExecRequest, ExecTerminal, MachinePatch,
     UpRequest, Version,

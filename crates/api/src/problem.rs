@@ -29,6 +29,18 @@ pub struct Problem {
     /// The exit status of the command that failed, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// The host command that waits for consent, with [`ProblemCode::ConsentNeeded`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<HostCommand>,
+}
+
+/// A command that a repository wants to run on this computer, outside of any container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HostCommand {
+    /// The command as a person reads it.
+    pub text: String,
+    /// Its SHA-256 digest in hex: what `trusted_commands` of an [`crate::UpRequest`] lists to agree.
+    pub digest: String,
 }
 
 impl Problem {
@@ -42,6 +54,7 @@ impl Problem {
             hints: Vec::new(),
             log_tail: Vec::new(),
             exit_code: None,
+            consent: None,
         }
     }
 
@@ -85,6 +98,12 @@ impl Problem {
     /// Says how the command ended.
     pub fn with_exit_code(mut self, code: i32) -> Self {
         self.exit_code = Some(code);
+        self
+    }
+
+    /// Says which host command a person has to agree to.
+    pub fn asking_consent(mut self, command: HostCommand) -> Self {
+        self.consent = Some(command);
         self
     }
 

@@ -1,0 +1,116 @@
+//! Where every file of Cove lies on this computer: path arithmetic only, nothing is read or made.
+//!
+//! The daemon, the command line and the tests ask here, so that a path is spelled once.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::Name;
+
+/// The folder that holds all state: `COVE_HOME`, or `~/.cove`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HomeLayout {
+    root: Utf8PathBuf,
+}
+
+/// Why the state folder is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HomeError {
+    /// `COVE_HOME` depends on the working folder, which daemon and clients do not share.
+    #[error("COVE_HOME is `{value}`, which is not an absolute path")]
+    Relative {
+        /// What it was set to.
+        value: String,
+    },
+    /// Neither variable is set.
+    #[error("neither COVE_HOME nor HOME is set, so there is no place for the state folder")]
+    Unknown,
+}
+
+impl HomeLayout {
+    /// The layout below a folder.
+    pub fn at(root: impl Into<Utf8PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The layout that the two variables choose; an empty one counts as absent.
+    ///
+    /// # Errors
+    /// [`HomeError`] when they name no absolute folder.
+    pub fn from_variables(cove_home: Option<&str>, home: Option<&str>) -> Result<Self, HomeError> {
+        match (cove_home.filter(|value| !value.is_empty()), home.filter(|value| !value.is_empty())) {
+            (Some(value), _) if value.starts_with('/') => Ok(Self::at(value)),
+            (Some(value), _) => Err(HomeError::Relative { value: value.to_owned() }),
+            (None, Some(home)) => Ok(Self::at(Utf8Path::new(home).join(".cove"))),
+            (None, None) => Err(HomeError::Unknown),
+        }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// The settings a person writes.
+    pub fn settings_file(&self) -> Utf8PathBuf {
+        self.root.join("config.toml")
+    }
+
+    /// The daemon's database.
+    pub fn store_file(&self) -> Utf8PathBuf {
+        self.root.join("state.db")
+    }
+
+    /// The folder of the sockets that people and programs connect to.
+    pub fn run_dir(&self) -> Utf8PathBuf {
+        self.root.join("run")
+    }
+
+    /// The socket of the HTTP API.
+    pub fn api_socket(&self) -> Utf8PathBuf {
+        self.run_dir().join("coved.sock")
+    }
+
+    /// The socket of the machine's Docker API.
+    pub fn docker_socket(&self) -> Utf8PathBuf {
+        self.run_dir().join("docker.sock")
+    }
+
+    /// The file that the one running daemon holds locked.
+    pub fn lock_file(&self) -> Utf8PathBuf {
+        self.root.join("coved.lock")
+    }
+
+    /// The daemon's log.
+    pub fn daemon_log(&self) -> Utf8PathBuf {
+        self.root.join("coved.log")
+    }
+
+    /// The remembered verdict of the accelerator probe.
+    pub fn accelerator_file(&self) -> Utf8PathBuf {
+        self.root.join("accelerator.json")
+    }
+
+    /// The folder of a machine.
+    pub fn machine_dir(&self, machine: &Name) -> Utf8PathBuf {
+        self.root.join("machines").join(machine.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_wins_over_the_home_folder() {
+        let layout = HomeLayout::from_variables(Some("/srv/cove"), Some("/home/ada")).unwrap();
+        assert_eq!(layout.api_socket(), "/srv/cove/run/coved.sock");
+        let layout = HomeLayout::from_variables(Some(""), Some("/home/ada")).unwrap();
+        assert_eq!(layout.root(), "/home/ada/.cove");
+    }
+
+    #[test]
+    fn a_relative_or_missing_folder_is_refused() {
+        assert!(matches!(HomeLayout::from_variables(Some("state"), None), Err(HomeError::Relative { .. })));
+        assert_eq!(HomeLayout::from_variables(None, Some("")), Err(HomeError::Unknown));
+    }
+}
