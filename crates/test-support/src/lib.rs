@@ -1,1 +1,6 @@
 //! Fakes and fixtures shared by tests.
+
+mod errors;
+pub mod world;
+
+pub use errors::error_page;

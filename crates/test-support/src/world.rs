@@ -1,0 +1,256 @@
+//! A world small enough to hold in a test: one environment, one machine, and steps that do what they say.
+//!
+//! It stands in for everything the daemon observes and does, so that the planner can be driven through whole
+//! stories and through random faults, in memory.
+
+use std::collections::BTreeMap;
+
+use api::{DesiredPhase, EnvironmentSpec, HookStage, Name, Problem, ProblemCode, Session, Source, StepKind};
+use jiff::{SignedDuration, Timestamp};
+use reconciler::{
+    ConfigFacts, ContainerFacts, Decision, Failure, HookRecord, InitializeFacts, MachineFacts, Observed,
+};
+
+/// One environment and all that concerns it.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// What is wanted.
+    pub spec: EnvironmentSpec,
+    /// Its generation.
+    pub generation: u64,
+    /// The time.
+    pub now: Timestamp,
+    /// Whether the machine is on.
+    pub machine_on: bool,
+    /// The container on the machine's disk, seen or not.
+    pub container: Option<Container>,
+    /// Digest of the configuration as the files are now.
+    pub config_digest: String,
+    /// Hook stages the configuration has.
+    pub config_hooks: Vec<HookStage>,
+    /// Whether it has an `initializeCommand`, and whether that is trusted.
+    pub initialize: Option<bool>,
+    /// Problems that the next run of a step meets, one each time.
+    pub faults: BTreeMap<StepKind, Vec<ProblemCode>>,
+    /// Hooks in the order they really ran, with what they ran for.
+    pub ran: Vec<(HookStage, String)>,
+    /// Whether nothing of it is left.
+    pub forgotten: bool,
+    store_hooks: Vec<HookRecord>,
+    memory: Memory,
+    made: u32,
+}
+
+/// The container of the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// Its id.
+    pub id: String,
+    /// Its present run.
+    pub run: Option<String>,
+    /// Configuration it was made from.
+    pub digest: String,
+    /// Rebuild session it was made for.
+    pub rebuild: Session,
+}
+
+/// What the daemon only holds while it lives.
+#[derive(Debug, Clone, Default)]
+struct Memory {
+    config_read_for: Option<u64>,
+    image_prepared_for: Option<(String, Session)>,
+    ports_open_for: Option<String>,
+    failure: Option<Failure>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        let spec = EnvironmentSpec {
+            desired_phase: DesiredPhase::Stopped,
+            source: Source::Folder { path: "/home/sam/web".into() },
+            config: None,
+            machine: Name::from_text(api::DEFAULT_MACHINE),
+            rebuild: Session("build-1".into()),
+            retry: Session("try-1".into()),
+            trusted_commands: Vec::new(),
+        };
+        Self {
+            spec,
+            generation: 1,
+            now: Timestamp::UNIX_EPOCH,
+            machine_on: false,
+            container: None,
+            config_digest: "config-1".into(),
+            config_hooks: vec![HookStage::OnCreate, HookStage::PostCreate, HookStage::PostStart],
+            initialize: None,
+            faults: BTreeMap::new(),
+            ran: Vec::new(),
+            forgotten: false,
+            store_hooks: Vec::new(),
+            memory: Memory::default(),
+            made: 0,
+        }
+    }
+}
+
+impl World {
+    /// What the daemon sees.
+    pub fn observe(&self) -> Observed {
+        let container = match (&self.container, self.machine_on) {
+            (None, true) => ContainerFacts::Absent,
+            // The store remembers whether a container was ever made.
+            (None, false) if self.made == 0 => ContainerFacts::Absent,
+            (_, false) => ContainerFacts::Unseen,
+            (Some(container), true) => ContainerFacts::Present {
+                id: container.id.clone(),
+                run: container.run.clone(),
+                digest: container.digest.clone(),
+                rebuild: container.rebuild.clone(),
+                complete: true,
+            },
+        };
+        let run =
+            self.container.as_ref().filter(|_| self.machine_on).and_then(|container| container.run.clone());
+        Observed {
+            machine: if self.machine_on { MachineFacts::Ready } else { MachineFacts::Down },
+            config: (self.memory.config_read_for == Some(self.generation)).then(|| ConfigFacts {
+                digest: self.config_digest.clone(),
+                hooks: self.config_hooks.clone(),
+                initialize: self.initialize.map(|trusted| InitializeFacts { trusted }),
+                warnings: Vec::new(),
+            }),
+            container,
+            image_prepared_for: self.memory.image_prepared_for.clone(),
+            hooks: self.store_hooks.clone(),
+            ports_in_place: run.is_some() && self.memory.ports_open_for == run,
+            any_port_open: self.memory.ports_open_for.is_some(),
+            failure: self.memory.failure.clone(),
+        }
+    }
+
+    /// What the planner decides now.
+    pub fn decide(&self) -> Decision {
+        reconciler::plan(&self.spec, self.generation, &self.observe(), self.now)
+    }
+
+    /// Takes the first step of the plan, waiting for its time; `None` when there is nothing to do.
+    pub fn tick(&mut self) -> Option<(StepKind, Result<(), Problem>)> {
+        if self.forgotten {
+            return None;
+        }
+        let decision = self.decide();
+        let step = decision.plan.steps.first()?.step;
+        if let Some(until) = decision.wait_until {
+            self.now = until;
+        }
+        let outcome = self.take(step);
+        self.memory.failure = match &outcome {
+            Ok(()) => None,
+            Err(problem) => Some(self.failed(step, problem.clone())),
+        };
+        Some((step, outcome))
+    }
+
+    /// Takes steps until there is nothing to do; how many.
+    ///
+    /// # Panics
+    /// When that takes more than two hundred steps: the planner goes in circles.
+    pub fn settle(&mut self) -> usize {
+        for taken in 0..200 {
+            if self.tick().is_none() {
+                return taken;
+            }
+        }
+        panic!("the planner goes in circles: {:?}", self.decide());
+    }
+
+    /// Changes what is wanted.
+    pub fn change(&mut self, change: impl FnOnce(&mut EnvironmentSpec)) {
+        change(&mut self.spec);
+        self.generation += 1;
+    }
+
+    /// The daemon is killed and started again: what only it held is gone.
+    pub fn crash_daemon(&mut self) {
+        self.memory = Memory::default();
+    }
+
+    /// The machine loses its power.
+    pub fn crash_machine(&mut self) {
+        self.machine_on = false;
+        if let Some(container) = &mut self.container {
+            container.run = None;
+        }
+    }
+
+    fn failed(&self, step: StepKind, problem: Problem) -> Failure {
+        let before = self.memory.failure.as_ref().filter(|failure| failure.step == step);
+        let attempts = before.map_or(0, |failure| failure.attempts) + 1;
+        Failure {
+            step,
+            problem,
+            attempts,
+            at: self.now,
+            retry: self.spec.retry.clone(),
+            generation: self.generation,
+        }
+    }
+
+    fn take(&mut self, step: StepKind) -> Result<(), Problem> {
+        self.now = self.now.saturating_add(SignedDuration::from_secs(1)).expect("stories are short");
+        if let Some(code) = self.faults.get_mut(&step).and_then(Vec::pop) {
+            return Err(Problem::new(code, "a fault of the story"));
+        }
+        match step {
+            StepKind::ReadConfig => self.memory.config_read_for = Some(self.generation),
+            StepKind::Initialize => self.record(HookStage::Initialize, self.spec.retry.0.clone()),
+            StepKind::StartMachine => self.machine_on = true,
+            StepKind::StopMachine => self.crash_machine(),
+            StepKind::PrepareImage => {
+                self.memory.image_prepared_for =
+                    Some((self.config_digest.clone(), self.spec.rebuild.clone()));
+            }
+            StepKind::CreateContainer => {
+                assert!(self.machine_on && self.container.is_none(), "a second container");
+                self.made += 1;
+                self.container = Some(Container {
+                    id: format!("c{}", self.made),
+                    run: None,
+                    digest: self.config_digest.clone(),
+                    rebuild: self.spec.rebuild.clone(),
+                });
+            }
+            StepKind::StartContainer => {
+                let run = format!("r{}", self.now.as_second());
+                match &mut self.container {
+                    Some(container) => container.run = Some(run),
+                    None => return Err(Problem::new(ProblemCode::ContainerFailed, "there is none")),
+                }
+            }
+            StepKind::RunHook(stage) => {
+                let container = self.container.as_ref().expect("hooks run in a container");
+                let run = container.run.clone().expect("hooks run in a running container");
+                let subject = if stage.once_per_container() { container.id.clone() } else { run };
+                self.record(stage, subject);
+            }
+            StepKind::ForwardPorts => {
+                self.memory.ports_open_for =
+                    self.container.as_ref().and_then(|container| container.run.clone());
+            }
+            StepKind::ClosePorts => self.memory.ports_open_for = None,
+            StepKind::StopContainer => {
+                if let Some(container) = &mut self.container {
+                    container.run = None;
+                }
+            }
+            StepKind::RemoveContainer => self.container = None,
+            StepKind::Forget => self.forgotten = true,
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, stage: HookStage, subject: String) {
+        self.ran.push((stage, subject.clone()));
+        self.store_hooks.push(HookRecord { stage, subject });
+    }
+}

@@ -1,0 +1,114 @@
+//! Arrows between crates point downwards only, and outside crates appear where they belong.
+
+use std::collections::BTreeMap;
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// What each of our crates may use of ours. The order is that of ARCHITECTURE.md, lowest layer first.
+const ALLOWED: &[(&str, &[&str])] = &[
+    // L0: vocabulary
+    ("api", &[]),
+    ("protocol", &[]),
+    // L1: libraries
+    ("devcontainer", &[]),
+    ("vmm", &[]),
+    ("engine", &["devcontainer"]),
+    // L2
+    ("reconciler", &["api"]),
+    ("client", &["api", "protocol"]),
+    // L3: binaries
+    ("agent", &["protocol"]),
+    ("shim", &["protocol", "vmm"]),
+    ("daemon", &["api", "protocol", "devcontainer", "vmm", "engine", "reconciler"]),
+    ("cli", &["api", "protocol", "client", "devcontainer"]),
+    // For development only
+    ("test-support", &["api", "client", "daemon", "devcontainer", "engine", "protocol", "reconciler", "vmm"]),
+    ("xtask", &["api"]),
+    ("tests", &["api", "client", "test-support"]),
+];
+
+/// Outside crates that only some of ours may use.
+const CONFINED: &[(&str, &[&str])] = &[
+    ("bollard", &["engine"]),
+    ("yamux", &["vmm", "agent", "shim"]),
+    ("rusqlite", &["daemon"]),
+    ("axum", &["daemon"]),
+    ("clap", &["cli", "daemon", "shim", "xtask"]),
+    ("utoipa", &["api", "daemon"]),
+    ("jsonc-parser", &["devcontainer"]),
+    ("indicatif", &["cli"]),
+];
+
+/// Crates that must not know an async runtime: they are vocabulary, or pure.
+const WITHOUT_RUNTIME: &[&str] = &["api", "protocol", "devcontainer", "reconciler"];
+
+fn metadata() -> Metadata {
+    MetadataCommand::new()
+        .no_deps()
+        .other_options(vec!["--offline".into()])
+        .exec()
+        .expect("cargo metadata of this workspace")
+}
+
+/// Names of normal dependencies by package.
+fn dependencies() -> BTreeMap<String, Vec<String>> {
+    metadata()
+        .packages
+        .iter()
+        .map(|package| {
+            let normal =
+                package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+            (package.name.to_string(), normal.map(|dependency| dependency.name.clone()).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn arrows_point_downwards() {
+    let rules: BTreeMap<_, _> = ALLOWED.iter().copied().collect();
+    let mut faults = Vec::new();
+    for (package, uses) in dependencies() {
+        let Some(allowed) = rules.get(package.as_str()) else {
+            faults.push(format!("`{package}` is not in the list of crates; a new crate needs a design note"));
+            continue;
+        };
+        for used in uses.iter().filter(|used| rules.contains_key(used.as_str())) {
+            if !allowed.contains(&used.as_str()) {
+                faults.push(format!("`{package}` must not use `{used}`: a type lives in the wrong place"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn outside_crates_stay_where_they_belong() {
+    let mut faults = Vec::new();
+    for (package, uses) in dependencies() {
+        for (outside, homes) in CONFINED {
+            if uses.iter().any(|used| used == outside) && !homes.contains(&package.as_str()) {
+                faults.push(format!("`{package}` must not use `{outside}`, which belongs to {homes:?}"));
+            }
+        }
+        if WITHOUT_RUNTIME.contains(&package.as_str()) && uses.iter().any(|used| used == "tokio") {
+            faults.push(format!("`{package}` must not know tokio"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn versions_are_declared_once() {
+    let mut faults = Vec::new();
+    for file in crate::tracked_files().iter().filter(|file| file.ends_with("Cargo.toml")) {
+        if file.as_os_str() == "Cargo.toml" {
+            continue;
+        }
+        let text = crate::read(file).unwrap_or_default();
+        for line in text.lines().filter(|line| line.contains("version = \"") && !line.starts_with("version"))
+        {
+            faults.push(format!("{}: `{line}` belongs in [workspace.dependencies]", file.display()));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}

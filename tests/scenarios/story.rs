@@ -1,0 +1,145 @@
+//! The few commands stories are written in.
+//!
+//! ```text
+//! desire running|stopped|deleted     want this phase
+//! retry | rebuild                    renew that session
+//! tick [N]                           take the next step, N times
+//! settle                             take steps until there is nothing to do
+//! fail STEP CODE                     let the next run of that step fail so (StartMachine, RunHook(PostCreate), …)
+//! crash daemon|machine               kill it
+//! edit config                        change devcontainer.json
+//! initialize trusted|untrusted       give the configuration an initializeCommand
+//! plan                               print what is left to do
+//! show                               print phase and container
+//! ```
+
+use std::fmt::Write;
+
+use api::{DesiredPhase, HookStage, ProblemCode, Session, StepKind};
+use reconciler::phase_of;
+use test_support::world::World;
+
+/// Runs the commands and returns what they print, each command first.
+pub(crate) fn tell(commands: &str) -> String {
+    let mut world = World::default();
+    let mut out = String::new();
+    let mut sessions = 1;
+    for line in commands.lines() {
+        writeln!(
+            out,
+            "{}",
+            if line.is_empty() || line.starts_with('#') { line.to_owned() } else { format!("> {line}") }
+        )
+        .unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [] => {}
+            [comment, ..] if comment.starts_with('#') => {}
+            ["desire", phase] => world.change(|spec| spec.desired_phase = desired(phase)),
+            ["retry"] => {
+                sessions += 1;
+                world.change(|spec| spec.retry = Session(format!("try-{sessions}")));
+            }
+            ["rebuild"] => {
+                sessions += 1;
+                world.change(|spec| spec.rebuild = Session(format!("build-{sessions}")));
+            }
+            ["tick"] => tick(&mut world, &mut out, 1),
+            ["tick", times] => tick(&mut world, &mut out, times.parse().expect("a number")),
+            ["settle"] => tick(&mut world, &mut out, usize::MAX),
+            ["fail", step, code] => world.faults.entry(step_named(step)).or_default().push(code_named(code)),
+            ["crash", "daemon"] => world.crash_daemon(),
+            ["crash", "machine"] => world.crash_machine(),
+            ["edit", "config"] => world.config_digest.push('\''),
+            ["initialize", trust] => world.initialize = Some(*trust == "trusted"),
+            ["plan"] => plan(&world, &mut out),
+            ["show"] => show(&world, &mut out),
+            other => panic!("no such command: {other:?}"),
+        }
+    }
+    out
+}
+
+fn tick(world: &mut World, out: &mut String, times: usize) {
+    for taken in 0..times {
+        assert!(taken < 100, "the story does not settle:\n{out}");
+        let Some((step, outcome)) = world.tick() else {
+            if times != usize::MAX {
+                writeln!(out, "  nothing to do").unwrap();
+            }
+            return;
+        };
+        match outcome {
+            Ok(()) => writeln!(out, "  {}", name(step)).unwrap(),
+            Err(problem) => writeln!(out, "  {} failed: {}", name(step), problem.code).unwrap(),
+        }
+    }
+}
+
+fn plan(world: &World, out: &mut String) {
+    let decision = world.decide();
+    for planned in &decision.plan.steps {
+        writeln!(out, "  {}: {}", name(planned.step), planned.reason).unwrap();
+    }
+    if let Some(problem) = &decision.plan.blocked {
+        writeln!(out, "  blocked by {}", problem.code).unwrap();
+    }
+}
+
+fn show(world: &World, out: &mut String) {
+    if world.forgotten {
+        writeln!(out, "  gone").unwrap();
+        return;
+    }
+    let decision = world.decide();
+    let phase = phase_of(&world.spec, &world.observe(), &decision);
+    let machine = if world.machine_on { "on" } else { "off" };
+    let container = world.container.as_ref().map_or("none".to_owned(), |container| {
+        format!(
+            "{} from {}, {}",
+            container.id,
+            container.digest,
+            if container.run.is_some() { "running" } else { "stopped" }
+        )
+    });
+    let blocked =
+        decision.plan.blocked.map(|problem| format!(", blocked by {}", problem.code)).unwrap_or_default();
+    writeln!(out, "  {}{blocked}; machine {machine}; container {container}", phase.as_str()).unwrap();
+}
+
+fn name(step: StepKind) -> String {
+    format!("{step:?}")
+}
+
+fn step_named(text: &str) -> StepKind {
+    let plain = [
+        StepKind::StartMachine,
+        StepKind::ReadConfig,
+        StepKind::Initialize,
+        StepKind::PrepareImage,
+        StepKind::CreateContainer,
+        StepKind::StartContainer,
+        StepKind::ForwardPorts,
+        StepKind::StopContainer,
+        StepKind::RemoveContainer,
+    ];
+    let hooks = HookStage::ALL.map(StepKind::RunHook);
+    plain
+        .into_iter()
+        .chain(hooks)
+        .find(|step| name(*step) == text)
+        .unwrap_or_else(|| panic!("no step {text}"))
+}
+
+fn code_named(text: &str) -> ProblemCode {
+    *ProblemCode::ALL.iter().find(|code| code.as_str() == text).unwrap_or_else(|| panic!("no code {text}"))
+}
+
+fn desired(text: &str) -> DesiredPhase {
+    match text {
+        "running" => DesiredPhase::Running,
+        "stopped" => DesiredPhase::Stopped,
+        "deleted" => DesiredPhase::Deleted,
+        other => panic!("no phase {other}"),
+    }
+}
