@@ -13,8 +13,6 @@
 //! show                               print phase and container
 //! ```
 
-use std::fmt::Write;
-
 use api::{DesiredPhase, HookStage, ProblemCode, Session, StepKind};
 use reconciler::phase_of;
 use test_support::world::World;
@@ -22,15 +20,14 @@ use test_support::world::World;
 /// Runs the commands and returns what they print, each command first.
 pub(crate) fn tell(commands: &str) -> String {
     let mut world = World::default();
-    let mut out = String::new();
+    let mut out: Vec<String> = Vec::new();
     let mut sessions = 1;
     for line in commands.lines() {
-        writeln!(
-            out,
-            "{}",
-            if line.is_empty() || line.starts_with('#') { line.to_owned() } else { format!("> {line}") }
-        )
-        .unwrap();
+        out.push(if line.is_empty() || line.starts_with('#') {
+            line.to_owned()
+        } else {
+            format!("> {line}")
+        });
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             [] => {}
@@ -57,38 +54,38 @@ pub(crate) fn tell(commands: &str) -> String {
             other => panic!("no such command: {other:?}"),
         }
     }
-    out
+    out.join("\n") + "\n"
 }
 
-fn tick(world: &mut World, out: &mut String, times: usize) {
+fn tick(world: &mut World, out: &mut Vec<String>, times: usize) {
     for taken in 0..times {
-        assert!(taken < 100, "the story does not settle:\n{out}");
+        assert!(taken < 100, "the story does not settle: {out:#?}");
         let Some((step, outcome)) = world.tick() else {
             if times != usize::MAX {
-                writeln!(out, "  nothing to do").unwrap();
+                out.push("  nothing to do".to_owned());
             }
             return;
         };
         match outcome {
-            Ok(()) => writeln!(out, "  {}", name(step)).unwrap(),
-            Err(problem) => writeln!(out, "  {} failed: {}", name(step), problem.code).unwrap(),
+            Ok(()) => out.push(format!("  {}", name(step))),
+            Err(problem) => out.push(format!("  {} failed: {}", name(step), problem.code)),
         }
     }
 }
 
-fn plan(world: &World, out: &mut String) {
+fn plan(world: &World, out: &mut Vec<String>) {
     let decision = world.decide();
     for planned in &decision.plan.steps {
-        writeln!(out, "  {}: {}", name(planned.step), planned.reason).unwrap();
+        out.push(format!("  {}: {}", name(planned.step), planned.reason));
     }
     if let Some(problem) = &decision.plan.blocked {
-        writeln!(out, "  blocked by {}", problem.code).unwrap();
+        out.push(format!("  blocked by {}", problem.code));
     }
 }
 
-fn show(world: &World, out: &mut String) {
+fn show(world: &World, out: &mut Vec<String>) {
     if world.forgotten {
-        writeln!(out, "  gone").unwrap();
+        out.push("  gone".to_owned());
         return;
     }
     let decision = world.decide();
@@ -104,7 +101,7 @@ fn show(world: &World, out: &mut String) {
     });
     let blocked =
         decision.plan.blocked.map(|problem| format!(", blocked by {}", problem.code)).unwrap_or_default();
-    writeln!(out, "  {}{blocked}; machine {machine}; container {container}", phase.as_str()).unwrap();
+    out.push(format!("  {}{blocked}; machine {machine}; container {container}", phase.as_str()));
 }
 
 fn name(step: StepKind) -> String {
