@@ -1,1 +1,46 @@
 //! Turns files into a resolved description of a dev container, per the Dev Container specification.
+//!
+//! The crate is pure: it asks a [`Sources`] for bytes and variables and does no I/O of its own. The way
+//! through it is [`locate`] → [`read`] → (build or pull the image) → [`parse_metadata_label`] → [`merge`]
+//! → (create the container) → [`substitute_container_env`].
+//!
+//! Every mistake in a file is reported with its line, column, property and what was expected, all of them
+//! at once; see [`ReadError`]. Properties that the specification does not know are kept, never rejected.
+
+mod config;
+mod decode;
+mod digest;
+pub mod dockerfile;
+mod id;
+mod jsonc;
+mod lifecycle;
+mod locate;
+mod merge;
+mod metadata;
+mod mount;
+mod ordered;
+mod ports;
+mod requirements;
+mod resolve;
+mod sources;
+mod substitute;
+#[cfg(test)]
+mod testing;
+mod workspace;
+
+pub use config::{
+    Build, Compose, Config, ContainerSource, Properties, Secret, ShutdownAction, UserEnvProbe, WaitFor,
+};
+pub use decode::{Mistake, Problem};
+pub use id::{CONFIG_FILE_LABEL, DevcontainerId, LOCAL_FOLDER_LABEL, METADATA_LABEL};
+pub use jsonc::{Position, SyntaxError};
+pub use lifecycle::{Command, Lifecycle};
+pub use locate::{LocateError, Located, candidates, locate};
+pub use merge::{Resolved, merge};
+pub use metadata::{MetadataError, metadata_label, parse_metadata_label};
+pub use mount::{Mount, MountError, MountKind};
+pub use ports::{ForwardPort, OnAutoForward, PortAttributes, Protocol};
+pub use requirements::{Gpu, HostRequirements, Size};
+pub use resolve::{ReadError, read};
+pub use sources::{SourceError, Sources};
+pub use substitute::{substitute_container_env, substitute_local_env};
