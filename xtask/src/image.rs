@@ -1,0 +1,157 @@
+//! `cargo xtask image`: the guest image, from the declarations in `vm-images/`.
+//!
+//! Stages: packages (pinned, verified, cached) -> tree -> kernel, modules, EROFS root -> agent -> initramfs ->
+//! base dev image -> packed for transport -> manifest. A stage whose inputs did not change is not run again; the
+//! sources of this module count as inputs of every stage but the agent's, which is Cargo's business. The same
+//! inputs give the same bytes. An update of Debian's moves pins, and never breaks the build.
+
+mod agent;
+mod arch;
+mod digest;
+mod erofs;
+mod host_tools;
+mod index;
+mod initramfs;
+mod kernel;
+mod lock;
+mod manifest;
+mod mirror;
+mod modules;
+mod packages;
+mod places;
+mod pool;
+mod recipe;
+mod stamp;
+mod system;
+mod transport;
+mod tree;
+
+use std::io;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use arch::Arch;
+use digest::{Digest, Hasher};
+use manifest::Manifest;
+use packages::{Depot, write_whole};
+use places::Places;
+use pool::Pool;
+use recipe::PackageList;
+use stamp::Stamp;
+
+use crate::output::say;
+
+/// What `cargo xtask image` can be told.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Processor of the guest; this machine's when not given
+    #[arg(long)]
+    arch: Option<Arch>,
+    /// Folder for the image; in the cache folder when not given
+    #[arg(long, value_name = "DIR")]
+    out: Option<Utf8PathBuf>,
+    /// Pin every package again in its current version
+    #[arg(long)]
+    relock: bool,
+    /// Put this program into the initramfs instead of building the agent
+    #[arg(long, value_name = "FILE")]
+    agent: Option<Utf8PathBuf>,
+    /// Also pack the files for transport, and hold the size limit; takes minutes
+    #[arg(long)]
+    pack: bool,
+}
+
+/// The image could not be built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ImageError {
+    #[error("no place for the image")]
+    Places(#[from] places::NoCache),
+    #[error("could not read the declarations of the image")]
+    Recipe(#[from] recipe::RecipeError),
+    #[error("could not open the folder of downloaded packages")]
+    Pool(#[from] pool::PoolError),
+    #[error("could not provide the packages of the image")]
+    Packages(#[from] packages::PackagesError),
+    #[error("could not build the root file system")]
+    System(#[from] system::SystemError),
+    #[error("could not build the agent")]
+    Agent(#[from] agent::AgentError),
+    #[error(transparent)]
+    Transport(#[from] transport::TransportError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Builds the image, or as much of it as changed.
+pub(crate) fn build(options: &Options) -> Result<(), ImageError> {
+    let arch = options.arch.unwrap_or_else(Arch::host);
+    let places = Places::new(arch, options.out.as_deref())?;
+    fs_err::create_dir_all(&places.out)?;
+    let _alone = alone(&places)?;
+    let list: PackageList = recipe::read(&places.definitions().join("packages.toml"))?;
+    let depot = Depot { pool: Pool::open(places.pool())?, apt: places.apt(), suite: list.suite.clone() };
+
+    let lock = depot.provide(&places.lock("packages"), arch, &list.wanted(arch), options.relock)?;
+    let own = own_sources(&places)?;
+    let system = system::build(&places, &depot, arch, &lock, &own)?;
+    let agent = match &options.agent {
+        Some(given) => given.clone(),
+        None => agent::build(&places, &depot, arch, options.relock)?,
+    };
+    let initramfs_inputs = initramfs(&places, &agent, &system)?;
+
+    let mut inputs = Hasher::default();
+    inputs.add_part(system.inputs.as_str());
+    inputs.add_part(initramfs_inputs.as_str());
+    inputs.add_part([u8::from(options.pack)]);
+    let outputs = ["manifest.json"].iter().chain(&FILES).map(|name| places.out.join(name)).collect();
+    Stamp::new(&places.out, "manifest", inputs, outputs).run(|| {
+        let mut manifest = Manifest::new(arch, system.kernel_release.clone(), lock.digest(), lock.len());
+        for name in FILES {
+            manifest.add(&places.out, name)?;
+        }
+        if options.pack {
+            let bytes = transport::pack(&places, arch, &manifest)?;
+            manifest.set_transport(bytes);
+        }
+        manifest.write(&places.out)?;
+        manifest.tell();
+        Ok::<_, ImageError>(())
+    })?;
+    say(format!("image for {arch}: {}", places.out));
+    Ok(())
+}
+
+/// The files that a machine starts from.
+const FILES: [&str; 3] = ["kernel", "initramfs", "root.erofs"];
+
+/// Waits until no other build writes to the cache; the lock goes with the returned file.
+fn alone(places: &Places) -> io::Result<std::fs::File> {
+    let file = std::fs::File::create(places.cache.join("image.lock"))?;
+    if file.try_lock().is_err() {
+        say("waiting for another build of an image");
+        file.lock()?;
+    }
+    Ok(file)
+}
+
+/// The digest of this module's own sources.
+fn own_sources(places: &Places) -> io::Result<Digest> {
+    let mut hasher = Hasher::default();
+    hasher.add_tree(&places.own_sources())?;
+    Ok(hasher.finish())
+}
+
+/// Packs the agent and the early modules. The agent is nowhere else in the image, so a change of it ends here.
+fn initramfs(places: &Places, agent: &Utf8Path, system: &system::System) -> io::Result<Digest> {
+    let output = places.out.join("initramfs");
+    let mut inputs = Hasher::default();
+    inputs.add_part(system.inputs.as_str());
+    inputs.add_part(fs_err::read(agent)?);
+    let stamp = Stamp::new(&places.out, "initramfs", inputs, vec![output.clone()]);
+    stamp.run(|| {
+        say("packing the initramfs");
+        write_whole(&output, &initramfs::archive(agent, &system.early_modules)?)
+    })?;
+    Ok(stamp.inputs().clone())
+}

@@ -1,0 +1,107 @@
+//! The part of the image that comes from Debian's packages: kernel, modules and root file system.
+
+use camino::Utf8PathBuf;
+
+use super::arch::Arch;
+use super::digest::{Digest, Hasher};
+use super::erofs;
+use super::host_tools::ToolError;
+use super::kernel::{self, KernelError};
+use super::lock::Lock;
+use super::modules::{Modules, ModulesError};
+use super::packages::{Depot, write_whole};
+use super::places::Places;
+use super::recipe::{self, ModuleList, RecipeError, RootRecipe};
+use super::stamp::Stamp;
+use super::tree::{self, TreeError};
+use crate::output::say;
+
+/// What later stages need to know of the system.
+pub(crate) struct System {
+    /// What `uname -r` says in the guest.
+    pub(crate) kernel_release: String,
+    /// Module files for the initramfs, in the order in which they load.
+    pub(crate) early_modules: Vec<Utf8PathBuf>,
+    /// Digest of all that the system was built from.
+    pub(crate) inputs: Digest,
+}
+
+/// The system could not be built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SystemError {
+    #[error("could not read a declaration")]
+    Recipe(#[from] RecipeError),
+    #[error("could not make the root folder")]
+    Tree(#[from] TreeError),
+    #[error("could not select kernel modules")]
+    Modules(#[from] ModulesError),
+    #[error("could not use the kernel")]
+    Kernel(#[from] KernelError),
+    #[error("could not pack the root file system")]
+    Pack(#[from] ToolError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Builds kernel and root, unless the lock, the declarations and the sources of this program are those of the last
+/// build.
+pub(crate) fn build(
+    places: &Places,
+    depot: &Depot,
+    arch: Arch,
+    lock: &Lock,
+    own_sources: &Digest,
+) -> Result<System, SystemError> {
+    let definitions = places.definitions();
+    let mut inputs = Hasher::default();
+    inputs.add_part(own_sources.as_str());
+    inputs.add_part(lock.digest().as_str());
+    for part in ["modules.toml", "root.toml", "root"] {
+        inputs.add_tree(&definitions.join(part))?;
+    }
+    let work = places.work("system");
+    let early_list = work.join("early-modules");
+    let outputs = vec![places.out.join("kernel"), places.out.join("root.erofs"), early_list.clone()];
+    let stamp = Stamp::new(&places.out, "system", inputs, outputs);
+    stamp.run(|| make(places, depot, arch, lock))?;
+    let listed = fs_err::read_to_string(&early_list)?;
+    let mut lines = listed.lines();
+    let kernel_release = lines.next().unwrap_or_default().to_owned();
+    let early_modules = lines.map(|name| work.join(name)).collect();
+    Ok(System { kernel_release, early_modules, inputs: stamp.inputs().clone() })
+}
+
+fn make(places: &Places, depot: &Depot, arch: Arch, lock: &Lock) -> Result<(), SystemError> {
+    let definitions = places.definitions();
+    let module_list: ModuleList = recipe::read(&definitions.join("modules.toml"))?;
+    let root_recipe: RootRecipe = recipe::read(&definitions.join("root.toml"))?;
+    let work = places.work("system");
+    tree::empty(&work)?;
+    let root = work.join("root");
+
+    say(format!("unpacking {} packages", lock.len()));
+    let packages: Vec<Utf8PathBuf> = lock.pins().map(|pin| depot.pool.path(pin)).collect();
+    tree::unpack(arch, &packages, &root)?;
+
+    say("selecting kernel modules");
+    let modules = Modules::of(&root)?;
+    let vmlinuz = fs_err::read(root.join(format!("boot/vmlinuz-{}", modules.release)))?;
+    let early = modules.select(&module_list)?;
+    // The initramfs is packed again without the root, so its modules are kept apart.
+    let mut early_list = format!("{}\n", modules.release);
+    for module in &early {
+        let name = module.file_name().expect("a module path ends in a file name");
+        fs_err::copy(module, work.join(name))?;
+        early_list += &format!("{name}\n");
+    }
+    tree::finish(arch, &root_recipe, &definitions.join("root"), &root)?;
+
+    say("packing the root file system");
+    let partial = places.out.join("root.partial");
+    erofs::pack(&root, &partial)?;
+    fs_err::rename(partial, places.out.join("root.erofs"))?;
+    write_whole(&places.out.join("kernel"), &kernel::bootable(arch, vmlinuz)?)?;
+    tree::remove(&root)?;
+    write_whole(&work.join("early-modules"), early_list.as_bytes())?;
+    Ok(())
+}
