@@ -30,6 +30,9 @@ use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+pub(crate) use host_tools::HOST_PACKAGES;
+pub(crate) use mirror::{Mirror, MirrorError};
+
 use arch::Arch;
 use digest::{Digest, Hasher};
 use manifest::Manifest;
@@ -42,7 +45,7 @@ use stamp::Stamp;
 use crate::output::say;
 
 /// What `cargo xtask image` can be told.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub(crate) struct Options {
     /// Processor of the guest; this machine's when not given
     #[arg(long)]
@@ -58,7 +61,7 @@ pub(crate) struct Options {
     agent: Option<Utf8PathBuf>,
     /// Also pack the files for transport, and hold the size limit; takes minutes
     #[arg(long)]
-    pack: bool,
+    pub(crate) pack: bool,
 }
 
 /// The image could not be built.

@@ -1,8 +1,13 @@
 //! Everything `make` does: this file only reads the command line and hands over.
 
+mod check;
 mod image;
 mod output;
+mod run;
+mod setup;
+mod steps;
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -19,16 +24,28 @@ struct Arguments {
 enum Command {
     /// Build the guest image: kernel, initramfs, root file system and the base dev image
     Image(image::Options),
+    /// Install what this machine lacks to build, run and test Cove
+    Setup,
+    /// From a fresh checkout to an example that answers
+    Run,
+    /// Formatting and lints
+    Check,
+    /// Lints, and every test on real parts
+    Test,
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
-        Command::Image(options) => image::build(&options),
+    let done: Result<(), Box<dyn Error>> = match Arguments::parse().command {
+        Command::Image(options) => image::build(&options).map_err(Into::into),
+        Command::Setup => setup::setup().map_err(Into::into),
+        Command::Run => run::example().map_err(Into::into),
+        Command::Check => check::check().map_err(Into::into),
+        Command::Test => check::test().map_err(Into::into),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::failure(&error);
+            output::failure(error.as_ref());
             ExitCode::FAILURE
         }
     }

@@ -1,0 +1,26 @@
+# Everything lives in xtask/; these are names for it.
+.PHONY: help run test check image bench app
+
+help: ## Show this
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+run: linker ## Install what is missing, build everything, and bring the example up
+	@cargo xtask run
+
+test: linker ## Lints, and every test on real parts
+	@cargo xtask test
+
+check: linker ## Formatting and lints
+	@cargo xtask check
+
+image: linker ## Build the guest image
+	@cargo xtask image
+
+bench: linker ## Measure against peers; writes bench/RESULTS.md
+	@cargo xtask bench
+
+# The one thing Rust itself needs that a fresh Debian may lack.
+.PHONY: linker
+linker:
+	@command -v cc >/dev/null || { s=; [ "$$(id -u)" = 0 ] || s=sudo; \
+	  echo "==> Installing a linker for Rust"; $$s apt-get update -qq && $$s apt-get install -y --no-install-recommends gcc libc6-dev; }

@@ -1,0 +1,48 @@
+//! `cargo xtask check` and `cargo xtask test`: what a change must pass.
+
+use std::process::Command;
+
+use crate::image::{self, ImageError};
+use crate::setup::{SetupError, setup};
+use crate::steps::{StepError, run, step};
+
+/// The gate did not open.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CheckError {
+    #[error("could not prepare this machine")]
+    Setup(#[from] SetupError),
+    #[error("could not build the guest image")]
+    Image(#[from] ImageError),
+    #[error("a check failed")]
+    Step(#[from] StepError),
+}
+
+/// Formatting and lints.
+pub(crate) fn check() -> Result<(), CheckError> {
+    step("Formatting", || run(cargo().args(["fmt", "--all", "--check"])))?;
+    step("Lints", || {
+        run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
+    })?;
+    Ok(())
+}
+
+/// Everything: lints, and all tests on real parts.
+pub(crate) fn test() -> Result<(), CheckError> {
+    setup()?;
+    // Packed, so that its size is held too.
+    image::build(&image::Options { pack: true, ..image::Options::default() })?;
+    check()?;
+    // Programs first: tests of the whole product start them.
+    step("Building", || run(cargo().args(["build", "--workspace", "--locked"])))?;
+    step("Testing", || {
+        // A part that is missing is a failure here, not a reason to skip.
+        run(cargo()
+            .args(["test", "--workspace", "--locked"])
+            .envs([("COVE_REQUIRE_ENGINE", "1"), ("COVE_REQUIRE_VM", "1")]))
+    })?;
+    Ok(())
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}

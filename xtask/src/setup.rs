@@ -1,0 +1,179 @@
+//! `cargo xtask setup`: what a Debian machine needs to build, run and test Cove, installed where it is missing.
+
+use std::process::{Command, Stdio};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::image::{HOST_PACKAGES, Mirror, MirrorError};
+use crate::output::say;
+use crate::steps::{StepError, capture, run, step};
+
+/// virtiofsd's version: the first that translates owners between guest and host the way Cove needs.
+const VIRTIOFSD_VERSION: &str = "1.14.0";
+
+/// Packages beside those of the image build. Linux hosts only; a Mac needs none of them.
+const PACKAGES: &[&str] = &[
+    "ca-certificates",
+    "curl",
+    "gcc-aarch64-linux-gnu",
+    "git",
+    "libc6-dev-arm64-cross",
+    "libcap-ng-dev",
+    "libseccomp-dev",
+    "qemu-system-arm",
+    "qemu-system-x86",
+];
+
+/// Packages that only the tests need: an engine on this host, and what it works with.
+const TEST_PACKAGES: &[&str] = &["iproute2", "iptables", "procps"];
+
+/// The oldest QEMU worth running; Debian 12 has 7.2 and a newer one in its backports.
+const QEMU_MAJOR: u32 = 8;
+
+/// Something could not be installed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SetupError {
+    #[error("could not install what is missing")]
+    Step(#[from] StepError),
+    #[error("could not tell which Debian mirror this machine uses")]
+    Mirror(#[from] MirrorError),
+    #[error("could not prepare a place for tools")]
+    Files(#[from] std::io::Error),
+    #[error("HOME is not set, so there is no place for tools")]
+    NoHome,
+}
+
+/// Where tools that are built from source go.
+pub(crate) fn tools_folder() -> Result<Utf8PathBuf, SetupError> {
+    let absolute =
+        |name: &str| std::env::var(name).ok().map(Utf8PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    Ok(cache.ok_or(SetupError::NoHome)?.join("cove/tools"))
+}
+
+/// Installs what is missing.
+pub(crate) fn setup() -> Result<(), SetupError> {
+    step("Installing what is missing", || {
+        let mut missing: Vec<&str> = HOST_PACKAGES
+            .iter()
+            .chain(PACKAGES)
+            .chain(TEST_PACKAGES)
+            .copied()
+            .filter(|package| !installed(package))
+            .collect();
+        missing.sort_unstable();
+        missing.dedup();
+        if missing.is_empty() {
+            say("    every Debian package is there");
+        } else {
+            say(format!("    Debian packages: {}", missing.join(" ")));
+            install(&missing)?;
+        }
+        virtiofsd()
+    })
+}
+
+fn installed(package: &str) -> bool {
+    let query =
+        Command::new("dpkg-query").args(["-W", "-f=${Status}", package]).stderr(Stdio::null()).output();
+    query.is_ok_and(|output| output.stdout.ends_with(b"install ok installed"))
+}
+
+fn install(packages: &[&str]) -> Result<(), SetupError> {
+    run(&mut apt(&["update", "-qq"]))?;
+    let (qemu, others): (Vec<&str>, Vec<&str>) =
+        packages.iter().partition(|package| package.starts_with("qemu-system"));
+    if !others.is_empty() {
+        run(apt(&["install", "-y", "--no-install-recommends"]).args(others))?;
+    }
+    if !qemu.is_empty() {
+        install_qemu(&qemu)?;
+    }
+    Ok(())
+}
+
+/// Installs QEMU; from the backports of Debian's stable-before when the release's own is old. The backports are
+/// asked through lists of their own, so that nothing else on the machine is upgraded and its configuration stays.
+fn install_qemu(packages: &[&str]) -> Result<(), SetupError> {
+    let policy =
+        capture(Command::new("apt-cache").args(["policy", "qemu-system-x86"]).env("LC_ALL", "C.UTF-8"))?;
+    let candidate =
+        policy.lines().find_map(|line| line.trim().strip_prefix("Candidate:")).unwrap_or_default();
+    if major_of(candidate).is_none_or(|major| major >= QEMU_MAJOR) {
+        return Ok(run(apt(&["install", "-y", "--no-install-recommends"]).args(packages))?);
+    }
+    let mirror = Mirror::of_this_machine()?;
+    let folder = tools_folder()?.join("backports");
+    fs_err::create_dir_all(folder.join("lists/partial"))?;
+    fs_err::create_dir_all(folder.join("sources"))?;
+    let source = format!(
+        "Types: deb\nURIs: {}\nSuites: bookworm bookworm-updates bookworm-backports\nComponents: main\nSigned-By: \
+         /usr/share/keyrings/debian-archive-keyring.gpg\n",
+        mirror.archive
+    );
+    fs_err::write(folder.join("sources/backports.sources"), source)?;
+    let with_backports = |arguments: &[&str]| {
+        let mut command = apt(&[]);
+        command
+            .args(["-o", "Dir::Etc::SourceList=/dev/null"])
+            .args(["-o", &format!("Dir::Etc::SourceParts={folder}/sources")])
+            .args(["-o", &format!("Dir::State::Lists={folder}/lists")])
+            .args(arguments);
+        command
+    };
+    run(&mut with_backports(&["update", "-qq"]))?;
+    let install = ["install", "-y", "--no-install-recommends", "-t", "bookworm-backports"];
+    Ok(run(with_backports(&install).args(packages))?)
+}
+
+/// The major version in a Debian version such as `1:7.2+dfsg-7`.
+fn major_of(version: &str) -> Option<u32> {
+    let upstream = version.trim().rsplit(':').next()?;
+    upstream.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// apt-get, through sudo for an ordinary user.
+fn apt(arguments: &[&str]) -> Command {
+    let root = capture(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    let mut command = if root { Command::new("apt-get") } else { Command::new("sudo") };
+    if !root {
+        command.arg("apt-get");
+    }
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    command
+}
+
+fn virtiofsd() -> Result<(), SetupError> {
+    let tools = tools_folder()?;
+    if is_version(&tools.join("bin/virtiofsd"), VIRTIOFSD_VERSION) {
+        say(format!("    virtiofsd {VIRTIOFSD_VERSION} is there"));
+        return Ok(());
+    }
+    say(format!("    virtiofsd {VIRTIOFSD_VERSION} is built from its source, once"));
+    let mut install = Command::new("cargo");
+    install
+        .args(["install", "--quiet", "--locked", "virtiofsd", "--version", VIRTIOFSD_VERSION, "--root"])
+        .arg(&tools);
+    // In a folder of its own, so that the settings of this checkout do not reach it.
+    install.current_dir("/").env("CARGO_TARGET_DIR", tools.join("build"));
+    run(&mut install)?;
+    fs_err::remove_dir_all(tools.join("build"))?;
+    Ok(())
+}
+
+fn is_version(program: &Utf8Path, version: &str) -> bool {
+    let output = Command::new(program).arg("--version").output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_is_read_from_debian_s() {
+        assert_eq!(major_of(" 1:7.2+dfsg-7+deb12u18+b3"), Some(7));
+        assert_eq!(major_of("1:10.0.2+ds-2+deb13u1~bpo12+1"), Some(10));
+        assert_eq!(major_of("(none)"), None);
+    }
+}
