@@ -97,7 +97,7 @@ pub(crate) struct Fields {
     /// The path of the object itself, empty for the whole text.
     path: String,
     pub(crate) at: Position,
-    fields: Vec<Field>,
+    entries: Vec<Field>,
 }
 
 /// A value and the path that leads to it.
@@ -124,8 +124,8 @@ pub(crate) trait Choice: Serialize + Copy + 'static {
 impl Fields {
     /// Takes a property; `None` when it is absent or `null`.
     pub(crate) fn take(&mut self, name: &str) -> Option<Spot> {
-        let index = self.fields.iter().position(|field| field.name == name)?;
-        let field = self.fields.remove(index);
+        let index = self.entries.iter().position(|field| field.name == name)?;
+        let field = self.entries.remove(index);
         let spot = Spot { path: self.path_of(name), node: field.value };
         (spot.node.kind != NodeKind::Null).then_some(spot)
     }
@@ -136,23 +136,23 @@ impl Fields {
 
     /// Where a property's value stands.
     pub(crate) fn position_of(&self, name: &str) -> Option<Position> {
-        self.fields.iter().find(|field| field.name == name).map(|field| field.value.at)
+        self.entries.iter().find(|field| field.name == name).map(|field| field.value.at)
     }
 
     /// What has not been taken.
     pub(crate) fn rest(&self) -> Map<String, Value> {
-        to_map(&self.fields)
+        to_map(&self.entries)
     }
 
     /// The names of what has not been taken.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.fields.iter().map(|field| field.name.as_str())
+        self.entries.iter().map(|field| field.name.as_str())
     }
 
     /// Every remaining property in the order it is written, `null` included.
     pub(crate) fn into_spots(self) -> impl Iterator<Item = (String, Spot)> {
         let path = self.path;
-        self.fields.into_iter().map(move |field| {
+        self.entries.into_iter().map(move |field| {
             let path = if path.is_empty() { field.name.clone() } else { format!("{path}.{}", field.name) };
             (field.name, Spot { path, node: field.value })
         })
@@ -230,6 +230,14 @@ impl Spot {
         }
     }
 
+    /// A string that says something.
+    pub(crate) fn filled_text(self, expected: &str, mistakes: &mut Mistakes) -> Option<String> {
+        match self.node.kind {
+            NodeKind::Text(text) if !text.trim().is_empty() => Some(text),
+            _ => self.unexpected(expected, mistakes),
+        }
+    }
+
     /// A string, or a number or boolean taken as the text it is written as. Values of variables and build
     /// arguments are often written without their quotes.
     pub(crate) fn scalar(self, mistakes: &mut Mistakes) -> Option<String> {
@@ -260,7 +268,7 @@ impl Spot {
 
     pub(crate) fn fields(self, expected: &str, mistakes: &mut Mistakes) -> Option<Fields> {
         match self.node.kind {
-            NodeKind::Map(fields) => Some(Fields { path: self.path, at: self.node.at, fields }),
+            NodeKind::Map(entries) => Some(Fields { path: self.path, at: self.node.at, entries }),
             _ => self.unexpected(expected, mistakes),
         }
     }

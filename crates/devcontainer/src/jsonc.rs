@@ -184,12 +184,11 @@ fn convert_fields(object: ast::Object<'_>, cursor: &mut Cursor<'_>) -> Result<Ve
         let at = cursor.at(property.range.start);
         let name = property.name.into_string();
         let field = Field { at, value: convert(property.value, cursor)?, name };
-        match seen.get(&field.name) {
-            Some(&index) => fields[index] = field,
-            None => {
-                seen.insert(field.name.clone(), fields.len());
-                fields.push(field);
-            }
+        if let Some(&index) = seen.get(&field.name) {
+            fields[index] = field;
+        } else {
+            seen.insert(field.name.clone(), fields.len());
+            fields.push(field);
         }
     }
     Ok(fields)
@@ -272,7 +271,8 @@ mod tests {
 
         #[test]
         fn positions_point_into_the_text(lines in proptest::collection::vec("[a-zé ]{0,6}", 1..5)) {
-            let text = format!("{{{}\"k\": 1}}", lines.iter().map(|l| format!("//{l}\n")).collect::<String>());
+            let comments = lines.iter().fold(String::new(), |text, line| text + "//" + line + "\n");
+            let text = format!("{{{comments}\"k\": 1}}");
             let node = parse(text.as_bytes()).unwrap();
             let NodeKind::Map(fields) = node.kind else { panic!("not an object") };
             prop_assert_eq!(fields[0].at, Position { line: lines.len() as u32 + 1, column: 1 });

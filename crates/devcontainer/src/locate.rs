@@ -126,20 +126,20 @@ mod tests {
         locate(files, "/src/app".into(), wanted.map(Utf8Path::new)).map_err(|error| error.to_string())
     }
 
-    fn file(path: &str) -> Result<Located, String> {
-        Ok(Located::ConfigFile(path.into()))
+    fn file(path: &str) -> Located {
+        Located::ConfigFile(path.into())
     }
 
     #[test]
     fn own_configuration_wins_over_named_ones() {
         let named = Files::new().with("/src/app/.devcontainer/go/devcontainer.json", "{}");
-        assert_eq!(found(&named, None), file("/src/app/.devcontainer/go/devcontainer.json"));
+        assert_eq!(found(&named, None), Ok(file("/src/app/.devcontainer/go/devcontainer.json")));
         let root = named.with("/src/app/.devcontainer.json", "{}");
-        assert_eq!(found(&root, None), file("/src/app/.devcontainer.json"));
+        assert_eq!(found(&root, None), Ok(file("/src/app/.devcontainer.json")));
         let folder = root.with("/src/app/.devcontainer/devcontainer.json", "{}");
-        assert_eq!(found(&folder, None), file("/src/app/.devcontainer/devcontainer.json"));
-        assert_eq!(found(&folder, Some("go")), file("/src/app/.devcontainer/go/devcontainer.json"));
-        assert_eq!(found(&folder, Some(".devcontainer.json")), file("/src/app/.devcontainer.json"));
+        assert_eq!(found(&folder, None), Ok(file("/src/app/.devcontainer/devcontainer.json")));
+        assert_eq!(found(&folder, Some("go")), Ok(file("/src/app/.devcontainer/go/devcontainer.json")));
+        assert_eq!(found(&folder, Some(".devcontainer.json")), Ok(file("/src/app/.devcontainer.json")));
     }
 
     #[test]

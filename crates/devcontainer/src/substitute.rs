@@ -51,7 +51,7 @@ pub(crate) fn expand(text: &str, mut value: impl FnMut(&Variable<'_>) -> Option<
         };
         match value(&Variable::parse(&inner[..end])) {
             Some(replacement) => out.push_str(&replacement),
-            None => out.push_str(&rest[start..start + 2 + end + 1]),
+            None => out.push_str(&rest[start..=start + 2 + end]),
         }
         rest = &inner[end + 1..];
     }

@@ -1,4 +1,4 @@
-//! Reads what the container is made of: exactly one of an image, a Dockerfile and compose.
+//! Reads what the container is made of: an image, a Dockerfile or compose.
 
 use super::{Build, Compose, ContainerSource};
 use crate::decode::{Fields, Mistakes, Problem, Spot};
@@ -38,16 +38,13 @@ pub(crate) fn decode(
         return decode_compose(files, service, run_services, place, mistakes).map(ContainerSource::Compose);
     }
     match (image, build) {
-        (Some(image), Some(_)) if dockerfile => {
-            mistakes.add(image.node.at, "image", Problem::Conflict { other: "build" });
-            None
+        // A Dockerfile beside an image wins, as it does for the tools these files were written for.
+        (Some(image), _) if !dockerfile => {
+            let image = image.filled_text("the name of an image", mistakes)?;
+            Some(ContainerSource::Image { image })
         }
-        (Some(image), _) => match image.clone().text(mistakes)? {
-            text if text.trim().is_empty() => image.unexpected("the name of an image", mistakes),
-            text => Some(ContainerSource::Image { image: text }),
-        },
-        (None, Some(build)) => decode_build(build, place, mistakes).map(ContainerSource::Build),
-        (None, None) => {
+        (_, Some(build)) => decode_build(build, place, mistakes).map(ContainerSource::Build),
+        _ => {
             let near = fields.names().find(|name| near_miss(name)).map(str::to_owned);
             let at = near.as_deref().and_then(|name| fields.position_of(name)).unwrap_or(fields.at);
             mistakes.add(at, "", Problem::NoContainer { near });
@@ -133,17 +130,10 @@ fn decode_compose(
     if paths.is_empty() {
         paths = default_compose_files(place);
     }
-    let service = match service {
-        Some(spot) => spot.clone().text(mistakes).filter(|name| !name.is_empty()).or_else(|| {
-            matches!(spot.node.kind, NodeKind::Text(_))
-                .then(|| spot.unexpected::<String>("the name of a service", mistakes))
-                .flatten()
-        }),
-        None => {
-            mistakes.add(at, "service", Problem::Required { beside: "dockerComposeFile" });
-            None
-        }
-    };
+    if service.is_none() {
+        mistakes.add(at, "service", Problem::Required { beside: "dockerComposeFile" });
+    }
+    let service = service.and_then(|spot| spot.filled_text("the name of a service", mistakes));
     let project_name_hint = project_name(place.workspace, &paths);
     Some(Compose { service: service?, files: paths, run_services, project_name_hint })
 }

@@ -152,7 +152,7 @@ fn wrong_sources_of_the_container_are_explained() {
     insta::assert_snapshot!(refused(r#"{"imgae": "a"}"#), @r#"…/devcontainer.json:1:11: expected one of "image", "build" or "dockerComposeFile"; is "imgae" a misspelling?"#);
     insta::assert_snapshot!(refused("[]"), @"…/devcontainer.json:1:1: expected an object, found an empty array");
     insta::assert_snapshot!(refused(r#"{"image": ""}"#), @r#"…/devcontainer.json:1:11: "image": expected the name of an image, found """#);
-    insta::assert_snapshot!(refused(r#"{"image": "a", "build": {"dockerfile": "Dockerfile"}}"#), @r#"…/devcontainer.json:1:11: "image": cannot be combined with "build": a container comes from an image, a Dockerfile or compose"#);
+    insta::assert_snapshot!(refused(r#"{"image": "a", "dockerComposeFile": "../compose.yaml", "service": "s"}"#), @r#"…/devcontainer.json:1:11: "image": cannot be combined with "dockerComposeFile": a container comes from an image, a Dockerfile or compose"#);
     insta::assert_snapshot!(refused(r#"{"build": {"dockerfile": "none"}}"#), @r#"…/devcontainer.json:1:26: "build.dockerfile": there is no file `…/none`"#);
     insta::assert_snapshot!(refused(r#"{"build": {"target": "x"}}"#), @r#"…/devcontainer.json:1:11: "build.dockerfile": is required beside "build""#);
     insta::assert_snapshot!(refused(r#"{"dockerComposeFile": "../compose.yaml"}"#), @r#"…/devcontainer.json:1:23: "service": is required beside "dockerComposeFile""#);
