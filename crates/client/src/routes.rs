@@ -1,0 +1,197 @@
+//! Every route of the daemon, as a method.
+
+use api::{
+    ContainerLogLine, Diagnosis, Environment, EnvironmentPatch, ExecRequest, HomeLayout, Machine,
+    MachineLogLine, MachinePatch, ObjectReference, Plan, UpRequest, Version,
+};
+use camino::{Utf8Path, Utf8PathBuf};
+use hyper::Method;
+use serde::de::DeserializeOwned;
+
+use crate::connection::{self, Call, segment};
+use crate::{CallError, ConnectError, ExecSession, Lines, Watch};
+
+/// Speaks to one daemon. Cheap to clone; holds no connection.
+///
+/// Environments are named by name or id throughout, machines by name.
+#[derive(Debug, Clone)]
+pub struct Client {
+    socket: Utf8PathBuf,
+}
+
+/// Which lines of a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogRange {
+    /// Whether new lines follow as they are written.
+    pub follow: bool,
+    /// At most so many of the last lines there are; all if absent.
+    pub tail: Option<u32>,
+}
+
+impl Client {
+    /// A client for the daemon on this socket. Nothing is connected yet.
+    pub fn at_socket(socket: impl Into<Utf8PathBuf>) -> Self {
+        Self { socket: socket.into() }
+    }
+
+    /// A client for the daemon of this state folder. Nothing is connected yet.
+    pub fn new(home: &HomeLayout) -> Self {
+        Self::at_socket(home.api_socket())
+    }
+
+    /// The socket it speaks to.
+    pub fn socket(&self) -> &Utf8Path {
+        &self.socket
+    }
+
+    /// Who answers.
+    pub async fn version(&self) -> Result<Version, CallError> {
+        self.get("/v1/version").await
+    }
+
+    /// Makes sure that the daemon answers and is of this client's version.
+    pub async fn check_version(&self) -> Result<Version, CallError> {
+        let version = self.version().await?;
+        let ours = env!("CARGO_PKG_VERSION");
+        if version.api != api::API_VERSION || version.version != ours {
+            let (daemon, ours) = (version.version, ours.to_owned());
+            return Err(ConnectError::VersionSkew { daemon, ours, pid: version.pid }.into());
+        }
+        Ok(version)
+    }
+
+    /// All environments.
+    pub async fn environments(&self) -> Result<Vec<Environment>, CallError> {
+        self.get("/v1/environments").await
+    }
+
+    /// One environment.
+    pub async fn environment(&self, environment: &str) -> Result<Environment, CallError> {
+        self.get(&environment_path(environment, "")).await
+    }
+
+    /// The environment of a folder shall run; answers at once, the work is followed by a watch.
+    pub async fn up(&self, request: &UpRequest) -> Result<Environment, CallError> {
+        self.call(&Call::new(Method::POST, "/v1/environments").body(request)).await
+    }
+
+    /// Changes what is wanted of an environment.
+    pub async fn change_environment(
+        &self,
+        environment: &str,
+        patch: &EnvironmentPatch,
+    ) -> Result<Environment, CallError> {
+        self.call(&Call::new(Method::PATCH, environment_path(environment, "")).body(patch)).await
+    }
+
+    /// The environment shall go away; answers at once.
+    pub async fn remove_environment(&self, environment: &str) -> Result<Environment, CallError> {
+        self.call(&Call::new(Method::DELETE, environment_path(environment, ""))).await
+    }
+
+    /// What is left to do for an environment.
+    pub async fn plan(&self, environment: &str) -> Result<Plan, CallError> {
+        self.get(&environment_path(environment, "/plan")).await
+    }
+
+    /// What the main container of an environment wrote.
+    pub async fn environment_logs(
+        &self,
+        environment: &str,
+        range: LogRange,
+    ) -> Result<Lines<ContainerLogLine>, CallError> {
+        self.lines(environment_path(environment, &format!("/logs{}", query_of(range)))).await
+    }
+
+    /// Runs a process in the main container of an environment.
+    pub async fn exec(&self, environment: &str, request: &ExecRequest) -> Result<ExecSession, CallError> {
+        self.open_exec(environment_path(environment, "/exec"), request).await
+    }
+
+    /// A machine.
+    pub async fn machine(&self, machine: &str) -> Result<Machine, CallError> {
+        self.get(&machine_path(machine, "")).await
+    }
+
+    /// Changes what is wanted of a machine.
+    pub async fn change_machine(&self, machine: &str, patch: &MachinePatch) -> Result<Machine, CallError> {
+        self.call(&Call::new(Method::PATCH, machine_path(machine, "")).body(patch)).await
+    }
+
+    /// The machine shall start; answers at once.
+    pub async fn start_machine(&self, machine: &str) -> Result<Machine, CallError> {
+        self.call(&Call::new(Method::POST, machine_path(machine, "/start"))).await
+    }
+
+    /// The machine shall stop; answers at once.
+    pub async fn stop_machine(&self, machine: &str) -> Result<Machine, CallError> {
+        self.call(&Call::new(Method::POST, machine_path(machine, "/stop"))).await
+    }
+
+    /// What the parts of a machine wrote.
+    pub async fn machine_logs(
+        &self,
+        machine: &str,
+        range: LogRange,
+    ) -> Result<Lines<MachineLogLine>, CallError> {
+        self.lines(machine_path(machine, &format!("/logs{}", query_of(range)))).await
+    }
+
+    /// Runs a process in a machine, outside of any container.
+    pub async fn exec_in_machine(
+        &self,
+        machine: &str,
+        request: &ExecRequest,
+    ) -> Result<ExecSession, CallError> {
+        self.open_exec(machine_path(machine, "/exec"), request).await
+    }
+
+    /// Looks at everything Cove needs.
+    pub async fn doctor(&self) -> Result<Diagnosis, CallError> {
+        self.get("/v1/doctor").await
+    }
+
+    /// The daemon shall end; machines and environments run on.
+    pub async fn shut_down(&self) -> Result<(), CallError> {
+        let call = Call::new(Method::POST, "/v1/shutdown");
+        let response = connection::send(&self.socket, &call).await?;
+        connection::accepted(&call, response).await.map(drop)
+    }
+
+    /// Follows events after a sequence, of one object or of all. Without `since` it starts where the daemon
+    /// likes; what is told after [`crate::WatchUpdate::Synced`] is new in any case.
+    pub fn watch(&self, since: Option<u64>, object: Option<&ObjectReference>) -> Watch {
+        Watch::new(self.clone(), since, object.map(|object| object.id.clone()))
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        self.call(&Call::new(Method::GET, path)).await
+    }
+
+    async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T, CallError> {
+        connection::call(&self.socket, call).await
+    }
+
+    async fn open_exec(&self, path: String, request: &ExecRequest) -> Result<ExecSession, CallError> {
+        ExecSession::open(&self.socket, Call::new(Method::POST, path).body(request)).await
+    }
+
+    pub(crate) async fn lines<T>(&self, path: String) -> Result<Lines<T>, CallError> {
+        let call = Call::new(Method::GET, path);
+        let response = connection::accepted(&call, connection::send(&self.socket, &call).await?).await?;
+        Ok(Lines::new(call.describe(), response))
+    }
+}
+
+fn environment_path(environment: &str, rest: &str) -> String {
+    format!("/v1/environments/{}{rest}", segment(environment))
+}
+
+fn machine_path(machine: &str, rest: &str) -> String {
+    format!("/v1/machines/{}{rest}", segment(machine))
+}
+
+fn query_of(range: LogRange) -> String {
+    let tail = range.tail.map(|tail| format!("&tail={tail}")).unwrap_or_default();
+    format!("?follow={}{tail}", range.follow)
+}
