@@ -1,17 +1,13 @@
-//! Where the daemon keeps its files: the one place that knows their names.
+//! Where the daemon keeps its files.
 //!
-//! ```text
-//! $COVE_HOME (~/.cove)      0700
-//!   config.toml             settings, written by people
-//!   state.db                the store
-//!   coved.lock  coved.log   the running daemon and its log
-//!   accelerator.json        what the probe of the accelerator found
-//!   run/                    sockets for clients
-//!   machines/<name>/        everything of one machine
-//! ```
+//! The paths themselves are spelled in [`api::HomeLayout`], which clients share; here is what only the daemon needs:
+//! the checks, the folders' permissions, and the files of a machine.
 
+use std::env::VarError;
+use std::ops::Deref;
 use std::os::unix::fs::DirBuilderExt;
 
+use api::{HomeError, HomeLayout, Name};
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// Longest path of a unix socket, in bytes, without the closing zero: `sun_path` has 108 on Linux, 104 on macOS.
@@ -23,16 +19,16 @@ const LONGEST_SOCKET: &str = "machines/default/virtiofs-share99.sock";
 /// Why there is no place for the state.
 #[derive(Debug, thiserror::Error)]
 pub enum PathsError {
-    /// Neither variable says where it is.
-    #[error(
-        "neither COVE_HOME nor HOME is set, so there is no place for the state; set COVE_HOME to a folder"
-    )]
-    NoHome,
-    /// A variable holds something that is no absolute path.
-    #[error("`{path}` cannot hold the state: COVE_HOME must be an absolute path in UTF-8")]
-    NotAbsolute {
-        /// What it holds.
-        path: String,
+    /// The variables name no folder.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// A variable holds something that is no text.
+    #[error("{name} is `{value}`, which is not UTF-8")]
+    NotText {
+        /// The variable.
+        name: String,
+        /// What it holds, as far as it can be shown.
+        value: String,
     },
     /// Unix sockets in it would have names that are too long.
     #[error(
@@ -49,10 +45,19 @@ pub enum PathsError {
     Prepare(#[source] std::io::Error),
 }
 
-/// The state folder of one user.
+/// The state folder of one user, checked: absolute, and short enough for sockets. The paths in it are those of
+/// [`HomeLayout`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
-    home: Utf8PathBuf,
+    layout: HomeLayout,
+}
+
+impl Deref for Paths {
+    type Target = HomeLayout;
+
+    fn deref(&self) -> &HomeLayout {
+        &self.layout
+    }
 }
 
 impl Paths {
@@ -61,15 +66,16 @@ impl Paths {
     /// # Errors
     /// When there is none, or it cannot hold sockets.
     pub fn from_env() -> Result<Self, PathsError> {
-        match std::env::var_os("COVE_HOME").filter(|home| !home.is_empty()) {
-            Some(home) => {
-                let home = home
-                    .into_string()
-                    .map_err(|home| PathsError::NotAbsolute { path: home.to_string_lossy().into_owned() })?;
-                Self::new(Utf8PathBuf::from(home))
-            }
-            None => Self::new(user_home().ok_or(PathsError::NoHome)?.join(".cove")),
-        }
+        let text = |name: &str| match std::env::var(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(VarError::NotPresent) => Ok(None),
+            Err(VarError::NotUnicode(value)) => Err(PathsError::NotText {
+                name: name.to_owned(),
+                value: value.to_string_lossy().into_owned(),
+            }),
+        };
+        let layout = HomeLayout::from_variables(text("COVE_HOME")?.as_deref(), text("HOME")?.as_deref())?;
+        Self::new(layout.root())
     }
 
     /// A given folder. Nothing is made yet.
@@ -78,14 +84,12 @@ impl Paths {
     /// When it is not absolute, or so deep that sockets in it would have names that are too long.
     pub fn new(home: impl Into<Utf8PathBuf>) -> Result<Self, PathsError> {
         let home = home.into();
-        if !home.is_absolute() {
-            return Err(PathsError::NotAbsolute { path: home.into_string() });
-        }
+        let layout = HomeLayout::from_variables(Some(home.as_str()), None)?;
         let needed = home.join(LONGEST_SOCKET).as_str().len();
         if needed > MAX_SOCKET_PATH {
             return Err(PathsError::TooLong { path: home, needed });
         }
-        Ok(Self { home })
+        Ok(Self { layout })
     }
 
     /// Makes the folders that are missing, readable by this user alone.
@@ -93,60 +97,15 @@ impl Paths {
     /// # Errors
     /// When one cannot be made.
     pub fn prepare(&self) -> Result<(), PathsError> {
-        for folder in [self.home.clone(), self.run_dir(), self.machine(api::DEFAULT_MACHINE).dir] {
-            make_private(&folder).map_err(PathsError::Prepare)?;
+        for folder in [self.root(), &self.run_dir(), self.default_machine().dir()] {
+            make_private(folder).map_err(PathsError::Prepare)?;
         }
         Ok(())
     }
 
-    /// The folder itself.
-    pub fn home(&self) -> &Utf8Path {
-        &self.home
-    }
-
-    /// Settings, written by people.
-    pub fn config_file(&self) -> Utf8PathBuf {
-        self.home.join("config.toml")
-    }
-
-    /// The store.
-    pub fn state_db(&self) -> Utf8PathBuf {
-        self.home.join("state.db")
-    }
-
-    /// Held by the running daemon; contains its process id.
-    pub fn lock_file(&self) -> Utf8PathBuf {
-        self.home.join("coved.lock")
-    }
-
-    /// The daemon's log.
-    pub fn log_file(&self) -> Utf8PathBuf {
-        self.home.join("coved.log")
-    }
-
-    /// The remembered verdict of the accelerator probe.
-    pub fn accelerator_file(&self) -> Utf8PathBuf {
-        self.home.join("accelerator.json")
-    }
-
-    /// Folder of the sockets for clients.
-    pub fn run_dir(&self) -> Utf8PathBuf {
-        self.home.join("run")
-    }
-
-    /// The HTTP API.
-    pub fn api_socket(&self) -> Utf8PathBuf {
-        self.run_dir().join("coved.sock")
-    }
-
-    /// The machine's Docker API.
-    pub fn docker_socket(&self) -> Utf8PathBuf {
-        self.run_dir().join("docker.sock")
-    }
-
-    /// Everything of one machine.
-    pub fn machine(&self, name: &str) -> MachinePaths {
-        MachinePaths { dir: self.home.join("machines").join(name) }
+    /// Everything of the default machine.
+    pub fn default_machine(&self) -> MachinePaths {
+        MachinePaths { dir: self.machine_dir(&Name::from_text(api::DEFAULT_MACHINE)) }
     }
 }
 
@@ -236,7 +195,7 @@ mod tests {
         assert!(error.contains("COVE_HOME") && error.contains(&MAX_SOCKET_PATH.to_string()), "{error}");
         let fits = "/".to_owned() + &"d".repeat(MAX_SOCKET_PATH - LONGEST_SOCKET.len() - 2);
         assert!(Paths::new(fits).is_ok());
-        assert!(matches!(Paths::new("state"), Err(PathsError::NotAbsolute { .. })));
+        assert!(matches!(Paths::new("state"), Err(PathsError::Home(HomeError::Relative { .. }))));
     }
 
     #[test]
@@ -248,7 +207,7 @@ mod tests {
         fs_err::set_permissions(&home, std::fs::Permissions::from_mode(0o755)).unwrap();
         let paths = Paths::new(&home).unwrap();
         paths.prepare().unwrap();
-        for folder in [home, paths.run_dir(), paths.machine("default").dir().to_owned()] {
+        for folder in [home, paths.run_dir(), paths.default_machine().dir().to_owned()] {
             let mode = fs_err::metadata(&folder).unwrap().permissions().mode() & 0o777;
             assert_eq!(mode, 0o700, "{folder}");
         }
