@@ -29,8 +29,7 @@ pub(crate) fn check() -> Result<(), CheckError> {
 /// Everything: lints, and all tests on real parts.
 pub(crate) fn test() -> Result<(), CheckError> {
     setup()?;
-    // Packed, so that its size is held too.
-    image::build(&image::Options { pack: true, ..image::Options::default() })?;
+    image::build(&image::Options::packed())?;
     check()?;
     // Programs first: tests of the whole product start them.
     step("Building", || run(cargo().args(["build", "--workspace", "--locked"])))?;

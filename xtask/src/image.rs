@@ -7,7 +7,9 @@
 
 mod agent;
 mod arch;
+mod base_image;
 mod digest;
+mod docker_archive;
 mod erofs;
 mod host_tools;
 mod index;
@@ -61,7 +63,14 @@ pub(crate) struct Options {
     agent: Option<Utf8PathBuf>,
     /// Also pack the files for transport, and hold the size limit; takes minutes
     #[arg(long)]
-    pub(crate) pack: bool,
+    pack: bool,
+}
+
+impl Options {
+    /// This machine's image, packed for transport so that its size is held.
+    pub(crate) fn packed() -> Self {
+        Self { pack: true, ..Self::default() }
+    }
 }
 
 /// The image could not be built.
@@ -79,6 +88,8 @@ pub(crate) enum ImageError {
     System(#[from] system::SystemError),
     #[error("could not build the agent")]
     Agent(#[from] agent::AgentError),
+    #[error("could not build the base dev image")]
+    Base(#[from] base_image::BaseImageError),
     #[error(transparent)]
     Transport(#[from] transport::TransportError),
     #[error(transparent)]
@@ -102,15 +113,18 @@ pub(crate) fn build(options: &Options) -> Result<(), ImageError> {
         None => agent::build(&places, &depot, arch, options.relock)?,
     };
     let initramfs_inputs = initramfs(&places, &agent, &system)?;
+    let base = base_image::build(&places, &depot, arch, options.relock)?;
 
+    let files: Vec<&str> = FILES.into_iter().chain(base.as_ref().map(|base| base.file)).collect();
     let mut inputs = Hasher::default();
     inputs.add_part(system.inputs.as_str());
     inputs.add_part(initramfs_inputs.as_str());
+    inputs.add_part(base.as_ref().map_or("", |base| base.inputs.as_str()));
     inputs.add_part([u8::from(options.pack)]);
-    let outputs = ["manifest.json"].iter().chain(&FILES).map(|name| places.out.join(name)).collect();
+    let outputs = files.iter().chain(&["manifest.json"]).map(|name| places.out.join(name)).collect();
     Stamp::new(&places.out, "manifest", inputs, outputs).run(|| {
         let mut manifest = Manifest::new(arch, system.kernel_release.clone(), lock.digest(), lock.len());
-        for name in FILES {
+        for name in files {
             manifest.add(&places.out, name)?;
         }
         if options.pack {

@@ -1,6 +1,6 @@
 //! The programs of the host that the image build calls, and the Debian packages that bring them.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::process::{Command, Stdio};
 
 use camino::Utf8PathBuf;
@@ -84,21 +84,6 @@ pub(crate) fn run(command: &mut Command) -> Result<Vec<u8>, ToolError> {
     finish(program, output)
 }
 
-/// As [`run`], with bytes for standard input.
-pub(crate) fn run_with_input(command: &mut Command, input: &[u8]) -> Result<Vec<u8>, ToolError> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let start = |source| ToolError::Start { program: program.clone(), source };
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(start)?;
-    let mut stdin = child.stdin.take().expect("standard input was piped just above");
-    let output = std::thread::scope(|scope| {
-        // A program that ends early closes the pipe; its exit status tells more than the broken pipe.
-        scope.spawn(move || stdin.write_all(input).ok());
-        child.wait_with_output()
-    });
-    finish(program.clone(), output.map_err(start)?)
-}
-
 fn finish(program: String, output: std::process::Output) -> Result<Vec<u8>, ToolError> {
     if output.status.success() {
         return Ok(output.stdout);
@@ -124,11 +109,5 @@ mod tests {
     fn a_failure_carries_what_the_program_said() {
         let error = run(Command::new("sh").args(["-c", "echo because >&2; exit 3"])).unwrap_err().to_string();
         assert!(error.contains("because") && error.contains('3'), "{error}");
-    }
-
-    #[test]
-    fn input_larger_than_a_pipe_comes_back_whole() {
-        let input = vec![7; 1 << 20];
-        assert_eq!(run_with_input(&mut Command::new("cat"), &input).unwrap(), input);
     }
 }

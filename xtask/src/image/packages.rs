@@ -60,7 +60,14 @@ pub(crate) enum PackagesError {
 impl Wanted {
     fn digest(&self) -> Digest {
         let mut hasher = Hasher::default();
-        hasher.add(format!("{self:?}"));
+        match self {
+            Self::Exactly { names, kernel } => {
+                names.iter().for_each(|name| hasher.add_part(name));
+                hasher.add_part(kernel);
+            }
+            Self::WithDependencies { names } => names.iter().for_each(|name| hasher.add_part(name)),
+            Self::Version { name, version } => [name, version].iter().for_each(|part| hasher.add_part(part)),
+        }
         hasher.finish()
     }
 
