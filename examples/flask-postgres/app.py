@@ -8,6 +8,8 @@ from psycopg.rows import dict_row
 
 app = Flask(__name__)
 app.json.sort_keys = False
+app.json.ensure_ascii = False
+app.json.compact = False
 
 
 def coves():

@@ -9,7 +9,7 @@ log=/tmp/web.log
 setsid --fork flock --nonblock /tmp/web.lock \
     flask --app app run --host 0.0.0.0 --port 8000 >> "$log" 2>&1 < /dev/null
 
-if ! curl --silent --show-error --fail --noproxy '*' --output /dev/null \
+if ! curl --silent --fail --noproxy '*' --output /dev/null \
     --retry 60 --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/healthz; then
     echo "The web app does not answer. Its log, $log, ends with:" >&2
     tail -n 20 "$log" >&2
