@@ -1,0 +1,69 @@
+//! The guest's own network: loopback, one Ethernet card, one route.
+//!
+//! Addresses come from the kernel command line, so there is no DHCP to wait for.
+
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use fs_err as fs;
+
+use crate::cmdline::Addresses;
+use crate::reaper;
+
+const CARD: &str = "eth0";
+const GRACE: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_millis(2);
+
+/// Why the guest has no network.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NetworkError {
+    /// The card did not come.
+    #[error("no network card {CARD} appeared within {} seconds", GRACE.as_secs())]
+    NoCard,
+    /// `ip` could not be started.
+    #[error("cannot run ip")]
+    Tool(#[source] io::Error),
+    /// `ip` refused the addresses.
+    #[error("ip failed with status {status}: {output}")]
+    Failed { status: i32, output: String },
+    /// The resolver's file could not be written.
+    #[error("cannot tell programs where to ask for names")]
+    Resolver(#[source] io::Error),
+}
+
+/// Brings the loopback up, and the card where the machine has addresses for one.
+pub(crate) async fn bring_up(addresses: Option<&Addresses>) -> Result<(), NetworkError> {
+    let mut steps = String::from("link set lo up\n");
+    if let Some(addresses) = addresses {
+        wait_for_card().await?;
+        let Addresses { address, prefix, gateway, .. } = addresses;
+        steps.push_str(&format!(
+            "address add {address}/{prefix} broadcast + dev {CARD}\nlink set {CARD} up\nroute add default via {gateway}\n"
+        ));
+        // A link to elsewhere in the image is replaced, not followed.
+        let _ = fs::remove_file("/etc/resolv.conf");
+        fs::write("/etc/resolv.conf", format!("nameserver {address}\n")).map_err(NetworkError::Resolver)?;
+    }
+    let mut command = Command::new("/usr/sbin/ip");
+    command.args(["-batch", "-"]);
+    let outcome = reaper::run_tool(command, steps.as_bytes()).await.map_err(NetworkError::Tool)?;
+    if outcome.is_success() {
+        Ok(())
+    } else {
+        Err(NetworkError::Failed { status: outcome.end.status(), output: outcome.output })
+    }
+}
+
+async fn wait_for_card() -> Result<(), NetworkError> {
+    let card = Path::new("/sys/class/net").join(CARD);
+    let deadline = tokio::time::Instant::now() + GRACE;
+    while !card.exists() {
+        if tokio::time::Instant::now() > deadline {
+            return Err(NetworkError::NoCard);
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+    Ok(())
+}

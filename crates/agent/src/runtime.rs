@@ -1,0 +1,95 @@
+//! `cove-runtime`: stands before the OCI runtime and gives containers what the host configured.
+//!
+//! The engine and BuildKit call it in place of `runc`. For `create`, `run` and `exec` it edits the description
+//! of the container or process, then becomes the real runtime with the same arguments; every other command goes
+//! through untouched. What it cannot read it leaves as it is: a container without the host's certificates is
+//! better than none.
+
+mod arguments;
+mod bundle;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use fs_err as fs;
+use serde_json::Value;
+
+use crate::configuration::{ContainerAdditions, RUNTIME_FILE};
+use crate::{console, engine, trust};
+use arguments::Subject;
+
+/// Variable that names another runtime than the default one.
+const CHOICE: &str = "COVE_OCI_RUNTIME";
+/// Tried in this order: crun starts a container in a third of runc's time.
+const RUNTIMES: &[&str] = &["crun", "runc"];
+/// Longest description that is read, in bytes.
+const LONGEST: u64 = 16 << 20;
+
+/// Why a description stays as it was.
+#[derive(Debug, thiserror::Error)]
+enum EditError {
+    #[error("cannot read or write the description")]
+    File(#[from] io::Error),
+    #[error("the description {path} is no JSON")]
+    Json {
+        path: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("the description {path} is longer than {LONGEST} bytes")]
+    Long { path: String },
+}
+
+/// Edits if there is something to edit, and becomes the runtime.
+pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
+    if let Some(subject) = arguments::subject(&arguments)
+        && let Err(error) = edit(&subject)
+    {
+        console::say(&format!("cove-runtime: {}", console::chain(&error)));
+    }
+    let chosen = std::env::var_os(CHOICE).map(|name| name.to_string_lossy().into_owned());
+    let names = chosen.as_deref().into_iter().chain(RUNTIMES.iter().copied());
+    let Some(runtime) = names.filter_map(engine::find_program).next() else {
+        console::say("cove-runtime: there is neither crun nor runc in the guest");
+        return ExitCode::FAILURE;
+    };
+    let error = Command::new(&runtime).args(arguments).exec();
+    console::say(&format!("cove-runtime: cannot start {}: {error}", runtime.display()));
+    ExitCode::FAILURE
+}
+
+fn edit(subject: &Subject) -> Result<(), EditError> {
+    let additions = match fs::read(RUNTIME_FILE) {
+        Ok(text) => serde_json::from_slice::<ContainerAdditions>(&text)
+            .map_err(|source| EditError::Json { path: RUNTIME_FILE.to_owned(), source })?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let path = match subject {
+        Subject::Container { bundle } => bundle.join("config.json"),
+        Subject::Process { file } => file.clone(),
+    };
+    let mut description = read(&path)?;
+    match subject {
+        Subject::Container { .. } => bundle::edit_container(&mut description, &additions),
+        Subject::Process { .. } => bundle::edit_environment(&mut description, &additions),
+    }
+    let text = serde_json::to_vec(&description)
+        .map_err(|source| EditError::Json { path: path.display().to_string(), source })?;
+    let mode = {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::metadata(&path)?.permissions().mode() & 0o777
+    };
+    Ok(trust::replace_file(&path, &text, mode)?)
+}
+
+fn read(path: &Path) -> Result<Value, EditError> {
+    if fs::metadata(path)?.len() > LONGEST {
+        return Err(EditError::Long { path: path.display().to_string() });
+    }
+    let text = fs::read(path)?;
+    serde_json::from_slice(&text).map_err(|source| EditError::Json { path: path.display().to_string(), source })
+}

@@ -1,0 +1,181 @@
+//! The edits of a container's description. Fields that we do not know stay as they are.
+
+use serde_json::{Value, json};
+
+use crate::configuration::ContainerAdditions;
+use crate::trust;
+
+/// Where containers find the certificates: in their own `/dev`, a tmpfs, so that no image layer keeps a trace.
+const PLACE: &str = "/dev/cove/ca";
+
+/// Variables that make programs trust the union of both sets; each stands for a family of tools.
+const BUNDLE_VARIABLES: &[&str] = &[
+    "SSL_CERT_FILE",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_CERT",
+    "GIT_SSL_CAINFO",
+    "CARGO_HTTP_CAINFO",
+    "AWS_CA_BUNDLE",
+];
+const JAVA_OPTIONS: &str = "JAVA_TOOL_OPTIONS";
+const JAVA_TRUSTSTORE: &str = "-Djavax.net.ssl.trustStore=";
+
+/// Mounts the certificates into a new container and sets its first process's variables.
+///
+/// The folder is mounted even when the host has no certificates of its own: they may come while the container
+/// runs, and processes started then are to find them.
+pub(super) fn edit_container(description: &mut Value, additions: &ContainerAdditions) {
+    let Some(mounts) = description.get_mut("mounts").and_then(Value::as_array_mut) else { return };
+    let destination = |mount: &Value, place: &str| mount.get("destination").is_some_and(|at| at == place);
+    let has_own_devices =
+        mounts.iter().any(|mount| destination(mount, "/dev") && mount.get("type").is_some_and(|kind| kind == "tmpfs"));
+    if !has_own_devices {
+        return;
+    }
+    if !mounts.iter().any(|mount| destination(mount, PLACE)) {
+        mounts.push(json!({
+            "destination": PLACE,
+            "type": "bind",
+            "source": trust::FOLDER,
+            "options": ["bind", "ro", "nosuid", "nodev", "noexec", "rprivate"],
+        }));
+    }
+    if let Some(process) = description.get_mut("process") {
+        edit_environment(process, additions);
+    }
+}
+
+/// Sets variables of a process where it does not set them itself.
+pub(super) fn edit_environment(process: &mut Value, additions: &ContainerAdditions) {
+    let Some(process) = process.as_object_mut() else { return };
+    let variables = process.entry("env").or_insert_with(|| json!([]));
+    let Some(variables) = variables.as_array_mut() else { return };
+    if additions.certificates {
+        for name in BUNDLE_VARIABLES {
+            set_if_absent(variables, name, &format!("{PLACE}/bundle.pem"));
+        }
+        // Node adds this file to a set of its own.
+        set_if_absent(variables, "NODE_EXTRA_CA_CERTS", &format!("{PLACE}/extra.pem"));
+        if additions.truststore {
+            add_truststore(variables);
+        }
+    }
+    for (name, value) in &additions.proxy {
+        set_if_absent(variables, name, value);
+    }
+}
+
+fn value_of<'a>(variable: &'a Value, name: &str) -> Option<&'a str> {
+    variable.as_str()?.strip_prefix(name)?.strip_prefix('=')
+}
+
+fn set_if_absent(variables: &mut Vec<Value>, name: &str, value: &str) {
+    if !variables.iter().any(|variable| value_of(variable, name).is_some()) {
+        variables.push(Value::String(format!("{name}={value}")));
+    }
+}
+
+/// Java takes its options from one variable, which others may use too.
+fn add_truststore(variables: &mut Vec<Value>) {
+    let options = format!(
+        "{JAVA_TRUSTSTORE}{PLACE}/bundle.p12 -Djavax.net.ssl.trustStoreType=PKCS12 \
+         -Djavax.net.ssl.trustStorePassword={}",
+        trust::PASSWORD
+    );
+    let present = variables.iter_mut().find(|variable| value_of(variable, JAVA_OPTIONS).is_some());
+    match present {
+        None => variables.push(Value::String(format!("{JAVA_OPTIONS}={options}"))),
+        Some(Value::String(text)) if !text.contains(JAVA_TRUSTSTORE) => {
+            text.push(' ');
+            text.push_str(&options);
+        }
+        Some(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn additions() -> ContainerAdditions {
+        ContainerAdditions {
+            certificates: true,
+            truststore: true,
+            proxy: [("https_proxy".to_owned(), "http://proxy:3128".to_owned())].into(),
+        }
+    }
+
+    fn description(variables: &[&str]) -> Value {
+        json!({
+            "ociVersion": "1.1.0",
+            "unheardOf": {"kept": [1, 18_446_744_073_709_551_615_u64]},
+            "process": {"args": ["sh"], "env": variables, "unheardOf": null},
+            "mounts": [{"destination": "/dev", "type": "tmpfs", "source": "tmpfs"}],
+        })
+    }
+
+    fn variables(description: &Value) -> Vec<&str> {
+        description["process"]["env"].as_array().unwrap().iter().filter_map(Value::as_str).collect()
+    }
+
+    #[test]
+    fn certificates_and_proxies_are_added_and_all_else_is_kept() {
+        let mut edited = description(&["PATH=/bin"]);
+        edit_container(&mut edited, &additions());
+        assert_eq!(edited["unheardOf"], description(&[])["unheardOf"]);
+        assert_eq!(edited["process"]["args"], json!(["sh"]));
+        assert_eq!(edited["mounts"][1]["destination"], PLACE);
+        let variables = variables(&edited);
+        for expected in [
+            "PATH=/bin",
+            "SSL_CERT_FILE=/dev/cove/ca/bundle.pem",
+            "NODE_EXTRA_CA_CERTS=/dev/cove/ca/extra.pem",
+            "https_proxy=http://proxy:3128",
+        ] {
+            assert!(variables.contains(&expected), "{expected} in {variables:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_container_says_itself_wins() {
+        let own = ["SSL_CERT_FILE=/own.pem", "https_proxy=", "JAVA_TOOL_OPTIONS=-Xmx1g"];
+        let mut edited = description(&own);
+        edit_container(&mut edited, &additions());
+        let variables = variables(&edited);
+        assert!(variables.contains(&"SSL_CERT_FILE=/own.pem") && variables.contains(&"https_proxy="));
+        assert_eq!(variables.iter().filter(|text| text.starts_with("SSL_CERT_FILE=")).count(), 1);
+        let java = variables.iter().find(|text| text.starts_with(JAVA_OPTIONS)).unwrap();
+        assert!(java.starts_with("JAVA_TOOL_OPTIONS=-Xmx1g -Djavax.net.ssl.trustStore=/dev/cove/ca/"), "{java}");
+    }
+
+    #[test]
+    fn editing_twice_changes_nothing_more() {
+        let mut once = description(&[]);
+        edit_container(&mut once, &additions());
+        let mut twice = once.clone();
+        edit_container(&mut twice, &additions());
+        assert_eq!(once, twice);
+    }
+
+    #[test]
+    fn without_anything_configured_only_the_folder_is_mounted() {
+        let mut edited = description(&["A=b"]);
+        edit_container(&mut edited, &ContainerAdditions::default());
+        assert_eq!(variables(&edited), ["A=b"]);
+        assert_eq!(edited["mounts"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_container_on_other_devices_is_left_alone() {
+        let mut foreign = description(&[]);
+        foreign["mounts"][0]["type"] = json!("bind");
+        let before = foreign.clone();
+        edit_container(&mut foreign, &additions());
+        assert_eq!(foreign, before);
+        for mut nonsense in [json!(null), json!([]), json!({"mounts": 3}), json!({"process": {"env": {}}})] {
+            edit_container(&mut nonsense, &additions());
+            edit_environment(&mut nonsense, &additions());
+        }
+    }
+}

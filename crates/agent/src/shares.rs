@@ -1,0 +1,125 @@
+//! Folders of the host: virtiofs devices, mounted where the host has them.
+
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use fs_err as fs;
+use protocol::agent::{FailureKind, Mount};
+use rustix::mount::{MountFlags, UnmountFlags};
+
+/// Folders of the guest that a share must not cover.
+const OWN: &[&str] = &[
+    "usr", "etc", "proc", "sys", "dev", "run", "var", "boot", "lib", "lib32", "lib64", "bin", "sbin", "opt",
+];
+
+/// Why a share is not mounted, or not taken away.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShareError {
+    /// The path would cover the guest's own files, or is no clean absolute path.
+    #[error("{path} cannot be shared: it must be an absolute path outside of the guest's own folders")]
+    Place { path: String },
+    /// Something else is mounted there.
+    #[error("{path} already shows `{other}`")]
+    Taken { path: String, other: String },
+    /// The kernel refused.
+    #[error("cannot mount the share `{tag}` at {path}")]
+    Mount {
+        tag: String,
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    /// It is in use.
+    #[error("cannot take the share at {path} away")]
+    Unmount {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ShareError {
+    /// What the host is told.
+    pub(crate) fn kind(&self) -> FailureKind {
+        match self {
+            Self::Place { .. } | Self::Taken { .. } => FailureKind::Invalid,
+            // What the kernel answers for a tag that no device has.
+            Self::Mount { source, .. } if source.raw_os_error() == Some(22) => FailureKind::NotFound,
+            Self::Mount { .. } | Self::Unmount { .. } => FailureKind::Other,
+        }
+    }
+}
+
+/// Mounts a share; its folder is made. The same share there already: done.
+pub(crate) fn mount(share: &Mount) -> Result<(), ShareError> {
+    let path = place(&share.path)?;
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    if let Some(there) = mounted_at(&mounts, &share.path) {
+        return if there == share.tag {
+            Ok(())
+        } else {
+            Err(ShareError::Taken { path: share.path.clone(), other: there })
+        };
+    }
+    let flags = MountFlags::NOATIME | if share.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
+    let mounted = fs::create_dir_all(&path).and_then(|()| {
+        rustix::mount::mount(share.tag.as_str(), &path, c"virtiofs", flags, None).map_err(Into::into)
+    });
+    mounted.map_err(|source| ShareError::Mount { tag: share.tag.clone(), path: share.path.clone(), source })
+}
+
+/// Takes a share away. Not there: done.
+pub(crate) fn unmount(path: &str) -> Result<(), ShareError> {
+    let place = place(path)?;
+    match rustix::mount::unmount(&place, UnmountFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => Ok(()),
+        Err(source) => Err(ShareError::Unmount { path: path.to_owned(), source: source.into() }),
+    }
+}
+
+fn place(path: &str) -> Result<PathBuf, ShareError> {
+    let refused = || ShareError::Place { path: path.to_owned() };
+    let mut components = Path::new(path).components();
+    if components.next() != Some(Component::RootDir) {
+        return Err(refused());
+    }
+    let names: Vec<_> = components.collect();
+    let clean = names.iter().all(|component| matches!(component, Component::Normal(_)));
+    let first = names.first().map(|component| component.as_os_str());
+    match first {
+        Some(first) if clean && !OWN.iter().any(|own| first == *own) => Ok(PathBuf::from(path)),
+        _ => Err(refused()),
+    }
+}
+
+/// What the last mount at a path shows, from the text of `/proc/self/mounts`, where a space is `\040`.
+fn mounted_at(mounts: &str, path: &str) -> Option<String> {
+    let escaped = path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012");
+    mounts.lines().rev().find_map(|line| {
+        let mut words = line.split(' ');
+        let source = words.next()?;
+        (words.next()? == escaped).then(|| source.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_cannot_cover_the_guests_own_folders() {
+        for path in ["/", "/usr", "/var/lib/docker", "/etc/x", "home/me", "/home/../etc", ""] {
+            assert!(place(path).is_err(), "{path}");
+        }
+        for path in ["/home/me", "/Users/me/src", "/root", "/tmp/x"] {
+            assert!(place(path).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_mounted_is_found_by_its_path() {
+        let mounts = "tmpfs / tmpfs rw 0 0\nshare0 /home/a\\040b virtiofs rw 0 0\n";
+        assert_eq!(mounted_at(mounts, "/home/a b").as_deref(), Some("share0"));
+        assert_eq!(mounted_at(mounts, "/home/a"), None);
+    }
+}

@@ -1,0 +1,30 @@
+//! The two calls that have no safe wrapper in the crates we use.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use tokio::io::unix::AsyncFd;
+
+/// `swapon(2)`: the lower bits hold a priority.
+const SWAP_FLAG_PREFER: i32 = 0x8000;
+const SWAP_FLAG_PRIO_MASK: i32 = 0x7fff;
+
+/// Starts swapping to a device that carries a swap signature.
+#[expect(unsafe_code, reason = "swapon is wrapped by no safe crate we use")]
+pub(crate) fn swapon(device: &Path, priority: u16) -> io::Result<()> {
+    let path = CString::new(device.as_os_str().as_encoded_bytes()).map_err(io::Error::other)?;
+    let flags = SWAP_FLAG_PREFER | (i32::from(priority) & SWAP_FLAG_PRIO_MASK);
+    // SAFETY: `path` is a NUL-terminated string that lives through the call; the kernel keeps no pointer to it.
+    let result = unsafe { libc::swapon(path.as_ptr(), flags) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Lets the runtime tell when a file can be read or written.
+#[expect(unsafe_code, reason = "the runtime cannot know that a file stays open; an owned one does")]
+pub(crate) fn register(file: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open, always answers with the same descriptor, and is closed only when the
+    // `AsyncFd` that now owns it is dropped.
+    Ok(unsafe { AsyncFd::register(file) }?)
+}
