@@ -23,11 +23,16 @@ pub struct Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.property.is_empty() {
-            write!(out, "{}: {}", self.position, self.problem)
-        } else {
-            write!(out, "{}: \"{}\": {}", self.position, self.property, self.problem)
-        }
+        let message = match self.property.as_str() {
+            "" => self.problem.to_string(),
+            property => format!("\"{property}\": {}", self.problem),
+        };
+        // What the file says is repeated here: it must not break the line or steer the terminal.
+        let printable = message.chars().map(|character| match character {
+            control if control.is_control() => control.escape_default().to_string(),
+            other => other.to_string(),
+        });
+        write!(out, "{}: {}", self.position, printable.collect::<String>())
     }
 }
 

@@ -147,6 +147,12 @@ fn every_mistake_is_named_with_its_place() {
 }
 
 #[test]
+fn what_a_file_says_cannot_steer_the_terminal() {
+    let text = r#"{"image": "a", "remoteUser": "b", "mounts": ["ty\npe\u001b[2J=x"]}"#;
+    insta::assert_snapshot!(refused(text), @r#"…/devcontainer.json:1:46: "mounts[0]": unknown mount option `ty\npe\u{1b}[2J`, expected type, source, target, readonly, consistency or one of bind-*, volume-*, tmpfs-*"#);
+}
+
+#[test]
 fn wrong_sources_of_the_container_are_explained() {
     insta::assert_snapshot!(refused("{}"), @r#"…/devcontainer.json:1:1: expected one of "image", "build" or "dockerComposeFile""#);
     insta::assert_snapshot!(refused(r#"{"imgae": "a"}"#), @r#"…/devcontainer.json:1:11: expected one of "image", "build" or "dockerComposeFile"; is "imgae" a misspelling?"#);
