@@ -148,7 +148,11 @@ fn repository_of(depot: &Depot, lock: &Lock, repository: &Utf8Path) -> Result<()
         fs_err::os::unix::fs::symlink(&file, repository.join(&name))?;
         let control = run(DPKG_DEB.command()?.args(["--field", file.as_str()]))?;
         index += String::from_utf8_lossy(&control).trim_end();
-        index += &format!("\nFilename: ./{name}\nSize: {}\nSHA256: {}\n\n", pin.size, pin.sha256);
+        index.extend([
+            format!("\nFilename: ./{name}\n"),
+            format!("Size: {}\n", pin.size),
+            format!("SHA256: {}\n\n", pin.sha256),
+        ]);
     }
     fs_err::write(repository.join("Packages"), index)?;
     Ok(())

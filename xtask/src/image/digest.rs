@@ -68,6 +68,11 @@ impl Hasher {
         self.0.update(bytes);
     }
 
+    /// Adds each part with its length.
+    pub(crate) fn add_parts<B: AsRef<[u8]>>(&mut self, parts: impl IntoIterator<Item = B>) {
+        parts.into_iter().for_each(|part| self.add_part(part));
+    }
+
     /// Adds every file under `path` (or the file itself), by name and content, in the order of names.
     pub(crate) fn add_tree(&mut self, path: &Utf8Path) -> io::Result<()> {
         if path.is_dir() {

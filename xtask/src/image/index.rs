@@ -176,7 +176,7 @@ fn named(line: &str) -> Option<(String, String)> {
     let file = percent_decoded(line.split(' ').nth(1)?)?;
     let mut parts = file.split('_');
     let named = (parts.next()?.to_owned(), parts.next()?.to_owned());
-    parts.next()?.ends_with(".deb").then_some(named)
+    parts.next()?.strip_suffix(".deb").map(|_| named)
 }
 
 /// The first kernel among the lines of `apt-cache depends`.

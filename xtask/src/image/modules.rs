@@ -67,7 +67,7 @@ impl Modules {
                 fs_err::remove_file(folder.join(file))?;
             }
         }
-        self.drop_leftovers(&folder)?;
+        drop_leftovers(&folder)?;
         self.depmod()?;
         for index in
             ["modules.devname", "modules.order", "modules.softdep", "modules.symbols", "modules.symbols.bin"]
@@ -85,15 +85,15 @@ impl Modules {
         run(DEPMOD.command()?.args(["--basedir", self.root.as_str(), &self.release]))?;
         Ok(())
     }
+}
 
-    /// Empty folders, and the links to headers and build folders that are not here.
-    fn drop_leftovers(&self, folder: &Utf8Path) -> Result<(), ModulesError> {
-        for link in ["build", "source", "vdso"] {
-            remove(&folder.join(link))?;
-        }
-        prune_empty(&folder.join("kernel"))?;
-        Ok(())
+/// Drops empty folders, and the links to headers and build folders that are not here.
+fn drop_leftovers(folder: &Utf8Path) -> std::io::Result<()> {
+    for link in ["build", "source", "vdso"] {
+        remove(&folder.join(link))?;
     }
+    prune_empty(&folder.join("kernel"))?;
+    Ok(())
 }
 
 /// Removes folders without a file below them; tells whether this one is gone.

@@ -4,7 +4,7 @@
 //! pinned again in its current version, together with everything built from the same source, because libraries of
 //! one source depend on each other's exact versions. What moved is printed, and the lock file is written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -61,12 +61,9 @@ impl Wanted {
     fn digest(&self) -> Digest {
         let mut hasher = Hasher::default();
         match self {
-            Self::Exactly { names, kernel } => {
-                names.iter().for_each(|name| hasher.add_part(name));
-                hasher.add_part(kernel);
-            }
-            Self::WithDependencies { names } => names.iter().for_each(|name| hasher.add_part(name)),
-            Self::Version { name, version } => [name, version].iter().for_each(|part| hasher.add_part(part)),
+            Self::Exactly { names, kernel } => hasher.add_parts(names.iter().chain([kernel])),
+            Self::WithDependencies { names } => hasher.add_parts(names),
+            Self::Version { name, version } => hasher.add_parts([name, version]),
         }
         hasher.finish()
     }
@@ -161,7 +158,7 @@ impl Depot {
         let newest = wanted.resolve(&indexes, arch).map_err(index)?;
         let names: Vec<&str> = newest.pins().map(|pin| pin.name.as_str()).collect();
         let sources = if gone.is_empty() {
-            Default::default()
+            BTreeMap::new()
         } else {
             indexes.source_names(arch, &names).map_err(index)?
         };

@@ -92,7 +92,7 @@ fn make(places: &Places, depot: &Depot, arch: Arch, lock: &Lock) -> Result<(), S
     for module in &early {
         let name = module.file_name().expect("a module path ends in a file name");
         fs_err::copy(module, work.join(name))?;
-        early_list += &format!("{name}\n");
+        early_list.extend([name, "\n"]);
     }
     tree::finish(arch, &root_recipe, &definitions.join("root"), &root)?;
 
