@@ -1,0 +1,411 @@
+//! One running machine: its processes, and the task that watches over them.
+
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use protocol::AGENT_PORT;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::accelerator::socket_pair;
+use super::qmp::{Event, Qmp, RunState, Shutdown};
+use super::{Qemu, argv, virtiofsd};
+use crate::mux::{Mux, MuxEnd};
+use crate::process::{self, Launch, Running};
+use crate::{Accelerator, ByteStream, Error, Failure, MuxError, VmConfig, VmDriver, VmFacts, VmState};
+
+/// How long QEMU may take to end after its machine went down, or after the agent's port closed.
+const END_GRACE: Duration = Duration::from_secs(10);
+
+/// How often a machine that was halted by a full disk tries again.
+const FULL_DISK_RETRY: Duration = Duration::from_secs(2);
+
+/// How much of the console a report quotes, in bytes.
+const CONSOLE_TAIL_BYTES: u64 = 2000;
+
+/// A machine that runs on QEMU.
+#[derive(Debug)]
+pub(super) struct Machine {
+    accelerator: Accelerator,
+    pids: Vec<u32>,
+    state: watch::Receiver<VmState>,
+    agent: Arc<OnceLock<Agent>>,
+    qmp: Qmp,
+    orders: mpsc::Sender<Order>,
+}
+
+/// The agent, once it has spoken.
+#[derive(Debug)]
+struct Agent {
+    after: Duration,
+    mux: Mux,
+}
+
+/// What the watching task can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// A stop is under way: an end is no failure any more.
+    ExpectEnd,
+    /// End it now.
+    Kill,
+}
+
+/// Starts a machine's processes.
+pub(super) async fn start(
+    qemu: &Qemu,
+    program: &Utf8Path,
+    virtiofsd: Option<&Utf8Path>,
+    config: VmConfig,
+    accelerator: Accelerator,
+) -> Result<Machine, Error> {
+    let mut shares = Vec::new();
+    for (share, virtiofsd) in config.shares.iter().zip(virtiofsd.into_iter().cycle()) {
+        shares.push(virtiofsd::start(&qemu.launcher, virtiofsd, &config.run_dir, share)?);
+    }
+    let (control, control_end) = socket_pair()?;
+    let (port, port_end) = socket_pair()?;
+    let power_on = Instant::now();
+    let mut emulator = Launch {
+        launcher: &qemu.launcher,
+        program,
+        arguments: argv::argv(&config, accelerator),
+        folder: &config.run_dir,
+        input: Some(control_end.into()),
+        output: Some(port_end.into()),
+    }
+    .start()?;
+    let (qmp, events) = match Qmp::start(control).await {
+        Ok(started) => started,
+        Err(error) => return Err(early_end(emulator, shares, error).await),
+    };
+    let pids = shares.iter().chain([&emulator]).filter_map(|running| running.child.id()).collect();
+    let (state, watcher) = watch::channel(VmState::Starting);
+    let (orders, inbox) = mpsc::channel(8);
+    let agent = Arc::new(OnceLock::new());
+    let guard = Guard {
+        console: config.console_log,
+        deadline: qemu.deadline(accelerator),
+        power_on,
+        state,
+        agent: Arc::clone(&agent),
+        qmp: qmp.clone(),
+        down: None,
+        end_expected: false,
+    };
+    tokio::spawn(async move {
+        let carriers = Carriers { emulator: &mut emulator, shares: &mut shares };
+        guard.watch_over(carriers, events, inbox, port).await;
+    });
+    Ok(Machine { accelerator, pids, state: watcher, agent, qmp, orders })
+}
+
+/// QEMU did not come up: whichever program ended first knows why.
+async fn early_end(mut emulator: Running, mut shares: Vec<Running>, error: super::QmpError) -> Error {
+    for share in &mut shares {
+        if let Ok(Some(_)) = share.child.try_wait()
+            && let Ok(status) = share.ended().await
+        {
+            return share.died(status);
+        }
+    }
+    match tokio::time::timeout(END_GRACE, emulator.ended()).await {
+        Ok(Ok(status)) => emulator.died(status),
+        _ => Error::Control(error),
+    }
+}
+
+impl VmDriver for Machine {
+    fn state(&self) -> VmState {
+        self.state.borrow().clone()
+    }
+
+    fn watch(&self) -> watch::Receiver<VmState> {
+        self.state.clone()
+    }
+
+    fn facts(&self) -> VmFacts {
+        let host_memory = if self.state().is_final() { 0 } else { process::memory_of(&self.pids) };
+        VmFacts {
+            accelerator: self.accelerator,
+            agent_after: self.agent.get().map(|agent| agent.after),
+            host_memory,
+        }
+    }
+
+    fn request_stop(&self) -> BoxFuture<'_, Result<(), Error>> {
+        async {
+            // A machine that has ended already needs no order.
+            if self.orders.send(Order::ExpectEnd).await.is_ok() && !self.state().is_final() {
+                self.qmp.press_power_button().await.map_err(Error::Control)?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn kill(&self) -> BoxFuture<'_, Result<(), Error>> {
+        async {
+            let _ = self.orders.send(Order::Kill).await;
+            let _ = self.state.clone().wait_for(VmState::is_final).await;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn connect(&self, port: u32) -> BoxFuture<'_, Result<ByteStream, Error>> {
+        async move {
+            let failed = |source| Error::Connect { port, source };
+            if port != AGENT_PORT {
+                return Err(failed(MuxError::NoSuchPort { agent_port: AGENT_PORT }));
+            }
+            let state = self.state();
+            let Some(agent) = self.agent.get().filter(|_| !state.is_final()) else {
+                return Err(Error::NotRunning { state });
+            };
+            let stream: ByteStream = Box::new(agent.mux.open().await.map_err(failed)?);
+            Ok(stream)
+        }
+        .boxed()
+    }
+}
+
+/// The processes of a machine.
+struct Carriers<'a> {
+    emulator: &'a mut Running,
+    shares: &'a mut [Running],
+}
+
+impl Carriers<'_> {
+    /// Waits for the first end, and gives the error that it would be.
+    async fn first_end(&mut self) -> End {
+        let emulator = async {
+            match self.emulator.ended().await {
+                Ok(status) if status.success() => End::Emulator { error: None },
+                Ok(status) => End::Emulator { error: Some(self.emulator.died(status)) },
+                Err(error) => End::Emulator { error: Some(lost(&self.emulator.name, error)) },
+            }
+        };
+        let shares = self.shares.iter_mut().map(|share| {
+            async {
+                match share.ended().await {
+                    Ok(status) => End::Share(share.died(status)),
+                    Err(error) => End::Share(lost(&share.name, error)),
+                }
+            }
+            .boxed()
+        });
+        if shares.len() == 0 {
+            return emulator.await;
+        }
+        tokio::select! {
+            biased;
+            end = emulator => end,
+            (end, _, _) = futures::future::select_all(shares) => end,
+        }
+    }
+
+    async fn kill(&mut self) {
+        let all = self.shares.iter_mut().chain([&mut *self.emulator]);
+        for running in all {
+            if let Err(error) = running.child.kill().await {
+                tracing::debug!(program = %running.name, %error, "not killed");
+            }
+        }
+    }
+}
+
+fn lost(program: &str, error: io::Error) -> Error {
+    Error::File { doing: "wait for the program", path: program.into(), source: error }
+}
+
+enum End {
+    Emulator { error: Option<Error> },
+    Share(Error),
+}
+
+/// Watches over a machine and tells its state.
+struct Guard {
+    console: Utf8PathBuf,
+    deadline: Duration,
+    power_on: Instant,
+    state: watch::Sender<VmState>,
+    agent: Arc<OnceLock<Agent>>,
+    qmp: Qmp,
+    /// What QEMU said about the machine's going down.
+    down: Option<Shutdown>,
+    /// Whether somebody asked for the end.
+    end_expected: bool,
+}
+
+impl Guard {
+    async fn watch_over(
+        mut self,
+        mut carriers: Carriers<'_>,
+        mut events: mpsc::Receiver<Event>,
+        mut orders: mpsc::Receiver<Order>,
+        port: UnixStream,
+    ) {
+        let mut greeting = Mux::establish(port).boxed().fuse();
+        let mut port_end: Option<MuxEnd> = None;
+        // First for the agent's word; later for QEMU's end, when the machine is known to be down.
+        let mut deadline = Some(self.power_on + self.deadline);
+        let outcome = loop {
+            let due = deadline.unwrap_or_else(|| Instant::now() + END_GRACE);
+            tokio::select! {
+                end = carriers.first_end() => break self.judge(end, &mut events),
+                Some(event) = events.recv() => {
+                    if let Some(until) = self.note(event).await {
+                        deadline = Some(until);
+                    }
+                }
+                order = orders.recv() => match order {
+                    Some(Order::ExpectEnd) => {
+                        self.end_expected = true;
+                        self.state.send_replace(VmState::Stopping);
+                    }
+                    Some(Order::Kill) | None => break Ok(()),
+                },
+                established = &mut greeting => match established {
+                    Ok((mux, end)) => {
+                        port_end = Some(end);
+                        deadline = None;
+                        self.greeted(mux);
+                    }
+                    // The port closes with QEMU, whose end says more.
+                    Err(error) => {
+                        tracing::debug!(%error, "no greeting");
+                        deadline = Some(Instant::now() + END_GRACE);
+                    }
+                },
+                cause = async { port_end.as_mut().expect("guarded").await }, if port_end.is_some() => {
+                    port_end = None;
+                    if let Ok(Some(cause)) = cause {
+                        tracing::error!(%cause, "the connection to the agent broke");
+                    }
+                    deadline = Some(Instant::now() + END_GRACE);
+                }
+                () = tokio::time::sleep_until(due), if deadline.is_some() => break self.overdue(),
+            }
+        };
+        carriers.kill().await;
+        let state = match outcome {
+            Ok(()) => VmState::Stopped,
+            Err(error) => VmState::Failed(Failure::from(&error)),
+        };
+        tracing::info!(%state, "the machine has ended");
+        self.state.send_replace(state);
+    }
+
+    fn greeted(&self, mux: Mux) {
+        let after = self.power_on.elapsed();
+        if self.agent.set(Agent { after, mux }).is_ok() {
+            tracing::info!(after_ms = after.as_millis() as u64, "the agent answers");
+        }
+        self.state.send_if_modified(|state| {
+            let starting = *state == VmState::Starting;
+            if starting {
+                *state = VmState::Running;
+            }
+            starting
+        });
+    }
+
+    /// Takes note of an event; gives the time by which QEMU must have ended, if it must.
+    async fn note(&mut self, event: Event) -> Option<Instant> {
+        match event {
+            Event::Shutdown(reason) => {
+                self.down = Some(reason);
+                Some(Instant::now() + END_GRACE)
+            }
+            Event::GuestPanicked => {
+                self.down = Some(Shutdown::GuestReset);
+                Some(Instant::now() + END_GRACE)
+            }
+            Event::Halted => match self.qmp.run_state().await {
+                Ok(RunState::InternalError) => {
+                    self.down = Some(Shutdown::GuestReset);
+                    Some(Instant::now())
+                }
+                Ok(RunState::IoError) => {
+                    tracing::warn!(
+                        "the machine is halted: its disk cannot be written, is the host's disk full?"
+                    );
+                    let qmp = self.qmp.clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(FULL_DISK_RETRY).await;
+                        let _ = qmp.resume().await;
+                    });
+                    None
+                }
+                _ => None,
+            },
+        }
+    }
+
+    /// What the end of a process means.
+    fn judge(&mut self, end: End, events: &mut mpsc::Receiver<Event>) -> Result<(), Error> {
+        while let Ok(event) = events.try_recv() {
+            if let Event::Shutdown(reason) = event {
+                self.down = Some(reason);
+            }
+        }
+        match (end, self.down) {
+            (End::Emulator { error: None }, _) | (End::Share(_), Some(_)) if self.end_expected => Ok(()),
+            (End::Emulator { error: None } | End::Share(_), Some(Shutdown::Guest))
+                if self.agent.get().is_some() =>
+            {
+                Ok(())
+            }
+            (End::Emulator { error: None } | End::Share(_), Some(Shutdown::Guest)) => {
+                Err(self.crashed("switched itself off before its agent answered"))
+            }
+            (End::Emulator { error: None } | End::Share(_), Some(Shutdown::GuestReset)) => {
+                Err(self.crashed("crashed"))
+            }
+            (End::Emulator { error: None }, Some(Shutdown::Host) | None) => {
+                Err(self.crashed("was ended by somebody else on the host"))
+            }
+            (End::Emulator { error: Some(error) } | End::Share(error), _) => Err(error),
+        }
+    }
+
+    /// What it means that nothing happened in time.
+    fn overdue(&self) -> Result<(), Error> {
+        match self.down {
+            _ if self.end_expected => Ok(()),
+            Some(Shutdown::Guest) => Ok(()),
+            Some(Shutdown::GuestReset | Shutdown::Host) => Err(self.crashed("crashed")),
+            None if self.agent.get().is_some() => Err(self.crashed("closed its agent's port")),
+            None => {
+                let after = self.power_on.elapsed();
+                Err(Error::BootTimeout { after, console_tail: console_tail(&self.console) })
+            }
+        }
+    }
+
+    fn crashed(&self, what: &'static str) -> Error {
+        Error::GuestCrashed { what, console_tail: console_tail(&self.console) }
+    }
+}
+
+/// The end of the console, without control characters: the guest writes it, people's terminals show it.
+fn console_tail(console: &Utf8Path) -> String {
+    let read = || {
+        let mut file = fs::File::open(console)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(CONSOLE_TAIL_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(CONSOLE_TAIL_BYTES).read_to_end(&mut bytes)?;
+        Ok::<_, io::Error>(bytes)
+    };
+    let bytes = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let plain = text.chars().filter(|c| *c == '\n' || !c.is_control()).collect::<String>();
+    plain.trim().to_owned()
+}
