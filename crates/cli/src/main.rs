@@ -1,3 +1,51 @@
-//! The command line.
+//! The command line: reads arguments, calls the daemon, and shows what it says.
+//!
+//! It decides nothing about environments; everything shown comes from the daemon, as the types of crate `api`.
+//! Results go to standard output, all else (progress, notes, problems) to standard error.
 
-fn main() {}
+mod arguments;
+mod attach;
+mod command;
+mod complete;
+mod context;
+mod docker_context;
+mod failure;
+mod follow;
+mod output;
+mod paint;
+mod problem_text;
+mod progress;
+mod quantity;
+mod select;
+mod table;
+mod terminal;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
+
+use crate::arguments::Arguments;
+use crate::context::Context;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    CompleteEnv::with_factory(Arguments::command).bin("cove").complete();
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.global);
+    let result = Context::new(output).and_then(|context| {
+        let runtime = Context::runtime()?;
+        let result = runtime.block_on(command::run(&context, arguments.command));
+        // A thread may still wait for standard input; the process ends without it.
+        runtime.shutdown_background();
+        result
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.status())
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! What people can type.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::ArgValueCandidates;
+
+use crate::complete;
+use crate::quantity::{parse_gib, parse_mib};
+
+/// Dev containers in a small Linux machine on this computer.
+#[derive(Debug, Parser)]
+#[command(name = "cove", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: GlobalOptions,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct GlobalOptions {
+    /// Print results as JSON; problems too, on standard error
+    #[arg(long, global = true, help_heading = "Output")]
+    pub(crate) json: bool,
+    /// Print results and problems only, no progress
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub(crate) quiet: bool,
+    /// Print every line of output of each step
+    #[arg(short, long, global = true, help_heading = "Output", conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+    /// Use colour (NO_COLOR turns it off as well)
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
+    pub(crate) color: ColorChoice,
+}
+
+/// When colour is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring the dev container of a folder up
+    Up(UpArguments),
+    /// List environments
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Show one environment
+    Show(OneEnvironment),
+    /// Show what is left to do for an environment, and why
+    Plan(OneEnvironment),
+    /// Run a command in an environment
+    Exec(ExecArguments),
+    /// Open a shell in an environment
+    Shell(ShellArguments),
+    /// Show what an environment's main container wrote
+    Logs(EnvironmentLogs),
+    /// Stop environments; their containers are kept
+    Stop(SomeEnvironments),
+    /// Start stopped environments
+    Start(SomeEnvironments),
+    /// Remove environments; folders and volumes are kept
+    Rm(RemoveArguments),
+    /// Look at and change the machine that runs the containers
+    #[command(subcommand)]
+    Machine(MachineCommand),
+    /// Use the machine's Docker Engine from the docker command
+    #[command(subcommand)]
+    Docker(DockerCommand),
+    /// Check everything Cove needs
+    Doctor,
+    /// Run the daemon in the foreground, or speak to it
+    Daemon(DaemonArguments),
+    /// Print the completion script of a shell
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
+    /// Explain the code of a problem
+    Explain {
+        /// The code, for instance E0204; all of them if left out
+        #[arg(add = ArgValueCandidates::new(complete::codes))]
+        code: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArguments {
+    /// The folder; this one if left out
+    #[arg(value_hint = clap::ValueHint::DirPath)]
+    pub(crate) path: Option<Utf8PathBuf>,
+    /// Name of a new environment; made from the folder's if left out
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Which devcontainer.json, when the folder has several
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) config: Option<Utf8PathBuf>,
+    /// Make the container anew
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+    /// Agree to the host commands (initializeCommand) of the folder as they are now
+    #[arg(long)]
+    pub(crate) trust: bool,
+    /// Return at once and let the work go on
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneEnvironment {
+    /// Name, id or folder; that of this folder if left out
+    #[arg(value_name = "ENV", add = ArgValueCandidates::new(complete::environments))]
+    pub(crate) environment: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SomeEnvironments {
+    /// Names, ids or folders; that of this folder if left out
+    #[arg(value_name = "ENV", add = ArgValueCandidates::new(complete::environments))]
+    pub(crate) environments: Vec<String>,
+    /// Return at once and let the work go on
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArguments {
+    /// Names, ids or folders; that of this folder if left out
+    #[arg(value_name = "ENV", add = ArgValueCandidates::new(complete::environments))]
+    pub(crate) environments: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Return at once and let the work go on
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+/// How a process is started.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ProcessOptions {
+    /// User; the configuration's remoteUser if left out
+    #[arg(short, long)]
+    pub(crate) user: Option<String>,
+    /// Working folder; the workspace folder if left out
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) workdir: Option<String>,
+    /// Set a variable, or hand one over by its name alone
+    #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
+    pub(crate) variables: Vec<String>,
+    /// Hand standard input over even from a terminal
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// Use a terminal; the default when standard input and output are one
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Use no terminal
+    #[arg(short = 'T', long, conflicts_with = "tty")]
+    pub(crate) no_tty: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExecArguments {
+    /// Name, id or folder; that of this folder if left out
+    #[arg(value_name = "ENV", add = ArgValueCandidates::new(complete::environments))]
+    pub(crate) environment: Option<String>,
+    #[command(flatten)]
+    pub(crate) process: ProcessOptions,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShellArguments {
+    /// Name, id or folder; that of this folder if left out
+    #[arg(value_name = "ENV", add = ArgValueCandidates::new(complete::environments))]
+    pub(crate) environment: Option<String>,
+    #[command(flatten)]
+    pub(crate) process: ProcessOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EnvironmentLogs {
+    /// Name, id or folder; that of this folder if left out
+    #[arg(value_name = "ENV", add = ArgValueCandidates::new(complete::environments))]
+    pub(crate) environment: Option<String>,
+    #[command(flatten)]
+    pub(crate) range: RangeOptions,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct RangeOptions {
+    /// Go on with new lines as they come
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only the last lines
+    #[arg(long, short = 'n', value_name = "LINES")]
+    pub(crate) tail: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MachineCommand {
+    /// Start it
+    Start,
+    /// Stop it, and with it every container
+    Stop,
+    /// Stop it and start it again
+    Restart,
+    /// Show how it stands and what it uses
+    Status,
+    /// Open a root shell in it, outside of any container
+    Shell {
+        #[command(flatten)]
+        process: ProcessOptions,
+        /// A command instead of the shell
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
+    /// Show what the parts of it wrote
+    Logs(RangeOptions),
+    /// Let it see a folder of this computer
+    Share {
+        /// The folder
+        #[arg(value_hint = clap::ValueHint::DirPath)]
+        path: Utf8PathBuf,
+    },
+    /// Hide a folder from it again
+    Unshare {
+        /// The folder
+        #[arg(value_hint = clap::ValueHint::DirPath)]
+        path: Utf8PathBuf,
+    },
+    /// Change its size
+    #[command(arg_required_else_help = true)]
+    Set {
+        /// Virtual processors
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        cpus: Option<u32>,
+        /// Memory, for instance 6G or 1500M; without a unit in GiB
+        #[arg(long, value_parser = parse_mib)]
+        memory: Option<u64>,
+        /// Size of the data disk, for instance 100G; it can only grow
+        #[arg(long, value_parser = parse_gib)]
+        disk: Option<u64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DockerCommand {
+    /// Make the docker context `cove`, or remove it
+    Context {
+        /// Remove it
+        #[arg(long)]
+        remove: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DaemonArguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<DaemonCommand>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum DaemonCommand {
+    /// End it; machines and environments run on
+    Stop,
+    /// Tell whether it runs
+    Status,
+}
+
+/// Shells with completion.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Elvish,
+    Fish,
+    Powershell,
+    Zsh,
+}
+
+impl Shell {
+    /// The name the completion engine knows it by.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bash => "bash",
+            Self::Elvish => "elvish",
+            Self::Fish => "fish",
+            Self::Powershell => "powershell",
+            Self::Zsh => "zsh",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_after_dashes_needs_no_environment() {
+        let parsed = Arguments::try_parse_from(["cove", "exec", "-u", "root", "--", "ls", "-l"]).unwrap();
+        let Command::Exec(exec) = parsed.command else { panic!("not exec") };
+        assert_eq!((exec.environment, exec.command), (None, vec!["ls".to_owned(), "-l".to_owned()]));
+        let parsed = Arguments::try_parse_from(["cove", "exec", "web", "-it", "--", "sh"]).unwrap();
+        let Command::Exec(exec) = parsed.command else { panic!("not exec") };
+        assert_eq!(exec.environment.as_deref(), Some("web"));
+        assert!(exec.process.interactive && exec.process.tty);
+    }
+
+    #[test]
+    fn sizes_are_read_with_and_without_units() {
+        let parsed =
+            Arguments::try_parse_from(["cove", "machine", "set", "--memory", "1500M", "--disk", "80"])
+                .unwrap();
+        let Command::Machine(MachineCommand::Set { memory, disk, .. }) = parsed.command else {
+            panic!("not machine set")
+        };
+        assert_eq!((memory, disk), (Some(1500), Some(80)));
+        assert!(Arguments::try_parse_from(["cove", "machine", "set", "--memory", "lots"]).is_err());
+    }
+}

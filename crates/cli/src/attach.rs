@@ -1,0 +1,191 @@
+//! Joins a process inside with the caller's input, output, terminal and signals.
+//!
+//! ```text
+//! stdin (thread) ─┐
+//! SIGWINCH ───────┼─► pump (task) ──► ExecInput        ExecOutput ──► stdout, stderr
+//! SIGINT, … ──────┘
+//! ```
+//! The two directions do not wait for each other: a process that does not read its input still gets its output shown.
+
+use std::io::{self, Read};
+
+use client::{ExecEvent, ExecInput, ExecSession};
+use protocol::agent::{ExecControl, TerminalSize};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::failure::Failure;
+use crate::output;
+use crate::terminal::{self, RawTerminal};
+
+/// Bytes read from standard input at once.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// How a process is joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joint {
+    /// A terminal: raw mode, sizes, and every key goes inside.
+    Terminal,
+    /// Pipes, with standard input.
+    Pipes,
+    /// Pipes, without input.
+    OutputOnly,
+}
+
+/// Runs a process to its end, whose status becomes ours.
+pub(crate) async fn attach(session: ExecSession, joint: Joint) -> Result<(), Failure> {
+    let ExecSession { input, output: mut process } = session;
+    let signals = Signals::new().map_err(broken_terminal)?;
+    let raw = match joint {
+        Joint::Terminal => Some(RawTerminal::enter().map_err(broken_terminal)?),
+        Joint::Pipes | Joint::OutputOnly => None,
+    };
+    let keys = (joint != Joint::OutputOnly).then(read_input);
+    let mut pump = tokio::spawn(pump(input, keys, signals, joint));
+    let result = loop {
+        tokio::select! {
+            event = process.next() => match event {
+                Ok(ExecEvent::Output(bytes)) => {
+                    if let Err(closed) = output::write(&bytes) {
+                        break Err(closed);
+                    }
+                }
+                Ok(ExecEvent::ErrorOutput(bytes)) => {
+                    if let Err(closed) = output::write_error(&bytes) {
+                        break Err(closed);
+                    }
+                }
+                Ok(ExecEvent::Ended(end)) => break match end.status() {
+                    0 => Ok(()),
+                    status => Err(Failure::Status(u8::try_from(status & 0xff).unwrap_or(1))),
+                },
+                Err(error) => break Err(error.into()),
+            },
+            ended = &mut pump => match ended {
+                Ok(number) => break Err(Failure::Status(128 + number)),
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            },
+        }
+    };
+    pump.abort();
+    drop(raw);
+    result
+}
+
+/// Hands input, sizes and signals over, as long as the process takes them. Ends, with the signal's number, only
+/// when this program shall end.
+async fn pump(
+    mut input: ExecInput,
+    mut keys: Option<mpsc::Receiver<Vec<u8>>>,
+    signals: Signals,
+    joint: Joint,
+) -> u8 {
+    let Signals { mut size, mut ending } = signals;
+    let mut asked = false;
+    loop {
+        let sent = tokio::select! {
+            piece = receive(&mut keys) => if let Some(bytes) = piece {
+                input.send(&bytes).await
+            } else {
+                keys = None;
+                input.close().await
+            },
+            _ = size.recv(), if joint == Joint::Terminal => {
+                let terminal::Size { rows, columns } = terminal::size();
+                input.control(&ExecControl::Resize(TerminalSize { rows, columns })).await
+            },
+            number = ending.next() => {
+                // A terminal's ctrl-c is a key, so a signal comes from outside and means this program. Without
+                // one the process is asked first; whoever asks twice does not want to wait.
+                if joint == Joint::Terminal || asked || number == SIGHUP {
+                    return number;
+                }
+                asked = true;
+                input.control(&ExecControl::Signal { number: i32::from(number) }).await
+            },
+        };
+        if sent.is_err() {
+            // The process ended or closed its input: what is left to say comes as output.
+            keys = None;
+        }
+    }
+}
+
+/// The next input; waits for ever once there is none any more.
+async fn receive(keys: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Option<Vec<u8>> {
+    match keys {
+        Some(keys) => keys.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads standard input on a thread of its own, which ends with the process: such a read cannot be called off.
+fn read_input() -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel(4);
+    std::thread::spawn(move || {
+        let mut input = io::stdin().lock();
+        let mut buffer = vec![0; PIECE_BYTES];
+        loop {
+            match input.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(count) => {
+                    if sender.blocking_send(buffer[..count].to_vec()).is_err() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    });
+    receiver
+}
+
+const SIGHUP: u8 = 1;
+const SIGINT: u8 = 2;
+const SIGQUIT: u8 = 3;
+const SIGTERM: u8 = 15;
+
+/// Signals that mean something while a process is joined.
+struct Signals {
+    size: Signal,
+    ending: EndingSignals,
+}
+
+/// Signals that ask for an end.
+struct EndingSignals {
+    hangup: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            size: signal(SignalKind::window_change())?,
+            ending: EndingSignals {
+                hangup: signal(SignalKind::hangup())?,
+                interrupt: signal(SignalKind::interrupt())?,
+                quit: signal(SignalKind::quit())?,
+                terminate: signal(SignalKind::terminate())?,
+            },
+        })
+    }
+}
+
+impl EndingSignals {
+    /// The number of the next one. Linux and macOS agree on these.
+    async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.hangup.recv() => SIGHUP,
+            _ = self.interrupt.recv() => SIGINT,
+            _ = self.quit.recv() => SIGQUIT,
+            _ = self.terminate.recv() => SIGTERM,
+        }
+    }
+}
+
+fn broken_terminal(error: io::Error) -> Failure {
+    api::Problem::new(api::ProblemCode::Internal, "could not take the terminal over").caused_by(&error).into()
+}

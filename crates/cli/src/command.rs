@@ -1,0 +1,53 @@
+//! The commands, one file each or a few that belong together.
+
+mod daemon;
+mod docker;
+mod doctor;
+mod exec;
+mod explain;
+mod lifecycle;
+mod list;
+mod logs;
+mod machine;
+mod machine_status;
+mod show;
+mod up;
+
+use clap_complete::env::Shells;
+
+use crate::arguments::{Command, Shell};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output;
+
+/// Carries a command out.
+pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Up(arguments) => up::run(context, arguments).await,
+        Command::Ls => list::run(context).await,
+        Command::Show(arguments) => show::run(context, arguments).await,
+        Command::Plan(arguments) => show::plan(context, arguments).await,
+        Command::Exec(arguments) => exec::run(context, arguments).await,
+        Command::Shell(arguments) => exec::shell(context, arguments).await,
+        Command::Logs(arguments) => logs::environment(context, arguments).await,
+        Command::Stop(arguments) => lifecycle::stop(context, arguments).await,
+        Command::Start(arguments) => lifecycle::start(context, arguments).await,
+        Command::Rm(arguments) => lifecycle::remove(context, arguments).await,
+        Command::Machine(command) => machine::run(context, command).await,
+        Command::Docker(command) => docker::run(context, command),
+        Command::Doctor => doctor::run(context).await,
+        Command::Daemon(arguments) => daemon::run(context, arguments).await,
+        Command::Completion { shell } => completion(shell),
+        Command::Explain { code } => explain::run(context, code),
+    }
+}
+
+fn completion(shell: Shell) -> Result<(), Failure> {
+    let shells = Shells::builtins();
+    let engine = shells.completer(shell.name()).expect("the shells that can be named are the engine's own");
+    let mut script = Vec::new();
+    engine
+        .write_registration("COMPLETE", "cove", "cove", "cove", &mut script)
+        .expect("writing to memory cannot fail");
+    output::write(&script)
+}

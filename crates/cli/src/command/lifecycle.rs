@@ -1,0 +1,131 @@
+//! `cove stop`, `cove start` and `cove rm`
+
+use api::{DesiredPhase, Environment, EnvironmentPatch, ObjectReference, Phase, Session};
+use client::Client;
+
+use super::up;
+use crate::arguments::{RemoveArguments, SomeEnvironments};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::follow::{Follow, Verdict};
+use crate::output::Output;
+use crate::paint::Paint;
+use crate::select;
+
+pub(super) async fn stop(context: &Context, arguments: SomeEnvironments) -> Result<(), Failure> {
+    let client = context.client().await?;
+    let chosen = select::environments(&client, &arguments.environments).await?;
+    let mut follow = Follow::begin(context, &client).await?;
+    let mut ends = Vec::new();
+    for environment in &chosen {
+        let patch = wish(DesiredPhase::Stopped);
+        ends.push(client.change_environment(environment.id.as_str(), &patch).await?);
+    }
+    if !arguments.no_wait {
+        for end in &mut ends {
+            let judge = |now: &Environment| now.status.phase == Phase::Stopped;
+            if let Some(stopped) = until(&mut follow, end, judge).await? {
+                *end = stopped;
+            }
+        }
+    }
+    let word = if arguments.no_wait { "Stopping" } else { "Stopped" };
+    report(context, &ends, |environment, paint| format!("{word} {}", bold_name(environment, paint)))
+}
+
+pub(super) async fn start(context: &Context, arguments: SomeEnvironments) -> Result<(), Failure> {
+    let client = context.client().await?;
+    let chosen = select::environments(&client, &arguments.environments).await?;
+    let mut follow = Follow::begin(context, &client).await?;
+    let mut ends = Vec::new();
+    for environment in &chosen {
+        let patch = EnvironmentPatch { retry: Some(Session::fresh()), ..wish(DesiredPhase::Running) };
+        ends.push(client.change_environment(environment.id.as_str(), &patch).await?);
+    }
+    if arguments.no_wait {
+        return report(context, &ends, |environment, paint| {
+            format!("Starting {}", bold_name(environment, paint))
+        });
+    }
+    for end in &mut ends {
+        *end = up::until_running(&mut follow, end).await?;
+        for warning in &end.status.warnings {
+            context.output.warning(warning);
+        }
+    }
+    report(context, &ends, up::ending)
+}
+
+pub(super) async fn remove(context: &Context, arguments: RemoveArguments) -> Result<(), Failure> {
+    let client = context.client().await?;
+    let chosen = select::environments(&client, &arguments.environments).await?;
+    if !arguments.yes && context.output.can_ask() {
+        let names: Vec<_> = chosen.iter().map(|each| each.metadata.name.as_str()).collect();
+        context
+            .output
+            .note(&format!("This removes the containers and generated images of {}.", names.join(", ")));
+        for environment in &chosen {
+            context.output.note(&format!("{} stays as it is.", environment.spec.source.folder()));
+        }
+        if !Output::confirm("Remove?") {
+            return Err(Failure::Status(1));
+        }
+    }
+    let mut follow = Follow::begin(context, &client).await?;
+    let mut ends = Vec::new();
+    for environment in &chosen {
+        ends.push(client.remove_environment(environment.id.as_str()).await?);
+    }
+    if !arguments.no_wait {
+        for end in &mut ends {
+            // Gone is the aim; one that is only about to go may be seen once.
+            until(&mut follow, end, |now| now.status.phase == Phase::Deleted).await?;
+            end.status.phase = Phase::Deleted;
+        }
+    }
+    let word = if arguments.no_wait { "Removing" } else { "Removed" };
+    report(context, &ends, |environment, paint| {
+        let folder = environment.spec.source.folder();
+        format!("{word} {}; {folder} and its volumes stay", bold_name(environment, paint))
+    })
+}
+
+/// Waits until an environment is as the judge says; nothing if it is gone.
+async fn until(
+    follow: &mut Follow<'_>,
+    asked: &Environment,
+    there: impl Fn(&Environment) -> bool,
+) -> Result<Option<Environment>, Failure> {
+    let objects = [ObjectReference::environment(&asked.id)];
+    let id = asked.id.clone();
+    let read = async |client: &Client| client.environment(id.as_str()).await;
+    let generation = asked.metadata.generation;
+    let judge = |now: &Environment, failures| {
+        let heard = now.status.observed_generation >= generation;
+        match &now.status.problem {
+            _ if heard && there(now) => Verdict::Done,
+            Some(problem) if heard => Verdict::on(problem, failures),
+            _ => Verdict::Going,
+        }
+    };
+    follow.until(&objects, read, judge).await
+}
+
+fn wish(phase: DesiredPhase) -> EnvironmentPatch {
+    EnvironmentPatch { desired_phase: Some(phase), ..EnvironmentPatch::default() }
+}
+
+fn bold_name(environment: &Environment, paint: Paint) -> String {
+    paint.bold(environment.metadata.name.as_str())
+}
+
+fn report(
+    context: &Context,
+    ends: &[Environment],
+    text: impl Fn(&Environment, Paint) -> String,
+) -> Result<(), Failure> {
+    context.output.show(&ends, |paint| {
+        let lines: Vec<_> = ends.iter().map(|environment| text(environment, paint)).collect();
+        lines.join("\n")
+    })
+}

@@ -1,0 +1,151 @@
+//! `cove machine …`
+
+use api::{
+    DEFAULT_MACHINE, EngineState, Machine, MachinePatch, MachinePhase, ObjectReference, Problem, ProblemCode,
+    Session,
+};
+use camino::Utf8PathBuf;
+use client::Client;
+
+use super::{exec, logs, machine_status};
+use crate::arguments::{MachineCommand, ProcessOptions};
+use crate::attach::attach;
+use crate::context::{Context, existing_folder, working_folder};
+use crate::failure::Failure;
+use crate::follow::{Follow, Verdict};
+use crate::paint::Paint;
+
+pub(super) async fn run(context: &Context, command: MachineCommand) -> Result<(), Failure> {
+    match command {
+        MachineCommand::Start => start(context).await,
+        MachineCommand::Stop => stop(context).await,
+        MachineCommand::Restart => restart(context).await,
+        MachineCommand::Status => machine_status::run(context).await,
+        MachineCommand::Shell { process, command } => shell(context, process, command).await,
+        MachineCommand::Logs(options) => logs::machine(context, options).await,
+        MachineCommand::Share { path } => share(context, path).await,
+        MachineCommand::Unshare { path } => unshare(context, path).await,
+        MachineCommand::Set { cpus, memory, disk } => {
+            let patch = MachinePatch { cpus, memory_mib: memory, disk_gib: disk, ..MachinePatch::default() };
+            let machine = context.client().await?.change_machine(DEFAULT_MACHINE, &patch).await?;
+            changed(context, &machine)
+        }
+    }
+}
+
+async fn start(context: &Context) -> Result<(), Failure> {
+    let client = context.client().await?;
+    let mut follow = Follow::begin(context, &client).await?;
+    client.start_machine(DEFAULT_MACHINE).await?;
+    let machine = until(&mut follow, is_up).await?;
+    context.output.show(&machine, |paint| up_text(&machine, paint))
+}
+
+async fn stop(context: &Context) -> Result<(), Failure> {
+    let client = context.client().await?;
+    let mut follow = Follow::begin(context, &client).await?;
+    client.stop_machine(DEFAULT_MACHINE).await?;
+    let machine = until(&mut follow, |machine| machine.status.phase == MachinePhase::Stopped).await?;
+    context.output.show(&machine, |_| "The machine is stopped.".to_owned())
+}
+
+async fn restart(context: &Context) -> Result<(), Failure> {
+    let client = context.client().await?;
+    let mut follow = Follow::begin(context, &client).await?;
+    let session = Session::fresh();
+    let patch = MachinePatch { restart: Some(session.clone()), ..MachinePatch::default() };
+    client.change_machine(DEFAULT_MACHINE, &patch).await?;
+    let again = |machine: &Machine| machine.status.restart == session && is_up(machine);
+    let machine = until(&mut follow, again).await?;
+    context.output.show(&machine, |paint| up_text(&machine, paint))
+}
+
+async fn shell(context: &Context, process: ProcessOptions, command: Vec<String>) -> Result<(), Failure> {
+    let (request, joint) = exec::request(process, command)?;
+    let client = context.client().await?;
+    let session = client.exec_in_machine(DEFAULT_MACHINE, &request).await?;
+    attach(session, joint).await
+}
+
+async fn share(context: &Context, path: Utf8PathBuf) -> Result<(), Failure> {
+    let folder = existing_folder(&path)?;
+    let client = context.client().await?;
+    let machine = client.machine(DEFAULT_MACHINE).await?;
+    let mut shares = machine.spec.shares.clone();
+    if let Some(parent) = shares.iter().find(|share| folder.starts_with(share)) {
+        context.output.note(&format!("The machine sees {folder} already, as a part of {parent}."));
+        return changed(context, &machine);
+    }
+    // A folder inside the new one would be seen twice.
+    shares.retain(|share| !share.starts_with(&folder));
+    shares.push(folder);
+    set_shares(context, &client, &machine, shares).await
+}
+
+async fn unshare(context: &Context, path: Utf8PathBuf) -> Result<(), Failure> {
+    // The folder need not be there any more.
+    let folder = match existing_folder(&path) {
+        Ok(folder) => folder,
+        Err(_) => working_folder()?.join(&path),
+    };
+    let client = context.client().await?;
+    let machine = client.machine(DEFAULT_MACHINE).await?;
+    let mut shares = machine.spec.shares.clone();
+    shares.retain(|share| *share != folder);
+    if shares.len() == machine.spec.shares.len() {
+        let known: Vec<_> = machine.spec.shares.iter().map(|share| format!("`{share}`")).collect();
+        let hint = format!("these are: {}", known.join(", "));
+        return Err(Failure::request(format!("`{folder}` is not shared")).with_hint(hint).into());
+    }
+    set_shares(context, &client, &machine, shares).await
+}
+
+async fn set_shares(
+    context: &Context,
+    client: &Client,
+    machine: &Machine,
+    shares: Vec<Utf8PathBuf>,
+) -> Result<(), Failure> {
+    let patch = MachinePatch {
+        resource_version: Some(machine.metadata.resource_version),
+        shares: Some(shares),
+        ..MachinePatch::default()
+    };
+    let machine = client.change_machine(DEFAULT_MACHINE, &patch).await?;
+    changed(context, &machine)
+}
+
+/// Waits until the machine is as the judge says.
+async fn until(follow: &mut Follow<'_>, there: impl Fn(&Machine) -> bool) -> Result<Machine, Failure> {
+    let objects = [ObjectReference::machine(DEFAULT_MACHINE)];
+    let read = async |client: &Client| client.machine(DEFAULT_MACHINE).await;
+    let judge = |machine: &Machine, failures| match &machine.status.problem {
+        _ if there(machine) => Verdict::Done,
+        // A machine that is on its way has a new try before it.
+        Some(problem) if machine.status.phase == MachinePhase::Stopped => Verdict::on(problem, failures),
+        _ => Verdict::Going,
+    };
+    let gone = || Problem::new(ProblemCode::MachineLost, "the machine is not known any more");
+    follow.until(&objects, read, judge).await?.ok_or_else(|| gone().into())
+}
+
+fn is_up(machine: &Machine) -> bool {
+    machine.status.phase == MachinePhase::Running && machine.status.engine == EngineState::Ready
+}
+
+fn up_text(machine: &Machine, paint: Paint) -> String {
+    let boot = machine.status.boot.last();
+    let time =
+        boot.map(|stage| format!(" ({} after its kernel started)", crate::quantity::millis(stage.uptime_ms)));
+    format!("The machine is {}{}.", paint.green("running"), time.unwrap_or_default())
+}
+
+fn changed(context: &Context, machine: &Machine) -> Result<(), Failure> {
+    context.output.show(machine, |paint| {
+        let mut out = machine_status::settings(machine, paint);
+        if machine.status.phase != MachinePhase::Stopped {
+            out.push_str("What changed takes effect with `cove machine restart`.\n");
+        }
+        out
+    })
+}

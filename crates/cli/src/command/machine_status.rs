@@ -1,0 +1,123 @@
+//! `cove machine status`
+
+use std::fmt::Write as _;
+
+use api::{DEFAULT_MACHINE, EngineState, Machine, MachinePhase, MachineUse};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::paint::Paint;
+use crate::problem_text::{self, Weight};
+use crate::quantity::{bytes, mib, millis};
+use crate::table;
+
+pub(super) async fn run(context: &Context) -> Result<(), Failure> {
+    let machine = context.client().await?.machine(DEFAULT_MACHINE).await?;
+    context.output.show(&machine, |paint| text(&machine, paint))
+}
+
+/// The sizes and shares a person chose.
+pub(super) fn settings(machine: &Machine, paint: Paint) -> String {
+    let spec = &machine.spec;
+    let shares: Vec<_> = spec.shares.iter().map(ToString::to_string).collect();
+    let trust = if spec.trust_host_network { "handed over" } else { "kept to this computer" };
+    let rows = [
+        ("processors", spec.cpus.to_string()),
+        ("memory", mib(spec.memory_mib)),
+        ("disk", mib(spec.disk_gib.saturating_mul(1024))),
+        ("shared folders", shares.join(", ")),
+        ("certificates, proxies", trust.to_owned()),
+    ];
+    table::pairs(&rows.map(|(name, value)| (name.to_owned(), value)), paint)
+}
+
+fn text(machine: &Machine, paint: Paint) -> String {
+    let status = &machine.status;
+    let mut out = format!("{}\n", paint.bold(machine.metadata.name.as_str()));
+    out.push_str(&table::pairs(&head(machine), paint));
+    let mut section = |title: &str, text: String| {
+        if !text.is_empty() {
+            write!(out, "\n{}\n{text}", paint.bold(title)).expect("writing to a string cannot fail");
+        }
+    };
+    section("Settings", settings(machine, paint));
+    let usage = status.usage.as_ref().map(use_rows).unwrap_or_default();
+    let daemon = (status.daemon_memory > 0).then(|| ("daemon".to_owned(), bytes(status.daemon_memory)));
+    let used: Vec<_> = usage.into_iter().chain(daemon).collect();
+    section("Use", table::pairs(&used, paint));
+    let boot: Vec<_> =
+        status.boot.iter().map(|stage| (stage.name.clone(), millis(stage.uptime_ms))).collect();
+    section("Boot, after the kernel started", table::pairs(&boot, paint));
+    let ports: Vec<_> = status
+        .published_ports
+        .iter()
+        .map(|(port, container)| (format!("localhost:{port}"), container.clone()))
+        .collect();
+    section("Published ports", table::pairs(&ports, paint));
+    if !status.restart_needed_for.is_empty() {
+        let settings = status.restart_needed_for.join(", ");
+        writeln!(out, "\n{} to take effect for: {settings}", paint.yellow("`cove machine restart`"))
+            .expect("writing to a string cannot fail");
+    }
+    if let Some(problem) = &status.problem {
+        write!(out, "\n{}", problem_text::render(problem, Weight::Error, paint))
+            .expect("writing to a string cannot fail");
+    }
+    out
+}
+
+fn head(machine: &Machine) -> Vec<(String, String)> {
+    let status = &machine.status;
+    let state = match status.phase {
+        MachinePhase::Stopped => "stopped; it starts when something needs it",
+        MachinePhase::Starting => "starting",
+        MachinePhase::Running => "running",
+        MachinePhase::Stopping => "stopping",
+    };
+    let mut rows = vec![("state".to_owned(), state.to_owned())];
+    let mut add = |name: &str, value: Option<String>| {
+        rows.extend(value.map(|value| (name.to_owned(), value)));
+    };
+    let on = status.phase != MachinePhase::Stopped;
+    add("Docker Engine", on.then(|| engine(status.engine).to_owned()));
+    let accelerator = status.accelerator.as_ref().map(|accelerator| match &accelerator.note {
+        Some(note) => format!("{} ({note})", accelerator.name),
+        None => accelerator.name.clone(),
+    });
+    add("driver", status.driver.clone());
+    add("accelerator", accelerator);
+    add("kernel", status.kernel.clone());
+    for component in status.components.iter().filter(|component| component.restarts > 0) {
+        let state = format!("{}, started again {} times", engine(component.state), component.restarts);
+        add(&component.name, Some(state));
+    }
+    add("process", status.shim_pid.map(|pid| pid.to_string()));
+    rows
+}
+
+fn engine(state: EngineState) -> &'static str {
+    match state {
+        EngineState::Down => "down",
+        EngineState::Starting => "starting",
+        EngineState::Ready => "ready",
+        EngineState::Failed => "failed; it is started again",
+    }
+}
+
+fn use_rows(usage: &MachineUse) -> Vec<(String, String)> {
+    let memory = format!(
+        "{} by programs, {} as cache, of {}",
+        bytes(usage.memory_used),
+        bytes(usage.memory_cached),
+        bytes(usage.memory_total)
+    );
+    let disk = format!("{} of {}", bytes(usage.disk_used), bytes(usage.disk_total));
+    let rows = [
+        ("up for", millis(usage.uptime_ms)),
+        ("memory inside", memory),
+        ("memory of this computer", bytes(usage.host_memory)),
+        ("disk inside", disk),
+        ("disk of this computer", bytes(usage.host_disk)),
+    ];
+    rows.map(|(name, value)| (name.to_owned(), value)).to_vec()
+}

@@ -1,0 +1,139 @@
+//! `cove show` and `cove plan`
+
+use std::fmt::Write as _;
+
+use api::{Environment, EnvironmentStatus, Plan, PortStatus};
+use jiff::Timestamp;
+
+use super::list::state;
+use crate::arguments::OneEnvironment;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::paint::Paint;
+use crate::problem_text::{self, Weight};
+use crate::{quantity, select, table};
+
+pub(super) async fn run(context: &Context, arguments: OneEnvironment) -> Result<(), Failure> {
+    let client = context.client().await?;
+    let environment = select::environment(&client, arguments.environment.as_deref()).await?;
+    context.output.show(&environment, |paint| sections(&environment, paint))
+}
+
+pub(super) async fn plan(context: &Context, arguments: OneEnvironment) -> Result<(), Failure> {
+    let client = context.client().await?;
+    let environment = select::environment(&client, arguments.environment.as_deref()).await?;
+    let plan = client.plan(environment.id.as_str()).await?;
+    context.output.show(&plan, |paint| plan_text(&environment, &plan, paint))
+}
+
+fn plan_text(environment: &Environment, plan: &Plan, paint: Paint) -> String {
+    let name = &environment.metadata.name;
+    let mut out = String::new();
+    if plan.steps.is_empty() && plan.blocked.is_none() {
+        return format!("Nothing is left to do for {name}.");
+    }
+    for (at, step) in plan.steps.iter().enumerate() {
+        let reason = paint.dim(&format!("because {}", step.reason));
+        writeln!(out, "{:2}. {}  {reason}", at + 1, step.step.title())
+            .expect("writing to a string cannot fail");
+    }
+    if let Some(problem) = &plan.blocked {
+        out.push_str(&problem_text::render(problem, Weight::Error, paint));
+    }
+    out
+}
+
+fn sections(environment: &Environment, paint: Paint) -> String {
+    let status = &environment.status;
+    let mut out = format!("{}\n", paint.bold(environment.metadata.name.as_str()));
+    out.push_str(&table::pairs(&head(environment), paint));
+    let mut section = |title: &str, rows: Vec<(String, String)>| {
+        if !rows.is_empty() {
+            write!(out, "\n{}\n{}", paint.bold(title), table::pairs(&rows, paint))
+                .expect("writing to a string cannot fail");
+        }
+    };
+    section("Container", container(status));
+    section("Services", services(status));
+    section("Ports", ports(&status.ports));
+    section("Hooks", hooks(status));
+    let problems = status.problem.iter().map(|problem| (problem, Weight::Error));
+    let warnings = status.warnings.iter().map(|problem| (problem, Weight::Warning));
+    for (problem, weight) in problems.chain(warnings) {
+        write!(out, "\n{}\n", problem_text::render(problem, weight, paint))
+            .expect("writing to a string cannot fail");
+    }
+    out
+}
+
+fn head(environment: &Environment) -> Vec<(String, String)> {
+    let status = &environment.status;
+    let mut rows = vec![("state".to_owned(), state(environment))];
+    let mut add = |name: &str, value: Option<String>| {
+        rows.extend(value.map(|value| (name.to_owned(), value)));
+    };
+    add("since", status.started_at.filter(|_| status.container.is_some()).map(since));
+    add("title", status.title.clone());
+    add("folder", Some(environment.spec.source.folder().to_string()));
+    let config = status.config_file.as_ref().map_or("none: the default image is used", |file| file.as_str());
+    add("configuration", Some(config.to_owned()));
+    add("machine", Some(environment.spec.machine.to_string()));
+    add("id", Some(environment.id.to_string()));
+    rows
+}
+
+fn container(status: &EnvironmentStatus) -> Vec<(String, String)> {
+    let Some(container) = &status.container else { return Vec::new() };
+    let rows = [
+        ("name", container.name.clone()),
+        ("id", container.id.chars().take(12).collect()),
+        ("image", container.image.clone()),
+        ("state", running(container.running)),
+        ("user", container.remote_user.clone()),
+        ("workspace", container.workspace_folder.clone()),
+    ];
+    rows.map(|(name, value)| (name.to_owned(), value)).to_vec()
+}
+
+fn services(status: &EnvironmentStatus) -> Vec<(String, String)> {
+    let text = |service: &api::ServiceStatus| {
+        let health = service.health.as_ref().map(|health| format!(", {health}")).unwrap_or_default();
+        (service.name.clone(), format!("{}{health}", running(service.running)))
+    };
+    status.services.iter().map(text).collect()
+}
+
+/// What is behind a port, and its address on this computer.
+pub(super) fn ports(ports: &[PortStatus]) -> Vec<(String, String)> {
+    let text = |port: &PortStatus| {
+        let number = match &port.service {
+            Some(service) => format!("{service}:{}", port.container_port),
+            None => port.container_port.to_string(),
+        };
+        let name = match &port.label {
+            Some(label) => format!("{label} ({number})"),
+            None => number,
+        };
+        (name, port.url().unwrap_or_else(|| "not open".to_owned()))
+    };
+    ports.iter().map(text).collect()
+}
+
+fn hooks(status: &EnvironmentStatus) -> Vec<(String, String)> {
+    let text = |hook: &api::HookStatus| {
+        let time = quantity::millis(hook.millis);
+        let end = if hook.succeeded { format!("done in {time}") } else { format!("failed after {time}") };
+        (hook.stage.property().to_owned(), end)
+    };
+    status.hooks.iter().map(text).collect()
+}
+
+fn running(running: bool) -> String {
+    if running { "running".to_owned() } else { "not running".to_owned() }
+}
+
+/// `3 min 20 s`; a moment of the future, which a changed clock makes possible, counts as now.
+fn since(start: Timestamp) -> String {
+    let passed = Timestamp::now().duration_since(start);
+    quantity::duration(passed.try_into().unwrap_or_default())
+}

@@ -1,0 +1,143 @@
+//! Waits until a resource is as it should be, and shows what happens on the way.
+//!
+//! The resource is read at the start and whenever the watch says that it changed; the watch mends itself, and a
+//! daemon that went away is started again, so that killing it in the middle of an `up` only costs a moment.
+
+use api::{Event, EventKind, ObjectReference, Problem, ProblemCode, Retry};
+use client::{CallError, Client, Watch, WatchUpdate};
+use futures::StreamExt;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::progress::Progress;
+
+/// How often a step may fail, while it is tried again by itself, before a person is told that it failed.
+const FAILURES_BORNE: u32 = 3;
+/// How often a daemon that went away is started again.
+const RESTARTS: u32 = 3;
+
+/// How a resource stands, compared to what is waited for.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Not there yet.
+    Going,
+    /// There.
+    Done,
+    /// It does not get there without a person.
+    Failed(Problem),
+}
+
+impl Verdict {
+    /// The verdict on a problem: one that may go away by itself is waited out for a while.
+    pub(crate) fn on(problem: &Problem, failures: u32) -> Self {
+        match problem.retry() {
+            Retry::ByItself if failures < FAILURES_BORNE => Self::Going,
+            Retry::ByItself | Retry::OnRequest => Self::Failed(problem.clone()),
+        }
+    }
+}
+
+/// A watch, and the display of what it tells.
+pub(crate) struct Follow<'a> {
+    context: &'a Context,
+    client: Client,
+    watch: Watch,
+    progress: Progress,
+    restarts: u32,
+    /// Listens all the time: ctrl-c between two waits counts as well.
+    interrupt: Signal,
+}
+
+impl<'a> Follow<'a> {
+    /// Begins to watch. Whatever is asked of the daemon after this is seen.
+    pub(crate) async fn begin(context: &'a Context, client: &Client) -> Result<Self, Failure> {
+        let interrupt = signal(SignalKind::interrupt()).map_err(|error| {
+            Problem::new(ProblemCode::Internal, "could not listen for ctrl-c").caused_by(&error)
+        })?;
+        let mut watch = client.watch(None, None);
+        // What happened before belongs to somebody else's command.
+        while let Some(update) = watch.next().await {
+            match update? {
+                WatchUpdate::Synced { .. } | WatchUpdate::ListAgain { .. } => break,
+                WatchUpdate::Event(_) => {}
+                WatchUpdate::Interrupted(error) => return Err(error.into()),
+            }
+        }
+        let progress = Progress::for_output(context.output);
+        Ok(Self { context, client: client.clone(), watch, progress, restarts: 0, interrupt })
+    }
+
+    /// Waits until the judge is content, and gives the resource as it is then; nothing if it is gone.
+    ///
+    /// # Errors
+    /// The problem that keeps it, [`Failure::Interrupted`] after ctrl-c, or whatever keeps the daemon away.
+    pub(crate) async fn until<T>(
+        &mut self,
+        objects: &[ObjectReference],
+        read: impl AsyncFn(&Client) -> Result<T, CallError>,
+        judge: impl Fn(&T, u32) -> Verdict,
+    ) -> Result<Option<T>, Failure> {
+        let result = self.run(objects, read, judge).await;
+        self.progress.clear();
+        result
+    }
+
+    async fn run<T>(
+        &mut self,
+        objects: &[ObjectReference],
+        read: impl AsyncFn(&Client) -> Result<T, CallError>,
+        judge: impl Fn(&T, u32) -> Verdict,
+    ) -> Result<Option<T>, Failure> {
+        let mut failures = 0;
+        let mut look = true;
+        loop {
+            if look {
+                match read(&self.client).await {
+                    Ok(resource) => match judge(&resource, failures) {
+                        Verdict::Done => return Ok(Some(resource)),
+                        Verdict::Failed(problem) => return Err(problem.into()),
+                        Verdict::Going => {}
+                    },
+                    Err(error) if error.is_not_found() => return Ok(None),
+                    // The watch notices as well, and looks again once the daemon is back.
+                    Err(CallError::Connect(_) | CallError::Broken { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            let update = tokio::select! {
+                update = self.watch.next() => update,
+                _ = self.interrupt.recv() => return Err(Failure::Interrupted),
+            };
+            look = match update {
+                Some(Ok(WatchUpdate::Event(event))) if objects.contains(&event.object) => {
+                    failures += u32::from(matches!(event.kind, EventKind::StepFailed { .. }));
+                    self.take(&event)
+                }
+                Some(Ok(WatchUpdate::Event(_))) => false,
+                Some(Ok(WatchUpdate::Synced { .. } | WatchUpdate::ListAgain { .. })) => true,
+                Some(Ok(WatchUpdate::Interrupted(error))) => {
+                    self.revive(error).await?;
+                    true
+                }
+                Some(Err(error)) => return Err(error.into()),
+                None => return Ok(None),
+            };
+        }
+    }
+
+    /// Shows an event; tells whether the resource may have changed.
+    fn take(&mut self, event: &Event) -> bool {
+        self.progress.event(event);
+        matches!(event.kind, EventKind::Changed | EventKind::Removed)
+    }
+
+    async fn revive(&mut self, error: CallError) -> Result<(), Failure> {
+        if self.restarts == RESTARTS {
+            return Err(error.into());
+        }
+        self.restarts += 1;
+        self.progress.say("the daemon went away; it is started again");
+        self.context.client().await.map(drop)
+    }
+}

@@ -1,0 +1,105 @@
+//! Durations and sizes, as people read and type them.
+
+use std::time::Duration;
+
+/// A duration: `0.4 s`, `12.3 s`, `2 min 05 s`, `3 h 12 min`, `5 d 3 h`.
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{}.{} s", seconds, duration.subsec_millis() / 100),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// A duration in milliseconds.
+pub(crate) fn millis(millis: u64) -> String {
+    duration(Duration::from_millis(millis))
+}
+
+/// A size: `512 B`, `1.5 KiB`, `93.2 MiB`, `4.0 GiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    // 1023.95 would print as 1024.0.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// A size in MiB.
+pub(crate) fn mib(mib: u64) -> String {
+    bytes(mib.saturating_mul(1 << 20))
+}
+
+/// Reads a size into MiB: `6G`, `1500M`, `6` (GiB).
+pub(crate) fn parse_mib(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 =
+        digits.trim().parse().map_err(|_| "give a whole number, for instance 6G or 1500M".to_owned())?;
+    let factor = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "m" | "mb" | "mib" => 1,
+        "" | "g" | "gb" | "gib" => 1 << 10,
+        "t" | "tb" | "tib" => 1 << 20,
+        unit => return Err(format!("`{unit}` is not a unit: use M, G or T")),
+    };
+    number.checked_mul(factor).filter(|mib| *mib > 0).ok_or_else(|| "that is no possible size".to_owned())
+}
+
+/// Reads a size into GiB: `100G`, `1T`, `100` (GiB).
+pub(crate) fn parse_gib(text: &str) -> Result<u64, String> {
+    let mib = parse_mib(text)?;
+    if mib % 1024 == 0 { Ok(mib / 1024) } else { Err("give whole GiB, for instance 100G".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_grow_their_units() {
+        for (ms, text) in [
+            (40, "0.0 s"),
+            (12_345, "12.3 s"),
+            (59_999, "59.9 s"),
+            (60_000, "1 min 00 s"),
+            (3_725_000, "1 h 02 min"),
+            (90_000_000, "1 d 1 h"),
+        ] {
+            assert_eq!(millis(ms), text);
+        }
+    }
+
+    #[test]
+    fn sizes_never_show_a_thousand_and_twenty_four() {
+        for (size, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (1024 * 1024 - 1, "1.0 MiB"),
+            (93 * 1024 * 1024, "93.0 MiB"),
+            (u64::MAX, "16777216.0 TiB"),
+        ] {
+            assert_eq!(bytes(size), text);
+        }
+    }
+
+    #[test]
+    fn typed_sizes_are_read() {
+        assert_eq!(parse_mib("6G"), Ok(6144));
+        assert_eq!(parse_mib("6"), Ok(6144));
+        assert_eq!(parse_mib("1500mib"), Ok(1500));
+        assert_eq!(parse_gib("1t"), Ok(1024));
+        for text in ["", "G", "-1", "6X", "0", "99999999999999999999", "18446744073709551615T"] {
+            assert!(parse_mib(text).is_err(), "{text}");
+        }
+        assert!(parse_gib("1500M").is_err());
+    }
+}
