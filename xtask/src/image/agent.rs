@@ -48,9 +48,8 @@ pub(crate) fn build(
     let target_folder = places.repository.join(format!("target/guest-{arch}"));
     let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
     cargo.current_dir(&places.repository);
-    // Flags of the caller would replace those below.
-    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-    cargo.env(setting(target, "RUSTFLAGS"), "-Ctarget-feature=+crt-static");
+    // This variable outranks every other that could bring flags.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(&places.repository).join("\x1f"));
     cargo.args(["build", "--quiet", "--package", "agent", "--profile", "guest"]);
     cargo.args(["--target", target, "--target-dir", target_folder.as_str()]);
     if arch != Arch::host() {
@@ -70,6 +69,17 @@ pub(crate) fn build(
         return Err(AgentError::Build { arch });
     }
     Ok(target_folder.join(target).join("guest/cove-agent"))
+}
+
+/// Linked statically, and without the folders of this machine, which panic messages would carry.
+fn flags(repository: &Utf8Path) -> [String; 3] {
+    let home = std::env::var("HOME").unwrap_or_default();
+    let cargo_home = std::env::var("CARGO_HOME").unwrap_or_else(|_| format!("{home}/.cargo"));
+    [
+        "-Ctarget-feature=+crt-static".to_owned(),
+        format!("--remap-path-prefix={repository}=/cove"),
+        format!("--remap-path-prefix={cargo_home}=/cargo"),
+    ]
 }
 
 /// Cargo's environment variable for a setting of a target.
