@@ -89,6 +89,7 @@ pub(super) async fn start(
     let (orders, inbox) = mpsc::channel(8);
     let agent = Arc::new(OnceLock::new());
     let guard = Guard {
+        sockets: config.shares.iter().map(|share| config.run_dir.join(argv::share_socket(share))).collect(),
         console: config.console_log,
         deadline: qemu.deadline(accelerator),
         power_on,
@@ -231,6 +232,7 @@ enum End {
 
 /// Watches over a machine and tells its state.
 struct Guard {
+    sockets: Vec<Utf8PathBuf>,
     console: Utf8PathBuf,
     deadline: Duration,
     power_on: Instant,
@@ -294,6 +296,10 @@ impl Guard {
             }
         };
         carriers.kill().await;
+        for socket in &self.sockets {
+            // Left behind, it only lies about: the next start replaces it.
+            let _ = fs::remove_file(socket);
+        }
         let state = match outcome {
             Ok(()) => VmState::Stopped,
             Err(error) => VmState::Failed(Failure::from(&error)),

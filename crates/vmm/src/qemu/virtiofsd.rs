@@ -21,6 +21,9 @@ const GUEST_ID: u32 = 1000;
 /// Every id but the last, which means "none" to the kernel.
 const ALL_IDS: u32 = u32::MAX;
 
+/// More open files than this are of no use to a share.
+const MOST_OPEN_FILES: u64 = 1_000_000;
+
 /// Names a virtiofsd to use before all others.
 const OVERRIDE: &str = "COVE_VIRTIOFSD";
 
@@ -94,6 +97,7 @@ fn arguments(share: &Share, uid: u32, gid: u32) -> Vec<OsString> {
         "--cache=auto".into(),
         "--announce-submounts".into(),
         "--log-level=warn".into(),
+        format!("--rlimit-nofile={}", open_files()).into(),
     ];
     for (option, id) in [("--translate-uid", uid), ("--translate-gid", gid)] {
         arguments.push(format!("{option}=squash-guest:0:{id}:{ALL_IDS}").into());
@@ -103,6 +107,12 @@ fn arguments(share: &Share, uid: u32, gid: u32) -> Vec<OsString> {
         arguments.push("--readonly".into());
     }
     arguments
+}
+
+/// Files it may hold open: what it asks for by itself, or what the host allows if that is less.
+fn open_files() -> u64 {
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    allowed.unwrap_or(MOST_OPEN_FILES).min(MOST_OPEN_FILES)
 }
 
 #[cfg(test)]
