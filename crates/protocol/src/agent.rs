@@ -164,9 +164,9 @@ impl ExecEnd {
     }
 }
 
-/// A socket inside the guest.
+/// A socket inside the guest. Its tag differs from that of [`Request`], in which it lies without a level of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "socket", rename_all = "snake_case")]
 pub enum Target {
     /// A unix socket.
     Unix {
