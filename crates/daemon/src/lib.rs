@@ -4,15 +4,24 @@
 //! |---|---|
 //! | `store` | what people want and what was observed, in SQLite |
 //! | `server` | the HTTP API on a unix socket |
+//! | `machine` | the virtual machine: started on demand, found again, stopped |
+//! | `docker` | the machine's Docker API on a socket of this computer |
+//! | `ports` | forwarded and published ports on the loopback |
 //! | `wiring` | puts the parts together, and ends them in order |
 //!
 //! The process may be killed at any instant: machines and environments run on, and the next one continues from the
 //! store and from what it sees.
 
+pub mod agent_client;
+pub mod docker;
+pub mod host_trust;
 pub mod lock;
+pub mod machine;
 pub mod paths;
+pub mod ports;
 pub mod settings;
 pub mod store;
+pub mod tools;
 
 pub use paths::{MachinePaths, Paths};
 pub use store::{Store, StoreError};

@@ -1,0 +1,60 @@
+//! Notices that this computer slept or that its clock was set: the guest's clock must follow.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// How often is looked. Nothing wakes the processor more often while the machine idles.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// Clocks that part by more than this have been set, or the computer slept.
+const TOLERANCE: Duration = Duration::from_millis(500);
+
+/// How far apart two of this computer's clocks were when last looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ClockWatch {
+    offset_ns: i128,
+}
+
+impl ClockWatch {
+    /// Starts watching now.
+    pub(super) fn start() -> Self {
+        Self { offset_ns: offset() }
+    }
+
+    /// Whether the computer slept or its clock was set since the last call. The monotonic clock stands still while
+    /// it sleeps, the wall clock does not.
+    pub(super) fn jumped(&mut self) -> bool {
+        self.moved_to(offset())
+    }
+
+    fn moved_to(&mut self, offset_ns: i128) -> bool {
+        let moved = offset_ns.abs_diff(self.offset_ns) > TOLERANCE.as_nanos();
+        if moved {
+            self.offset_ns = offset_ns;
+        }
+        moved
+    }
+}
+
+fn offset() -> i128 {
+    nanos(clock_gettime(ClockId::Realtime)) - nanos(clock_gettime(ClockId::Monotonic))
+}
+
+fn nanos(time: Timespec) -> i128 {
+    i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sleep_and_setting_the_clock_are_noticed_once_and_drift_adds_up() {
+        let mut watch = ClockWatch { offset_ns: 0 };
+        assert!(!watch.moved_to(400_000_000));
+        assert!(watch.moved_to(600_000_000), "slow drift adds up until it matters");
+        assert!(!watch.moved_to(600_000_000));
+        assert!(watch.moved_to(-3_600_000_000_000));
+    }
+}

@@ -1,0 +1,153 @@
+//! The shim as a process of this computer: started on its own, found again, and cleaned up after.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use protocol::shim::Identity;
+use tokio::process::{Child, Command};
+
+use crate::paths::MachinePaths;
+
+/// Name of the program, beside this one or on `PATH`.
+const PROGRAM: &str = "cove-shim";
+
+/// Lines of the shim's log that go into a problem.
+const TAIL_LINES: usize = 12;
+
+/// Bytes of the end of a log that are read for its tail.
+const TAIL_BYTES: u64 = 16 * 1024;
+
+/// Why the shim could not be started or looked at.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProcessError {
+    /// A file of the machine cannot be used.
+    #[error("could not prepare the machine's folder")]
+    File(#[source] io::Error),
+    /// The program does not start.
+    #[error("could not start `{program}`")]
+    Spawn {
+        /// The program.
+        program: Utf8PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The shim's program: beside this one, else whatever `PATH` finds.
+pub(super) fn shim_program() -> Utf8PathBuf {
+    let beside = std::env::current_exe().ok().and_then(|own| Utf8PathBuf::from_path_buf(own).ok());
+    let beside = beside.map(|own| own.with_file_name(PROGRAM)).filter(|path| path.is_file());
+    beside.unwrap_or_else(|| PROGRAM.into())
+}
+
+/// Starts the shim of a machine. It is in a process group of its own, so that a terminal's ctrl-c does not reach
+/// it, and it outlives this process; the child is given back so that its early end is noticed.
+///
+/// # Errors
+/// [`ProcessError`]
+pub(super) fn spawn(program: &Utf8Path, paths: &MachinePaths) -> Result<Child, ProcessError> {
+    // What an earlier shim wrote tells about an earlier machine.
+    let log = fs_err::File::create(paths.shim_log()).map_err(ProcessError::File)?;
+    let log = log.into_parts().0;
+    let errors = log.try_clone().map_err(ProcessError::File)?;
+    let mut command = std::process::Command::new(program);
+    command.arg("run").arg("--dir").arg(paths.dir()).current_dir("/");
+    command.stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
+    let mut command = Command::from(command);
+    command.kill_on_drop(false);
+    command.spawn().map_err(|source| ProcessError::Spawn { program: program.to_owned(), source })
+}
+
+/// The shim that `shim.json` names, if it lives.
+///
+/// # Errors
+/// When the file is there and cannot be read, or the host's processes cannot be looked at. A file that makes no
+/// sense names nobody.
+pub(super) fn living(paths: &MachinePaths) -> Result<Option<Identity>, ProcessError> {
+    let text = match fs_err::read(paths.shim_identity()) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(ProcessError::File(error)),
+    };
+    let Ok(identity) = serde_json::from_slice::<Identity>(&text) else { return Ok(None) };
+    let alive = vmm::identity::is_alive(&identity).map_err(ProcessError::File)?;
+    Ok(alive.then_some(identity))
+}
+
+/// Removes what a shim that died left behind, so that nobody takes it for a living one. The disk and the logs stay.
+///
+/// # Errors
+/// When a file cannot be removed.
+pub(super) fn remove_stale(paths: &MachinePaths) -> Result<(), ProcessError> {
+    for path in [paths.shim_socket(), paths.shim_identity()] {
+        match fs_err::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(ProcessError::File(error)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The last lines of a log, shortened to what a person reads. Empty when there is none.
+pub(super) fn tail_of(path: &Utf8Path) -> Vec<String> {
+    let Ok(bytes) = read_end(path) else { return Vec::new() };
+    let text = String::from_utf8_lossy(&bytes);
+    let printable = |line: &str| -> String { line.chars().filter(|c| !c.is_control()).take(400).collect() };
+    let mut lines: Vec<String> =
+        text.lines().rev().map(printable).filter(|line| !line.trim().is_empty()).take(TAIL_LINES).collect();
+    lines.reverse();
+    lines
+}
+
+fn read_end(path: &Utf8Path) -> io::Result<Vec<u8>> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = fs_err::File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Writes a file whole or not at all, readable by this user alone.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn write_atomically(path: &Utf8Path, content: &[u8]) -> Result<(), ProcessError> {
+    use fs_err::os::unix::fs::OpenOptionsExt;
+    use std::io::Write;
+    let beside = Utf8PathBuf::from(format!("{path}.new"));
+    let write = || {
+        let mut options = fs_err::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs_err::rename(&beside, path)
+    };
+    write().map_err(ProcessError::File)
+}
+
+/// Kills the shim that `shim.json` names, if it lives; its machine ends with it.
+///
+/// # Errors
+/// When the file cannot be read or the process may not be killed.
+pub(super) fn kill(paths: &MachinePaths) -> Result<(), ProcessError> {
+    let Some(identity) = living(paths)? else { return Ok(()) };
+    let pid = i32::try_from(identity.pid).ok().and_then(rustix::process::Pid::from_raw);
+    let Some(pid) = pid else { return Ok(()) };
+    match rustix::process::kill_process(pid, rustix::process::Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(ProcessError::File(error.into())),
+    }
+}
+
+/// Resident memory of this process, in bytes; 0 where the system does not tell.
+pub(super) fn resident_memory() -> u64 {
+    let Ok(status) = fs_err::read_to_string("/proc/self/status") else { return 0 };
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
