@@ -11,7 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     // L1: libraries
     ("devcontainer", &[]),
-    ("vmm", &[]),
+    ("vmm", &["protocol"]),
     ("engine", &["devcontainer"]),
     // L2
     ("reconciler", &["api"]),
