@@ -1,1 +1,39 @@
 //! Drives one Docker Engine: build, create, exec and compose, for a resolved dev container.
+//!
+//! [`Engine`] is the way in. What the engine's API does well goes through its socket (images, exec, logs,
+//! events, state); what only its own commands read and do as documented goes through [`Tools`] (builds,
+//! compose, `docker create` with any argument).
+//!
+//! What to make is computed by pure functions ([`plan_container`], …) into plain data, which can be shown
+//! and tested without an engine. Nothing here decides when something is to be done or done again.
+
+mod build;
+mod commands;
+mod connect;
+mod containers;
+mod error;
+mod events;
+mod exec;
+mod images;
+mod logs;
+mod probe;
+mod progress;
+mod tools;
+mod users;
+
+pub use build::{BuildError, BuildSpec, Dockerfile, UserMove, plan_build, plan_user_move};
+pub use commands::{CommandContext, CommandError};
+pub use connect::{Engine, Version};
+pub use containers::{
+    ContainerError, ContainerSpec, ContainerState, ContainerSummary, Extras, FirstProcess, Identity,
+    MountedAt, PublishedPort, plan_container,
+};
+pub use error::{Cause, EngineError};
+pub use events::{ContainerEvent, ContainerEventKind};
+pub use exec::{ExecControl, ExecError, ExecSession, ExecSpec, TerminalSize};
+pub use images::{ImageInfo, PullError};
+pub use logs::LogRange;
+pub use probe::ProbeError;
+pub use progress::{Progress, ProgressEvent, ProgressKind};
+pub use tools::{Channel, HostTools, RunningTool, ToolCommand, ToolError, ToolOutput, Tools};
+pub use users::{Account, UserError};

@@ -1,0 +1,193 @@
+//! Gives a user of an image the numbers that the shared files have, by a thin image on top.
+//!
+//! Files of the host appear with one uid and gid in the machine. A user with other numbers could not write
+//! them. The new accounts are computed here, so that the image needs neither `usermod` nor `sed`.
+
+use crate::build::{BuildError, BuildSpec, Dockerfile, image_tag};
+use crate::connect::Engine;
+use crate::containers::{ENVIRONMENT_LABEL, Identity};
+use crate::error::EngineError;
+use crate::images::ImageInfo;
+use crate::progress::Progress;
+use crate::users::{Account, parse_group, parse_passwd};
+
+/// What has to be done about a user's numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserMove {
+    /// The user has them already, is root, or is not in the image.
+    NotNeeded,
+    /// Another user has the uid; the files stay out of reach, and the person should know.
+    Taken {
+        /// Who has it.
+        by: String,
+    },
+    /// The image is to be built upon.
+    Needed {
+        /// The Dockerfile that does it.
+        dockerfile: String,
+    },
+}
+
+/// Computes what to do so that `user` has this uid and gid. `passwd` and `group` are the image's files;
+/// `image` is its name and `facts` what the engine says of it. A gid that is another group's is left alone.
+pub fn plan_user_move(
+    image: &str,
+    facts: &ImageInfo,
+    user: &str,
+    (uid, gid): (u32, u32),
+    passwd: &str,
+    group: &str,
+) -> UserMove {
+    let name_or_uid = user.split(':').next().unwrap_or(user);
+    let accounts = parse_passwd(passwd);
+    let Some(account) = Account::find(&accounts, name_or_uid) else { return UserMove::NotNeeded };
+    if account.uid == 0 || (account.uid == uid && account.gid == gid) {
+        return UserMove::NotNeeded;
+    }
+    if let Some(other) = accounts.iter().find(|other| other.uid == uid && other.name != account.name) {
+        return UserMove::Taken { by: other.name.clone() };
+    }
+    let groups = parse_group(group);
+    let own_group = groups.iter().find(|(_, number)| *number == account.gid).map(|(name, _)| name.clone());
+    let gid_is_free = groups.iter().all(|(_, number)| *number != gid);
+    let new_gid = if gid_is_free && own_group.is_some() { gid } else { account.gid };
+    if account.uid == uid && account.gid == new_gid {
+        return UserMove::NotNeeded;
+    }
+    let passwd = with_field(passwd, &account.name, &[(2, uid), (3, new_gid)]);
+    let group = match &own_group {
+        Some(name) if new_gid != account.gid => with_field(group, name, &[(2, new_gid)]),
+        _ => group.to_owned(),
+    };
+    UserMove::Needed { dockerfile: dockerfile(image, facts, account, (uid, new_gid), &passwd, &group) }
+}
+
+fn dockerfile(
+    image: &str,
+    facts: &ImageInfo,
+    account: &Account,
+    (uid, gid): (u32, u32),
+    passwd: &str,
+    group: &str,
+) -> String {
+    // An image that runs as the old number must run as the user still.
+    let runs_as = facts.user.as_deref().unwrap_or("root");
+    let (runs_as, of_group) =
+        runs_as.split_once(':').map_or((runs_as, None), |(user, group)| (user, Some(group)));
+    let runs_as = if runs_as == account.uid.to_string() { &account.name } else { runs_as };
+    let runs_as = of_group.map_or_else(|| runs_as.to_owned(), |group| format!("{runs_as}:{group}"));
+    let home = serde_json::json!([
+        "/bin/sh",
+        "-c",
+        "if [ -d \"$1\" ]; then chown -hR \"$2\" \"$1\"; fi",
+        "-",
+        account.home,
+        format!("{uid}:{gid}")
+    ]);
+    // A home that is the whole system is not the user's.
+    let home =
+        if account.home.trim_matches('/').is_empty() { String::new() } else { format!("RUN {home}\n") };
+    let passwd = passwd.trim_end();
+    let group = group.trim_end();
+    format!(
+        "FROM {image}\nUSER root\n\
+         COPY --chmod=644 <<\"END-OF-PASSWD\" /etc/passwd\n{passwd}\nEND-OF-PASSWD\n\
+         COPY --chmod=644 <<\"END-OF-GROUP\" /etc/group\n{group}\nEND-OF-GROUP\n\
+         {home}USER {runs_as}\n"
+    )
+}
+
+/// The text with numbers replaced in the first line that begins with `name:`.
+fn with_field(text: &str, name: &str, fields: &[(usize, u32)]) -> String {
+    let mut done = false;
+    let lines = text.lines().map(|line| {
+        let mut parts: Vec<String> = line.split(':').map(str::to_owned).collect();
+        if !done && parts[0] == name {
+            done = true;
+            for (index, number) in fields {
+                if let Some(part) = parts.get_mut(*index) {
+                    *part = number.to_string();
+                }
+            }
+        }
+        parts.join(":")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+impl Engine {
+    /// Makes sure that `user` has this uid and gid in an image made from `image`. Gives the name of the image
+    /// to use, which is `image` itself when nothing has to be done, and what was found.
+    pub async fn move_user(
+        &self,
+        image: &str,
+        user: &str,
+        ids: (u32, u32),
+        identity: &Identity,
+        progress: &dyn Progress,
+    ) -> Result<(String, UserMove), BuildError> {
+        let operation = format!("look at the image `{image}`");
+        let facts = self
+            .image(image)
+            .await?
+            .ok_or_else(|| EngineError::from_message(&operation, Some(404), "there is no such image"))?;
+        let files = self.files_of_image(image, &["/etc/passwd", "/etc/group"]).await?;
+        let text =
+            |index: usize| String::from_utf8_lossy(files.get(index).map_or(&[], Vec::as_slice)).into_owned();
+        let found = plan_user_move(image, &facts, user, ids, &text(0), &text(1));
+        let UserMove::Needed { dockerfile } = &found else { return Ok((image.to_owned(), found)) };
+        let digest = facts.id.trim_start_matches("sha256:");
+        let spec = BuildSpec {
+            dockerfile: Dockerfile::Text(dockerfile.clone()),
+            tag: format!("{}-user", image_tag(identity, digest)),
+            labels: [(ENVIRONMENT_LABEL.to_owned(), identity.environment.clone())].into(),
+            ..BuildSpec::default()
+        };
+        self.build(&spec, progress).await?;
+        Ok((spec.tag, found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnode:x:1001:1001::/home/node:/bin/bash\n";
+    const GROUP: &str = "root:x:0:\nnode:x:1001:\nwheel:x:1002:node\n";
+
+    fn plan(user: &str, passwd: &str, group: &str) -> UserMove {
+        let facts = ImageInfo { user: Some("1001".into()), ..ImageInfo::default() };
+        plan_user_move("img:1", &facts, user, (1000, 1000), passwd, group)
+    }
+
+    #[test]
+    fn nothing_is_done_where_nothing_helps() {
+        for user in ["root", "0", "nobody-here", "root:wheel"] {
+            assert_eq!(plan(user, PASSWD, GROUP), UserMove::NotNeeded, "{user}");
+        }
+        let right = PASSWD.replace("1001", "1000");
+        assert_eq!(plan("node", &right, &GROUP.replace("1001", "1000")), UserMove::NotNeeded);
+        let taken = format!("{PASSWD}dev:x:1000:1000::/home/dev:/bin/sh\n");
+        assert_eq!(plan("node", &taken, GROUP), UserMove::Taken { by: "dev".into() });
+    }
+
+    #[test]
+    fn the_user_moves_with_its_group_and_home() {
+        let UserMove::Needed { dockerfile } = plan("node", PASSWD, GROUP) else { panic!("node has to move") };
+        assert!(dockerfile.starts_with("FROM img:1\nUSER root\n"));
+        assert!(dockerfile.contains("\nnode:x:1000:1000::/home/node:/bin/bash\n"));
+        assert!(dockerfile.contains("\nnode:x:1000:\nwheel:x:1002:node\n"));
+        assert!(dockerfile.contains("\"/home/node\",\"1000:1000\"]\n"));
+        assert!(dockerfile.ends_with("USER node\n"), "{dockerfile}");
+    }
+
+    #[test]
+    fn a_taken_group_stays() {
+        let group = format!("{GROUP}docker:x:1000:\n");
+        let UserMove::Needed { dockerfile } = plan("node", PASSWD, &group) else {
+            panic!("node has to move")
+        };
+        assert!(dockerfile.contains("\nnode:x:1000:1001::/home/node:/bin/bash\n"));
+        assert!(dockerfile.contains("\nnode:x:1001:\n"));
+    }
+}

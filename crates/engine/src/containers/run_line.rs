@@ -1,0 +1,88 @@
+//! Writes a [`ContainerSpec`] as a `docker create` command. Pure.
+
+use crate::containers::plan::{ContainerSpec, FirstProcess};
+use crate::tools::ToolCommand;
+
+/// The longest line that `docker` reads from a file of variables, with some room.
+const LONGEST_FILE_LINE: usize = 60_000;
+
+/// The command that makes the container.
+///
+/// Variables stay out of the arguments, which everybody on the engine's host may read: they go in on
+/// standard input as an `--env-file`. The lines of such a file are taken as they are, so that quotes,
+/// dollars and backslashes arrive unchanged. Values that are no single line are handed over in the
+/// environment of the command itself; only these, since a variable such as `DOCKER_HOST` or `PATH` would
+/// change what the command does.
+pub(super) fn create_command(spec: &ContainerSpec) -> ToolCommand {
+    let mut command = ToolCommand::new([
+        "docker",
+        "create",
+        "--pull",
+        "never",
+        "--name",
+        &spec.name,
+        "--env-file",
+        "/dev/stdin",
+    ]);
+    let mut file = String::new();
+    let argv = &mut command.argv;
+    for (name, value) in &spec.env {
+        if fits_a_line(name, value) {
+            file.push_str(&format!("{name}={value}\n"));
+        } else {
+            argv.extend(["--env".to_owned(), name.clone()]);
+            command.env.insert(name.clone(), value.clone());
+        }
+    }
+    command.stdin = Some(file.into_bytes());
+
+    let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value]);
+    for (name, value) in &spec.labels {
+        option("--label", format!("{name}={value}"));
+    }
+    for mount in &spec.mounts {
+        option("--mount", mount.to_string());
+    }
+    for port in &spec.publish {
+        option("--publish", port.clone());
+    }
+    for host in &spec.hosts {
+        option("--add-host", host.clone());
+    }
+    for capability in &spec.cap_add {
+        option("--cap-add", capability.clone());
+    }
+    for security in &spec.security_opt {
+        option("--security-opt", security.clone());
+    }
+    if let Some(user) = &spec.user {
+        option("--user", user.clone());
+    }
+    if spec.init {
+        argv.push("--init".to_owned());
+    }
+    if spec.privileged {
+        argv.push("--privileged".to_owned());
+    }
+    // After ours, so that what a person wrote wins. `docker run` has these two, `docker create` has not, and
+    // they would change nothing: nobody looks at what it prints.
+    argv.extend(
+        spec.run_args.iter().filter(|argument| *argument != "-d" && *argument != "--detach").cloned(),
+    );
+    match &spec.first_process {
+        FirstProcess::OfImage => argv.push(spec.image.clone()),
+        FirstProcess::Script { script, arguments } => {
+            argv.extend(["--entrypoint", "/bin/sh", &spec.image, "-c", script, "-"].map(str::to_owned));
+            argv.extend(arguments.iter().cloned());
+        }
+    }
+    command
+}
+
+/// Whether a variable survives as a line of an `--env-file`.
+fn fits_a_line(name: &str, value: &str) -> bool {
+    !value.contains(['\n', '\r'])
+        && name.len() + value.len() < LONGEST_FILE_LINE
+        && !name.starts_with(['#', '\u{feff}'])
+        && !name.contains(char::is_whitespace)
+}

@@ -1,0 +1,205 @@
+//! Who is who in a container or an image: its `/etc/passwd` and `/etc/group`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
+use futures::TryStreamExt;
+
+use crate::connect::Engine;
+use crate::containers::{ContainerError, ContainerSpec, never};
+use crate::error::{EngineError, absent_is_none};
+
+/// The largest file that is read out of a container.
+const LARGEST_FILE: usize = 4 * 1024 * 1024;
+
+/// An account of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its name; for a number without an account, the number.
+    pub name: String,
+    /// Its number.
+    pub uid: u32,
+    /// The number of its group.
+    pub gid: u32,
+    /// Its home folder.
+    pub home: String,
+    /// Its shell.
+    pub shell: String,
+}
+
+impl Account {
+    /// The account of that name, else of that number.
+    pub(crate) fn find<'a>(accounts: &'a [Self], name_or_uid: &str) -> Option<&'a Self> {
+        let by_name = accounts.iter().find(|account| account.name == name_or_uid);
+        let by_number = || {
+            let uid = name_or_uid.parse::<u32>().ok()?;
+            accounts.iter().find(|account| account.uid == uid)
+        };
+        by_name.or_else(by_number)
+    }
+}
+
+/// A user could not be looked up.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    /// The container has no such account.
+    #[error("there is no user `{user}` in `{container}`, it has: {}", known.join(", "))]
+    NotFound {
+        /// The user as it was named.
+        user: String,
+        /// The container.
+        container: String,
+        /// The accounts that there are.
+        known: Vec<String>,
+    },
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl Engine {
+    /// Looks a user up in a container, which need not run. `user` may be a name or a number, with a group
+    /// after a colon. A number without an account is somebody with `/` as home.
+    pub async fn account(&self, container: &str, user: &str) -> Result<Account, UserError> {
+        let (name, group) = user.split_once(':').map_or((user, None), |(name, group)| (name, Some(group)));
+        let name = if name.is_empty() { "root" } else { name };
+        let passwd = self.file_of_container(container, "/etc/passwd").await?.unwrap_or_default();
+        let accounts = parse_passwd(&String::from_utf8_lossy(&passwd));
+        if let Some(account) = Account::find(&accounts, name) {
+            return Ok(account.clone());
+        }
+        let number = match name {
+            "root" => Some(0),
+            _ => name.parse().ok(),
+        };
+        let Some(uid) = number else {
+            let known = accounts.into_iter().map(|account| account.name).collect();
+            return Err(UserError::NotFound {
+                user: name.to_owned(),
+                container: container.to_owned(),
+                known,
+            });
+        };
+        let gid = group.and_then(|group| group.parse().ok()).unwrap_or(0);
+        let home = if uid == 0 { "/root" } else { "/" };
+        Ok(Account { name: name.to_owned(), uid, gid, home: home.to_owned(), shell: "/bin/sh".to_owned() })
+    }
+
+    /// Reads a file of a container, which need not run; `None` when there is no such file.
+    pub async fn file_of_container(
+        &self,
+        container: &str,
+        path: &str,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        let operation = format!("read `{path}` in `{container}`");
+        let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
+        let mut archive = Vec::new();
+        let api = self.api(&operation)?;
+        let mut pieces = std::pin::pin!(api.download_from_container(container, Some(options)));
+        loop {
+            let piece = pieces.try_next().await.map_err(|error| self.failed(&operation, error));
+            let Some(piece) = absent_is_none(piece)? else { return Ok(None) };
+            let Some(piece) = piece else { break };
+            archive.extend_from_slice(&piece);
+            if archive.len() > LARGEST_FILE {
+                return Err(EngineError::from_message(&operation, None, "the file is too large"));
+            }
+        }
+        Ok(only_file(&archive))
+    }
+
+    /// Reads files of an image; an absent one is empty. Images have no call for it: it takes a container
+    /// that never starts.
+    pub(crate) async fn files_of_image(
+        &self,
+        image: &str,
+        paths: &[&str],
+    ) -> Result<Vec<Vec<u8>>, EngineError> {
+        let operation = format!("look into the image `{image}`");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let spec = ContainerSpec {
+            name: format!("cove-look-{now}"),
+            image: image.to_owned(),
+            first_process: never(),
+            ..ContainerSpec::default()
+        };
+        let id = self.create_container(&spec).await.map_err(|error| match error {
+            ContainerError::Engine(error) => error,
+            error => EngineError::from_message(&operation, None, error.to_string()),
+        })?;
+        let mut files = Vec::new();
+        let mut outcome = Ok(());
+        for path in paths {
+            match self.file_of_container(&id, path).await {
+                Ok(file) => files.push(file.unwrap_or_default()),
+                Err(error) => outcome = Err(error),
+            }
+        }
+        self.remove_container(&id).await?;
+        outcome.map(|()| files)
+    }
+}
+
+/// The accounts of an `/etc/passwd`; lines that make no sense are passed over, as the system does.
+pub(crate) fn parse_passwd(text: &str) -> Vec<Account> {
+    let account = |line: &str| {
+        let mut parts = line.split(':');
+        let (name, _, uid, gid) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (_, home, shell) = (parts.next(), parts.next().unwrap_or("/"), parts.next().unwrap_or(""));
+        Some(Account {
+            name: name.to_owned(),
+            uid: uid.parse().ok()?,
+            gid: gid.parse().ok()?,
+            home: if home.is_empty() { "/".to_owned() } else { home.to_owned() },
+            shell: if shell.is_empty() { "/bin/sh".to_owned() } else { shell.to_owned() },
+        })
+    };
+    text.lines().filter_map(account).collect()
+}
+
+/// The groups of an `/etc/group`, with their numbers.
+pub(crate) fn parse_group(text: &str) -> Vec<(String, u32)> {
+    let group = |line: &str| {
+        let mut parts = line.split(':');
+        Some((parts.next()?.to_owned(), parts.nth(1)?.parse().ok()?))
+    };
+    text.lines().filter_map(group).collect()
+}
+
+/// The content of the first regular file of a tar archive.
+fn only_file(archive: &[u8]) -> Option<Vec<u8>> {
+    const BLOCK: usize = 512;
+    let mut at = 0;
+    while let Some(header) = archive.get(at..at + BLOCK) {
+        let size = std::str::from_utf8(&header[124..136]).ok()?;
+        let size = usize::from_str_radix(size.trim_matches(['\0', ' ']), 8).ok()?;
+        let kind = header[156];
+        if kind == b'0' || kind == 0 {
+            return archive.get(at + BLOCK..at + BLOCK + size).map(<[u8]>::to_vec);
+        }
+        // Anything else before it is a note about it.
+        at += BLOCK + size.div_ceil(BLOCK) * BLOCK;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_are_read_as_the_system_reads_them() {
+        let accounts = parse_passwd(
+            "root:x:0:0:root:/root:/bin/bash\n# no\nbroken:x:y:1::/:\n9:x:7:7::/nine:\n+::::::\n",
+        );
+        assert_eq!(accounts.len(), 2);
+        assert_eq!((accounts[1].shell.as_str(), accounts[1].home.as_str()), ("/bin/sh", "/nine"));
+        assert_eq!(
+            Account::find(&accounts, "9").map(|found| found.uid),
+            Some(7),
+            "a name wins over a number"
+        );
+        assert_eq!(Account::find(&accounts, "0").map(|found| found.name.as_str()), Some("root"));
+        assert_eq!(parse_group("root:x:0:\nadm:x:4:a,b\n"), [("root".to_owned(), 0), ("adm".to_owned(), 4)]);
+    }
+}

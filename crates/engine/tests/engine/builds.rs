@@ -1,0 +1,204 @@
+//! Images built on a real engine.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use engine::{
+    BuildError, BuildSpec, CommandContext, CommandError, ContainerSpec, Dockerfile, Identity, ProgressEvent,
+    ProgressKind, PullError, UserMove,
+};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::support::dockerd::BASE_IMAGE;
+use crate::support::{collect, start, waiting};
+
+fn write(folder: &Utf8Path, dockerfile: &str) -> BuildSpec {
+    let path = folder.join("Dockerfile");
+    std::fs::write(&path, dockerfile).unwrap();
+    BuildSpec {
+        context: folder.to_owned(),
+        dockerfile: Dockerfile::File(path),
+        args: BTreeMap::from([("WORD".to_owned(), "it's \"$x\"".to_owned())]),
+        tag: "cove-test:1".to_owned(),
+        ..BuildSpec::default()
+    }
+}
+
+fn all(mut events: UnboundedReceiver<ProgressEvent>) -> Vec<ProgressEvent> {
+    std::iter::from_fn(|| events.try_recv().ok()).collect()
+}
+
+#[tokio::test]
+async fn a_build_tells_its_steps_and_where_it_fails() {
+    let Some((engine, _dockerd)) = start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
+    let (progress, events) = unbounded_channel();
+    std::fs::write(folder.join("data"), vec![7; 2_000_000]).unwrap();
+    let good = format!(
+        "FROM {BASE_IMAGE} AS first\nARG WORD\nCOPY data /data\nRUN echo hello from the build; printf %s \"$WORD\" > /word\n\
+         FROM scratch\nCOPY --from=first /word /other\n"
+    );
+    let spec = BuildSpec { target: Some("first".into()), ..write(&folder, &good) };
+    let id = engine.build(&spec, &progress).await.unwrap();
+    let events = all(events);
+    assert!(id.starts_with("sha256:"));
+    assert!(events.iter().any(|event| {
+        event.item.contains("RUN echo hello")
+            && event.kind == ProgressKind::Line("hello from the build".into())
+    }));
+    assert!(events.iter().any(|event| {
+        matches!(&event.kind, ProgressKind::Finished { took: Some(_), cached: false })
+            && event.item.contains("RUN echo")
+    }));
+    assert!(events.iter().any(|event| {
+        event.item.contains("context")
+            && matches!(event.kind, ProgressKind::Bytes { done, .. } if done >= 2_000_000)
+    }));
+    engine.create_container(&ContainerSpec { image: spec.tag.clone(), ..waiting("built") }).await.unwrap();
+    engine.start_container("built").await.unwrap();
+    assert_eq!(collect(&engine, "built", &["cat", "/word"]).await, (0, "it's \"$x\"".to_owned()));
+
+    let (progress, events) = unbounded_channel();
+    assert_eq!(engine.build(&spec, &progress).await.unwrap(), id);
+    assert!(
+        all(events).iter().any(|event| matches!(event.kind, ProgressKind::Finished { cached: true, .. }))
+    );
+
+    let bad = format!("FROM {BASE_IMAGE}\nRUN true\nRUN echo so far; echo no further >&2; exit 42\n");
+    let error = engine.build(&write(&folder, &bad), &()).await.unwrap_err();
+    let BuildError::StepFailed { step, line, exit_code, log_tail, .. } = &error else { panic!("{error:?}") };
+    assert!(step.contains("RUN echo so far"), "{step}");
+    assert_eq!((*line, *exit_code), (Some(3), Some(42)));
+    assert_eq!(log_tail, &["so far", "no further"]);
+
+    let error = engine.build(&write(&folder, "FROM scratch\nFOO bar\n"), &()).await.unwrap_err();
+    assert!(
+        matches!(&error, BuildError::Invalid { line: Some(2), message, .. } if message.contains("FOO")),
+        "{error:?}"
+    );
+    let error = engine.build(&write(&folder, "FROM registry.invalid/no/such:1\n"), &()).await.unwrap_err();
+    assert!(
+        matches!(&error, BuildError::Invalid { message, .. } if message.contains("registry.invalid")),
+        "{error:?}"
+    );
+    let options = vec!["--no-such-flag".to_owned()];
+    let error = engine.build(&BuildSpec { options, ..write(&folder, &good) }, &()).await.unwrap_err();
+    assert!(
+        matches!(&error, BuildError::Invalid { message, .. } if message.contains("no-such-flag")),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_user_gets_the_numbers_of_the_shared_files() {
+    let Some((engine, dockerd)) = start() else { return };
+    let identity = Identity { environment: "env1".into(), name: "my app".into() };
+    let found = engine.move_user(BASE_IMAGE, "dev", (1000, 1000), &identity, &()).await.unwrap();
+    assert_eq!(found, (BASE_IMAGE.to_owned(), UserMove::Taken { by: "vscode".into() }));
+    let (image, found) = engine.move_user(BASE_IMAGE, "dev", (2000, 2000), &identity, &()).await.unwrap();
+    assert!(matches!(found, UserMove::Needed { .. }) && image.starts_with("cove-env1:"), "{image}");
+    engine.create_container(&ContainerSpec { image: image.clone(), ..waiting("moved") }).await.unwrap();
+    engine.start_container("moved").await.unwrap();
+    assert_eq!(
+        collect(&engine, "moved", &["id", "dev"]).await.1,
+        "uid=2000(dev) gid=2000(dev) groups=2000(dev)\n"
+    );
+    assert_eq!(
+        collect(&engine, "moved", &["stat", "-c", "%u:%g", "/home/dev/.profile"]).await.1,
+        "2000:2000\n"
+    );
+    assert_eq!(engine.account("moved", "dev").await.unwrap().home, "/home/dev");
+    let again = engine.move_user(&image, "dev", (2000, 2000), &identity, &()).await.unwrap();
+    assert_eq!(again, (image, UserMove::NotNeeded));
+    assert_eq!(dockerd.docker(&["ps", "-aq", "--filter", "name=cove-look"]), "", "nothing is left behind");
+
+    let error = engine.account("moved", "nobody-here").await.unwrap_err();
+    assert!(error.to_string().contains("root, vscode, dev"), "{error}");
+}
+
+#[tokio::test]
+async fn images_come_and_go() {
+    let Some((engine, dockerd)) = start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("image.tar");
+    dockerd.docker(&["save", "-o", archive.to_str().unwrap(), BASE_IMAGE]);
+    engine.tag(BASE_IMAGE, "cove-test/other:2").await.unwrap();
+    for name in [BASE_IMAGE, "cove-test/other:2"] {
+        assert!(engine.image(name).await.unwrap().is_some());
+        engine.remove_image(name).await.unwrap();
+        engine.remove_image(name).await.expect("an absent one may be removed");
+        assert_eq!(engine.image(name).await.unwrap(), None);
+    }
+    let (progress, events) = unbounded_channel();
+    let file = tokio::fs::File::open(&archive).await.unwrap();
+    assert_eq!(engine.load(file, "the base image", &progress).await.unwrap(), [BASE_IMAGE]);
+    assert!(all(events).iter().all(|event| event.item == "the base image"));
+    let image = engine.image(BASE_IMAGE).await.unwrap().unwrap();
+    assert_eq!(
+        (image.env["PATH"].as_str(), image.cmd),
+        ("/opt/tools/bin:/usr/bin:/bin", vec!["sh".to_owned()])
+    );
+
+    // There is no network behind this engine.
+    let error = engine.pull("registry.invalid/a/b:1", &()).await.unwrap_err();
+    assert!(
+        matches!(&error, PullError::RegistryUnreachable { host, .. } if host == "registry.invalid"),
+        "{error:?}"
+    );
+    assert!(engine.load(&b"no archive"[..], "rubbish", &()).await.is_err());
+}
+
+#[tokio::test]
+async fn lifecycle_commands_run_in_every_form() {
+    use devcontainer::{Command, UserEnvProbe};
+
+    let Some((engine, _dockerd)) = start() else { return };
+    engine.create_container(&waiting("box")).await.unwrap();
+    engine.start_container("box").await.unwrap();
+    let account = engine.account("box", "dev").await.unwrap();
+    let path = Some("/opt/tools/bin:/usr/bin:/bin");
+    let env =
+        engine.user_environment("box", &account, UserEnvProbe::LoginInteractiveShell, path).await.unwrap();
+    assert_eq!((env["FROM_PROFILE"].as_str(), env["HOME"].as_str()), ("two\nlines", "/home/dev"));
+    assert_eq!(env["PATH"], "/opt/tools/bin:/usr/bin:/bin");
+
+    let context = CommandContext {
+        container: "box".into(),
+        user: Some("dev".into()),
+        cwd: Some("/home/dev".into()),
+        env: BTreeMap::from([("A".to_owned(), "1 2".to_owned())]),
+    };
+    let run = async |command: Command| {
+        let (progress, events) = unbounded_channel();
+        let result = engine.run_command(&command, &context, "postCreateCommand", &progress).await;
+        let lines = all(events).into_iter().filter_map(|event| match event.kind {
+            ProgressKind::Line(line) => Some(format!("{}: {line}", event.item)),
+            _ => None,
+        });
+        (result, lines.collect::<Vec<_>>())
+    };
+    let (result, lines) =
+        run(Command::Shell("echo \"$A\" | tr ' ' '\\n'; printf '%s %s' $(id -un) $(pwd)".into())).await;
+    result.unwrap();
+    assert_eq!(lines, ["1", "2", "dev /home/dev"].map(|line| format!("postCreateCommand: {line}")));
+    let (result, lines) = run(Command::Exec(vec!["echo".into(), "$A".into()])).await;
+    result.unwrap();
+    assert_eq!(lines, ["postCreateCommand: $A"]);
+
+    let parallel = [
+        ("bad", "echo oops; exit 3"),
+        ("slow", "while [ ! -e /tmp/go ]; do sleep 0.05; done; touch /tmp/done"),
+        ("go", "touch /tmp/go"),
+    ];
+    let parallel = parallel.map(|(name, line)| (name.to_owned(), Command::Shell(line.to_owned())));
+    let (result, lines) = run(Command::Parallel(parallel.into())).await;
+    let Err(CommandError::Failed { item, exit_code, log_tail, .. }) = result else { panic!("{result:?}") };
+    assert_eq!((item.as_str(), exit_code, log_tail), ("postCreateCommand (bad)", 3, vec!["oops".to_owned()]));
+    assert_eq!(lines, ["postCreateCommand (bad): oops"]);
+    assert_eq!(
+        collect(&engine, "box", &["test", "-e", "/tmp/done"]).await.0,
+        0,
+        "the others ran to their ends"
+    );
+}
