@@ -153,7 +153,7 @@ pub(crate) struct ProcessOptions {
     #[arg(short, long, value_name = "FOLDER")]
     pub(crate) workdir: Option<String>,
     /// Set a variable, or hand one over by its name alone
-    #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
+    #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
     pub(crate) variables: Vec<String>,
     /// Hand standard input over even from a terminal
     #[arg(short, long)]

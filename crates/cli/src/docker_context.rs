@@ -162,7 +162,8 @@ mod tests {
     #[test]
     fn the_folder_is_the_one_the_docker_command_looks_in() {
         use sha2::{Digest, Sha256};
-        assert_eq!(format!("{:x}", Sha256::digest(NAME)), NAME_DIGEST);
+        let digest: Vec<_> = Sha256::digest(NAME).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(digest.concat(), NAME_DIGEST);
     }
 
     #[test]

@@ -78,6 +78,16 @@ mod tests {
             .with_log(vec!["no such package\u{1b}[2J".to_owned()])
             .with_hint("correct the name")
             .with_command("look at it", "cove logs web");
-        insta::assert_snapshot!(render(&problem, Weight::Error, Paint::OFF), @"");
+        insta::assert_snapshot!(render(&problem, Weight::Error, Paint::OFF), @r"
+        error[E0204]: could not build the image of `web`
+          at Dockerfile:7
+          caused by: step 3
+            exited with 1
+          | no such package
+        hint: correct the name
+        hint: look at it
+              cove logs web
+        see: cove explain E0204
+        ");
     }
 }

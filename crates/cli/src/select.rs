@@ -9,6 +9,8 @@ use crate::failure::Failure;
 
 /// Likeness (Jaro-Winkler, 0 to 1) from which a name is offered instead of an unknown one.
 const ALIKE: f64 = 0.8;
+/// So many keys missed (one left out, added, wrong, or two swapped) are forgiven in any name, however short.
+const SLIPS: usize = 1;
 
 /// The environment that a text names; without a text, that of the working folder.
 pub(crate) async fn environment(client: &Client, text: Option<&str>) -> Result<Environment, Failure> {
@@ -75,7 +77,7 @@ fn of_this_folder<'a>(all: &'a [Environment], folder: &Utf8Path) -> Result<&'a E
     Err(Box::new(
         Problem::new(ProblemCode::EnvironmentNotFound, format!("the folder `{folder}` has no environment"))
             .with_command("make one", "cove up")
-            .with_command("or name one; these are there", "cove ls"),
+            .with_command("or name one of those there are", "cove ls"),
     ))
 }
 
@@ -104,11 +106,11 @@ fn unknown(all: &[Environment], text: &str) -> Problem {
         .iter()
         .map(|environment| environment.metadata.name.as_str())
         .map(|name| (strsim::jaro_winkler(name, text), name))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .filter(|(likeness, name)| *likeness >= ALIKE || strsim::damerau_levenshtein(name, text) <= SLIPS)
         .max_by(|(one, _), (other, _)| one.total_cmp(other));
     match nearest {
         Some((_, name)) => problem.with_hint(format!("did you mean `{name}`?")),
-        None => problem.with_command("these are there", "cove ls"),
+        None => problem.with_command("see which there are", "cove ls"),
     }
 }
 
@@ -192,11 +194,11 @@ mod tests {
 
     #[test]
     fn what_is_not_clear_is_said() {
-        insta::assert_snapshot!(name_of(Some("wep-api"), "/").unwrap_err(), @"");
-        insta::assert_snapshot!(name_of(Some("zebra"), "/").unwrap_err(), @"");
-        insta::assert_snapshot!(name_of(Some("we"), "/").unwrap_err(), @"");
-        insta::assert_snapshot!(name_of(None, "/srv/shop").unwrap_err(), @"");
-        insta::assert_snapshot!(name_of(None, "/tmp").unwrap_err(), @"");
-        insta::assert_snapshot!(name_of(Some("./none"), "/srv").unwrap_err(), @"");
+        insta::assert_snapshot!(name_of(Some("wep-api"), "/").unwrap_err(), @"there is no environment `wep-api` / did you mean `web-api`?");
+        insta::assert_snapshot!(name_of(Some("zebra"), "/").unwrap_err(), @"there is no environment `zebra` / see which there are");
+        insta::assert_snapshot!(name_of(Some("we"), "/").unwrap_err(), @"`we` is the beginning of several names: `web`, `web-api`, `webshop` / give a whole name");
+        insta::assert_snapshot!(name_of(None, "/srv/shop").unwrap_err(), @"the folder `/srv/shop` has several: `webshop`, `shop-two` / give a whole name");
+        insta::assert_snapshot!(name_of(None, "/tmp").unwrap_err(), @"the folder `/tmp` has no environment / make one; or name one of those there are");
+        insta::assert_snapshot!(name_of(Some("./none"), "/srv").unwrap_err(), @"the folder `/srv/none` has no environment / make one");
     }
 }

@@ -32,7 +32,8 @@ pub(super) fn run(context: &Context, code: Option<String>) -> Result<(), Failure
     let wanted = text.to_ascii_uppercase();
     let known = ProblemCode::ALL.iter().copied().find(|code| code.as_str() == wanted);
     let code = known.ok_or_else(|| {
-        Failure::request(format!("there is no code `{text}`")).with_command("these are there", "cove explain")
+        Failure::request(format!("there is no code `{text}`"))
+            .with_command("see which there are", "cove explain")
     })?;
     let page = page(code);
     context.output.show(&page, |paint| {

@@ -94,7 +94,7 @@ async fn unshare(context: &Context, path: Utf8PathBuf) -> Result<(), Failure> {
     shares.retain(|share| *share != folder);
     if shares.len() == machine.spec.shares.len() {
         let known: Vec<_> = machine.spec.shares.iter().map(|share| format!("`{share}`")).collect();
-        let hint = format!("these are: {}", known.join(", "));
+        let hint = format!("these folders are: {}", known.join(", "));
         return Err(Failure::request(format!("`{folder}` is not shared")).with_hint(hint).into());
     }
     set_shares(context, &client, &machine, shares).await

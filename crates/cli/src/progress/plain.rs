@@ -115,6 +115,12 @@ mod tests {
         let mut plain = Plain::default();
         let lines: Vec<_> =
             story.iter().flat_map(|(at, event)| plain.event(event, Duration::from_millis(*at))).collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        [  0.0s] Preparing the image: python:3.13
+        [  6.0s] Preparing the image: layer 5f2c 12.0 MiB of 40.0 MiB
+        [  7.0s]   | hello
+        [  9.0s] Preparing the image: done in 9.0 s
+        [  9.2s] Creating the container: failed: no such user [E0206]
+        ");
     }
 }

@@ -1,0 +1,393 @@
+//! A daemon of few words on a real unix socket, and the `cove` that speaks to it.
+//!
+//! It keeps environments as they were given, and plays a script of events and changes when one shall come up.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use api::{
+    DesiredPhase, Environment, EnvironmentPatch, ErrorBody, Event, EventKind, ExecRequest, Machine,
+    ObjectReference, Phase, Problem, ProblemCode, UpRequest, Version, WatchMessage,
+};
+use axum::body::{Body, Bytes};
+use axum::extract::{Path as UrlPath, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::UnixListener;
+use tokio::sync::{Notify, broadcast};
+
+use crate::processes;
+
+/// One line of a script.
+#[derive(Clone)]
+pub(crate) enum Act {
+    /// Something is told about the environment.
+    Tell(EventKind),
+    /// Something is told about the machine.
+    TellOfMachine(EventKind),
+    /// The environment's status changes.
+    Change(fn(&mut Environment)),
+    /// Nothing more happens until the daemon is asked for this environment again.
+    Hang,
+}
+
+/// The daemon, and the folder that holds its socket.
+pub(crate) struct Fake {
+    pub(crate) home: tempfile::TempDir,
+    world: Arc<World>,
+    // Ends the server with the test.
+    _runtime: tokio::runtime::Runtime,
+}
+
+struct World {
+    known: Mutex<Known>,
+    events: broadcast::Sender<Event>,
+    version: &'static str,
+}
+
+struct Known {
+    environments: Vec<Environment>,
+    machine: Machine,
+    script: Vec<Act>,
+    sequence: u64,
+    requests: Vec<String>,
+    /// Told when an environment is read: the script begins then, so that its events are seen one by one.
+    read: Arc<Notify>,
+}
+
+impl Fake {
+    /// A daemon that knows these environments, and plays this when one comes up.
+    pub(crate) fn start(environments: Vec<Environment>, script: Vec<Act>) -> Self {
+        Self::of_version(env!("CARGO_PKG_VERSION"), environments, script)
+    }
+
+    pub(crate) fn of_version(
+        version: &'static str,
+        environments: Vec<Environment>,
+        script: Vec<Act>,
+    ) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("run")).unwrap();
+        let machine = serde_json::from_value(machine()).unwrap();
+        let known =
+            Known { environments, machine, script, sequence: 0, requests: Vec::new(), read: Arc::default() };
+        let world = Arc::new(World { known: Mutex::new(known), events: broadcast::channel(1000).0, version });
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.unwrap();
+        let listener = {
+            let _inside = runtime.enter();
+            UnixListener::bind(home.path().join("run/coved.sock")).unwrap()
+        };
+        let routes = routes(world.clone());
+        runtime.spawn(async move { axum::serve(listener, routes).await });
+        Self { home, world, _runtime: runtime }
+    }
+
+    /// `cove` with arguments, in its own surroundings.
+    pub(crate) fn cove(&self, arguments: &[&str]) -> Command {
+        cove(self.home.path(), arguments)
+    }
+
+    /// Runs `cove` to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.cove(arguments), self.home.path())
+    }
+
+    /// What was asked of the daemon that changes something: method, path and body.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.world.known.lock().unwrap().requests.clone()
+    }
+
+    /// A folder below the state folder.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.home.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+}
+
+/// `cove` with arguments, and nothing of the caller's surroundings but PATH.
+pub(crate) fn cove(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cove"));
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home)
+        .env("COVE_HOME", home)
+        .current_dir(home)
+        .stdin(Stdio::null());
+    command
+}
+
+/// How `cove` ended, as text.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) status: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    pub(crate) fn of(mut command: Command, home: &Path) -> Self {
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(home.to_str().unwrap(), "HOME");
+        Self { status: status.code(), out: text(stdout), err: text(stderr) }
+    }
+
+    /// Everything, for a snapshot.
+    pub(crate) fn all(&self) -> String {
+        let status = self.status.map_or("a signal".to_owned(), |status| status.to_string());
+        format!("{}--- stderr\n{}--- status {status}", self.out, self.err)
+    }
+}
+
+/// An environment that was never started.
+pub(crate) fn environment(name: &str, folder: &str) -> Environment {
+    serde_json::from_value(json!({
+        "id": format!("{name}-id"),
+        "metadata": {
+            "name": name, "created_at": "2026-01-01T00:00:00Z", "generation": 1, "resource_version": 1
+        },
+        "spec": {
+            "desired_phase": "running", "source": {"type": "folder", "path": folder}, "machine": "default"
+        },
+        "status": {},
+    }))
+    .unwrap()
+}
+
+/// An environment that runs, with a port of each kind.
+pub(crate) fn running(name: &str, folder: &str) -> Environment {
+    let mut environment = environment(name, folder);
+    environment.status = serde_json::from_value(json!({
+        "phase": "running",
+        "observed_generation": 1,
+        "config_file": format!("{folder}/.devcontainer/devcontainer.json"),
+        "container": {
+            "id": "4f2a9c1d7e8b00112233", "name": "web-app-1", "image": "python:3.13", "running": true,
+            "remote_user": "vscode", "workspace_folder": "/workspaces/web", "config_digest": "d"
+        },
+        "services": [{"name": "db", "container": "99", "running": true, "health": "healthy"}],
+        "hooks": [{"stage": "post_create", "succeeded": true, "millis": 4200}],
+        "ports": [
+            {"container_port": 5000, "host_port": 5000, "label": "app", "protocol": "http"},
+            {"service": "db", "container_port": 5432, "host_port": 15432, "protocol": "tcp"},
+            {"container_port": 9000, "protocol": "https"}
+        ],
+    }))
+    .unwrap();
+    environment
+}
+
+fn machine() -> Value {
+    json!({
+        "metadata": {
+            "name": "default", "created_at": "2026-01-01T00:00:00Z", "generation": 1, "resource_version": 4
+        },
+        "spec": {
+            "keep_running": true, "cpus": 4, "memory_mib": 6144, "disk_gib": 64, "shares": ["/home/ada"],
+            "trust_host_network": true
+        },
+        "status": {
+            "phase": "running", "driver": "qemu", "kernel": "6.12.48", "shim_pid": 812, "engine": "ready",
+            "accelerator": {"name": "tcg", "note": "/dev/kvm cannot run the guest"},
+            "components": [{"name": "dockerd", "state": "ready", "restarts": 2}],
+            "boot": [{"name": "kernel", "uptime_ms": 0}, {"name": "engine", "uptime_ms": 3400}],
+            "usage": {
+                "memory_total": 6_200_000_000_u64, "memory_used": 310_000_000, "memory_cached": 900_000_000,
+                "host_memory": 1_300_000_000, "disk_total": 67_000_000_000_u64, "disk_used": 4_000_000_000_u64,
+                "host_disk": 4_100_000_000_u64, "uptime_ms": 3_725_000
+            },
+            "daemon_memory": 21_000_000, "published_ports": {"8080": "hello"}
+        },
+    })
+}
+
+fn routes(world: Arc<World>) -> Router {
+    Router::new()
+        .route("/v1/version", get(version))
+        .route("/v1/environments", get(list).post(up))
+        .route("/v1/environments/{id}", get(one).patch(patch).delete(remove))
+        .route("/v1/environments/{id}/exec", post(exec))
+        .route("/v1/environments/{id}/logs", get(logs))
+        .route("/v1/environments/{id}/plan", get(async || Json(plan())))
+        .route("/v1/machines/default", get(the_machine).patch(patch_machine))
+        .route("/v1/machines/default/exec", post(exec))
+        .route("/v1/watch", get(watch))
+        .route("/v1/doctor", get(async || Json(diagnosis())))
+        .with_state(world)
+}
+
+async fn version(State(world): State<Arc<World>>) -> Json<Version> {
+    Json(Version { version: world.version.to_owned(), api: "v1".to_owned(), pid: 4711 })
+}
+
+async fn list(State(world): State<Arc<World>>) -> Json<Vec<Environment>> {
+    Json(world.known.lock().unwrap().environments.clone())
+}
+
+async fn one(State(world): State<Arc<World>>, UrlPath(id): UrlPath<String>) -> Response {
+    let known = world.known.lock().unwrap();
+    known.read.notify_one();
+    let found = known.environments.iter().find(|each| each.id.0 == id);
+    found.map_or_else(|| not_found(&id), |environment| Json(environment).into_response())
+}
+
+async fn up(State(world): State<Arc<World>>, Json(request): Json<UpRequest>) -> Json<Environment> {
+    let (environment, script, read) = {
+        let mut known = world.known.lock().unwrap();
+        known.requests.push(format!("UP {}", serde_json::to_string(&request).unwrap()));
+        let mut environment = environment("web", request.folder.as_str());
+        environment.spec.trusted_commands = request.trusted_commands;
+        known.environments = vec![environment.clone()];
+        known.read = Arc::default();
+        (environment, known.script.clone(), known.read.clone())
+    };
+    let id = environment.id.0.clone();
+    tokio::spawn(async move {
+        read.notified().await;
+        play(world, id, script).await;
+    });
+    Json(environment)
+}
+
+async fn play(world: Arc<World>, id: String, script: Vec<Act>) {
+    let object = ObjectReference::environment(&api::EnvironmentId(id.clone()));
+    for act in script {
+        match act {
+            Act::Tell(kind) => world.tell(object.clone(), kind),
+            Act::TellOfMachine(kind) => world.tell(ObjectReference::machine("default"), kind),
+            Act::Change(change) => {
+                let mut known = world.known.lock().unwrap();
+                if let Some(environment) = known.environments.iter_mut().find(|each| each.id.0 == id) {
+                    change(environment);
+                }
+                drop(known);
+                world.tell(object.clone(), EventKind::Changed);
+            }
+            Act::Hang => std::future::pending().await,
+        }
+    }
+}
+
+async fn patch(
+    State(world): State<Arc<World>>,
+    UrlPath(id): UrlPath<String>,
+    Json(patch): Json<EnvironmentPatch>,
+) -> Response {
+    let mut known = world.known.lock().unwrap();
+    known.requests.push(format!("PATCH {id} {:?}", patch.desired_phase));
+    let Some(environment) = known.environments.iter_mut().find(|each| each.id.0 == id) else {
+        return not_found(&id);
+    };
+    environment.metadata.generation += 1;
+    let before = environment.clone();
+    environment.status.observed_generation = environment.metadata.generation;
+    if let Some(desired) = patch.desired_phase {
+        environment.spec.desired_phase = desired;
+        let stopped = desired == DesiredPhase::Stopped;
+        environment.status.phase = if stopped { Phase::Stopped } else { Phase::Running };
+    }
+    Json(before).into_response()
+}
+
+async fn remove(State(world): State<Arc<World>>, UrlPath(id): UrlPath<String>) -> Response {
+    let mut known = world.known.lock().unwrap();
+    known.requests.push(format!("DELETE {id}"));
+    let Some(at) = known.environments.iter().position(|each| each.id.0 == id) else {
+        return not_found(&id);
+    };
+    Json(known.environments.remove(at)).into_response()
+}
+
+async fn the_machine(State(world): State<Arc<World>>) -> Json<Machine> {
+    Json(world.known.lock().unwrap().machine.clone())
+}
+
+async fn patch_machine(State(world): State<Arc<World>>, body: Bytes) -> Json<Machine> {
+    let mut known = world.known.lock().unwrap();
+    let patch: api::MachinePatch = serde_json::from_slice(&body).unwrap();
+    known.requests.push(format!("PATCH machine {}", String::from_utf8_lossy(&body)));
+    if let Some(shares) = patch.shares {
+        known.machine.spec.shares = shares;
+    }
+    Json(known.machine.clone())
+}
+
+async fn logs(UrlPath(_): UrlPath<String>, request: Request) -> String {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let line = |stream: &str, line: &str| format!("{}\n", json!({"stream": stream, "line": line}));
+    line("output", &format!("asked {query}")) + &line("error", "careful")
+}
+
+async fn watch(State(world): State<Arc<World>>) -> Response {
+    let events = world.events.subscribe();
+    let synced = WatchMessage::Synced { sequence: world.known.lock().unwrap().sequence };
+    let lines = futures::stream::unfold((Some(synced), events), |(synced, mut events)| async move {
+        let message = match synced {
+            Some(synced) => synced,
+            None => WatchMessage::Event(events.recv().await.ok()?),
+        };
+        let line = format!("{}\n", serde_json::to_string(&message).unwrap());
+        Some((Ok::<_, std::io::Error>(line), (None, events)))
+    });
+    Body::from_stream(lines).into_response()
+}
+
+async fn exec(mut request: Request) -> Response {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    let exec: ExecRequest = serde_json::from_slice(&body).unwrap();
+    if exec.argv.first().is_some_and(|program| program == "refused") {
+        return problem(StatusCode::CONFLICT, Problem::new(ProblemCode::NotRunning, "`web` is not running"));
+    }
+    tokio::spawn(async move {
+        let stream = TokioIo::new(upgrade.await.unwrap());
+        // A client that goes away in the middle is part of the tests.
+        let _ = processes::run(stream, exec).await;
+    });
+    let headers = [("connection", "upgrade"), ("upgrade", "cove-exec")];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+impl World {
+    fn tell(&self, object: ObjectReference, kind: EventKind) {
+        let mut known = self.known.lock().unwrap();
+        known.sequence += 1;
+        let time = "2026-01-01T00:00:00Z".parse().unwrap();
+        // Nobody may be listening.
+        let _ = self.events.send(Event { sequence: known.sequence, time, object, kind });
+    }
+}
+
+fn plan() -> Value {
+    json!({"steps": [
+        {"step": {"kind": "start_machine"}, "reason": "it is stopped"},
+        {"step": {"kind": "run_hook", "stage": "post_create"}, "reason": "it has not run yet"}
+    ]})
+}
+
+fn diagnosis() -> Value {
+    json!({"checks": [
+        {"name": "accelerator", "outcome": "warning", "finding": "tcg: slow", "problem": null},
+        {"name": "virtiofsd", "outcome": "bad", "finding": "not found", "problem": {
+            "code": "E0303", "title": "virtiofsd is missing",
+            "hints": [{"text": "install it", "command": "cargo install virtiofsd"}]
+        }}
+    ]})
+}
+
+fn not_found(id: &str) -> Response {
+    let title = format!("there is no environment `{id}`");
+    problem(StatusCode::NOT_FOUND, Problem::new(ProblemCode::EnvironmentNotFound, title))
+}
+
+fn problem(status: StatusCode, problem: Problem) -> Response {
+    (status, Json(ErrorBody { problem })).into_response()
+}
