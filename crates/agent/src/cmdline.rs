@@ -49,7 +49,8 @@ impl CommandLine {
             Some(own) => {
                 let (address, prefix) = own.split_once('/').unwrap_or((own, "24"));
                 let bad = |expected| BadParameter { key: "cove.ip", value: own.to_owned(), expected };
-                let address: Ipv4Addr = address.parse().map_err(|_| bad("an address such as 10.0.2.15/24"))?;
+                let address: Ipv4Addr =
+                    address.parse().map_err(|_| bad("an address such as 10.0.2.15/24"))?;
                 let prefix: u8 = prefix.parse().map_err(|_| bad("an address such as 10.0.2.15/24"))?;
                 if prefix > 32 {
                     return Err(bad("an address with a prefix of at most 32"));

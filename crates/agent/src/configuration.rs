@@ -26,7 +26,9 @@ const LONGEST_HOSTNAME: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigurationError {
     /// The name cannot be one.
-    #[error("`{0}` cannot be the machine's name: letters, digits, dots and dashes, at most {LONGEST_HOSTNAME}")]
+    #[error(
+        "`{0}` cannot be the machine's name: letters, digits, dots and dashes, at most {LONGEST_HOSTNAME}"
+    )]
     Hostname(String),
     /// A name has something else than an address.
     #[error("`{name}` cannot stand for `{address}`: it is not an IP address")]
@@ -103,7 +105,10 @@ fn set_hostname(name: &str) -> Result<(), ConfigurationError> {
         .map_err(io::Error::from)
         .and_then(|()| fs::write("/etc/hostname", format!("{name}\n")))
         .and_then(|()| {
-            fs::write("/etc/hosts", format!("127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.1.1 {name}\n"))
+            fs::write(
+                "/etc/hosts",
+                format!("127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.1.1 {name}\n"),
+            )
         })
         .map_err(ConfigurationError::Store)
 }

@@ -56,7 +56,7 @@ pub(crate) async fn serve(mut channel: Channel, target: Target) -> Result<(), Ch
         Target::Tcp { host, port, network_of } => match dial(host, port, network_of).await {
             Ok(socket) => carry(channel, socket).await,
             Err(error @ ConnectError::Namespace { .. }) => {
-                let refusal = Refusal::because(&error).as_kind(FailureKind::NotFound);
+                let refusal = Refusal::because(&error).of_kind(FailureKind::NotFound);
                 channel.outgoing.message(&Reply::from(refusal)).await?;
                 channel.outgoing.end().await
             }

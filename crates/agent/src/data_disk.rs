@@ -31,7 +31,9 @@ const BINDS: &[(&str, &str)] = &[("docker", "/var/lib/docker"), ("containerd", "
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DataDiskError {
     /// The disk is in use for something else.
-    #[error("the data disk holds {what} and is left alone; give the machine an empty disk, or empty this one")]
+    #[error(
+        "the data disk holds {what} and is left alone; give the machine an empty disk, or empty this one"
+    )]
     Foreign { what: String },
     /// The disk cannot be read.
     #[error("cannot read {path}")]
@@ -118,7 +120,9 @@ async fn ready(device: &Path, journal: &Journal) -> Result<(), DataDiskError> {
         let mut command = Command::new("/usr/sbin/resize2fs");
         command.arg(device);
         // The old size is a working size.
-        if let Err(error) = run("resize2fs", command).await.and_then(|o| must("resize2fs", o, |code| code == 0)) {
+        if let Err(error) =
+            run("resize2fs", command).await.and_then(|o| must("resize2fs", o, |code| code == 0))
+        {
             journal.warn(format!("the data disk keeps its size: {}", crate::console::chain(&error)));
         }
     }
@@ -127,8 +131,8 @@ async fn ready(device: &Path, journal: &Journal) -> Result<(), DataDiskError> {
 
 fn read_start(device: &Path) -> Result<Vec<u8>, DataDiskError> {
     let mut start = Vec::with_capacity(PROBE_BYTES);
-    let read = std::fs::File::open(device)
-        .and_then(|file| file.take(PROBE_BYTES as u64).read_to_end(&mut start));
+    let read =
+        std::fs::File::open(device).and_then(|file| file.take(PROBE_BYTES as u64).read_to_end(&mut start));
     read.map_err(|source| DataDiskError::Read { path: device.to_owned(), source })?;
     Ok(start)
 }

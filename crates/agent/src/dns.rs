@@ -58,7 +58,12 @@ pub(crate) async fn serve(address: Ipv4Addr, upstream: Ipv4Addr, names: Names) -
     serve_on(udp, tcp, (upstream, PORT).into(), names).await
 }
 
-async fn serve_on(udp: Arc<UdpSocket>, tcp: TcpListener, upstream: SocketAddr, names: Names) -> io::Result<()> {
+async fn serve_on(
+    udp: Arc<UdpSocket>,
+    tcp: TcpListener,
+    upstream: SocketAddr,
+    names: Names,
+) -> io::Result<()> {
     let limit = Arc::new(Semaphore::new(AT_ONCE));
     let mut datagram = vec![0; DATAGRAM];
     loop {
@@ -113,7 +118,12 @@ async fn answer_datagram(question: &[u8], upstream: SocketAddr, names: &Names) -
     }
 }
 
-async fn serve_stream(mut stream: TcpStream, upstream: SocketAddr, names: Names, permit: OwnedSemaphorePermit) {
+async fn serve_stream(
+    mut stream: TcpStream,
+    upstream: SocketAddr,
+    names: Names,
+    permit: OwnedSemaphorePermit,
+) {
     // The asker sees the end of the connection; there is nobody else to tell.
     let _ = serve_questions(&mut stream, upstream, &names).await;
     drop(permit);
@@ -125,23 +135,27 @@ async fn serve_questions(stream: &mut TcpStream, upstream: SocketAddr, names: &N
         let answer = match answer_here(&question, names) {
             Err(_) => return Ok(()),
             Ok(Some(answer)) => answer,
-            Ok(None) => match timeout(PATIENCE, ask_behind(&mut behind, upstream, &question)).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(_)) | Err(_) => {
+            Ok(None) => {
+                let asked = timeout(PATIENCE, ask_behind(&mut behind, upstream, &question)).await;
+                if let Ok(Ok(answer)) = asked {
+                    answer
+                } else {
                     behind = None;
-                    match message::server_failure(&question) {
-                        Some(answer) => answer,
-                        None => return Ok(()),
-                    }
+                    let Some(answer) = message::server_failure(&question) else { return Ok(()) };
+                    answer
                 }
-            },
+            }
         };
         write_message(stream, &answer).await?;
     }
     Ok(())
 }
 
-async fn ask_behind(behind: &mut Option<TcpStream>, upstream: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
+async fn ask_behind(
+    behind: &mut Option<TcpStream>,
+    upstream: SocketAddr,
+    question: &[u8],
+) -> io::Result<Vec<u8>> {
     let stream = match behind {
         Some(stream) => stream,
         None => behind.insert(TcpStream::connect(upstream).await?),
@@ -220,7 +234,9 @@ mod tests {
         let (_, tcp) = forwarder(names()).await;
         let mut stream = TcpStream::connect(tcp).await.unwrap();
         for id in [1, 2] {
-            write_message(&mut stream, &message::tests::question(id, "host.docker.internal", 1)).await.unwrap();
+            write_message(&mut stream, &message::tests::question(id, "host.docker.internal", 1))
+                .await
+                .unwrap();
             let answer = read_message(&mut stream).await.unwrap().unwrap();
             assert_eq!(&answer[..2], id.to_be_bytes());
         }

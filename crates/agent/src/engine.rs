@@ -107,5 +107,7 @@ pub(crate) fn find_program(name: &str) -> Option<std::path::PathBuf> {
         return is_program(Path::new(name)).then(|| name.into());
     }
     let folders = session::PATH.split(':');
-    folders.map(|folder| Path::new(folder).join(std::ffi::OsStr::from_bytes(name.as_bytes()))).find(|path| is_program(path))
+    folders
+        .map(|folder| Path::new(folder).join(std::ffi::OsStr::from_bytes(name.as_bytes())))
+        .find(|path| is_program(path))
 }

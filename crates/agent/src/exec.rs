@@ -201,8 +201,8 @@ async fn carry(channel: Channel, process: &mut Leash, ends: Ends) -> Result<(), 
             (None, input.map(Input::Pipe))
         }
     };
-    let (feed, fed) = mpsc::channel::<Vec<u8>>(1);
-    let feeder = tokio::spawn(feed_input(input, fed));
+    let (feed, arriving) = mpsc::channel::<Vec<u8>>(1);
+    let feeder = tokio::spawn(feed_input(input, arriving));
     let mut feed = Some(feed);
     let mut waiting: Option<Vec<u8>> = None;
     let mut host_listens = true;
@@ -223,10 +223,9 @@ async fn carry(channel: Channel, process: &mut Leash, ends: Ends) -> Result<(), 
                 Some(frame) => match frame.kind {
                     FrameKind::Input if frame.payload.is_empty() => feed = None,
                     FrameKind::Input if feed.is_some() => waiting = Some(frame.payload),
-                    FrameKind::Message => match frame.message() {
-                        Ok(control) => obey(control, process.process(), master.as_ref()),
-                        // A control of a newer host; this agent cannot do it.
-                        Err(_) => continue,
+                    // Others are of a newer host; this agent cannot do them.
+                    FrameKind::Message => if let Ok(control) = frame.message() {
+                        obey(control, process.process(), master.as_ref());
                     },
                     _ => {}
                 },
@@ -268,9 +267,9 @@ enum Input {
     Pipe(pipe::Sender),
 }
 
-async fn feed_input(input: Option<Input>, mut fed: mpsc::Receiver<Vec<u8>>) {
+async fn feed_input(input: Option<Input>, mut arriving: mpsc::Receiver<Vec<u8>>) {
     let Some(mut input) = input else { return };
-    while let Some(bytes) = fed.recv().await {
+    while let Some(bytes) = arriving.recv().await {
         let written = match &mut input {
             Input::Terminal(terminal) => terminal.write_all(&bytes).await,
             Input::Pipe(pipe) => pipe.write_all(&bytes).await,

@@ -138,8 +138,22 @@ fn build_root() -> Result<(), BootError> {
     mount("tmpfs", c"tmpfs", ROOT, MountFlags::empty(), Some(c"mode=0755"))?;
     let root = Path::new(ROOT);
     for folder in [
-        "dev", "proc", "sys", "usr", "run/lock", "mnt", "media", "opt/cove/bin", "opt/containerd", "home", "srv",
-        "var/log", "var/cache", "var/lib/cove", "var/lib/docker", "var/lib/containerd",
+        "dev",
+        "proc",
+        "sys",
+        "usr",
+        "run/lock",
+        "mnt",
+        "media",
+        "opt/cove/bin",
+        "opt/containerd",
+        "home",
+        "srv",
+        "var/log",
+        "var/cache",
+        "var/lib/cove",
+        "var/lib/docker",
+        "var/lib/containerd",
     ] {
         fs::create_dir_all(root.join(folder))?;
     }
@@ -159,8 +173,11 @@ fn build_root() -> Result<(), BootError> {
     copy_tree(&Path::new(LOWER).join("etc"), &root.join("etc"))?;
 
     let usr = format!("{ROOT}/usr");
-    rustix::mount::mount_bind(format!("{LOWER}/usr"), &usr)
-        .map_err(|source| BootError::Mount { what: "the image's /usr", place: usr, source })?;
+    rustix::mount::mount_bind(format!("{LOWER}/usr"), &usr).map_err(|source| BootError::Mount {
+        what: "the image's /usr",
+        place: usr,
+        source,
+    })?;
 
     let agent = root.join(AGENT.trim_start_matches('/'));
     fs::copy("/proc/self/exe", &agent)?;
@@ -195,18 +212,27 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
 fn enter_root() -> Result<(), BootError> {
     for place in ["/dev", "/proc", "/sys"] {
         let target = format!("{ROOT}{place}");
-        rustix::mount::mount_move(place, &target)
-            .map_err(|source| BootError::Mount { what: "a moved file system", place: target, source })?;
+        rustix::mount::mount_move(place, &target).map_err(|source| BootError::Mount {
+            what: "a moved file system",
+            place: target,
+            source,
+        })?;
     }
-    rustix::mount::unmount(LOWER, UnmountFlags::DETACH)
-        .map_err(|source| BootError::Mount { what: "nothing", place: LOWER.to_owned(), source })?;
+    rustix::mount::unmount(LOWER, UnmountFlags::DETACH).map_err(|source| BootError::Mount {
+        what: "nothing",
+        place: LOWER.to_owned(),
+        source,
+    })?;
     for leftover in ["/init", "/modules"] {
         let path = Path::new(leftover);
         let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     }
     std::env::set_current_dir(ROOT)?;
-    rustix::mount::mount_move(".", "/")
-        .map_err(|source| BootError::Mount { what: "the root", place: "/".to_owned(), source })?;
+    rustix::mount::mount_move(".", "/").map_err(|source| BootError::Mount {
+        what: "the root",
+        place: "/".to_owned(),
+        source,
+    })?;
     rustix::process::chroot(".").map_err(io::Error::from)?;
     std::env::set_current_dir("/")?;
     Ok(())
@@ -223,8 +249,11 @@ fn mount(
     flags: MountFlags,
     options: Option<&CStr>,
 ) -> Result<(), BootError> {
-    rustix::mount::mount(what, place, kind, flags, options)
-        .map_err(|source| BootError::Mount { what, place: place.to_owned(), source })
+    rustix::mount::mount(what, place, kind, flags, options).map_err(|source| BootError::Mount {
+        what,
+        place: place.to_owned(),
+        source,
+    })
 }
 
 fn switch_off() {

@@ -177,7 +177,10 @@ mod tests {
     use super::*;
 
     fn lines(events: &[Event]) -> Vec<&LogLine> {
-        events.iter().filter_map(|event| if let Event::Log(line) = event { Some(line) } else { None }).collect()
+        events
+            .iter()
+            .filter_map(|event| if let Event::Log(line) = event { Some(line) } else { None })
+            .collect()
     }
 
     #[test]
@@ -207,7 +210,8 @@ mod tests {
         let lines = lines(&watch.present);
         assert!(lines.len() < 2 * BURST as usize, "{} lines were kept", lines.len());
         let last = lines.last().unwrap();
-        assert_eq!((last.message.as_str(), last.sequence), ("others are heard", 3 * BURST + 1));
+        assert_eq!(last.message, "others are heard");
+        assert!(last.sequence > 3 * BURST, "{}: dropped lines have numbers too", last.sequence);
     }
 
     #[test]

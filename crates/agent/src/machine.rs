@@ -109,10 +109,17 @@ async fn run() {
     tokio::spawn(start_network(Arc::clone(&machine), addresses.clone(), loaded.clone(), network_up));
     let (answers, containerd) = watch::channel(false);
     let stop_containerd = CancellationToken::new();
-    let first = tokio::spawn(start_containerd(journal.clone(), loaded.clone(), answers, stop_containerd.clone()));
+    let first =
+        tokio::spawn(start_containerd(journal.clone(), loaded.clone(), answers, stop_containerd.clone()));
     let stop_engine = CancellationToken::new();
-    let second =
-        tokio::spawn(start_engine(Arc::clone(&machine), addresses, loaded, network, containerd, stop_engine.clone()));
+    let second = tokio::spawn(start_engine(
+        Arc::clone(&machine),
+        addresses,
+        loaded,
+        network,
+        containerd,
+        stop_engine.clone(),
+    ));
 
     machine.switch_off.cancelled().await;
     journal.info("the machine is being switched off");

@@ -10,7 +10,8 @@
 //! | `cove-runtime` | [`runtime`]: gives containers the host's certificates and proxies, then becomes the OCI runtime |
 //! | `modprobe` | [`modules`]: what the kernel and the engine call for a module they miss |
 //!
-//! Everything the host or a container can send is sized and parsed without panics: a panic here ends the machine.
+//! Everything the host or a container can send is sized and parsed without panics. Should one happen all the
+//! same, it ends the task it happened in; PID 1 goes on.
 
 mod cmdline;
 mod configuration;
@@ -63,7 +64,9 @@ fn main() -> ExitCode {
         _ if is_pid_1 && rest.first().is_some_and(|word| word == "boot") => machine::main(),
         _ if is_pid_1 => initramfs::main(),
         _ => {
-            console::say("cove-agent runs as the first process of a Cove machine; there is nothing to do here");
+            console::say(
+                "cove-agent runs as the first process of a Cove machine; there is nothing to do here",
+            );
             ExitCode::from(2)
         }
     }

@@ -38,7 +38,9 @@ pub(crate) fn kib(text: &str, key: &str) -> u64 {
 }
 
 fn load_centi(text: &str) -> u64 {
-    let Some((whole, hundredths)) = text.split(' ').next().and_then(|load| load.split_once('.')) else { return 0 };
+    let Some((whole, hundredths)) = text.split(' ').next().and_then(|load| load.split_once('.')) else {
+        return 0;
+    };
     let digits = |text: &str| text.parse::<u64>().unwrap_or(0);
     digits(whole).saturating_mul(100).saturating_add(digits(hundredths))
 }
@@ -48,7 +50,9 @@ fn busy_ms(text: &str) -> u64 {
     let Some(line) = text.lines().find_map(|line| line.strip_prefix("cpu ")) else { return 0 };
     let ticks = line.split_ascii_whitespace().take(8).enumerate();
     let busy = ticks.filter(|(index, _)| *index != 3 && *index != 4);
-    busy.filter_map(|(_, ticks)| ticks.parse::<u64>().ok()).fold(0, u64::saturating_add).saturating_mul(TICK_MS)
+    busy.filter_map(|(_, ticks)| ticks.parse::<u64>().ok())
+        .fold(0, u64::saturating_add)
+        .saturating_mul(TICK_MS)
 }
 
 #[cfg(test)]
@@ -67,6 +71,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_zero() {
-        assert_eq!((load_centi(""), load_centi("x"), busy_ms("cpu"), kib("MemTotal", "MemTotal")), (0, 0, 0, 0));
+        assert_eq!(
+            (load_centi(""), load_centi("x"), busy_ms("cpu"), kib("MemTotal", "MemTotal")),
+            (0, 0, 0, 0)
+        );
     }
 }

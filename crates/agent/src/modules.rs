@@ -212,7 +212,8 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
         console::say("modprobe: modules are not unloaded in this machine");
         return ExitCode::FAILURE;
     }
-    let quiet = words.iter().any(|word| word.starts_with('-') && !word.starts_with("--") && word.contains('q'));
+    let quiet =
+        words.iter().any(|word| word.starts_with('-') && !word.starts_with("--") && word.contains('q'));
     let mut modules = match Modules::of_running_kernel() {
         Ok(modules) => modules,
         Err(error) => {

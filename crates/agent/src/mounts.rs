@@ -32,7 +32,12 @@ struct Fixed {
     needed: bool,
 }
 
-const fn fixed(place: &'static str, kind: &'static CStr, options: Option<&'static CStr>, needed: bool) -> Fixed {
+const fn fixed(
+    place: &'static str,
+    kind: &'static CStr,
+    options: Option<&'static CStr>,
+    needed: bool,
+) -> Fixed {
     Fixed { place, kind, options, needed }
 }
 

@@ -35,20 +35,20 @@ pub(crate) enum NetworkError {
 
 /// Brings the loopback up, and the card where the machine has addresses for one.
 pub(crate) async fn bring_up(addresses: Option<&Addresses>) -> Result<(), NetworkError> {
-    let mut steps = String::from("link set lo up\n");
+    let mut steps = vec!["link set lo up".to_owned()];
     if let Some(addresses) = addresses {
         wait_for_card().await?;
         let Addresses { address, prefix, gateway, .. } = addresses;
-        steps.push_str(&format!(
-            "address add {address}/{prefix} broadcast + dev {CARD}\nlink set {CARD} up\nroute add default via {gateway}\n"
-        ));
+        steps.push(format!("address add {address}/{prefix} broadcast + dev {CARD}"));
+        steps.push(format!("link set {CARD} up"));
+        steps.push(format!("route add default via {gateway}"));
         // A link to elsewhere in the image is replaced, not followed.
         let _ = fs::remove_file("/etc/resolv.conf");
         fs::write("/etc/resolv.conf", format!("nameserver {address}\n")).map_err(NetworkError::Resolver)?;
     }
     let mut command = Command::new("/usr/sbin/ip");
     command.args(["-batch", "-"]);
-    let outcome = reaper::run_tool(command, steps.as_bytes()).await.map_err(NetworkError::Tool)?;
+    let outcome = reaper::run_tool(command, steps.join("\n").as_bytes()).await.map_err(NetworkError::Tool)?;
     if outcome.is_success() {
         Ok(())
     } else {

@@ -57,7 +57,7 @@ pub(crate) async fn serve(mut channel: Channel, path: &str, mode: u32) -> Result
     let outcome = pending.and_then(Pending::finish);
     let reply = match outcome {
         Ok(()) => Reply::Done,
-        Err(error @ PutError::Path(_)) => Refusal::because(&error).as_kind(FailureKind::Invalid).into(),
+        Err(error @ PutError::Path(_)) => Refusal::because(&error).of_kind(FailureKind::Invalid).into(),
         Err(error) => Refusal::because(&error).into(),
     };
     channel.finish(&reply).await
@@ -72,13 +72,13 @@ fn begin(path: &str, mode: u32) -> Result<Pending, PutError> {
     hidden.push(name);
     hidden.push(format!(".{}", rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_nsec));
     let beside = folder.join(hidden);
-    let made = fs::create_dir_all(folder).and_then(|()| {
+    let opened = fs::create_dir_all(folder).and_then(|()| {
         let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         // The bits asked for, whatever the umask says.
         file.set_permissions(std::fs::Permissions::from_mode(mode & MODE_BITS))?;
         Ok(file)
     });
-    match made {
+    match opened {
         Ok(file) => Ok(Pending { file, beside, place }),
         Err(source) => Err(PutError::Write { path: place, source }),
     }

@@ -35,7 +35,8 @@ fn owners() -> MutexGuard<'static, HashMap<i32, oneshot::Sender<ExecEnd>>> {
 #[derive(Debug)]
 pub(crate) struct Process {
     pid: Pid,
-    end: oneshot::Receiver<ExecEnd>,
+    told: oneshot::Receiver<ExecEnd>,
+    end: Option<ExecEnd>,
 }
 
 impl Process {
@@ -44,10 +45,14 @@ impl Process {
         self.pid
     }
 
-    /// Waits for its end. Dropping the future loses nothing; it can be asked again until it has answered.
+    /// Waits for its end. Dropping the future loses nothing, and asking again gives the same answer.
     pub(crate) async fn ended(&mut self) -> ExecEnd {
+        if let Some(end) = self.end {
+            return end;
+        }
         // The sender is dropped unsent only if the id was given to a second child, which the lock rules out.
-        (&mut self.end).await.unwrap_or(ExecEnd::Exited { code: 255 })
+        let end = (&mut self.told).await.unwrap_or(ExecEnd::Exited { code: 255 });
+        *self.end.insert(end)
     }
 
     /// Sends a signal to the process, or to its group. Ended: done.
@@ -84,9 +89,9 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<(Process, Child)> {
     let child = command.spawn()?;
     let raw = i32::try_from(child.id()).map_err(io::Error::other)?;
     let pid = Pid::from_raw(raw).ok_or_else(|| io::Error::other("a child without an id"))?;
-    let (tell, end) = oneshot::channel();
+    let (tell, told) = oneshot::channel();
     owners.insert(raw, tell);
-    Ok((Process { pid, end }, child))
+    Ok((Process { pid, told, end: None }, child))
 }
 
 /// Collects every ended child there is now, ours and orphans, and tells the owners.
@@ -203,6 +208,7 @@ mod tests {
             child.signal(Signal::TERM, Whom::Process).unwrap();
             assert_eq!(child.ended().await, ExecEnd::Signaled { number: 15 });
             child.signal(Signal::KILL, Whom::Process).unwrap();
+            assert_eq!(child.ended().await, ExecEnd::Signaled { number: 15 }, "asked again");
         })
         .await;
     }

@@ -51,8 +51,8 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
         console::say(&format!("cove-runtime: {}", console::chain(&error)));
     }
     let chosen = std::env::var_os(CHOICE).map(|name| name.to_string_lossy().into_owned());
-    let names = chosen.as_deref().into_iter().chain(RUNTIMES.iter().copied());
-    let Some(runtime) = names.filter_map(engine::find_program).next() else {
+    let mut names = chosen.as_deref().into_iter().chain(RUNTIMES.iter().copied());
+    let Some(runtime) = names.find_map(engine::find_program) else {
         console::say("cove-runtime: there is neither crun nor runc in the guest");
         return ExitCode::FAILURE;
     };
@@ -91,5 +91,6 @@ fn read(path: &Path) -> Result<Value, EditError> {
         return Err(EditError::Long { path: path.display().to_string() });
     }
     let text = fs::read(path)?;
-    serde_json::from_slice(&text).map_err(|source| EditError::Json { path: path.display().to_string(), source })
+    serde_json::from_slice(&text)
+        .map_err(|source| EditError::Json { path: path.display().to_string(), source })
 }

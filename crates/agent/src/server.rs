@@ -4,6 +4,8 @@
 //! them. The machine itself goes on when the host is away.
 
 mod channel;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::sync::Arc;
@@ -48,7 +50,7 @@ impl Refusal {
     }
 
     /// The same refusal as another kind.
-    pub(crate) fn as_kind(self, kind: FailureKind) -> Self {
+    pub(crate) fn of_kind(self, kind: FailureKind) -> Self {
         Self { kind, ..self }
     }
 }
@@ -110,7 +112,8 @@ async fn answer(mut channel: Channel, machine: &Arc<Machine>) -> Result<(), Chan
         Ok(Some(request)) => request,
         Ok(None) => return Ok(()),
         Err(ChannelError::NotAMessage(error)) => {
-            let refusal = Refusal::new(FailureKind::Invalid, format!("this agent does not know the request: {error}"));
+            let refusal =
+                Refusal::new(FailureKind::Invalid, format!("this agent does not know the request: {error}"));
             return channel.finish(&Reply::from(refusal)).await;
         }
         Err(error) => return Err(error),
@@ -130,11 +133,11 @@ async fn answer(mut channel: Channel, machine: &Arc<Machine>) -> Result<(), Chan
         Request::SetClock { unix_nanos } => done(set_clock(unix_nanos)),
         Request::Mount(share) => match shares::mount(&share) {
             Ok(()) => Reply::Done,
-            Err(error) => Refusal::because(&error).as_kind(error.kind()).into(),
+            Err(error) => Refusal::because(&error).of_kind(error.kind()).into(),
         },
         Request::Unmount { path } => match shares::unmount(&path) {
             Ok(()) => Reply::Done,
-            Err(error) => Refusal::because(&error).as_kind(error.kind()).into(),
+            Err(error) => Refusal::because(&error).of_kind(error.kind()).into(),
         },
         Request::Metrics => Reply::Metrics(metrics::now()),
         Request::Listeners => {
@@ -192,9 +195,11 @@ impl Machine {
                 self.journal.error(format!("the configuration was refused: {}", chain(&error)));
                 let refusal = Refusal::because(&error);
                 match &error {
-                    configuration::ConfigurationError::Share(share) => refusal.as_kind(share.kind()).into(),
+                    configuration::ConfigurationError::Share(share) => refusal.of_kind(share.kind()).into(),
                     configuration::ConfigurationError::Hostname(_)
-                    | configuration::ConfigurationError::Name { .. } => refusal.as_kind(FailureKind::Invalid).into(),
+                    | configuration::ConfigurationError::Name { .. } => {
+                        refusal.of_kind(FailureKind::Invalid).into()
+                    }
                     configuration::ConfigurationError::Store(_) => refusal.into(),
                 }
             }

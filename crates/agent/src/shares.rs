@@ -94,7 +94,8 @@ fn place(path: &str) -> Result<PathBuf, ShareError> {
 
 /// What the last mount at a path shows, from the text of `/proc/self/mounts`, where a space is `\040`.
 fn mounted_at(mounts: &str, path: &str) -> Option<String> {
-    let escaped = path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012");
+    let escaped =
+        path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012");
     mounts.lines().rev().find_map(|line| {
         let mut words = line.split(' ');
         let source = words.next()?;

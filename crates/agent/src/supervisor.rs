@@ -36,7 +36,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// After running this long a program counts as well again.
-const WELL_AFTER: Duration = Duration::from_secs(60);
+const WELL_AFTER: Duration = Duration::from_mins(1);
 /// Lines told with a failure.
 const TAIL_LINES: usize = 30;
 /// Longest line taken from a program, in bytes.
@@ -210,7 +210,8 @@ mod tests {
         let mut states = Vec::new();
         let deadline = Duration::from_secs(20);
         while states.len() < enough {
-            let event = tokio::time::timeout(deadline, feed.recv()).await.expect("a state within the deadline");
+            let event =
+                tokio::time::timeout(deadline, feed.recv()).await.expect("a state within the deadline");
             if let Ok(Event::Component(component)) = event {
                 states.push(component);
             }

@@ -25,9 +25,7 @@ pub(crate) async fn start(journal: &Journal) {
 
 fn set_up() -> io::Result<u64> {
     if let Ok(mut modules) = Modules::of_running_kernel() {
-        for error in modules.load_all(&["zram"]) {
-            return Err(io::Error::other(error));
-        }
+        modules.load("zram").map_err(io::Error::other)?;
     }
     let control = Path::new(CONTROL);
     // The kernel's own choice stays where it lacks this one.

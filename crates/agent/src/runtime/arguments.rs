@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Options before the command that take the next word as their value.
-const VALUED: &[&str] = &["--root", "--log", "--log-format", "--log-level", "--criu", "--rootless", "--cgroup-manager"];
+const VALUED: &[&str] =
+    &["--root", "--log", "--log-format", "--log-level", "--criu", "--rootless", "--cgroup-manager"];
 
 /// What the command is about.
 #[derive(Debug, PartialEq, Eq)]

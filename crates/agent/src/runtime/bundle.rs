@@ -28,8 +28,9 @@ const JAVA_TRUSTSTORE: &str = "-Djavax.net.ssl.trustStore=";
 pub(super) fn edit_container(description: &mut Value, additions: &ContainerAdditions) {
     let Some(mounts) = description.get_mut("mounts").and_then(Value::as_array_mut) else { return };
     let destination = |mount: &Value, place: &str| mount.get("destination").is_some_and(|at| at == place);
-    let has_own_devices =
-        mounts.iter().any(|mount| destination(mount, "/dev") && mount.get("type").is_some_and(|kind| kind == "tmpfs"));
+    let has_own_devices = mounts
+        .iter()
+        .any(|mount| destination(mount, "/dev") && mount.get("type").is_some_and(|kind| kind == "tmpfs"));
     if !has_own_devices {
         return;
     }
@@ -146,7 +147,10 @@ mod tests {
         assert!(variables.contains(&"SSL_CERT_FILE=/own.pem") && variables.contains(&"https_proxy="));
         assert_eq!(variables.iter().filter(|text| text.starts_with("SSL_CERT_FILE=")).count(), 1);
         let java = variables.iter().find(|text| text.starts_with(JAVA_OPTIONS)).unwrap();
-        assert!(java.starts_with("JAVA_TOOL_OPTIONS=-Xmx1g -Djavax.net.ssl.trustStore=/dev/cove/ca/"), "{java}");
+        assert!(
+            java.starts_with("JAVA_TOOL_OPTIONS=-Xmx1g -Djavax.net.ssl.trustStore=/dev/cove/ca/"),
+            "{java}"
+        );
     }
 
     #[test]

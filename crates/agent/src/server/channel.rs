@@ -88,11 +88,9 @@ impl Incoming {
                     return Ok(Some(frame));
                 }
             }
-            // The buffer lives only while bytes come: a thousand idle streams hold none.
             self.piece.resize(PIECE, 0);
             let count = self.stream.read(&mut self.piece).await?;
             if count == 0 {
-                self.piece = Vec::new();
                 return Ok(None);
             }
             self.decoder.push(&self.piece[..count]);
