@@ -9,6 +9,8 @@
 //! containers need.
 
 mod refusal;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;

@@ -14,6 +14,10 @@ mod process;
 mod session;
 pub mod shim_client;
 pub mod splice;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 use std::collections::BTreeMap;

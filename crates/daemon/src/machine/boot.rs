@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::{
     DEFAULT_MACHINE, EngineState, EventKind, LogStream, MachinePhase, Problem, ProblemCode, StepKind, Unit,
 };
+use protocol::shim::State;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -13,6 +14,7 @@ use super::description::{describe, differences, shared_roots};
 use super::session::{Outcome, Session, attach};
 use super::shim_client::{ShimClient, ShimError, ShimWatch};
 use super::{Inner, MachineState, lock, millis, problems, process};
+use crate::paths::MachinePaths;
 
 /// How long a shim may take until it answers on its socket. It answers before it boots anything.
 const SHIM_TIME: Duration = Duration::from_secs(20);
@@ -67,6 +69,7 @@ async fn bring_up(inner: &Arc<Inner>, began: Instant) -> Result<(), Problem> {
 pub(super) async fn find_living(inner: &Arc<Inner>) -> Result<Option<Arc<Session>>, Problem> {
     let paths = &inner.machine_paths;
     let Some(identity) = process::living(paths)? else {
+        note_failure(inner);
         process::remove_stale(paths)?;
         return Ok(None);
     };
@@ -74,6 +77,12 @@ pub(super) async fn find_living(inner: &Arc<Inner>) -> Result<Option<Arc<Session
     let deadline = Instant::now() + SHIM_TIME;
     loop {
         match shim.watch().await {
+            // It only stays a while to tell how its machine ended.
+            Ok(_) if has_ended(&shim).await => {
+                note_failure(inner);
+                dismiss(&shim, paths).await?;
+                return Ok(None);
+            }
             Ok(watch) => {
                 remember_booted_shares(inner);
                 inner.update(|machine| machine.phase = MachinePhase::Starting);
@@ -93,6 +102,33 @@ pub(super) async fn find_living(inner: &Arc<Inner>) -> Result<Option<Arc<Session
             process::remove_stale(paths)?;
             return Ok(None);
         }
+    }
+}
+
+async fn has_ended(shim: &ShimClient) -> bool {
+    let status = shim.status().await;
+    status.is_ok_and(|status| matches!(status.state, State::Stopped | State::Failed { .. }))
+}
+
+/// Ends a shim whose machine has ended, and waits until it has gone.
+async fn dismiss(shim: &ShimClient, paths: &MachinePaths) -> Result<(), Problem> {
+    // It may be gone before it answers, which is as good.
+    if let Err(error) = shim.kill().await {
+        tracing::debug!(%error, "a shim without a machine did not answer");
+    }
+    let deadline = Instant::now() + SHIM_TIME;
+    while process::living(paths)?.is_some() && Instant::now() < deadline {
+        sleep(SHIM_PAUSE).await;
+    }
+    process::remove_stale(paths)?;
+    Ok(())
+}
+
+/// Tells why the machine ended while no daemon was there to see it.
+fn note_failure(inner: &Inner) {
+    if let Some(State::Failed { reason, message }) = process::kept_failure(&inner.machine_paths) {
+        let problem = problems::from_failure(&reason, &message, &inner.machine_paths);
+        inner.update(|machine| machine.problem = Some(problem));
     }
 }
 
@@ -128,7 +164,7 @@ async fn boot(inner: &Arc<Inner>) -> Result<Arc<Session>, Problem> {
 /// Starts a shim and waits until it answers.
 async fn connect_new(inner: &Inner) -> Result<(ShimClient, ShimWatch), Problem> {
     let paths = &inner.machine_paths;
-    let mut child = process::spawn(&inner.parts.shim, paths)?;
+    let mut child = process::spawn(&inner.parts.shim, paths, &inner.accelerator_file)?;
     let shim = ShimClient::new(&paths.shim_socket());
     let deadline = Instant::now() + SHIM_TIME;
     loop {

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use protocol::shim::Identity;
+use protocol::shim::{Identity, State};
 use tokio::process::{Child, Command};
 
 use crate::paths::MachinePaths;
@@ -48,14 +48,19 @@ pub(super) fn shim_program() -> Utf8PathBuf {
 ///
 /// # Errors
 /// [`ProcessError`]
-pub(super) fn spawn(program: &Utf8Path, paths: &MachinePaths) -> Result<Child, ProcessError> {
-    // What an earlier shim wrote tells about an earlier machine.
-    let log = fs_err::File::create(paths.shim_log()).map_err(ProcessError::File)?;
-    let log = log.into_parts().0;
-    let errors = log.try_clone().map_err(ProcessError::File)?;
+pub(super) fn spawn(
+    program: &Utf8Path,
+    paths: &MachinePaths,
+    accelerator_file: &Utf8Path,
+) -> Result<Child, ProcessError> {
+    use fs_err::os::unix::fs::OpenOptionsExt;
+    // The shim writes its log there itself; what it says before that, or in a panic, comes by its standard error.
+    let mut options = fs_err::OpenOptions::new();
+    let log = options.create(true).append(true).mode(0o600).open(paths.shim_log());
+    let log = log.map_err(ProcessError::File)?.into_file();
     let mut command = std::process::Command::new(program);
-    command.arg("run").arg("--dir").arg(paths.dir()).current_dir("/");
-    command.stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
+    command.arg("run").arg("--dir").arg(paths.dir()).arg("--accelerator").arg(accelerator_file);
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
     let mut command = Command::from(command);
     command.kill_on_drop(false);
     command.spawn().map_err(|source| ProcessError::Spawn { program: program.to_owned(), source })
@@ -75,6 +80,12 @@ pub(super) fn living(paths: &MachinePaths) -> Result<Option<Identity>, ProcessEr
     let Ok(identity) = serde_json::from_slice::<Identity>(&text) else { return Ok(None) };
     let alive = vmm::identity::is_alive(&identity).map_err(ProcessError::File)?;
     Ok(alive.then_some(identity))
+}
+
+/// The last state of a machine that ended in failure, as its shim kept it; forgotten at the next start.
+pub(super) fn kept_failure(paths: &MachinePaths) -> Option<State> {
+    let text = fs_err::read(paths.dir().join("failure.json")).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 /// Removes what a shim that died left behind, so that nobody takes it for a living one. The disk and the logs stay.

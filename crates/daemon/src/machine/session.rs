@@ -111,7 +111,13 @@ async fn follow_shim(inner: Arc<Inner>, session: Arc<Session>, mut watch: ShimWa
             }
             State::Starting | State::Running => {}
             State::Stopping => inner.update(|machine| machine.phase = MachinePhase::Stopping),
-            State::Stopped | State::Failed { .. } => guest = None,
+            State::Stopped => guest = None,
+            State::Failed { .. } => {
+                guest = None;
+                // It stays to tell why. We have heard, and a new start needs its place.
+                let shim = session.shim.clone();
+                tokio::spawn(async move { shim.kill().await });
+            }
         }
         last = Some(status.state);
     }
@@ -145,7 +151,9 @@ fn note_shim(inner: &Inner, status: &Status) {
         machine.driver = Some(shortened(&status.driver));
         let name = shortened(&status.accelerator);
         let note = inner.accelerator_note(&name);
-        machine.accelerator = (!name.is_empty()).then_some(AcceleratorStatus { name, note });
+        // Before the machine is powered on, the shim has not decided.
+        let known = !matches!(name.as_str(), "" | "unknown");
+        machine.accelerator = known.then_some(AcceleratorStatus { name, note });
         if let Some(usage) = &mut machine.usage {
             usage.host_memory = status.host_memory;
         }

@@ -1,1 +1,120 @@
+use api::{EnvironmentId, PortProtocol, ProblemCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
+use super::{Ports, WantedPort, candidates};
+use crate::machine::testing::{Fixture, soon};
+
+fn wanted(container_port: u16, host_port: u16) -> WantedPort {
+    WantedPort {
+        service: None,
+        container_port,
+        host_port,
+        require_local: false,
+        label: None,
+        protocol: PortProtocol::Tcp,
+        pid: 1,
+    }
+}
+
+/// A server "in the container" that answers when it has heard all; its port.
+async fn server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut heard = Vec::new();
+            stream.read_to_end(&mut heard).await.unwrap();
+            stream.write_all(&heard).await.unwrap();
+        }
+    });
+    port
+}
+
+async fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+async fn ask(port: u16) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(b"question").await?;
+    stream.shutdown().await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(answer)
+}
+
+#[tokio::test]
+async fn a_forwarded_port_leads_into_the_container_until_it_is_closed() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    let id = EnvironmentId::random();
+    let (inside, outside) = (server().await, free_port().await);
+    let (statuses, problems) = ports.set(&id, vec![wanted(inside, outside)]).await;
+    assert_eq!((statuses[0].host_port, problems.as_slice()), (Some(outside), [].as_slice()));
+    assert_eq!(soon("the answer", ask(outside)).await.unwrap(), b"question");
+    assert_eq!(ports.open(&id), statuses);
+    // The same again changes nothing, another list closes what is not in it.
+    assert_eq!(ports.set(&id, vec![wanted(inside, outside)]).await.0, statuses);
+    assert_eq!(ports.set(&id, Vec::new()).await.0, []);
+    assert!(ask(outside).await.is_err());
+    ports.set(&id, vec![wanted(inside, outside)]).await;
+    ports.close(&id).await;
+    assert!(ask(outside).await.is_err());
+    assert_eq!(ports.open(&id), []);
+}
+
+#[tokio::test]
+async fn a_taken_port_is_moved_or_refused_with_the_name_of_its_holder() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    let id = EnvironmentId::random();
+    let inside = server().await;
+    let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = holder.local_addr().unwrap().port();
+    let (statuses, problems) = ports.set(&id, vec![wanted(inside, taken)]).await;
+    let moved = statuses[0].host_port.unwrap();
+    assert_ne!(moved, taken);
+    assert_eq!(problems[0].code, ProblemCode::PortMoved);
+    assert!(problems[0].title.contains(&format!("process {}", std::process::id())), "{}", problems[0].title);
+    assert_eq!(soon("the answer", ask(moved)).await.unwrap(), b"question");
+
+    let other = EnvironmentId::random();
+    let required = WantedPort { require_local: true, ..wanted(inside, taken) };
+    let (statuses, problems) = ports.set(&other, vec![required]).await;
+    assert_eq!(statuses[0].host_port, None);
+    assert_eq!(problems[0].code, ProblemCode::PortTaken);
+}
+
+#[tokio::test]
+async fn another_environment_is_named_as_the_holder() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    let (first, second) = (EnvironmentId::random(), EnvironmentId::random());
+    let (inside, outside) = (server().await, free_port().await);
+    ports.set(&first, vec![wanted(inside, outside)]).await;
+    let (_, problems) = ports.set(&second, vec![wanted(inside, outside)]).await;
+    assert!(problems[0].title.contains(&format!("the environment `{first}`")), "{}", problems[0].title);
+}
+
+#[tokio::test]
+async fn nobody_behind_a_port_resets_the_connection() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    let (nobody, outside) = (free_port().await, free_port().await);
+    ports.set(&EnvironmentId::random(), vec![wanted(nobody, outside)]).await;
+    assert!(soon("the reset", ask(outside)).await.is_err());
+}
+
+#[test]
+fn the_port_it_had_before_is_tried_before_its_neighbours() {
+    assert_eq!(candidates(&wanted(5000, 5000), Some(5007))[..3], [5000, 5007, 5001]);
+    assert_eq!(candidates(&wanted(80, 80), None)[..2], [80, 8080]);
+    let required = WantedPort { require_local: true, ..wanted(80, 80) };
+    assert_eq!(candidates(&required, Some(8080)), [80]);
+    assert_eq!(candidates(&wanted(1, u16::MAX), None), [u16::MAX, 0]);
+}

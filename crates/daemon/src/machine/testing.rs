@@ -1,0 +1,86 @@
+//! A machine for tests: real files, a real process for a shim, and a guest in memory.
+
+use std::time::Duration;
+
+use api::{EventKind, Problem};
+use camino::{Utf8Path, Utf8PathBuf};
+use tempfile::TempDir;
+use test_support::fake_shim::FakeShim;
+
+use super::{MachineHost, MachineParts, MachineState};
+use crate::{Paths, Store};
+
+/// Long enough for a busy computer; a test that reaches it has failed.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits for something within the deadline.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what} did not happen within {DEADLINE:?}"),
+    }
+}
+
+/// A state folder with a machine that is off.
+pub(crate) struct Fixture {
+    pub(crate) paths: Paths,
+    pub(crate) store: Store,
+    pub(crate) shim: FakeShim,
+    pub(crate) machine: MachineHost,
+    parts: MachineParts,
+    home: TempDir,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(home.path()).unwrap();
+        let paths = Paths::new(root.join("h")).unwrap();
+        paths.prepare().unwrap();
+        let image = root.join("image");
+        fs_err::create_dir(&image).unwrap();
+        fs_err::write(image.join(vmm::image::MANIFEST), "{}").unwrap();
+        let share = root.join("shared");
+        fs_err::create_dir(&share).unwrap();
+        let store = Store::open(&paths.store_file()).unwrap();
+        store.change_machine_spec(None, |spec| spec.shares = vec![share]).unwrap();
+        let shim = FakeShim::install(paths.default_machine().dir());
+        let parts = MachineParts { shim: shim.program(), image: Some(image) };
+        let machine = MachineHost::with_parts(&paths, store.clone(), parts.clone());
+        Self { paths, store, shim, machine, parts, home }
+    }
+
+    /// The folder that the machine sees.
+    pub(crate) fn share(&self) -> Utf8PathBuf {
+        Utf8Path::from_path(self.home.path()).unwrap().join("shared")
+    }
+
+    /// What a daemon that starts anew has.
+    pub(crate) fn restarted(&self) -> MachineHost {
+        MachineHost::with_parts(&self.paths, self.store.clone(), self.parts.clone())
+    }
+
+    /// The same without a guest image.
+    pub(crate) fn without_image(&self) -> MachineHost {
+        let parts = MachineParts { image: Some("/no/image".into()), ..self.parts.clone() };
+        MachineHost::with_parts(&self.paths, self.store.clone(), parts)
+    }
+
+    /// Starts the machine.
+    pub(crate) async fn run(&self) -> Result<(), Problem> {
+        soon("a start", self.machine.ensure_running()).await
+    }
+
+    /// What happened so far.
+    pub(crate) fn events(&self) -> Vec<EventKind> {
+        let first =
+            self.store.events_since(0).or_else(|| self.store.events_since(self.store.last_sequence()));
+        first.unwrap_or_default().into_iter().map(|event| event.kind).collect()
+    }
+}
+
+/// Waits until a machine is in a state.
+pub(crate) async fn until(machine: &MachineHost, what: &str, wanted: impl FnMut(&MachineState) -> bool) {
+    let mut changed = machine.changed();
+    soon(what, changed.wait_for(wanted)).await.unwrap();
+}

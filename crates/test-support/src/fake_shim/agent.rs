@@ -1,0 +1,205 @@
+//! The guest agent behind a fake shim: answers every request from memory.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use protocol::agent::{
+    AgentHello, Component, ComponentState, Configuration, Event, Exec, ExecEnd, Failure, FailureKind, Level,
+    LogLine, Metrics, Reply, Request, Target,
+};
+use protocol::{Frame, FrameKind, Version, encode_json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::watch;
+
+use super::{Shared, lock, read_frame};
+
+/// What the guest knows and does.
+#[derive(Debug)]
+pub(super) struct Guest {
+    boots: AtomicUsize,
+    clocks_set: AtomicUsize,
+    protocol: Mutex<Version>,
+    configured: Mutex<Option<Configuration>>,
+    engine: watch::Sender<ComponentState>,
+    sockets: Mutex<BTreeMap<String, Utf8PathBuf>>,
+    files: Mutex<BTreeMap<String, Vec<u8>>>,
+}
+
+impl Default for Guest {
+    fn default() -> Self {
+        Self {
+            boots: AtomicUsize::new(0),
+            clocks_set: AtomicUsize::new(0),
+            protocol: Mutex::new(protocol::VERSION),
+            configured: Mutex::default(),
+            engine: watch::Sender::new(ComponentState::Ready),
+            sockets: Mutex::default(),
+            files: Mutex::default(),
+        }
+    }
+}
+
+impl Guest {
+    pub(super) fn reboot(&self) {
+        self.boots.fetch_add(1, Ordering::SeqCst);
+        *lock(&self.configured) = None;
+    }
+}
+
+/// Tells a fake guest what to do, and what it was told.
+#[derive(Debug, Clone)]
+pub struct GuestScript {
+    shared: Arc<Shared>,
+}
+
+impl GuestScript {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Lets the engine be in this state, now and at the next boots.
+    pub fn set_engine(&self, state: ComponentState) {
+        self.shared.guest.engine.send_replace(state);
+    }
+
+    /// Lets a unix socket of the guest be one of the test's.
+    pub fn put_socket(&self, in_guest: &str, here: &Utf8Path) {
+        lock(&self.shared.guest.sockets).insert(in_guest.to_owned(), here.to_owned());
+    }
+
+    /// Lets the agent speak another version.
+    pub fn speak(&self, version: Version) {
+        *lock(&self.shared.guest.protocol) = version;
+    }
+
+    /// What it was configured with since its boot.
+    pub fn configuration(&self) -> Option<Configuration> {
+        lock(&self.shared.guest.configured).clone()
+    }
+
+    /// How often its clock was set.
+    pub fn clocks_set(&self) -> usize {
+        self.shared.guest.clocks_set.load(Ordering::SeqCst)
+    }
+
+    /// A file that was put into it.
+    pub fn file(&self, path: &str) -> Option<Vec<u8>> {
+        lock(&self.shared.guest.files).get(path).cloned()
+    }
+}
+
+pub(super) async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> std::io::Result<()> {
+    let Some(frame) = read_frame(&mut stream).await? else { return Ok(()) };
+    let guest = &shared.guest;
+    let reply = match frame.message().map_err(std::io::Error::other)? {
+        Request::Hello { .. } => Reply::Hello(AgentHello {
+            protocol: *lock(&guest.protocol),
+            version: "0.0.0".to_owned(),
+            kernel: "6.12.0-fake".to_owned(),
+            machine: "x86_64".to_owned(),
+            boot_id: format!("boot-{}", guest.boots.load(Ordering::SeqCst)),
+            configured: lock(&guest.configured).is_some(),
+        }),
+        Request::Configure(configuration) => {
+            *lock(&guest.configured) = Some(configuration);
+            Reply::Done
+        }
+        Request::SetClock { .. } => {
+            guest.clocks_set.fetch_add(1, Ordering::SeqCst);
+            Reply::Done
+        }
+        Request::Metrics => {
+            Reply::Metrics(Metrics { memory_total: 1000, memory_available: 400, ..Metrics::default() })
+        }
+        Request::Watch => return tell_events(guest, stream).await,
+        Request::Connect(target) => return connect(guest, stream, target).await,
+        Request::Exec(exec) => return run(stream, &exec).await,
+        Request::PutFile { path, .. } => {
+            let mut content = Vec::new();
+            while let Some(frame) = read_frame(&mut stream).await?
+                && !frame.payload.is_empty()
+            {
+                content.extend(frame.payload);
+            }
+            lock(&guest.files).insert(path, content);
+            Reply::Done
+        }
+        Request::Listeners => Reply::Listeners { listeners: Vec::new() },
+        Request::Mount(_) | Request::Unmount { .. } | Request::Sync | Request::PowerOff => Reply::Done,
+    };
+    stream.write_all(&encode_json(&reply)).await
+}
+
+async fn tell_events(guest: &Guest, mut stream: UnixStream) -> std::io::Result<()> {
+    stream.write_all(&encode_json(&Reply::Done)).await?;
+    stream.write_all(&encode_json(&Event::Stage { name: "kernel".to_owned(), uptime_ms: 1 })).await?;
+    let line = LogLine {
+        sequence: 1,
+        uptime_ms: 1,
+        level: Level::Warn,
+        source: "kernel".to_owned(),
+        message: "a fake guest".to_owned(),
+    };
+    stream.write_all(&encode_json(&Event::Log(line))).await?;
+    let mut engine = guest.engine.subscribe();
+    loop {
+        let state = *engine.borrow_and_update();
+        let component = Component { name: "dockerd".to_owned(), state, restarts: 0, log_tail: Vec::new() };
+        stream.write_all(&encode_json(&Event::Component(component))).await?;
+        if engine.changed().await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn connect(guest: &Guest, mut stream: UnixStream, target: Target) -> std::io::Result<()> {
+    let refuse = |kind, message: String| encode_json(&Reply::Failed(Failure { kind, message }));
+    match target {
+        Target::Unix { path } => {
+            let here = lock(&guest.sockets).get(&path).cloned();
+            let Some(here) = here else {
+                return stream.write_all(&refuse(FailureKind::NotFound, format!("no socket {path}"))).await;
+            };
+            let mut inside = UnixStream::connect(here).await?;
+            stream.write_all(&encode_json(&Reply::Done)).await?;
+            tokio::io::copy_bidirectional(&mut stream, &mut inside).await.map(drop)
+        }
+        // The test's own network stands for every network in the guest.
+        Target::Tcp { host, port, .. } => match TcpStream::connect((host.as_str(), port)).await {
+            Ok(mut inside) => {
+                stream.write_all(&encode_json(&Reply::Done)).await?;
+                tokio::io::copy_bidirectional(&mut stream, &mut inside).await.map(drop)
+            }
+            Err(error) => stream.write_all(&refuse(FailureKind::ConnectionRefused, error.to_string())).await,
+        },
+    }
+}
+
+/// One program: `cat`, which gives its input back, or its arguments if no input comes. Ends with the number of
+/// its arguments.
+async fn run(mut stream: UnixStream, exec: &Exec) -> std::io::Result<()> {
+    if exec.argv.first().map(String::as_str) != Some("cat") {
+        let failure = Failure { kind: FailureKind::NotFound, message: "no such program".to_owned() };
+        return stream.write_all(&encode_json(&Reply::Failed(failure))).await;
+    }
+    stream.write_all(&encode_json(&Reply::Started { pid: 7 })).await?;
+    if exec.input {
+        while let Some(frame) = read_frame(&mut stream).await?
+            && !(frame.kind == FrameKind::Input && frame.payload.is_empty())
+        {
+            if frame.kind == FrameKind::Input {
+                stream.write_all(&Frame::new(FrameKind::Output, frame.payload).encode()).await?;
+            }
+        }
+    } else {
+        let told = exec.argv[1..].join(" ");
+        stream.write_all(&Frame::new(FrameKind::ErrorOutput, told).encode()).await?;
+    }
+    let code = i32::try_from(exec.argv.len()).unwrap_or(i32::MAX) - 1;
+    stream.write_all(&encode_json(&ExecEnd::Exited { code })).await?;
+    // Until the other side hangs up, as the real one does not cut what is still on its way.
+    stream.read_to_end(&mut Vec::new()).await.map(drop)
+}
