@@ -14,14 +14,20 @@
 
 pub mod agent_client;
 pub mod docker;
+mod execute;
 pub mod host_trust;
 pub mod lock;
 pub mod machine;
+mod observe;
 pub mod paths;
 pub mod ports;
+mod problems;
+pub mod reconcile;
 pub mod settings;
+mod sources;
 pub mod store;
 pub mod tools;
+mod workplace;
 
 pub use paths::{MachinePaths, Paths};
 pub use store::{Store, StoreError};

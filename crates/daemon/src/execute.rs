@@ -1,0 +1,76 @@
+//! The steps, one file each. A step may be run at any time and again: it looks whether its effect is there, and
+//! leaves nothing half done that the next run could not finish.
+
+mod compose;
+mod container;
+mod forget;
+mod hook;
+mod image;
+mod initialize;
+mod ports;
+mod start_machine;
+
+use std::sync::Arc;
+
+use api::{Environment, Problem, StepKind};
+use devcontainer::Config;
+
+use crate::observe::{self, Observation};
+use crate::reconcile::{Memory, Parts, Report};
+
+/// What a step works with.
+pub(crate) struct Turn<'a> {
+    /// Store, machine, ports.
+    pub(crate) parts: &'a Parts,
+    /// The environment as it was when the step was decided.
+    pub(crate) environment: &'a Environment,
+    /// What was seen then.
+    pub(crate) observation: &'a Observation,
+    /// What the environment's task remembers.
+    pub(crate) memory: &'a mut Memory,
+    /// Where the step tells how it goes.
+    pub(crate) report: &'a Report,
+}
+
+impl Turn<'_> {
+    /// The configuration; steps that need it are planned only once it is read.
+    ///
+    /// # Errors
+    /// It is not there: a fault of the planner.
+    fn config(&self) -> Result<Arc<Config>, Problem> {
+        let config = self.memory.config.as_ref().map(|(_, config)| Arc::clone(config));
+        config.ok_or_else(|| {
+            Problem::new(api::ProblemCode::Internal, "a step came before the configuration was read")
+        })
+    }
+}
+
+/// Takes one step.
+///
+/// # Errors
+/// Why it failed, for people; whether it is tried again is the planner's decision.
+pub(crate) async fn execute(step: StepKind, turn: &mut Turn<'_>) -> Result<(), Problem> {
+    match step {
+        StepKind::ReadConfig => {
+            let config = observe::read_config(turn.parts, turn.environment)?;
+            turn.memory.config = Some((turn.environment.metadata.generation, config));
+            Ok(())
+        }
+        StepKind::StartMachine => start_machine::run(turn).await,
+        StepKind::Initialize => initialize::run(turn).await,
+        StepKind::PrepareImage => image::run(turn).await,
+        StepKind::CreateContainer => container::create(turn).await,
+        StepKind::StartContainer => container::start(turn).await,
+        StepKind::StopContainer => container::stop(turn).await,
+        StepKind::RemoveContainer => container::remove(turn).await,
+        StepKind::RunHook(stage) => hook::run(turn, stage).await,
+        StepKind::ForwardPorts => ports::open(turn).await,
+        StepKind::ClosePorts => {
+            turn.memory.ports = None;
+            turn.parts.ports.close(&turn.environment.id).await;
+            Ok(())
+        }
+        StepKind::StopMachine => turn.parts.machine.stop().await,
+        StepKind::Forget => forget::run(turn).await,
+    }
+}

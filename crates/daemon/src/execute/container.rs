@@ -1,0 +1,122 @@
+//! Make, start, stop and remove the container of an environment, or its compose project.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api::{Problem, ProblemCode};
+use devcontainer::{Config, ContainerSource, Resolved};
+use engine::{Engine, Extras, Identity, LogRange, plan_container};
+use futures::StreamExt;
+
+use super::{Turn, compose};
+use crate::observe::{self, CONFIG_LABEL, REBUILD_LABEL};
+use crate::problems;
+use crate::reconcile::Prepared;
+
+/// How long a container may take to end after it was asked to.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// How long a fresh container is watched: one whose command is wrong ends at once.
+const WATCHED: Duration = Duration::from_millis(300);
+
+pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
+    let config = turn.config()?;
+    let prepared = prepared(turn)?;
+    let resolved = devcontainer::merge(&prepared.metadata, &config);
+    if let ContainerSource::Compose(compose) = &config.container {
+        return compose::create(turn, &config, compose, &resolved, &prepared).await;
+    }
+    let engine = turn.parts.machine.engine();
+    let extras = Extras { labels: labels(turn, &config), env: BTreeMap::new(), mounts: Vec::new() };
+    let spec = plan_container(&config, &resolved, &prepared.image, &prepared.info, &identity(turn), extras);
+    engine.create_container(&spec).await.map_err(|error| problems::from_container(&error))?;
+    Ok(())
+}
+
+pub(super) async fn start(turn: &mut Turn<'_>) -> Result<(), Problem> {
+    let engine = turn.parts.machine.engine();
+    let config = turn.config()?;
+    if let ContainerSource::Compose(compose) = &config.container {
+        compose::start(turn, &config, compose).await?;
+    }
+    // Looked up again rather than taken from the plan: it may have been made by the step before.
+    let Some(state) = observe::main_container(&engine, turn.environment).await? else {
+        return Err(Problem::new(ProblemCode::ContainerFailed, "the container is gone"));
+    };
+    if !state.running {
+        engine.start_container(&state.id).await.map_err(|error| problems::from_container(&error))?;
+    }
+    tokio::time::sleep(WATCHED).await;
+    match engine.container(&state.id).await.map_err(|error| problems::from_engine(&error))? {
+        Some(state) if state.running => Ok(()),
+        Some(state) => Err(ended(&engine, &state.id, state.exit_code, &turn.observation.resolved).await),
+        None => Err(Problem::new(ProblemCode::ContainerFailed, "the container is gone")),
+    }
+}
+
+pub(super) async fn stop(turn: &mut Turn<'_>) -> Result<(), Problem> {
+    let engine = turn.parts.machine.engine();
+    let Some(state) = &turn.observation.state else { return Ok(()) };
+    match compose::project_of(state) {
+        Some(project) => compose::stop(&engine, &project, turn.report).await,
+        None => {
+            engine.stop_container(&state.id, STOP_GRACE).await.map_err(|error| problems::from_engine(&error))
+        }
+    }
+}
+
+pub(super) async fn remove(turn: &mut Turn<'_>) -> Result<(), Problem> {
+    let engine = turn.parts.machine.engine();
+    // Not the observation of a machine that was off when this was planned.
+    let Some(state) = observe::main_container(&engine, turn.environment).await? else { return Ok(()) };
+    turn.parts.ports.close(&turn.environment.id).await;
+    turn.memory.ports = None;
+    match compose::project_of(&state) {
+        Some(project) => compose::down(&engine, &project, turn.report).await,
+        None => engine.remove_container(&state.id).await.map_err(|error| problems::from_engine(&error)),
+    }
+}
+
+/// The image made ready for this spec.
+fn prepared(turn: &Turn<'_>) -> Result<Prepared, Problem> {
+    let image = turn.memory.image.clone();
+    image.ok_or_else(|| Problem::new(ProblemCode::Internal, "a container came before its image was prepared"))
+}
+
+/// What Cove calls the environment in the engine.
+pub(super) fn identity(turn: &Turn<'_>) -> Identity {
+    Identity {
+        environment: turn.environment.id.to_string(),
+        name: turn.environment.metadata.name.to_string(),
+    }
+}
+
+/// Labels by which the container is found and compared later.
+pub(super) fn labels(turn: &Turn<'_>, config: &Config) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (CONFIG_LABEL.to_owned(), config.digest.clone()),
+        (REBUILD_LABEL.to_owned(), turn.environment.spec.rebuild.0.clone()),
+    ])
+}
+
+async fn ended(engine: &Engine, id: &str, code: Option<i64>, resolved: &Option<Resolved>) -> Problem {
+    let mut tail = Vec::new();
+    let range = LogRange { tail: Some(30), since: None, follow: false };
+    if let Ok(mut log) = engine.logs(id, range) {
+        while let Some(Ok((_, piece))) = log.next().await {
+            tail.extend(String::from_utf8_lossy(&piece).lines().map(str::to_owned));
+        }
+    }
+    let code = code.unwrap_or(-1);
+    let mut problem = Problem::new(
+        ProblemCode::ContainerFailed,
+        format!("the container ended at once, with status {code}"),
+    )
+    .with_log(tail);
+    if resolved.as_ref().is_some_and(|resolved| !resolved.override_command) {
+        problem = problem.with_hint(
+            "its own command ended: keep it running, or set `\"overrideCommand\": true` to let Cove keep the container up",
+        );
+    }
+    problem
+}

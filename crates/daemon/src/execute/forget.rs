@@ -1,0 +1,14 @@
+//! Remove what Cove made for an environment, and forget it. The folder and volumes are not touched.
+
+use api::Problem;
+
+use super::Turn;
+
+pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
+    turn.parts.ports.close(&turn.environment.id).await;
+    if turn.parts.machine.state().is_ready() {
+        super::image::remove_built(turn).await;
+    }
+    turn.parts.store.forget(&turn.environment.id)?;
+    Ok(())
+}

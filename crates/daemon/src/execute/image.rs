@@ -1,0 +1,124 @@
+//! Load, pull or build the image a container is made from, and give its user the numbers of the shared files.
+
+use api::{Problem, ProblemCode};
+use camino::Utf8Path;
+use devcontainer::{Config, ContainerSource, METADATA_LABEL};
+use engine::{Engine, ImageInfo, UserMove, plan_build};
+
+use super::{Turn, compose, container::identity};
+use crate::observe::{self, DEFAULT_IMAGE, ENVIRONMENT_LABEL};
+use crate::paths;
+use crate::problems;
+use crate::reconcile::{Prepared, Report};
+
+/// User and group that the host's files have in the machine.
+pub(super) const SHARED_IDS: (u32, u32) = (1000, 1000);
+
+/// The archive with [`DEFAULT_IMAGE`], beside the guest image.
+const BASE_ARCHIVE: &str = "base-image.tar.zst";
+
+pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
+    let config = turn.config()?;
+    let engine = turn.parts.machine.engine();
+    provide_base(&engine, &config, turn.report).await?;
+    let (image, metadata_from) = match &config.container {
+        ContainerSource::Image { image } => {
+            provide(&engine, image, turn.report).await?;
+            (image.clone(), image.clone())
+        }
+        ContainerSource::Build(build) => {
+            let spec = plan_build(build, &identity(turn), &config.digest);
+            engine.build(&spec, turn.report).await.map_err(|error| problems::from_build(&error))?;
+            (spec.tag.clone(), spec.tag)
+        }
+        ContainerSource::Compose(compose) => {
+            let image = compose::build(turn, &config, compose).await?;
+            (image.clone(), image)
+        }
+    };
+    let info = facts(&engine, &metadata_from).await?;
+    let metadata = observe::image_metadata(info.labels.get(METADATA_LABEL).map(String::as_str));
+    let resolved = devcontainer::merge(&metadata, &config);
+    let user = resolved.effective_user(info.user.as_deref().unwrap_or_default()).to_owned();
+    let image =
+        if resolved.update_remote_user_uid { move_user(turn, &engine, &image, &user).await? } else { image };
+    let info = facts(&engine, &image).await?;
+    turn.memory.image = Some(Prepared {
+        digest: config.digest.clone(),
+        rebuild: turn.environment.spec.rebuild.clone(),
+        image,
+        info,
+        metadata,
+    });
+    Ok(())
+}
+
+/// Removes the images that were built for an environment. What cannot be removed is in use by somebody else.
+pub(super) async fn remove_built(turn: &Turn<'_>) {
+    let engine = turn.parts.machine.engine();
+    let label = format!("{ENVIRONMENT_LABEL}={}", turn.environment.id);
+    for image in engine.images(&[label]).await.unwrap_or_default() {
+        if let Err(error) = engine.remove_image(&image).await {
+            tracing::info!(%image, %error, "an image of a removed environment stays");
+        }
+    }
+}
+
+/// Makes sure that the engine has an image, from its registry if it must be.
+pub(super) async fn provide(engine: &Engine, image: &str, report: &Report) -> Result<(), Problem> {
+    if engine.image(image).await.map_err(|error| problems::from_engine(&error))?.is_none() {
+        engine.pull(image, report).await.map_err(|error| problems::from_pull(&error))?;
+    }
+    Ok(())
+}
+
+/// Loads the base image if the engine lacks it and the configuration may need it: a Dockerfile or a compose file
+/// may name it anywhere.
+async fn provide_base(engine: &Engine, config: &Config, report: &Report) -> Result<(), Problem> {
+    let other_image = matches!(&config.container, ContainerSource::Image { image } if image != DEFAULT_IMAGE);
+    if other_image
+        || engine.image(DEFAULT_IMAGE).await.map_err(|error| problems::from_engine(&error))?.is_some()
+    {
+        return Ok(());
+    }
+    load_base(engine, report).await
+}
+
+/// Loads the base image from the archive that comes with the guest image.
+pub(crate) async fn load_base(engine: &Engine, progress: &dyn engine::Progress) -> Result<(), Problem> {
+    let Some(archive) = paths::image_dir().map(|folder| folder.join(BASE_ARCHIVE)) else { return Ok(()) };
+    if !archive.is_file() {
+        // Only who uses it misses it, and is told by the engine then.
+        tracing::warn!(%archive, "the base image is not there");
+        return Ok(());
+    }
+    let file = open(&archive).await?;
+    engine.load(file, DEFAULT_IMAGE, progress).await.map_err(|error| problems::from_engine(&error))?;
+    Ok(())
+}
+
+async fn open(archive: &Utf8Path) -> Result<tokio::fs::File, Problem> {
+    let opened = tokio::fs::File::open(archive).await;
+    opened.map_err(|error| {
+        Problem::new(ProblemCode::GuestImageMissing, format!("could not read `{archive}`")).caused_by(&error)
+    })
+}
+
+async fn facts(engine: &Engine, image: &str) -> Result<ImageInfo, Problem> {
+    let found = engine.image(image).await.map_err(|error| problems::from_engine(&error))?;
+    found
+        .ok_or_else(|| Problem::new(ProblemCode::ImageNotFound, format!("the engine has no image `{image}`")))
+}
+
+/// Gives the user the numbers of the shared files, in a thin image on top where that is needed.
+async fn move_user(turn: &Turn<'_>, engine: &Engine, image: &str, user: &str) -> Result<String, Problem> {
+    let moved = engine.move_user(image, user, SHARED_IDS, &identity(turn), turn.report).await;
+    let (image, found) = moved.map_err(|error| problems::from_build(&error))?;
+    if let UserMove::Taken { by } = found {
+        turn.report.line(format!(
+            "`{user}` cannot write the shared files: `{by}` has the user id {} that they belong to",
+            SHARED_IDS.0
+        ));
+    }
+    Ok(image)
+}

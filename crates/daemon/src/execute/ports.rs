@@ -1,0 +1,56 @@
+//! Open the wanted ports on this computer.
+
+use api::{PortProtocol, Problem};
+use devcontainer::{ForwardPort, PortAttributes, Protocol, Resolved};
+
+use super::Turn;
+use crate::observe;
+use crate::ports::WantedPort;
+use crate::reconcile::OpenPorts;
+
+pub(super) async fn open(turn: &mut Turn<'_>) -> Result<(), Problem> {
+    let observation = turn.observation;
+    let (Some(state), Some(resolved)) = (&observation.state, &observation.resolved) else { return Ok(()) };
+    let (Some(run), Some(pid)) = (observe::run_of(state), state.pid) else { return Ok(()) };
+    let engine = turn.parts.machine.engine();
+    let mut wanted = Vec::new();
+    for port in &resolved.forward_ports {
+        let (service, pid) = match &port.host {
+            None => (None, pid),
+            Some(host) if host == "localhost" => (None, pid),
+            Some(host) => {
+                let Some(service) = observation.services.iter().find(|service| service.name == *host) else {
+                    continue;
+                };
+                let other = engine
+                    .container(&service.container)
+                    .await
+                    .map_err(|error| crate::problems::from_engine(&error))?;
+                let Some(pid) = other.and_then(|other| other.pid) else { continue };
+                (Some(host.clone()), pid)
+            }
+        };
+        wanted.push(wanted_port(resolved, port, service, pid));
+    }
+    let (_, warnings) = turn.parts.ports.set(&turn.environment.id, wanted).await;
+    turn.memory.ports = Some(OpenPorts { run, warnings });
+    Ok(())
+}
+
+fn wanted_port(resolved: &Resolved, port: &ForwardPort, service: Option<String>, pid: u32) -> WantedPort {
+    let attributes: Option<PortAttributes> = resolved.attributes_of(port).cloned();
+    let attributes = attributes.unwrap_or_default();
+    WantedPort {
+        service,
+        container_port: port.port,
+        host_port: port.port,
+        require_local: attributes.require_local_port.unwrap_or(false),
+        label: attributes.label,
+        protocol: match attributes.protocol {
+            Some(Protocol::Http) => PortProtocol::Http,
+            Some(Protocol::Https) => PortProtocol::Https,
+            None => PortProtocol::Tcp,
+        },
+        pid: i32::try_from(pid).unwrap_or_default(),
+    }
+}

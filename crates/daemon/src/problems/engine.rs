@@ -1,0 +1,97 @@
+//! Faults of the engine: images, containers, processes in them.
+
+use api::{Place, Problem, ProblemCode};
+use engine::{BuildError, ContainerError, EngineError, ExecError, PullError, UserError};
+
+/// The engine could not do what any operation needs.
+pub(crate) fn from_engine(error: &EngineError) -> Problem {
+    let problem = |code, title: &str| Problem::new(code, title).caused_by(error);
+    match error {
+        EngineError::Unreachable { .. } => {
+            problem(ProblemCode::EngineDown, "the Docker Engine in the machine does not answer")
+        }
+        EngineError::TooSlow { .. } => {
+            problem(ProblemCode::EngineDown, "the Docker Engine in the machine takes too long to answer")
+        }
+        EngineError::NoSpace { .. } => problem(ProblemCode::MachineDiskFull, "the machine's disk is full")
+            .with_command("free some space", "docker --context cove system prune")
+            .with_command("or grow the disk", "cove machine set --disk GIB"),
+        EngineError::Tool { .. } => {
+            problem(ProblemCode::EngineDown, "a command in the machine could not be run")
+        }
+        EngineError::Refused { .. } | EngineError::Unintelligible { .. } => {
+            Problem::new(ProblemCode::ContainerFailed, error.to_string()).caused_by(error)
+        }
+    }
+}
+
+/// A container could not be made or started.
+pub(crate) fn from_container(error: &ContainerError) -> Problem {
+    match error {
+        ContainerError::Engine(error) => from_engine(error),
+        ContainerError::ImageNotFound { image } => {
+            Problem::new(ProblemCode::ImageNotFound, format!("the engine has no image `{image}`"))
+        }
+        ContainerError::PortTaken { .. } => Problem::new(ProblemCode::PortTaken, error.to_string())
+            .with_hint("another container publishes the same port: stop it, or change `appPort`"),
+        ContainerError::NameTaken { .. }
+        | ContainerError::MountSourceMissing { .. }
+        | ContainerError::BadArguments { .. }
+        | ContainerError::CannotRun { .. } => Problem::new(ProblemCode::ContainerFailed, error.to_string()),
+    }
+}
+
+/// A process could not be run in a container.
+pub(crate) fn from_exec(error: &ExecError) -> Problem {
+    match error {
+        ExecError::Engine(error) => from_engine(error),
+        ExecError::NoContainer { .. } | ExecError::NotRunning { .. } => {
+            Problem::new(ProblemCode::NotRunning, error.to_string())
+        }
+    }
+}
+
+/// An image could not be pulled.
+pub(crate) fn from_pull(error: &PullError) -> Problem {
+    let problem = |code| Problem::new(code, error.to_string()).caused_by(error);
+    match error {
+        PullError::Engine { source, .. } => from_engine(source),
+        PullError::ImageNotFound { .. } => problem(ProblemCode::ImageNotFound),
+        PullError::RegistryUnreachable { .. } => problem(ProblemCode::RegistryUnreachable)
+            .with_hint("without a network only images that are in the machine can be used"),
+        PullError::AuthRequired { .. } => problem(ProblemCode::RegistryDenied)
+            .with_command("log in", "docker --context cove login REGISTRY"),
+        PullError::WrongArchitecture { .. } => problem(ProblemCode::ImageNotFound),
+    }
+}
+
+/// An image could not be built.
+pub(crate) fn from_build(error: &BuildError) -> Problem {
+    let place =
+        |file: &camino::Utf8Path, line: Option<u32>| Place { file: file.to_string(), line, column: None };
+    match error {
+        BuildError::Engine(error) => from_engine(error),
+        BuildError::StepFailed { dockerfile, line, exit_code, message, log_tail, .. } => {
+            let mut problem = Problem::new(ProblemCode::BuildFailed, error.to_string())
+                .at(place(dockerfile, *line))
+                .with_log(log_tail.clone());
+            problem.causes.push(message.clone());
+            problem.exit_code = *exit_code;
+            problem
+        }
+        BuildError::Invalid { dockerfile, line, log_tail, .. } => {
+            Problem::new(ProblemCode::BuildFailed, error.to_string())
+                .at(place(dockerfile, *line))
+                .with_log(log_tail.clone())
+        }
+    }
+}
+
+/// A user of a container could not be found.
+pub(crate) fn from_user(error: &UserError) -> Problem {
+    match error {
+        UserError::Engine(error) => from_engine(error),
+        UserError::NotFound { .. } => Problem::new(ProblemCode::ContainerFailed, error.to_string())
+            .with_hint("correct `remoteUser` or `containerUser` in devcontainer.json"),
+    }
+}

@@ -1,0 +1,190 @@
+//! The loop that brings every environment to its wanted state: observe, plan, take the first step, again.
+//!
+//! Each environment has one task, so it takes one step at a time, and a slow build of one holds up no other. A
+//! task sleeps until it is woken: by a request, by the machine, by an event of a container, or by the end of a
+//! pause after a failure. What a task holds in memory can be lost at any time; it only saves work.
+
+mod memory;
+mod report;
+mod worker;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::{EnvironmentId, Plan, Problem};
+use engine::ContainerEventKind;
+use futures::StreamExt;
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use memory::{Memory, OpenPorts, Prepared};
+pub(crate) use report::Report;
+
+use crate::machine::MachineHost;
+use crate::observe;
+use crate::ports::Ports;
+use crate::store::Store;
+use crate::workplace::ShellVariables;
+use worker::Worker;
+
+/// What every environment's task works with.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) store: Store,
+    pub(crate) machine: MachineHost,
+    pub(crate) ports: Ports,
+    pub(crate) shells: ShellVariables,
+}
+
+/// Keeps all environments in their wanted state. Cheap to clone.
+#[derive(Clone)]
+pub struct Reconciler {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    parts: Parts,
+    workers: Mutex<HashMap<EnvironmentId, Arc<Bell>>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// How a task is woken, and what it is told.
+#[derive(Default)]
+pub(crate) struct Bell {
+    pub(crate) notify: Notify,
+    /// A person asked for the environment: read its files again.
+    pub(crate) asked: std::sync::atomic::AtomicBool,
+}
+
+impl Reconciler {
+    /// A reconciler that does nothing before [`start`](Self::start).
+    pub fn new(store: Store, machine: MachineHost, ports: Ports) -> Self {
+        let inner = Inner {
+            parts: Parts { store, machine, ports, shells: ShellVariables::default() },
+            workers: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Takes up every environment of the store, and follows the machine and its containers from now on.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn start(&self) -> Result<(), Problem> {
+        for environment in self.inner.parts.store.environments()? {
+            self.wake(&environment.id);
+        }
+        let follower = self.clone();
+        self.inner.tasks.spawn(async move { follower.follow_machine().await });
+        Ok(())
+    }
+
+    /// Ends all tasks; steps under way are dropped where they are, which the next start makes good.
+    pub async fn stop(&self) {
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+
+    /// Something about the environment may have changed.
+    pub fn wake(&self, id: &EnvironmentId) {
+        self.bell(id).notify.notify_one();
+    }
+
+    /// A person asked for the environment: its files are read again, whatever is remembered of them.
+    pub fn ask(&self, id: &EnvironmentId) {
+        let bell = self.bell(id);
+        bell.asked.store(true, std::sync::atomic::Ordering::Release);
+        bell.notify.notify_one();
+    }
+
+    /// What is left to do for an environment, as far as it can be seen now.
+    ///
+    /// # Errors
+    /// The configuration cannot be read, or the environment is gone.
+    pub async fn plan(&self, id: &EnvironmentId) -> Result<Plan, Problem> {
+        let parts = &self.inner.parts;
+        let environment =
+            parts.store.environment(id)?.ok_or_else(|| crate::problems::environment_missing(id.as_str()))?;
+        let mut memory = Memory::default();
+        if environment.spec.desired_phase == api::DesiredPhase::Running {
+            memory.config =
+                Some((environment.metadata.generation, observe::read_config(parts, &environment)?));
+        }
+        let observed = observe::observe(parts, &environment, &mut memory).await?;
+        let generation = environment.metadata.generation;
+        Ok(reconciler::plan(&environment.spec, generation, &observed.facts, Timestamp::now()).plan)
+    }
+
+    /// The parts, for what acts on an environment outside of the loop: exec and logs.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.inner.parts
+    }
+
+    /// The bell of an environment's task, which is started if there is none.
+    fn bell(&self, id: &EnvironmentId) -> Arc<Bell> {
+        let mut workers = self.inner.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bell) = workers.get(id) {
+            return Arc::clone(bell);
+        }
+        let bell = Arc::new(Bell::default());
+        workers.insert(id.clone(), Arc::clone(&bell));
+        let worker = Worker::new(self.inner.parts.clone(), id.clone(), Arc::clone(&bell));
+        let (this, id, stop) = (self.clone(), id.clone(), self.inner.stop.clone());
+        self.inner.tasks.spawn(async move {
+            tokio::select! {
+                () = worker.run() => {}
+                () = stop.cancelled() => {}
+            }
+            this.inner.workers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        });
+        bell
+    }
+
+    fn wake_all(&self) {
+        let workers = self.inner.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        for bell in workers.values() {
+            bell.notify.notify_one();
+        }
+    }
+
+    /// Wakes environments when the machine changes, and when a container of theirs does.
+    async fn follow_machine(&self) {
+        let mut changed = self.inner.parts.machine.changed();
+        loop {
+            let ready = changed.borrow_and_update().is_ready();
+            self.wake_all();
+            tokio::select! {
+                () = self.inner.stop.cancelled() => return,
+                gone = changed.changed() => if gone.is_err() { return },
+                () = self.follow_containers(), if ready => {}
+            }
+        }
+    }
+
+    /// Follows container events until the engine goes away.
+    async fn follow_containers(&self) {
+        let engine = self.inner.parts.machine.engine();
+        let label = observe::ENVIRONMENT_LABEL.to_owned();
+        let Ok(mut events) = engine.events(std::slice::from_ref(&label)) else { return };
+        while let Some(Ok(event)) = events.next().await {
+            let matters = matches!(
+                event.kind,
+                ContainerEventKind::Started | ContainerEventKind::Died | ContainerEventKind::Removed
+            );
+            if matters && let Some(id) = event.attributes.get(&label) {
+                let id = EnvironmentId(id.clone());
+                if matches!(self.inner.parts.store.environment(&id), Ok(Some(_))) {
+                    self.wake(&id);
+                }
+            }
+        }
+        // The machine tells when it is gone; an engine that restarts in between is asked again then.
+        std::future::pending::<()>().await;
+    }
+}
