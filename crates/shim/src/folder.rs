@@ -52,8 +52,11 @@ pub(crate) struct Folder {
 impl Folder {
     /// Takes a folder. The kernel gives the lock back when this process ends, however it ends.
     pub(crate) fn take(path: &Utf8Path) -> Result<Self, Error> {
-        let path = camino::absolute_utf8(path)
-            .map_err(|source| Error::File { doing: "find", path: path.to_owned(), source })?;
+        let path = camino::absolute_utf8(path).map_err(|source| Error::File {
+            doing: "find",
+            path: path.to_owned(),
+            source,
+        })?;
         let lock_path = path.join("shim.lock");
         let lock = private().create(true).write(true).open(&lock_path);
         let lock = lock.map_err(|source| Error::File { doing: "open", path: lock_path.clone(), source })?;
@@ -72,7 +75,8 @@ impl Folder {
     /// The machine it describes.
     pub(crate) fn description(&self) -> Result<VmConfig, Error> {
         let path = self.file("machine.json");
-        let text = fs::read(&path).map_err(|source| Error::File { doing: "read", path: path.clone(), source })?;
+        let text =
+            fs::read(&path).map_err(|source| Error::File { doing: "read", path: path.clone(), source })?;
         serde_json::from_slice(&text).map_err(|source| Error::Description { path, source })
     }
 

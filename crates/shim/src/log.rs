@@ -19,7 +19,8 @@ pub(crate) fn start(path: &Utf8Path) -> io::Result<()> {
         fs_err::rename(path, path.with_added_extension("old"))?;
     }
     let file = private().create(true).append(true).open(path)?;
-    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info,yamux=warn"));
+    let filter =
+        EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info,yamux=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)

@@ -102,7 +102,8 @@ pub(crate) fn is_final(state: &State) -> bool {
 /// Owns the machine of a folder until it has ended.
 pub(crate) fn run(dir: &Utf8Path, accelerator: Option<Utf8PathBuf>) -> Result<(), Error> {
     let folder = Folder::take(dir)?;
-    log::start(&folder.file("shim.log")).map_err(|source| Error::Process { doing: "open the log", source })?;
+    log::start(&folder.file("shim.log"))
+        .map_err(|source| Error::Process { doing: "open the log", source })?;
     // One thread: it starts the machine's programs, and they live as long as it does.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -99,7 +99,8 @@ async fn answer(mut stream: UnixStream, board: &Board) -> io::Result<()> {
 
 /// The request, and what came after it.
 async fn receive(stream: &mut UnixStream) -> io::Result<(Request, Vec<u8>)> {
-    let invalid = |error: &dyn std::error::Error| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
+    let invalid =
+        |error: &dyn std::error::Error| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
     let mut decoder = FrameDecoder::new();
     let mut buffer = vec![0; 4096];
     loop {

@@ -75,7 +75,7 @@ mod tests {
             guest.shutdown().await.unwrap();
         };
         let mut received = Vec::new();
-        let (_, read) = within(async { tokio::join!(answering, client.read_to_end(&mut received)) }).await;
+        let ((), read) = within(async { tokio::join!(answering, client.read_to_end(&mut received)) }).await;
         read.unwrap();
         assert_eq!(received, answer);
         within(task).await.unwrap().unwrap();

@@ -202,7 +202,8 @@ pub(crate) mod tests {
 
     #[test]
     fn nonsense_is_refused_with_its_name() {
-        let cases: [(fn(&mut VmConfig), &str); 6] = [
+        type Change = fn(&mut VmConfig);
+        let cases: [(Change, &str); 6] = [
             (|c| c.cpus = 0, "number of processors cannot be used: it is 0"),
             (|c| c.memory_mib = 64, "64 MiB is less than"),
             (|c| c.shares.push(c.shares[0].clone()), "the tag `share0` is used twice"),

@@ -25,10 +25,10 @@ pub use qmp::QmpError;
 use crate::{Accelerator, Architecture, Error, Hypervisor, VmConfig, VmDriver, image, process};
 
 /// How long a guest may take to its first word when translated: some ten times what a busy machine needs.
-const TRANSLATED_BOOT: Duration = Duration::from_secs(180);
+const TRANSLATED_BOOT: Duration = Duration::from_mins(3);
 
 /// The same under KVM.
-const NATIVE_BOOT: Duration = Duration::from_secs(60);
+const NATIVE_BOOT: Duration = Duration::from_mins(1);
 
 /// The QEMU installed on this host.
 #[derive(Debug, Clone)]

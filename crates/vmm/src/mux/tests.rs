@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStrea
 use super::*;
 
 const PIPE_BYTES: usize = 64 * 1024;
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A guest that greets `greetings` and then serves each stream with `serve`.
 fn guest<F, S>(port: DuplexStream, greetings: &'static [u8], serve: F)

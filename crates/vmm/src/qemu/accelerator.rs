@@ -108,28 +108,37 @@ async fn probe(qemu: &Qemu, program: &Utf8Path, config: &VmConfig) -> Result<Opt
         output: Some(console_end.into()),
     }
     .start()?;
-    let outcome = tokio::select! {
+    let sign = tokio::select! {
         biased;
-        proven = proof(console) => proven.then_some(None),
-        failure = failure(control) => Some(Some(failure)),
-        _ = running.child.wait() => None,
+        proven = proof(console) => if proven { Sign::Proof } else { Sign::End },
+        failure = failure(control) => Sign::Failure(failure),
+        _ = running.child.wait() => Sign::End,
         () = tokio::time::sleep(SILENCE) => {
-            Some(Some(format!("a guest under KVM stayed silent for {} s", SILENCE.as_secs())))
+            Sign::Failure(format!("a guest under KVM stayed silent for {} s", SILENCE.as_secs()))
         }
     };
-    let outcome = match outcome {
-        Some(outcome) => outcome,
-        None => {
-            // The console closed without the line, or QEMU ended: its last words tell why.
-            let _ = running.child.start_kill();
-            match running.ended().await {
-                Ok(status) => Some(format!("a guest did not run under KVM: {}", running.died(status))),
-                Err(error) => Some(format!("a guest did not run under KVM: {error}")),
-            }
+    // Dead already in one case; then its last words tell why.
+    let _ = running.child.start_kill();
+    let ended = running.ended().await;
+    Ok(match sign {
+        Sign::Proof => None,
+        Sign::Failure(failure) => Some(failure),
+        Sign::End => {
+            let cause =
+                ended.map_or_else(|error| error.to_string(), |status| running.died(status).to_string());
+            Some(format!("a guest did not run under KVM: {}", cause.replace('\n', " ")))
         }
-    };
-    let _ = running.child.kill().await;
-    Ok(outcome)
+    })
+}
+
+/// What a probe came to.
+enum Sign {
+    /// The guest printed the line.
+    Proof,
+    /// It is known that it never will.
+    Failure(String),
+    /// The console or the whole QEMU ended without it.
+    End,
 }
 
 /// Whether the line comes before the console ends.

@@ -72,7 +72,7 @@ pub(super) fn start(
         program,
         arguments: arguments(share, uid, gid),
         folder: run_dir,
-        input: Some(listener.into()),
+        input: Some(listener),
         output: None,
     }
     .start()
