@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::{EventKind, Problem};
+use api::Problem;
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 use test_support::fake_shim::FakeShim;
@@ -69,13 +69,6 @@ impl Fixture {
     /// Starts the machine.
     pub(crate) async fn run(&self) -> Result<(), Problem> {
         soon("a start", self.machine.ensure_running()).await
-    }
-
-    /// What happened so far.
-    pub(crate) fn events(&self) -> Vec<EventKind> {
-        let first =
-            self.store.events_since(0).or_else(|| self.store.events_since(self.store.last_sequence()));
-        first.unwrap_or_default().into_iter().map(|event| event.kind).collect()
     }
 }
 

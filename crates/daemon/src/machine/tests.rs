@@ -1,9 +1,21 @@
-use api::{EngineState, EventKind, LogLevel, MachinePhase, ProblemCode, StepKind};
+use api::{EngineState, Event, EventKind, LogLevel, MachinePhase, ProblemCode, StepKind};
 use camino::Utf8Path;
 use protocol::agent::{ComponentState, Exec};
+use tokio::sync::broadcast;
 
 use super::testing::{Fixture, soon, until};
 use crate::agent_client::ExecPiece;
+
+/// The steps of the machine that were told so far.
+fn steps(events: &mut broadcast::Receiver<Event>) -> Vec<(&'static str, StepKind)> {
+    std::iter::from_fn(|| events.try_recv().ok())
+        .filter_map(|event| match event.kind {
+            EventKind::StepStarted { step, .. } => Some(("started", step)),
+            EventKind::StepFinished { step, .. } => Some(("finished", step)),
+            _ => None,
+        })
+        .collect()
+}
 
 #[tokio::test]
 async fn callers_share_one_start_and_are_told_of_it() {
@@ -14,14 +26,7 @@ async fn callers_share_one_start_and_are_told_of_it() {
         outcome.unwrap();
     }
     assert_eq!(fixture.shim.starts(), 1);
-    let mut steps = Vec::new();
-    while let Ok(event) = events.try_recv() {
-        match event.kind {
-            EventKind::StepStarted { step, .. } => steps.push(("started", step)),
-            EventKind::StepFinished { step, .. } => steps.push(("finished", step)),
-            _ => {}
-        }
-    }
+    let steps = steps(&mut events);
     assert_eq!(steps, [("started", StepKind::StartMachine), ("finished", StepKind::StartMachine)]);
     let configuration = fixture.shim.guest().configuration().unwrap();
     assert_eq!(configuration.shares[0].path, fixture.share());
@@ -128,15 +133,12 @@ async fn a_guest_of_another_version_is_told_and_not_waited_for() {
 async fn stopping_is_no_failure_and_a_start_may_follow_at_once() {
     let fixture = Fixture::new();
     fixture.run().await.unwrap();
+    let mut events = fixture.store.subscribe();
     soon("the stop", fixture.machine.stop()).await.unwrap();
     assert_eq!(fixture.machine.state().phase, MachinePhase::Stopped);
     assert_eq!(fixture.store.machine().unwrap().status.problem, None);
-    assert!(
-        fixture
-            .events()
-            .iter()
-            .any(|event| { matches!(event, EventKind::StepFinished { step: StepKind::StopMachine, .. }) })
-    );
+    let steps = steps(&mut events);
+    assert_eq!(steps, [("started", StepKind::StopMachine), ("finished", StepKind::StopMachine)]);
     assert!(fixture.machine.agent().is_err());
     fixture.run().await.unwrap();
     soon("the kill", fixture.machine.kill()).await;
@@ -176,7 +178,7 @@ async fn processes_and_files_pass_whole() {
     let fixture = Fixture::new();
     fixture.run().await.unwrap();
     let agent = fixture.machine.agent().unwrap();
-    let content = vec![b'x'; 3_000_000];
+    let content = vec![b'x'; 300_000];
     agent.put_file(Utf8Path::new("/run/big"), 0o600, &content).await.unwrap();
     assert_eq!(fixture.shim.guest().file("/run/big").unwrap(), content);
 
