@@ -205,7 +205,6 @@ async fn carry(channel: Channel, process: &mut Leash, ends: Ends) -> Result<(), 
     let feeder = tokio::spawn(feed_input(input, arriving));
     let mut feed = Some(feed);
     let mut waiting: Option<Vec<u8>> = None;
-    let mut host_listens = true;
 
     let end = loop {
         tokio::select! {
@@ -217,9 +216,9 @@ async fn carry(channel: Channel, process: &mut Leash, ends: Ends) -> Result<(), 
                     room.send(bytes);
                 }
             }
-            frame = incoming.frame(), if waiting.is_none() && host_listens => match frame? {
-                // The host has nothing more to say; it still hears.
-                None => { feed = None; host_listens = false; }
+            frame = incoming.frame(), if waiting.is_none() => match frame? {
+                // The host has gone: the process ends with the leash. The end of the input is an empty frame.
+                None => return Ok(()),
                 Some(frame) => match frame.kind {
                     FrameKind::Input if frame.payload.is_empty() => feed = None,
                     FrameKind::Input if feed.is_some() => waiting = Some(frame.payload),

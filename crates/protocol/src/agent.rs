@@ -10,6 +10,7 @@
 //! | `listeners` | `listeners` | nothing |
 //! | `put_file` | `done`, after the content came as input frames and an empty one | nothing |
 //! | `exec` | `started` | frames: input and [`ExecControl`] to the guest; output, then [`ExecEnd`] to the host |
+//! | | | the process ends when the host ends the stream: the end of its input is an empty input frame |
 //! | `connect` | `done` | raw bytes both ways; half-close is kept |
 //! | `watch` | `done` | one [`Event`] message after another, first what is true now |
 //! | `power_off` | `done` | the machine syncs, unmounts and ends |
