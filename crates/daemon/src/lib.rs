@@ -23,6 +23,7 @@ pub mod paths;
 pub mod ports;
 mod problems;
 pub mod reconcile;
+pub mod server;
 pub mod settings;
 mod sources;
 pub mod store;

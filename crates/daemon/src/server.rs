@@ -1,0 +1,96 @@
+//! The HTTP API on a unix socket: reads requests, writes specs, streams what happens.
+//!
+//! It decides nothing: a request becomes a change in the store, and the reconciler, which is told, does the rest.
+//! What needs a live machine or container goes through [`EnvironmentWork`] and [`MachineWork`]. Every answer that is
+//! no success has an [`api::ErrorBody`], also those about routes and bodies.
+
+mod answer;
+mod environments;
+mod exec;
+mod logs;
+mod machine;
+pub mod openapi;
+mod peer;
+mod system;
+mod watch;
+mod work;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{MethodRouter, get, post};
+use tokio_util::sync::CancellationToken;
+
+pub use peer::{BindError, PeerListener};
+pub use work::{
+    Diagnose, EnvironmentWork, FromProcess, LogRange, MachineWish, MachineWork, Process, ToProcess,
+};
+
+use crate::store::Store;
+
+/// Longest body of a request, in bytes. Real ones have a few hundred.
+const MAX_BODY: usize = 1 << 20;
+
+/// What the routes work with.
+#[derive(Clone)]
+pub struct Api {
+    /// Specs and statuses.
+    pub store: Store,
+    /// What needs a container.
+    pub environments: Arc<dyn EnvironmentWork>,
+    /// What needs the machine.
+    pub machine: Arc<dyn MachineWork>,
+    /// Looks at everything.
+    pub diagnose: Diagnose,
+    /// Cancelled when the daemon shall end; open streams end with it.
+    pub shutdown: CancellationToken,
+}
+
+/// Serves until the shutdown is asked for and the requests under way are answered.
+///
+/// # Errors
+/// When the listener fails for good.
+pub async fn serve(listener: PeerListener, api: Api) -> std::io::Result<()> {
+    let shutdown = api.shutdown.clone();
+    axum::serve(listener, router(api)).with_graceful_shutdown(async move { shutdown.cancelled().await }).await
+}
+
+fn router(api: Api) -> Router {
+    let mut router = Router::new();
+    for (path, methods) in routes() {
+        router = router.route(path, methods);
+    }
+    router
+        .fallback(answer::no_route)
+        .method_not_allowed_fallback(answer::no_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(api)
+}
+
+/// All routes. The OpenAPI document has the same, which a test holds.
+fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
+    vec![
+        ("/v1/version", get(system::version)),
+        ("/v1/openapi.json", get(system::document)),
+        ("/v1/doctor", get(system::doctor)),
+        ("/v1/shutdown", post(system::shut_down)),
+        ("/v1/watch", get(watch::watch)),
+        ("/v1/environments", get(environments::list).post(environments::up)),
+        (
+            "/v1/environments/{environment}",
+            get(environments::show).patch(environments::change).delete(environments::remove),
+        ),
+        ("/v1/environments/{environment}/plan", get(environments::plan)),
+        ("/v1/environments/{environment}/logs", get(logs::of_environment)),
+        ("/v1/environments/{environment}/exec", post(exec::in_environment)),
+        ("/v1/machines/{machine}", get(machine::show).patch(machine::change)),
+        ("/v1/machines/{machine}/start", post(machine::start)),
+        ("/v1/machines/{machine}/stop", post(machine::stop)),
+        ("/v1/machines/{machine}/logs", get(logs::of_machine)),
+        ("/v1/machines/{machine}/exec", post(exec::in_machine)),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

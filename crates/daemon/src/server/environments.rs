@@ -1,0 +1,204 @@
+//! Routes about environments: what is wanted of them, and what is left to do.
+
+use std::time::Duration;
+
+use api::{
+    DesiredPhase, Environment, EnvironmentId, EnvironmentPatch, ErrorBody, EventKind, ObjectReference, Plan,
+    Problem, ProblemCode, UpRequest,
+};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use camino::Utf8Path;
+use jiff::Timestamp;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::Api;
+use super::answer::{Body, Refusal};
+use crate::store::{Store, StoreError};
+
+/// How long an `up` waits for the folder's former environment to be gone.
+const DELETION_TIME: Duration = Duration::from_secs(60);
+
+/// All environments, by name.
+#[utoipa::path(get, path = "/v1/environments", tag = "environments",
+    responses((status = 200, body = [Environment])))]
+pub(super) async fn list(State(api): State<Api>) -> Result<Json<Vec<Environment>>, Refusal> {
+    Ok(Json(api.store.environments()?))
+}
+
+/// The environment of a folder and configuration shall run; it is made if there is none.
+///
+/// Answers at once: follow `/v1/watch` from the answer's `resource_version`. While a former environment of the folder
+/// is being deleted it waits for that, up to a minute.
+#[utoipa::path(post, path = "/v1/environments", tag = "environments", request_body = UpRequest,
+    responses(
+        (status = 200, description = "There was one already", body = Environment),
+        (status = 201, description = "It was made", body = Environment),
+        (status = "default", body = ErrorBody),
+    ))]
+pub(super) async fn up(
+    State(api): State<Api>,
+    Body(mut request): Body<UpRequest>,
+) -> Result<(StatusCode, Json<Environment>), Refusal> {
+    check(&mut request).await?;
+    let (environment, is_new) = match api.store.up(&request, Timestamp::now()) {
+        Err(StoreError::BeingDeleted { id, .. }) => {
+            wait_until_gone(&api.store, &id).await;
+            api.store.up(&request, Timestamp::now())?
+        }
+        other => other?,
+    };
+    api.environments.asked(&environment.id);
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(environment)))
+}
+
+/// One environment.
+#[utoipa::path(get, path = "/v1/environments/{environment}", tag = "environments",
+    params(("environment" = String, Path, description = "Name or id")),
+    responses((status = 200, body = Environment), (status = "default", body = ErrorBody)))]
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path(environment): Path<String>,
+) -> Result<Json<Environment>, Refusal> {
+    Ok(Json(find(&api.store, &environment)?))
+}
+
+/// Changes what is wanted of an environment.
+#[utoipa::path(patch, path = "/v1/environments/{environment}", tag = "environments",
+    params(("environment" = String, Path, description = "Name or id")),
+    request_body = EnvironmentPatch,
+    responses(
+        (status = 200, body = Environment),
+        (status = 409, description = "It is at another version, or being deleted", body = ErrorBody),
+        (status = "default", body = ErrorBody),
+    ))]
+pub(super) async fn change(
+    State(api): State<Api>,
+    Path(environment): Path<String>,
+    Body(patch): Body<EnvironmentPatch>,
+) -> Result<Json<Environment>, Refusal> {
+    let found = find(&api.store, &environment)?;
+    let changed = api.store.change_spec(&found.id, patch.resource_version, |spec| {
+        spec.desired_phase = patch.desired_phase.unwrap_or(spec.desired_phase);
+        spec.rebuild = patch.rebuild.unwrap_or_else(|| spec.rebuild.clone());
+        spec.retry = patch.retry.unwrap_or_else(|| spec.retry.clone());
+    })?;
+    api.environments.asked(&changed.id);
+    Ok(Json(changed))
+}
+
+/// The environment shall go away, with its container and images; its folder is not touched. Answers at once.
+#[utoipa::path(delete, path = "/v1/environments/{environment}", tag = "environments",
+    params(("environment" = String, Path, description = "Name or id")),
+    responses((status = 200, body = Environment), (status = "default", body = ErrorBody)))]
+pub(super) async fn remove(
+    State(api): State<Api>,
+    Path(environment): Path<String>,
+) -> Result<Json<Environment>, Refusal> {
+    let found = find(&api.store, &environment)?;
+    let changed =
+        api.store.change_spec(&found.id, None, |spec| spec.desired_phase = DesiredPhase::Deleted)?;
+    api.environments.asked(&changed.id);
+    Ok(Json(changed))
+}
+
+/// What is left to do, and why.
+#[utoipa::path(get, path = "/v1/environments/{environment}/plan", tag = "environments",
+    params(("environment" = String, Path, description = "Name or id")),
+    responses((status = 200, body = Plan), (status = "default", body = ErrorBody)))]
+pub(super) async fn plan(
+    State(api): State<Api>,
+    Path(environment): Path<String>,
+) -> Result<Json<Plan>, Refusal> {
+    let found = find(&api.store, &environment)?;
+    Ok(Json(api.environments.plan(&found).await?))
+}
+
+/// The environment with a name or id.
+///
+/// # Errors
+/// One that lists the names that are most like it.
+pub(super) fn find(store: &Store, name_or_id: &str) -> Result<Environment, Refusal> {
+    if let Some(environment) = store.find(name_or_id)? {
+        return Ok(environment);
+    }
+    let title = format!("there is no environment `{name_or_id}`");
+    let mut problem = Problem::new(ProblemCode::EnvironmentNotFound, title);
+    let environments = store.environments()?;
+    for name in nearest(name_or_id, environments.iter().map(|other| other.metadata.name.as_str())) {
+        problem = problem.with_hint(format!("did you mean `{name}`?"));
+    }
+    Err(problem.into())
+}
+
+/// At most three names that are like a mistyped one, the most alike first.
+fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut scored: Vec<_> = names
+        .map(|name| (strsim::jaro_winkler(typed, name), name))
+        .filter(|(score, _)| *score >= 0.75)
+        .collect();
+    scored.sort_by(|one, other| other.0.total_cmp(&one.0));
+    scored.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+/// Makes the folder's path the one true spelling of it, so that a folder has one environment however it is reached.
+async fn check(request: &mut UpRequest) -> Result<(), Refusal> {
+    if !request.folder.is_absolute() {
+        let title = format!("the folder `{}` is not an absolute path", request.folder);
+        return Err(Problem::new(ProblemCode::InvalidRequest, title).into());
+    }
+    let missing = |title: String| Problem::new(ProblemCode::FolderNotFound, title);
+    let real = fs_err::tokio::canonicalize(&request.folder).await.map_err(|error| {
+        missing(format!("the folder `{}` cannot be found", request.folder)).caused_by(&error)
+    })?;
+    let Some(real) = Utf8Path::from_path(&real) else {
+        return Err(missing(format!("the path of `{}` is not UTF-8", request.folder)).into());
+    };
+    if !real.is_dir() {
+        return Err(missing(format!("`{}` is not a folder", request.folder)).into());
+    }
+    request.folder = real.to_owned();
+    if let Some(config) = &request.config
+        && (config.is_absolute() || config.as_str().is_empty())
+    {
+        let title = format!("`config` is `{config}`; it must be a path relative to the folder");
+        return Err(Problem::new(ProblemCode::InvalidRequest, title).into());
+    }
+    Ok(())
+}
+
+/// Returns when the environment is gone, or when that takes too long.
+async fn wait_until_gone(store: &Store, id: &EnvironmentId) {
+    let mut events = store.subscribe();
+    let object = ObjectReference::environment(id);
+    let gone = async {
+        // Asked after subscribing: a removal in between is not missed.
+        while matches!(store.environment(id), Ok(Some(_))) {
+            loop {
+                match events.recv().await {
+                    Ok(event) if event.object == object && event.kind == EventKind::Removed => break,
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => break,
+                    Err(RecvError::Closed) => return,
+                }
+            }
+        }
+    };
+    if tokio::time::timeout(DELETION_TIME, gone).await.is_err() {
+        tracing::warn!(%id, "an environment is still being deleted after a minute");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_name_brings_those_like_it() {
+        let names = ["flask-postgres", "flask-postgres-2", "rust-api", "web"];
+        assert_eq!(nearest("flask-postgre", names.into_iter()), ["flask-postgres", "flask-postgres-2"]);
+        assert_eq!(nearest("zzz", names.into_iter()), [""; 0]);
+    }
+}

@@ -1,0 +1,116 @@
+//! Routes about the machine.
+
+use api::{DEFAULT_MACHINE, ErrorBody, Machine, MachinePatch, MachineSpec, Problem, ProblemCode, Session};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+use super::answer::{Body, Refusal};
+use super::{Api, MachineWish};
+
+/// The machine, with fresh figures of what it uses.
+#[utoipa::path(get, path = "/v1/machines/{machine}", tag = "machines",
+    params(("machine" = String, Path, description = "Its name: `default`")),
+    responses((status = 200, body = Machine), (status = "default", body = ErrorBody)))]
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path(machine): Path<String>,
+) -> Result<Json<Machine>, Refusal> {
+    exists(&machine)?;
+    api.machine.refresh().await;
+    Ok(Json(api.store.machine()?))
+}
+
+/// Changes what is wanted of the machine. Sizes and shares take effect at its next start.
+#[utoipa::path(patch, path = "/v1/machines/{machine}", tag = "machines",
+    params(("machine" = String, Path, description = "Its name: `default`")),
+    request_body = MachinePatch,
+    responses(
+        (status = 200, body = Machine),
+        (status = 409, description = "It is at another version", body = ErrorBody),
+        (status = "default", body = ErrorBody),
+    ))]
+pub(super) async fn change(
+    State(api): State<Api>,
+    Path(machine): Path<String>,
+    Body(patch): Body<MachinePatch>,
+) -> Result<Json<Machine>, Refusal> {
+    exists(&machine)?;
+    let before = api.store.machine()?.spec;
+    check(&patch, &before)?;
+    let expected = patch.resource_version;
+    let changed = api.store.change_machine_spec(expected, |spec| {
+        spec.keep_running = patch.keep_running.unwrap_or(spec.keep_running);
+        spec.cpus = patch.cpus.unwrap_or(spec.cpus);
+        spec.memory_mib = patch.memory_mib.unwrap_or(spec.memory_mib);
+        // Another request may have grown it since the check.
+        spec.disk_gib = patch.disk_gib.unwrap_or(spec.disk_gib).max(spec.disk_gib);
+        spec.shares = patch.shares.unwrap_or_else(|| spec.shares.clone());
+        spec.trust_host_network = patch.trust_host_network.unwrap_or(spec.trust_host_network);
+        spec.restart = patch.restart.unwrap_or_else(|| spec.restart.clone());
+    })?;
+    if changed.spec.restart != before.restart {
+        api.machine.carry_out(MachineWish::Restart);
+    } else if let Some(keep_running) = patch.keep_running {
+        api.machine.carry_out(if keep_running { MachineWish::Start } else { MachineWish::Stop });
+    }
+    Ok(Json(changed))
+}
+
+/// The machine shall start, and be kept running. Answers at once.
+#[utoipa::path(post, path = "/v1/machines/{machine}/start", tag = "machines",
+    params(("machine" = String, Path, description = "Its name: `default`")),
+    responses((status = 202, body = Machine), (status = "default", body = ErrorBody)))]
+pub(super) async fn start(
+    State(api): State<Api>,
+    Path(machine): Path<String>,
+) -> Result<(StatusCode, Json<Machine>), Refusal> {
+    wish(&api, &machine, true)
+}
+
+/// The machine shall stop, and with it the environments in it. Answers at once.
+#[utoipa::path(post, path = "/v1/machines/{machine}/stop", tag = "machines",
+    params(("machine" = String, Path, description = "Its name: `default`")),
+    responses((status = 202, body = Machine), (status = "default", body = ErrorBody)))]
+pub(super) async fn stop(
+    State(api): State<Api>,
+    Path(machine): Path<String>,
+) -> Result<(StatusCode, Json<Machine>), Refusal> {
+    wish(&api, &machine, false)
+}
+
+fn wish(api: &Api, machine: &str, keep_running: bool) -> Result<(StatusCode, Json<Machine>), Refusal> {
+    exists(machine)?;
+    let changed = api.store.change_machine_spec(None, |spec| spec.keep_running = keep_running)?;
+    api.machine.carry_out(if keep_running { MachineWish::Start } else { MachineWish::Stop });
+    Ok((StatusCode::ACCEPTED, Json(changed)))
+}
+
+pub(super) fn exists(machine: &str) -> Result<(), Refusal> {
+    if machine == DEFAULT_MACHINE {
+        return Ok(());
+    }
+    let title = format!("there is no machine `{machine}`; the only one is `{DEFAULT_MACHINE}`");
+    Err(Refusal::with_status(StatusCode::NOT_FOUND, Problem::new(ProblemCode::InvalidRequest, title)))
+}
+
+fn check(patch: &MachinePatch, spec: &MachineSpec) -> Result<(), Refusal> {
+    let refused = |title: String| Refusal::from(Problem::new(ProblemCode::InvalidRequest, title));
+    if patch.cpus == Some(0) {
+        return Err(refused("a machine needs at least 1 processor".to_owned()));
+    }
+    if patch.memory_mib.is_some_and(|memory| memory < 512) {
+        return Err(refused("a machine needs at least 512 MiB of memory".to_owned()));
+    }
+    if let Some(disk) = patch.disk_gib.filter(|disk| *disk < spec.disk_gib) {
+        let title = format!("the data disk has {} GiB and cannot shrink to {disk}", spec.disk_gib);
+        return Err(refused(title));
+    }
+    if let Some(share) = patch.shares.iter().flatten().find(|share| !share.is_absolute()) {
+        return Err(refused(format!("the share `{share}` is not an absolute path")));
+    }
+    if patch.restart.as_ref().is_some_and(|restart| *restart == Session::default()) {
+        return Err(refused("the restart session is empty; give one that was never used".to_owned()));
+    }
+    Ok(())
+}

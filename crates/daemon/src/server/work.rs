@@ -1,0 +1,102 @@
+//! What the server needs of the parts that touch machines and containers.
+
+use std::sync::Arc;
+
+use api::{
+    ContainerLogLine, Diagnosis, Environment, EnvironmentId, ExecRequest, MachineLogLine, Plan, Problem,
+};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use protocol::agent::{ExecControl, ExecEnd};
+use tokio::sync::mpsc;
+
+/// What can be done with environments besides writing their specs.
+pub trait EnvironmentWork: Send + Sync {
+    /// A person changed the spec, or asked again.
+    fn asked(&self, id: &EnvironmentId);
+
+    /// What is left to do.
+    fn plan<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<Plan, Problem>>;
+
+    /// What the main container wrote, and will write if it is followed.
+    fn logs<'a>(
+        &'a self,
+        environment: &'a Environment,
+        range: LogRange,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>>;
+
+    /// Runs a process in the main container.
+    fn exec<'a>(
+        &'a self,
+        environment: &'a Environment,
+        request: ExecRequest,
+    ) -> BoxFuture<'a, Result<Process, Problem>>;
+}
+
+/// What can be done with the machine besides writing its spec.
+pub trait MachineWork: Send + Sync {
+    /// Acts on a wish. Returns at once; how it goes is seen in the status and the events.
+    fn carry_out(&self, wish: MachineWish);
+
+    /// Brings the figures of the status up to date.
+    fn refresh(&self) -> BoxFuture<'_, ()>;
+
+    /// What the guest wrote, and will write if it is followed.
+    fn logs(&self, range: LogRange) -> BoxFuture<'_, Result<BoxStream<'static, MachineLogLine>, Problem>>;
+
+    /// Runs a process in the guest, outside of any container.
+    fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Process, Problem>>;
+}
+
+/// Looks at everything the daemon needs.
+pub type Diagnose = Arc<dyn Fn() -> BoxFuture<'static, Diagnosis> + Send + Sync>;
+
+/// What a person wishes of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MachineWish {
+    /// On, and kept so.
+    Start,
+    /// Off.
+    Stop,
+    /// Off and on again.
+    Restart,
+}
+
+/// Which lines of a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogRange {
+    /// Whether new lines follow as they are written.
+    pub follow: bool,
+    /// At most so many of the last lines there are; all if absent.
+    pub tail: Option<u32>,
+}
+
+/// A running process. Dropping `input` or `output` before its end ends it.
+pub struct Process {
+    /// To it. Full while it does not read.
+    pub input: mpsc::Sender<ToProcess>,
+    /// From it; after the end nothing follows, and a stream without one was cut.
+    pub output: BoxStream<'static, FromProcess>,
+}
+
+/// What goes to a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToProcess {
+    /// Standard input.
+    Input(Vec<u8>),
+    /// The end of standard input.
+    EndOfInput,
+    /// A terminal's size, or a signal.
+    Control(ExecControl),
+}
+
+/// What comes from a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromProcess {
+    /// Standard output, or the terminal's.
+    Output(Vec<u8>),
+    /// Standard error.
+    ErrorOutput(Vec<u8>),
+    /// Its end.
+    Ended(ExecEnd),
+}
