@@ -15,6 +15,7 @@ mod host_tools;
 mod index;
 mod initramfs;
 mod kernel;
+mod libraries;
 mod lock;
 mod manifest;
 mod mirror;
@@ -110,7 +111,7 @@ pub(crate) fn build(options: &Options) -> Result<(), ImageError> {
     let system = system::build(&places, &depot, arch, &lock, &own)?;
     let agent = match &options.agent {
         Some(given) => given.clone(),
-        None => agent::build(&places, &depot, arch, options.relock)?,
+        None => agent::build(&places, &depot, arch)?,
     };
     let initramfs_inputs = initramfs(&places, &agent, &system)?;
     let base = base_image::build(&places, &depot, arch, options.relock)?;

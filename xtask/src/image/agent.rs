@@ -38,12 +38,7 @@ pub(crate) enum AgentError {
 }
 
 /// Builds the agent and returns its path. Cargo decides whether there is anything to do.
-pub(crate) fn build(
-    places: &Places,
-    depot: &Depot,
-    arch: Arch,
-    relock: bool,
-) -> Result<Utf8PathBuf, AgentError> {
+pub(crate) fn build(places: &Places, depot: &Depot, arch: Arch) -> Result<Utf8PathBuf, AgentError> {
     let target = arch.rust_target();
     let target_folder = places.repository.join(format!("target/guest-{arch}"));
     let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
@@ -59,7 +54,7 @@ pub(crate) fn build(
     }
     let toolchain = Toolchain::installed(&places.repository)?;
     if !toolchain.has_library(target) {
-        let library = toolchain.library_source(places, depot, arch, relock)?;
+        let library = toolchain.library_source(places, depot, arch)?;
         cargo.arg("-Zbuild-std=std,panic_abort");
         cargo.env("RUSTC_BOOTSTRAP", "1").env("__CARGO_TESTS_ONLY_SRC_ROOT", library);
     }
@@ -109,13 +104,7 @@ impl Toolchain {
     }
 
     /// The folder `library` of the compiler's source.
-    fn library_source(
-        &self,
-        places: &Places,
-        depot: &Depot,
-        arch: Arch,
-        relock: bool,
-    ) -> Result<Utf8PathBuf, AgentError> {
+    fn library_source(&self, places: &Places, depot: &Depot, arch: Arch) -> Result<Utf8PathBuf, AgentError> {
         let component = self.sysroot.join("lib/rustlib/src/rust/library");
         if component.join("Cargo.lock").exists() {
             return Ok(component);
@@ -123,7 +112,8 @@ impl Toolchain {
         let version = &self.version;
         let wanted = Wanted::Version { name: "rust-src".to_owned(), version: format!("{version}+") };
         let lock_file = places.definitions().join("rust-src.lock");
-        let lock = depot.provide(&lock_file, Arch::host(), &wanted, relock).map_err(|source| {
+        // The version is the compiler's: there is nothing newer to move to, only something to lose.
+        let lock = depot.provide(&lock_file, Arch::host(), &wanted, false).map_err(|source| {
             AgentError::NoLibrary { version: version.clone(), arch, source: Box::new(source) }
         })?;
         let folder = places.cache.join("rust-library").join(lock.digest().as_str());

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::arch::Arch;
 use super::digest::{Digest, Hasher};
 use super::docker_archive::{self, Description};
-use super::host_tools::{DPKG_DEB, MMDEBSTRAP, ToolError, run};
+use super::host_tools::{DPKG_DEB, MMDEBSTRAP, ToolError, find, run};
 use super::lock::Lock;
 use super::mirror::{Mirror, MirrorError};
 use super::packages::{Depot, PackagesError, Wanted};
@@ -70,8 +70,8 @@ pub(crate) fn build(
 ) -> Result<Option<BaseImage>, BaseImageError> {
     if !can_run(arch) {
         say(format!(
-            "no base dev image for {arch}: installing its packages needs to run them; install qemu-user-static, \
-             or build on an {arch} machine"
+            "no base dev image for {arch}: installing its packages needs to run them; install \
+             qemu-user-static and arch-test, or build on an {arch} machine"
         ));
         return Ok(None);
     }
@@ -105,7 +105,8 @@ fn can_run(arch: Arch) -> bool {
         Arch::Amd64 => "/proc/sys/fs/binfmt_misc/qemu-x86_64",
         Arch::Arm64 => "/proc/sys/fs/binfmt_misc/qemu-aarch64",
     };
-    arch == Arch::host() || Utf8Path::new(interpreter).exists()
+    // mmdebstrap wants arch-test for the proof of it.
+    arch == Arch::host() || (Utf8Path::new(interpreter).exists() && find("arch-test").is_some())
 }
 
 fn make(

@@ -8,6 +8,7 @@ use camino::Utf8PathBuf;
 /// What must be installed on a Debian host before `cargo xtask image`, the cross compilers aside.
 pub(crate) const HOST_PACKAGES: &[&str] = &[
     "apt",
+    "binutils",
     "debian-archive-keyring",
     "dpkg",
     "erofs-utils",
@@ -26,6 +27,7 @@ pub(crate) const DEPMOD: Tool = Tool { name: "depmod", package: "kmod" };
 pub(crate) const DPKG_DEB: Tool = Tool { name: "dpkg-deb", package: "dpkg" };
 pub(crate) const MKFS_EROFS: Tool = Tool { name: "mkfs.erofs", package: "erofs-utils" };
 pub(crate) const MMDEBSTRAP: Tool = Tool { name: "mmdebstrap", package: "mmdebstrap" };
+pub(crate) const READELF: Tool = Tool { name: "readelf", package: "binutils" };
 pub(crate) const XZ: Tool = Tool { name: "xz", package: "xz-utils" };
 
 /// A program of the host.

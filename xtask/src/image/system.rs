@@ -7,6 +7,7 @@ use super::digest::{Digest, Hasher};
 use super::erofs;
 use super::host_tools::ToolError;
 use super::kernel::{self, KernelError};
+use super::libraries::{self, LibrariesError};
 use super::lock::Lock;
 use super::modules::{Modules, ModulesError};
 use super::packages::{Depot, write_whole};
@@ -35,6 +36,8 @@ pub(crate) enum SystemError {
     Tree(#[from] TreeError),
     #[error("could not select kernel modules")]
     Modules(#[from] ModulesError),
+    #[error("the programs of the root file system would not start")]
+    Libraries(#[from] LibrariesError),
     #[error("could not use the kernel")]
     Kernel(#[from] KernelError),
     #[error("could not pack the root file system")]
@@ -95,6 +98,7 @@ fn make(places: &Places, depot: &Depot, arch: Arch, lock: &Lock) -> Result<(), S
         early_list.extend([name, "\n"]);
     }
     tree::finish(arch, &root_recipe, &definitions.join("root"), &root)?;
+    libraries::check(&root)?;
 
     say("packing the root file system");
     let partial = places.out.join("root.partial");
