@@ -38,7 +38,8 @@ pub(super) struct Live {
 struct Step {
     line: ProgressBar,
     begun: Instant,
-    parts: HashMap<String, ProgressBar>,
+    /// In the order in which they were first told of.
+    parts: Vec<(String, ProgressBar)>,
     log: VecDeque<ProgressBar>,
 }
 
@@ -101,30 +102,30 @@ impl Live {
             format!("{}  {}", step.title(), self.paint.dim(&detail))
         });
         line.enable_steady_tick(TICK);
-        let step_lines = Step { line, begun: Instant::now(), parts: HashMap::new(), log: VecDeque::new() };
+        let step_lines = Step { line, begun: Instant::now(), parts: Vec::new(), log: VecDeque::new() };
         self.running.insert(step, step_lines);
     }
 
     fn part(&mut self, step: StepKind, item: &str, current: u64, total: Option<u64>, unit: Unit) {
         let Some(running) = self.running.get_mut(&step) else { return };
+        let known = running.parts.iter().position(|(name, _)| name == item);
         let done = total.is_some_and(|total| total > 0 && current >= total);
-        if done {
-            if let Some(part) = running.parts.remove(item) {
-                part.finish_and_clear();
-                self.lines.remove(&part);
+        let part = match known {
+            Some(at) if done => {
+                let (_, part) = running.parts.remove(at);
+                self.take_away(&part);
+                return;
             }
-            return;
-        }
-        let room = running.parts.len() < PARTS_SHOWN;
-        let part = match running.parts.get(item) {
-            Some(part) => part,
-            None if room => {
+            Some(at) => running.parts[at].1.clone(),
+            None if done || running.parts.len() == PARTS_SHOWN => return,
+            None => {
+                let last = running.parts.last().map_or(&running.line, |(_, part)| part);
                 let part = ProgressBar::no_length().with_style(part_style(total.is_some(), self.paint));
-                let part = self.lines.insert_after(&running.line, part);
+                let part = self.lines.insert_after(last, part);
                 part.set_prefix(shortened(&harmless(item), PART_WIDTH));
-                running.parts.entry(item.to_owned()).or_insert(part)
+                running.parts.push((item.to_owned(), part.clone()));
+                part
             }
-            None => return,
         };
         if let Some(total) = total {
             part.set_length(total);
@@ -146,7 +147,8 @@ impl Live {
             oldest.finish_and_clear();
             self.lines.remove(&oldest);
         }
-        let last = running.log.back().or_else(|| running.parts.values().last()).unwrap_or(&running.line);
+        let last_part = running.parts.last().map(|(_, part)| part);
+        let last = running.log.back().or(last_part).unwrap_or(&running.line);
         let line =
             self.lines.insert_after(last, ProgressBar::new_spinner().with_style(log_style(self.paint)));
         line.set_message(text);
@@ -157,11 +159,16 @@ impl Live {
     /// Takes the lines of a step away; its title if it was running.
     fn end(&mut self, step: StepKind) -> Option<&'static str> {
         let running = self.running.remove(&step)?;
-        for line in running.log.iter().chain(running.parts.values()).chain([&running.line]) {
-            line.finish_and_clear();
-            self.lines.remove(line);
+        let parts = running.parts.iter().map(|(_, part)| part);
+        for line in running.log.iter().chain(parts).chain([&running.line]) {
+            self.take_away(line);
         }
         Some(step.title())
+    }
+
+    fn take_away(&self, line: &ProgressBar) {
+        line.finish_and_clear();
+        self.lines.remove(line);
     }
 }
 

@@ -1,7 +1,10 @@
 //! The built `cove` against a daemon that answers from a script: what people see, and exit statuses.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking, in its helpers too")]
+
 mod commands;
 mod fake;
 mod processes;
+mod start;
 mod terminal;
 mod up;
