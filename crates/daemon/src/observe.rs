@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use api::{
-    ContainerStatus, DesiredPhase, Environment, HookStage, HookStatus, PortStatus, Problem, ProblemCode,
-    ServiceStatus, Session,
+    ContainerStatus, DesiredPhase, Environment, HookStage, HookStatus, HostCommand, PortStatus, Problem,
+    ProblemCode, ServiceStatus, Session,
 };
 use camino::Utf8PathBuf;
 use devcontainer::{Config, ContainerSource, Lifecycle, Located, Properties, Resolved};
@@ -240,14 +240,14 @@ fn warnings(
 ) -> Vec<Problem> {
     let name = &environment.metadata.name;
     let mut warnings = Vec::new();
-    if initialize.is_some_and(|initialize| !initialize.trusted) {
-        let command = serde_json::to_string(&config.initialize_command).unwrap_or_default();
+    if let Some(digest) = initialize_digest(config)
+        && initialize.is_some_and(|initialize| !initialize.trusted)
+    {
+        let text = serde_json::to_string(&config.initialize_command).unwrap_or_default();
         warnings.push(
-            Problem::new(
-                ProblemCode::ConsentNeeded,
-                format!("`initializeCommand` was not run on this computer: {command}"),
-            )
-            .with_command("agree to it as it is now", "cove up --trust"),
+            Problem::new(ProblemCode::ConsentNeeded, "`initializeCommand` was not run on this computer")
+                .asking_consent(HostCommand { text, digest })
+                .with_command("agree to it as it is now", "cove up --trust"),
         );
     }
     if !config.features.is_empty() {

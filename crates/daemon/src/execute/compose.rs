@@ -1,35 +1,142 @@
-//! Temporary.
-use api::{Problem, ProblemCode};
-use devcontainer::{Compose, Config, Resolved};
-use engine::{ContainerState, Engine};
+//! A compose project instead of a single container.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api::Problem;
+use camino::Utf8PathBuf;
+use devcontainer::{Compose, Config, Resolved, Sources};
+use engine::{
+    ComposeModel, ComposeProject, ContainerState, Engine, Extras, Recreate, plan_override, project_name,
+};
 
 use super::Turn;
-use crate::reconcile::{Prepared, Report};
+use super::container::{identity, labels};
+use super::image::provide;
+use crate::problems;
+use crate::reconcile::Prepared;
+use crate::sources::Disk;
 
-fn not_yet() -> Problem {
-    Problem::new(ProblemCode::Unsupported, "compose")
+/// Compose's label with the project's name.
+const PROJECT_LABEL: &str = "com.docker.compose.project";
+/// Compose's label with the folder the project was made from.
+const FOLDER_LABEL: &str = "com.docker.compose.project.working_dir";
+/// How long services may take to end after they were asked to.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// Builds the project's images, and gives that of the dev container.
+pub(super) async fn build(turn: &Turn<'_>, config: &Config, compose: &Compose) -> Result<String, Problem> {
+    let engine = turn.parts.machine.engine();
+    let (project, model) = project_of_files(&engine, config, compose).await?;
+    // Asked before anything is built: a name that is not there is told at once.
+    model.services_to_start(compose).map_err(|error| problems::from_compose(&error))?;
+    let name = project.name.clone().unwrap_or_default();
+    let image = model.image_of(&name, &compose.service).map_err(|error| problems::from_compose(&error))?;
+    if model.services.values().any(|service| service.build.is_some()) {
+        let built = engine.compose_build(&project, &[], turn.report).await;
+        built.map_err(|error| problems::from_compose(&error))?;
+    }
+    provide(&engine, &image, turn.report).await?;
+    Ok(image)
 }
-pub(super) async fn build(_: &Turn<'_>, _: &Config, _: &Compose) -> Result<String, Problem> {
-    Err(not_yet())
-}
+
+/// Makes the project's containers; compose starts them in the same breath.
 pub(super) async fn create(
-    _: &Turn<'_>,
-    _: &Config,
-    _: &Compose,
-    _: &Resolved,
-    _: &Prepared,
+    turn: &Turn<'_>,
+    config: &Config,
+    compose: &Compose,
+    resolved: &Resolved,
+    prepared: &Prepared,
 ) -> Result<(), Problem> {
-    Err(not_yet())
+    let engine = turn.parts.machine.engine();
+    let (mut project, model) = project_of_files(&engine, config, compose).await?;
+    let service = model.service(&compose.service).map_err(|error| problems::from_compose(&error))?;
+    let extras = Extras { labels: labels(turn, config), env: BTreeMap::new(), mounts: Vec::new() };
+    let own = (compose.service.as_str(), service);
+    let added =
+        plan_override(config, resolved, own, &prepared.info, Some(&prepared.image), &identity(turn), extras);
+    let path = override_path(turn);
+    engine.put_compose_override(&path, &added).await.map_err(|error| problems::from_engine(&error))?;
+    project.override_file = Some(path);
+    up(turn, &engine, &project, &model, compose, Recreate::Changed).await
 }
-pub(super) async fn start(_: &Turn<'_>, _: &Config, _: &Compose) -> Result<(), Problem> {
-    Err(not_yet())
+
+/// Starts containers that exist.
+pub(super) async fn start(turn: &Turn<'_>, config: &Config, compose: &Compose) -> Result<(), Problem> {
+    let engine = turn.parts.machine.engine();
+    let (mut project, model) = project_of_files(&engine, config, compose).await?;
+    project.override_file = Some(override_path(turn));
+    up(turn, &engine, &project, &model, compose, Recreate::Never).await
 }
+
+/// The project a container belongs to, if it belongs to one.
 pub(super) fn project_of(state: &ContainerState) -> Option<String> {
-    state.labels.get("com.docker.compose.project").cloned()
+    state.labels.get(PROJECT_LABEL).cloned()
 }
-pub(super) async fn stop(_: &Engine, _: &str, _: &Report) -> Result<(), Problem> {
-    Err(not_yet())
+
+/// Stops all containers of a project.
+pub(super) async fn stop(engine: &Engine, project: &str) -> Result<(), Problem> {
+    engine.compose_stop(project, STOP_GRACE).await.map_err(|error| problems::from_compose(&error))
 }
-pub(super) async fn down(_: &Engine, _: &str, _: &Report) -> Result<(), Problem> {
-    Err(not_yet())
+
+/// Removes all containers and networks of a project, and keeps its volumes: they hold people's work.
+pub(super) async fn down(engine: &Engine, project: &str) -> Result<(), Problem> {
+    engine.compose_down(project, false).await.map_err(|error| problems::from_compose(&error))
+}
+
+async fn up(
+    turn: &Turn<'_>,
+    engine: &Engine,
+    project: &ComposeProject,
+    model: &ComposeModel,
+    compose: &Compose,
+    recreate: Recreate,
+) -> Result<(), Problem> {
+    let services = model.services_to_start(compose).map_err(|error| problems::from_compose(&error))?;
+    let done = engine.compose_up(project, &services, recreate, turn.report).await;
+    done.map_err(|error| problems::from_compose(&error))
+}
+
+/// What Cove adds to the project, on the machine's disk: it is needed as long as the containers are.
+fn override_path(turn: &Turn<'_>) -> Utf8PathBuf {
+    format!("/var/lib/cove/environments/{}/compose.json", turn.environment.id).into()
+}
+
+/// Reads the compose files, and finds the project's name.
+async fn project_of_files(
+    engine: &Engine,
+    config: &Config,
+    compose: &Compose,
+) -> Result<(ComposeProject, ComposeModel), Problem> {
+    let mut project = ComposeProject {
+        name: None,
+        files: compose.files.clone(),
+        override_file: None,
+        env: BTreeMap::new(),
+    };
+    let model = engine.compose_model(&project).await.map_err(|error| problems::from_compose(&error))?;
+    let folder = compose.files.first().and_then(|file| file.parent()).unwrap_or(&config.workspace);
+    let env_file = |folder: &camino::Utf8Path| {
+        let bytes = Disk.read(&folder.join(".env")).ok().flatten();
+        bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    };
+    let env_files = [env_file(&config.workspace), env_file(folder)];
+    let env_files: Vec<&str> = env_files.iter().map(String::as_str).collect();
+    let from_environment = Disk.env("COMPOSE_PROJECT_NAME");
+    let folder_name = folder.file_name().unwrap_or_default();
+    let hint = &compose.project_name_hint;
+    let mut name = project_name(from_environment.as_deref(), &env_files, &model, folder_name, hint);
+    if is_taken(engine, &name, folder.as_str()).await? {
+        let digest: String = config.id.as_str().chars().rev().take(6).collect();
+        name = format!("{name}-{digest}");
+    }
+    project.name = Some(name);
+    Ok((project, model))
+}
+
+/// Whether another folder of the same name has a project of that name: theirs must stay whole.
+async fn is_taken(engine: &Engine, name: &str, folder: &str) -> Result<bool, Problem> {
+    let containers = engine.compose_containers(name).await.map_err(|error| problems::from_engine(&error))?;
+    let folders = containers.values().filter_map(|container| container.labels.get(FOLDER_LABEL));
+    Ok(folders.into_iter().any(|other| other != folder))
 }

@@ -36,7 +36,9 @@ pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
 pub(super) async fn start(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let engine = turn.parts.machine.engine();
     let config = turn.config()?;
-    if let ContainerSource::Compose(compose) = &config.container {
+    if let ContainerSource::Compose(compose) = &config.container
+        && !observe::main_container(&engine, turn.environment).await?.is_some_and(|state| state.running)
+    {
         compose::start(turn, &config, compose).await?;
     }
     // Looked up again rather than taken from the plan: it may have been made by the step before.
@@ -58,7 +60,7 @@ pub(super) async fn stop(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let engine = turn.parts.machine.engine();
     let Some(state) = &turn.observation.state else { return Ok(()) };
     match compose::project_of(state) {
-        Some(project) => compose::stop(&engine, &project, turn.report).await,
+        Some(project) => compose::stop(&engine, &project).await,
         None => {
             engine.stop_container(&state.id, STOP_GRACE).await.map_err(|error| problems::from_engine(&error))
         }
@@ -72,7 +74,7 @@ pub(super) async fn remove(turn: &mut Turn<'_>) -> Result<(), Problem> {
     turn.parts.ports.close(&turn.environment.id).await;
     turn.memory.ports = None;
     match compose::project_of(&state) {
-        Some(project) => compose::down(&engine, &project, turn.report).await,
+        Some(project) => compose::down(&engine, &project).await,
         None => engine.remove_container(&state.id).await.map_err(|error| problems::from_engine(&error)),
     }
 }

@@ -1,7 +1,7 @@
 //! Faults of the engine: images, containers, processes in them.
 
 use api::{Place, Problem, ProblemCode};
-use engine::{BuildError, ContainerError, EngineError, ExecError, PullError, UserError};
+use engine::{BuildError, ComposeError, ContainerError, EngineError, ExecError, PullError, UserError};
 
 /// The engine could not do what any operation needs.
 pub(crate) fn from_engine(error: &EngineError) -> Problem {
@@ -93,5 +93,23 @@ pub(crate) fn from_user(error: &UserError) -> Problem {
         UserError::Engine(error) => from_engine(error),
         UserError::NotFound { .. } => Problem::new(ProblemCode::ContainerFailed, error.to_string())
             .with_hint("correct `remoteUser` or `containerUser` in devcontainer.json"),
+    }
+}
+
+/// A compose project could not be worked on.
+pub(crate) fn from_compose(error: &ComposeError) -> Problem {
+    let problem = |code| Problem::new(code, error.to_string());
+    match error {
+        ComposeError::Engine(error) => from_engine(error),
+        ComposeError::UnknownService { .. } => problem(ProblemCode::ServiceUnknown),
+        ComposeError::InvalidFiles { .. } => problem(ProblemCode::ComposeInvalid),
+        ComposeError::BuildFailed { log_tail, .. } => {
+            problem(ProblemCode::BuildFailed).with_log(log_tail.clone())
+        }
+        ComposeError::PortTaken { .. } => problem(ProblemCode::PortTaken)
+            .with_hint("stop what holds it, or change `ports` in the compose file"),
+        ComposeError::Failed { log_tail, exit_code, .. } => {
+            problem(ProblemCode::ContainerFailed).with_log(log_tail.clone()).with_exit_code(*exit_code)
+        }
     }
 }
