@@ -30,7 +30,7 @@ impl<'a> Golden<'a> {
         let line = self.lines.next().unwrap_or_else(|| panic!("{} has no line for {message:?}", self.file));
         let wire = encode_json(message);
         let mut expected = vec![0];
-        expected.extend_from_slice(&u32::try_from(line.len()).unwrap().to_be_bytes());
+        expected.extend_from_slice(&u32::try_from(line.len()).expect("golden lines are short").to_be_bytes());
         expected.extend_from_slice(line.as_bytes());
         assert_eq!(wire, expected, "{}: the bytes of {message:?} are now\n{}", self.file, text(&wire));
         assert_eq!(&decode::<T>(&wire), message, "{}", self.file);
@@ -48,9 +48,9 @@ fn text(wire: &[u8]) -> String {
 fn decode<T: DeserializeOwned>(wire: &[u8]) -> T {
     let mut decoder = FrameDecoder::new();
     decoder.push(wire);
-    let frame = decoder.next().unwrap().expect("a whole frame");
+    let frame = decoder.next().expect("a frame of legal length").expect("a whole frame");
     assert_eq!(frame.kind, FrameKind::Message);
-    frame.message().unwrap()
+    frame.message().expect("a message of this type")
 }
 
 fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
