@@ -3,7 +3,7 @@
 //! The resource is read at the start and whenever the watch says that it changed; the watch mends itself, and a
 //! daemon that went away is started again, so that killing it in the middle of an `up` only costs a moment.
 
-use api::{Event, EventKind, ObjectReference, Problem, ProblemCode, Retry};
+use api::{Event, EventKind, ObjectReference, Problem, ProblemCode};
 use client::{CallError, Client, Watch, WatchUpdate};
 use futures::StreamExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,8 +12,6 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::progress::Progress;
 
-/// How often a step may fail, while it is tried again by itself, before a person is told that it failed.
-const FAILURES_BORNE: u32 = 3;
 /// How often a daemon that went away is started again.
 const RESTARTS: u32 = 3;
 
@@ -26,16 +24,6 @@ pub(crate) enum Verdict {
     Done,
     /// It does not get there without a person.
     Failed(Problem),
-}
-
-impl Verdict {
-    /// The verdict on a problem: one that may go away by itself is waited out for a while.
-    pub(crate) fn on(problem: &Problem, failures: u32) -> Self {
-        match problem.retry() {
-            Retry::ByItself if failures < FAILURES_BORNE => Self::Going,
-            Retry::ByItself | Retry::OnRequest => Self::Failed(problem.clone()),
-        }
-    }
 }
 
 /// A watch, and the display of what it tells.
@@ -68,7 +56,8 @@ impl<'a> Follow<'a> {
         Ok(Self { context, client: client.clone(), watch, progress, restarts: 0, interrupt })
     }
 
-    /// Waits until the judge is content, and gives the resource as it is then; nothing if it is gone.
+    /// Waits until the judge is content, and gives the resource as it is then; nothing if it is gone. The judge is
+    /// also told of the step that failed since the wait began, if one did.
     ///
     /// # Errors
     /// The problem that keeps it, [`Failure::Interrupted`] after ctrl-c, or whatever keeps the daemon away.
@@ -76,7 +65,7 @@ impl<'a> Follow<'a> {
         &mut self,
         objects: &[ObjectReference],
         read: impl AsyncFn(&Client) -> Result<T, CallError>,
-        judge: impl Fn(&T, u32) -> Verdict,
+        judge: impl Fn(&T, Option<&Problem>) -> Verdict,
     ) -> Result<Option<T>, Failure> {
         let result = self.run(objects, read, judge).await;
         self.progress.clear();
@@ -87,14 +76,14 @@ impl<'a> Follow<'a> {
         &mut self,
         objects: &[ObjectReference],
         read: impl AsyncFn(&Client) -> Result<T, CallError>,
-        judge: impl Fn(&T, u32) -> Verdict,
+        judge: impl Fn(&T, Option<&Problem>) -> Verdict,
     ) -> Result<Option<T>, Failure> {
-        let mut failures = 0;
+        let mut failed = None;
         let mut look = true;
         loop {
             if look {
                 match read(&self.client).await {
-                    Ok(resource) => match judge(&resource, failures) {
+                    Ok(resource) => match judge(&resource, failed.as_ref()) {
                         Verdict::Done => return Ok(Some(resource)),
                         Verdict::Failed(problem) => return Err(problem.into()),
                         Verdict::Going => {}
@@ -111,7 +100,9 @@ impl<'a> Follow<'a> {
             };
             look = match update {
                 Some(Ok(WatchUpdate::Event(event))) if objects.contains(&event.object) => {
-                    failures += u32::from(matches!(event.kind, EventKind::StepFailed { .. }));
+                    if let EventKind::StepFailed { problem, .. } = &event.kind {
+                        failed = Some(problem.clone());
+                    }
                     self.take(&event)
                 }
                 Some(Ok(WatchUpdate::Event(_))) => false,
@@ -129,7 +120,7 @@ impl<'a> Follow<'a> {
     /// Shows an event; tells whether the resource may have changed.
     fn take(&mut self, event: &Event) -> bool {
         self.progress.event(event);
-        matches!(event.kind, EventKind::Changed | EventKind::Removed)
+        matches!(event.kind, EventKind::Changed | EventKind::Removed | EventKind::StepFailed { .. })
     }
 
     async fn revive(&mut self, error: CallError) -> Result<(), Failure> {

@@ -100,11 +100,11 @@ async fn until(
     let id = asked.id.clone();
     let read = async |client: &Client| client.environment(id.as_str()).await;
     let generation = asked.metadata.generation;
-    let judge = |now: &Environment, failures| {
+    let judge = |now: &Environment, _| {
         let heard = now.status.observed_generation >= generation;
         match &now.status.problem {
             _ if heard && there(now) => Verdict::Done,
-            Some(problem) if heard => Verdict::on(problem, failures),
+            Some(problem) if heard => Verdict::Failed(problem.clone()),
             _ => Verdict::Going,
         }
     };

@@ -119,11 +119,11 @@ async fn set_shares(
 async fn until(follow: &mut Follow<'_>, there: impl Fn(&Machine) -> bool) -> Result<Machine, Failure> {
     let objects = [ObjectReference::machine(DEFAULT_MACHINE)];
     let read = async |client: &Client| client.machine(DEFAULT_MACHINE).await;
-    let judge = |machine: &Machine, failures| match &machine.status.problem {
+    // Not the problem in the status: it may be left from before.
+    let judge = |machine: &Machine, failed: Option<&Problem>| match failed {
         _ if there(machine) => Verdict::Done,
-        // A machine that is on its way has a new try before it.
-        Some(problem) if machine.status.phase == MachinePhase::Stopped => Verdict::on(problem, failures),
-        _ => Verdict::Going,
+        Some(problem) => Verdict::Failed(problem.clone()),
+        None => Verdict::Going,
     };
     let gone = || Problem::new(ProblemCode::MachineLost, "the machine is not known any more");
     follow.until(&objects, read, judge).await?.ok_or_else(|| gone().into())

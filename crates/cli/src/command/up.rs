@@ -6,6 +6,7 @@ use api::{
     ConditionKind, DEFAULT_MACHINE, DesiredPhase, Environment, Name, ObjectReference, Phase, Problem,
     ProblemCode, UpRequest,
 };
+use camino::{Utf8Path, Utf8PathBuf};
 use client::Client;
 
 use super::show;
@@ -56,11 +57,19 @@ fn request(arguments: &UpArguments) -> Result<UpRequest, Failure> {
     let name = arguments.name.as_deref().map(Name::parse).transpose();
     let name = name.map_err(|error| Failure::request(error.to_string()))?;
     let folder = existing_folder(arguments.path.as_deref().unwrap_or_else(|| ".".into()))?;
-    let config = arguments.config.clone().map(|config| match config.strip_prefix(&folder) {
-        Ok(relative) => relative.to_owned(),
-        Err(_) => config,
-    });
+    let config = arguments.config.as_deref().map(|config| relative_to(&folder, config));
     Ok(UpRequest { folder, config, name, rebuild: arguments.rebuild, trusted_commands: Vec::new() })
+}
+
+/// The configuration as the daemon wants it, relative to the folder. One that a person typed relative to where they
+/// are, as shells complete it, is understood too; what is not there is left for the daemon to refuse.
+fn relative_to(folder: &Utf8Path, config: &Utf8Path) -> Utf8PathBuf {
+    if config.is_relative() && folder.join(config).is_file() {
+        return config.to_owned();
+    }
+    let real = config.canonicalize_utf8().ok();
+    let relative = real.as_deref().and_then(|real| real.strip_prefix(folder).ok());
+    relative.unwrap_or(config).to_owned()
 }
 
 /// Shows the way of an environment up, and gives it as it is then.
@@ -72,7 +81,7 @@ pub(super) async fn until_running(
     let id = started.id.clone();
     let read = async |client: &Client| client.environment(id.as_str()).await;
     let generation = started.metadata.generation;
-    let judge = |environment: &Environment, failures| judge_running(environment, generation, failures);
+    let judge = |environment: &Environment, _| judge_running(environment, generation);
     let gone = || {
         let title = format!("`{}` was removed while it came up", started.metadata.name);
         Problem::new(ProblemCode::EnvironmentNotFound, title)
@@ -81,8 +90,12 @@ pub(super) async fn until_running(
 }
 
 /// How an environment stands that shall run as it was wanted at a generation.
-fn judge_running(environment: &Environment, generation: u64, failures: u32) -> Verdict {
+fn judge_running(environment: &Environment, generation: u64) -> Verdict {
     let (spec, status) = (&environment.spec, &environment.status);
+    if status.observed_generation < generation {
+        // What it tells is about an earlier wish.
+        return Verdict::Going;
+    }
     if spec.desired_phase != DesiredPhase::Running {
         let title = format!("`{}` was told to stop while it came up", environment.metadata.name);
         return Verdict::Failed(Problem::new(ProblemCode::Conflict, title));
@@ -90,11 +103,11 @@ fn judge_running(environment: &Environment, generation: u64, failures: u32) -> V
     if let Some(problem) = &status.problem
         && status.retry == spec.retry
     {
-        return Verdict::on(problem, failures);
+        // What may pass was tried again by then: a problem in the status has stopped the work.
+        return Verdict::Failed(problem.clone());
     }
     let ready = status.conditions.iter().find(|condition| condition.kind == ConditionKind::Ready);
     let up = status.phase == Phase::Running
-        && status.observed_generation >= generation
         && status.step.is_none()
         && status.problem.is_none()
         && ready.is_none_or(|ready| ready.holds);
@@ -187,8 +200,8 @@ mod tests {
         environment
     }
 
-    fn verdict(failures: u32, change: impl FnOnce(&mut Environment)) -> &'static str {
-        match judge_running(&environment(change), 3, failures) {
+    fn verdict(change: impl FnOnce(&mut Environment)) -> &'static str {
+        match judge_running(&environment(change), 3) {
             Verdict::Going => "going",
             Verdict::Done => "done",
             Verdict::Failed(_) => "failed",
@@ -197,25 +210,25 @@ mod tests {
 
     #[test]
     fn only_an_environment_that_runs_as_wanted_now_is_done() {
-        assert_eq!(verdict(0, |_| {}), "done");
-        assert_eq!(verdict(0, |it| it.status.observed_generation = 2), "going", "an older wish");
-        assert_eq!(verdict(0, |it| it.status.phase = Phase::Starting), "going");
-        assert_eq!(verdict(0, |it| it.status.step = Some(api::StepKind::ForwardPorts)), "going");
-        assert_eq!(verdict(0, |it| it.spec.desired_phase = DesiredPhase::Stopped), "failed");
+        assert_eq!(verdict(|_| {}), "done");
+        assert_eq!(verdict(|it| it.status.observed_generation = 2), "going", "an older wish");
+        assert_eq!(verdict(|it| it.status.phase = Phase::Starting), "going");
+        assert_eq!(verdict(|it| it.status.step = Some(api::StepKind::ForwardPorts)), "going");
+        assert_eq!(verdict(|it| it.spec.desired_phase = DesiredPhase::Stopped), "failed");
     }
 
     #[test]
-    fn problems_of_an_earlier_try_are_past_and_passing_ones_are_waited_out() {
-        let with = |code, retry: &str| {
-            let retry = retry.to_owned();
+    fn problems_of_an_earlier_try_are_past() {
+        let with = |retry: &str, generation| {
+            let retry = api::Session(retry.to_owned());
             move |it: &mut Environment| {
-                it.status.problem = Some(Problem::new(code, "x"));
-                it.status.retry = api::Session(retry);
+                it.status.problem = Some(Problem::new(ProblemCode::BuildFailed, "x"));
+                it.status.retry = retry;
+                it.status.observed_generation = generation;
             }
         };
-        assert_eq!(verdict(0, with(ProblemCode::BuildFailed, "second")), "failed");
-        assert_eq!(verdict(0, with(ProblemCode::BuildFailed, "first")), "going");
-        assert_eq!(verdict(1, with(ProblemCode::MachineLost, "second")), "going");
-        assert_eq!(verdict(3, with(ProblemCode::MachineLost, "second")), "failed");
+        assert_eq!(verdict(with("second", 3)), "failed");
+        assert_eq!(verdict(with("first", 3)), "going");
+        assert_eq!(verdict(with("second", 2)), "going");
     }
 }
