@@ -54,6 +54,8 @@ pub(crate) fn dockerd(addresses: Option<Addresses>, environment: Environment) ->
                 .args(["--storage-driver", "overlay2", "--log-level", "warn"])
                 .args(["--add-runtime", &format!("cove={}/cove-runtime", initramfs::BIN)])
                 .args(["--default-runtime", "cove"])
+                // Below the grace: the engine itself ends containers that do not end.
+                .args(["--shutdown-timeout", "10"])
                 .env("DOCKER_BUILDKIT_RUNC_COMMAND", format!("{}/cove-runtime", initramfs::BIN))
                 .env("SSL_CERT_FILE", trust::BUNDLE);
             if let Some(addresses) = &addresses {
