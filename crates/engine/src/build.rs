@@ -254,8 +254,8 @@ fn means_something_to_the_command(name: &str) -> bool {
 /// What the builder says last: `ERROR: failed to solve: …`.
 fn final_message(words: &str) -> String {
     let last = words.lines().rev().find_map(|line| line.strip_prefix("ERROR: "));
-    let last =
-        last.or_else(|| words.lines().rev().find(|line| !line.trim().is_empty())).unwrap_or("no word why");
+    // Of mistakes in its arguments the command speaks plainly, and gives advice after the first line.
+    let last = last.or_else(|| words.lines().find(|line| !line.trim().is_empty())).unwrap_or("no word why");
     last.strip_prefix("failed to solve: ").unwrap_or(last).trim().to_owned()
 }
 

@@ -46,13 +46,16 @@ pub struct TerminalSize {
     pub columns: u16,
 }
 
+/// Pieces of what a program writes.
+pub type OutputStream = BoxStream<'static, Result<(Channel, Bytes), EngineError>>;
+
 /// A program that runs in a container. Dropping the parts does not end it: see [`ExecControl::kill`].
 pub struct ExecSession {
     /// Its standard input. Shutting it down is the end of input for a program without a terminal.
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
     /// What it writes, in pieces as they come; on a terminal all of it is [`Channel::Out`]. Ends with the
     /// program, or within seconds after it when something it started still holds its outputs.
-    pub output: BoxStream<'static, Result<(Channel, Bytes), EngineError>>,
+    pub output: OutputStream,
     /// The rest of what one can do with it.
     pub control: ExecControl,
 }

@@ -164,10 +164,9 @@ impl Engine {
         let options = ListImagesOptionsBuilder::new().filters(&wanted).build();
         let found = self.api(operation)?.list_images(Some(options)).await;
         let found = found.map_err(|error| self.failed(operation, error))?;
-        let names = found.into_iter().flat_map(|image| match image.repo_tags.is_empty() {
-            true => vec![image.id],
-            false => image.repo_tags,
-        });
+        let names = found
+            .into_iter()
+            .flat_map(|image| if image.repo_tags.is_empty() { vec![image.id] } else { image.repo_tags });
         Ok(names.collect())
     }
 

@@ -9,6 +9,7 @@
 
 mod build;
 mod commands;
+mod compose;
 mod connect;
 mod containers;
 mod error;
@@ -23,6 +24,10 @@ mod users;
 
 pub use build::{BuildError, BuildSpec, Dockerfile, UserMove, plan_build, plan_user_move};
 pub use commands::{CommandContext, CommandError};
+pub use compose::{
+    ComposeError, ComposeModel, ComposeOverride, ComposeProject, ComposeService, Recreate, plan_override,
+    project_name,
+};
 pub use connect::{Engine, Version};
 pub use containers::{
     ContainerError, ContainerSpec, ContainerState, ContainerSummary, Extras, FirstProcess, Identity,
@@ -30,7 +35,7 @@ pub use containers::{
 };
 pub use error::{Cause, EngineError};
 pub use events::{ContainerEvent, ContainerEventKind};
-pub use exec::{ExecControl, ExecError, ExecSession, ExecSpec, TerminalSize};
+pub use exec::{ExecControl, ExecError, ExecSession, ExecSpec, OutputStream, TerminalSize};
 pub use images::{ImageInfo, PullError};
 pub use logs::LogRange;
 pub use probe::ProbeError;

@@ -3,11 +3,12 @@
 use bollard::container::LogOutput;
 use bollard::query_parameters::LogsOptionsBuilder;
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::future;
-use futures::stream::{BoxStream, StreamExt};
 
 use crate::connect::Engine;
 use crate::error::EngineError;
+use crate::exec::OutputStream;
 use crate::tools::Channel;
 
 /// Which part of a container's log is wanted.
@@ -23,11 +24,7 @@ pub struct LogRange {
 
 impl Engine {
     /// Streams what a container writes to its outputs, in pieces as they come.
-    pub fn logs(
-        &self,
-        container: &str,
-        range: LogRange,
-    ) -> Result<BoxStream<'static, Result<(Channel, Bytes), EngineError>>, EngineError> {
+    pub fn logs(&self, container: &str, range: LogRange) -> Result<OutputStream, EngineError> {
         let operation = format!("read the log of `{container}`");
         let tail = range.tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string());
         let options = LogsOptionsBuilder::new()

@@ -24,7 +24,7 @@ const INSTALL: &str = "apt-get install -y --no-install-recommends runc iptables 
                        into the folder that COVE_TEST_ENGINE names";
 
 /// How long the engine may take to answer.
-const START_DEADLINE: Duration = Duration::from_secs(60);
+const START_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Ends with the process that started it, even a killed one: it reads a pipe that then closes.
 const KEEPER: &str = r#"

@@ -28,7 +28,7 @@ pub(super) fn create_command(spec: &ContainerSpec) -> ToolCommand {
     let argv = &mut command.argv;
     for (name, value) in &spec.env {
         if fits_a_line(name, value) {
-            file.push_str(&format!("{name}={value}\n"));
+            file.extend([name, "=", value, "\n"]);
         } else {
             argv.extend(["--env".to_owned(), name.clone()]);
             command.env.insert(name.clone(), value.clone());
@@ -85,4 +85,45 @@ fn fits_a_line(name: &str, value: &str) -> bool {
         && name.len() + value.len() < LONGEST_FILE_LINE
         && !name.starts_with(['#', '\u{feff}'])
         && !name.contains(char::is_whitespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn what_a_person_wrote_comes_after_ours() {
+        let spec = ContainerSpec {
+            name: "cove-app".into(),
+            image: "img".into(),
+            labels: pairs(&[("l", "v w")]),
+            mounts: vec![devcontainer::Mount::bind("/a", "/b")],
+            user: Some("dev".into()),
+            init: true,
+            run_args: ["--name", "mine", "--detach"].map(str::to_owned).to_vec(),
+            first_process: FirstProcess::Script { script: "x".into(), arguments: vec!["y".into()] },
+            ..ContainerSpec::default()
+        };
+        let expected = [
+            "docker create --pull never --name cove-app --env-file /dev/stdin --label l=v w",
+            "--mount type=bind,source=/a,target=/b --user dev --init --name mine",
+            "--entrypoint /bin/sh img -c x - y",
+        ];
+        assert_eq!(create_command(&spec).argv.join(" "), expected.join(" "));
+    }
+
+    #[test]
+    fn no_variable_shows_in_the_arguments() {
+        let env = pairs(&[("TOKEN", "s3cret"), ("KEY", "s3cret\nlines"), ("LONG", &"s3cret".repeat(20_000))]);
+        let command = create_command(&ContainerSpec { env, ..ContainerSpec::default() });
+        assert!(command.argv.iter().all(|argument| !argument.contains("s3cret")));
+        assert_eq!(command.stdin.as_deref(), Some(&b"TOKEN=s3cret\n"[..]));
+        assert_eq!(command.env.keys().collect::<Vec<_>>(), ["KEY", "LONG"]);
+    }
 }

@@ -7,12 +7,12 @@ use std::io;
 use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
-use futures::stream::{self, BoxStream, Stream, StreamExt};
+use futures::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use super::StartExec;
+use super::{OutputStream, StartExec};
 use crate::connect::{API_VERSION, Engine};
 use crate::error::EngineError;
 use crate::tools::Channel;
@@ -24,7 +24,6 @@ const LONGEST_ANSWER: u64 = 64 * 1024;
 const LONGEST_PIECE: usize = 32 * 1024;
 
 type Input = Pin<Box<dyn AsyncWrite + Send>>;
-type Output = BoxStream<'static, Result<(Channel, Bytes), EngineError>>;
 
 /// Starts the program and gives its input and output.
 pub(super) async fn start(
@@ -32,7 +31,7 @@ pub(super) async fn start(
     id: &str,
     operation: &str,
     body: &StartExec,
-) -> Result<(Input, Output), EngineError> {
+) -> Result<(Input, OutputStream), EngineError> {
     let lost = {
         let socket = engine.socket().to_owned();
         move |source: io::Error| EngineError::Unreachable { socket: socket.clone(), source: source.into() }

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use engine::{
-    BuildError, BuildSpec, CommandContext, CommandError, ContainerSpec, Dockerfile, Identity, ProgressEvent,
+    BuildError, BuildSpec, CommandContext, CommandError, ContainerSpec, Dockerfile, ProgressEvent,
     ProgressKind, PullError, UserMove,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::support::dockerd::BASE_IMAGE;
-use crate::support::{collect, start, waiting};
+use crate::support::{collect, folder, identity, start, waiting};
+use test_support::dockerd::BASE_IMAGE;
 
 fn write(folder: &Utf8Path, dockerfile: &str) -> BuildSpec {
     let path = folder.join("Dockerfile");
@@ -31,8 +31,7 @@ fn all(mut events: UnboundedReceiver<ProgressEvent>) -> Vec<ProgressEvent> {
 #[tokio::test]
 async fn a_build_tells_its_steps_and_where_it_fails() {
     let Some((engine, _dockerd)) = start() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let folder = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
+    let (_kept, folder) = folder();
     let (progress, events) = unbounded_channel();
     std::fs::write(folder.join("data"), vec![7; 2_000_000]).unwrap();
     let good = format!(
@@ -93,7 +92,7 @@ async fn a_build_tells_its_steps_and_where_it_fails() {
 #[tokio::test]
 async fn a_user_gets_the_numbers_of_the_shared_files() {
     let Some((engine, dockerd)) = start() else { return };
-    let identity = Identity { environment: "env1".into(), name: "my app".into() };
+    let identity = identity();
     let found = engine.move_user(BASE_IMAGE, "dev", (1000, 1000), &identity, &()).await.unwrap();
     assert_eq!(found, (BASE_IMAGE.to_owned(), UserMove::Taken { by: "vscode".into() }));
     let (image, found) = engine.move_user(BASE_IMAGE, "dev", (2000, 2000), &identity, &()).await.unwrap();

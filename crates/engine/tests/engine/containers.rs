@@ -1,15 +1,15 @@
 //! Containers and programs in them, on a real engine.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::support::dockerd::BASE_IMAGE;
 use crate::support::{collect, start, waiting};
 use engine::{
-    Channel, ContainerError, ContainerEventKind, ContainerSpec, ExecSpec, FirstProcess, LogRange,
-    TerminalSize,
+    Channel, CommandContext, ContainerError, ContainerEventKind, ContainerSpec, EngineError, ExecSpec,
+    FirstProcess, LogRange, ProgressKind, TerminalSize,
 };
 use futures::StreamExt;
+use test_support::dockerd::BASE_IMAGE;
 use tokio::io::AsyncWriteExt;
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_container_lives_and_is_told_about() {
     assert_eq!(collect(&engine, &id, &["hostname"]).await, (0, "box\n".to_owned()));
     assert_eq!(collect(&engine, &id, &["grep", "-c", "host.docker.internal", "/etc/hosts"]).await.0, 0);
 
-    let found = engine.find_containers(&[label.clone()]).await.unwrap();
+    let found = engine.find_containers(std::slice::from_ref(&label)).await.unwrap();
     assert_eq!((found.len(), found[0].name.as_str(), found[0].running), (1, "web", true));
     let ports = engine.published_ports().await.unwrap();
     assert_eq!(
@@ -73,7 +73,7 @@ async fn a_container_lives_and_is_told_about() {
     assert_eq!(state.ports, ports);
     assert!(state.addresses.contains_key("bridge"));
 
-    let stopping = std::time::Instant::now();
+    let stopping = Instant::now();
     engine.stop_container(&id, Duration::from_secs(30)).await.unwrap();
     assert!(stopping.elapsed() < Duration::from_secs(15), "the waiting script obeys SIGTERM");
     engine.stop_container(&id, Duration::from_secs(1)).await.expect("a stopped one may be stopped");
@@ -171,7 +171,7 @@ async fn programs_get_input_user_folder_and_status() {
     assert_eq!(session.control.exit_code().await.unwrap(), 3);
     assert_eq!(collect(&engine, "box", &["no-such-program"]).await.0, 126);
 
-    let left_behind = std::time::Instant::now();
+    let left_behind = Instant::now();
     assert_eq!(
         collect(&engine, "box", &["sh", "-c", "sleep 300 & echo done"]).await,
         (0, "done\n".to_owned())
@@ -210,4 +210,44 @@ async fn a_terminal_has_its_size_and_any_byte_and_can_be_killed() {
     assert_eq!(session.control.exit_code().await.unwrap(), 137);
     session.control.kill().await.expect("one that has ended may be killed");
     assert!(engine.image(BASE_IMAGE).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_command_that_nobody_waits_for_is_killed() {
+    let Some((engine, _dockerd)) = start() else { return };
+    engine.create_container(&waiting("box")).await.unwrap();
+    engine.start_container("box").await.unwrap();
+    let context = CommandContext { container: "box".into(), ..CommandContext::default() };
+    let command = devcontainer::Command::Shell("echo $$; sleep 987; true".into());
+    let (progress, mut events) = tokio::sync::mpsc::unbounded_channel();
+    let run = engine.run_command(&command, &context, "postStartCommand", &progress);
+    tokio::select! {
+        ended = run => panic!("it sleeps: {ended:?}"),
+        () = async { while !matches!(events.recv().await.unwrap().kind, ProgressKind::Line(_)) {} } => {}
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while collect(&engine, "box", &["pgrep", "-f", "sleep 987"]).await.0 == 0 {
+        assert!(Instant::now() < deadline, "it still runs");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_engine_is_told_from_a_refusal() {
+    let Some((engine, dockerd)) = start() else { return };
+    engine.ping().await.unwrap();
+    assert!(!engine.version().await.unwrap().version.is_empty());
+    let mut events = engine.events(&[]).unwrap();
+    let (next, ()) = tokio::join!(events.next(), async {
+        engine.create_container(&waiting("box")).await.unwrap();
+    });
+    assert!(next.is_some_and(|event| event.is_ok()), "the stream is connected");
+    let socket = dockerd.socket();
+    drop(dockerd);
+    assert!(!matches!(events.next().await, Some(Ok(_))), "a lost connection ends the stream");
+    let unreachable =
+        |error: &EngineError| matches!(error, EngineError::Unreachable { socket: at, .. } if *at == socket);
+    let error = engine.ping().await.unwrap_err();
+    assert!(unreachable(&error), "{error:?}");
+    let error = engine.create_container(&waiting("other")).await.unwrap_err();
+    assert!(matches!(&error, ContainerError::Engine(error) if unreachable(error)), "{error:?}");
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use engine::{ContainerSpec, Engine, ExecSpec, FirstProcess, HostTools};
+use camino::{Utf8Path, Utf8PathBuf};
+use devcontainer::{Config, Resolved, SourceError, Sources};
+use engine::{ContainerSpec, Engine, ExecSpec, FirstProcess, HostTools, Identity};
 use futures::StreamExt;
-#[path = "../../../test-support/src/dockerd.rs"]
-pub(crate) mod dockerd;
-use dockerd::{BASE_IMAGE, Dockerd};
+use test_support::dockerd::{BASE_IMAGE, Dockerd};
 
 /// Starts an engine. It ends when the second part is dropped.
 pub(crate) fn start() -> Option<(Engine, Dockerd)> {
@@ -35,4 +35,50 @@ pub(crate) async fn collect(engine: &Engine, container: &str, argv: &[&str]) -> 
         said.extend(piece.unwrap().1);
     }
     (session.control.exit_code().await.unwrap(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// Files of this host, and no variables.
+struct HostFiles;
+
+impl Sources for HostFiles {
+    fn read(&self, path: &Utf8Path) -> Result<Option<Vec<u8>>, SourceError> {
+        Ok(std::fs::read(path).ok())
+    }
+
+    fn exists(&self, path: &Utf8Path) -> bool {
+        path.exists()
+    }
+
+    fn list_dirs(&self, _path: &Utf8Path) -> Result<Vec<String>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    fn env(&self, _name: &str) -> Option<String> {
+        None
+    }
+}
+
+/// A workspace with a configuration, and what is read from it.
+pub(crate) fn configure(folder: &Utf8Path, files: &[(&str, &str)]) -> (Config, Resolved) {
+    for (name, text) in files {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let located = devcontainer::locate(&HostFiles, folder, None).unwrap();
+    let config = devcontainer::read(&HostFiles, folder, &located, BASE_IMAGE).unwrap();
+    let resolved = devcontainer::merge(&[], &config);
+    (config, resolved)
+}
+
+/// A folder that is gone when the first part is dropped.
+pub(crate) fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
+    (folder, path)
+}
+
+/// The environment that the tests' containers belong to.
+pub(crate) fn identity() -> Identity {
+    Identity { environment: "env1".into(), name: "My app!".into() }
 }

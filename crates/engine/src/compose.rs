@@ -1,0 +1,307 @@
+//! Compose projects, through the plugin `docker compose`.
+
+mod model;
+mod override_file;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+pub use model::{ComposeModel, ComposeService, project_name};
+pub use override_file::{ComposeOverride, plan_override};
+
+use crate::connect::Engine;
+use crate::containers::ContainerSummary;
+use crate::error::{EngineError, says_no_space};
+use crate::progress::{Lines, Progress, ProgressExt, Tail};
+use crate::tools::{Channel, ToolCommand};
+
+/// Labels that compose gives its containers.
+const PROJECT_LABEL: &str = "com.docker.compose.project";
+const SERVICE_LABEL: &str = "com.docker.compose.service";
+const ONE_OFF_LABEL: &str = "com.docker.compose.oneoff";
+
+/// A compose project.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ComposeProject {
+    /// Its name; see [`project_name`]. `None` lets compose decide, which is for reading only.
+    pub name: Option<String>,
+    /// Its files, in the order in which they override each other. Paths in them are relative to the first
+    /// one's folder.
+    pub files: Vec<Utf8PathBuf>,
+    /// The file that [`Engine::put_compose_override`] wrote, if it did.
+    pub override_file: Option<Utf8PathBuf>,
+    /// Variables of the person for `${…}` in the files.
+    pub env: BTreeMap<String, String>,
+}
+
+/// What happens to containers that exist already and differ from the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recreate {
+    /// They stay as they are and are started.
+    Never,
+    /// They are made anew.
+    Changed,
+}
+
+/// A compose project could not be worked on.
+#[derive(Debug, thiserror::Error)]
+pub enum ComposeError {
+    /// The project has no such service.
+    #[error("there is no service `{service}`, the compose files have: {}", known.join(", "))]
+    UnknownService {
+        /// The service as it was named.
+        service: String,
+        /// The services that there are.
+        known: Vec<String>,
+    },
+    /// The files cannot be read or understood.
+    #[error("the compose files are not valid: {message}")]
+    InvalidFiles {
+        /// The words of compose, which name the file and the line where it knows them.
+        message: String,
+    },
+    /// An image could not be built.
+    #[error("compose could not build an image: {message}")]
+    BuildFailed {
+        /// The builder's words.
+        message: String,
+        /// The last lines that were said.
+        log_tail: Vec<String>,
+    },
+    /// A port to publish is in use.
+    #[error("a port that a service publishes is in use: {message}")]
+    PortTaken {
+        /// The engine's words, which name the port.
+        message: String,
+    },
+    /// Anything else that compose could not do.
+    #[error("compose could not {operation} (exit status {exit_code}): {message}")]
+    Failed {
+        /// What was to be done.
+        operation: String,
+        /// The words of compose.
+        message: String,
+        /// Its exit status.
+        exit_code: i32,
+        /// The last lines that were said.
+        log_tail: Vec<String>,
+    },
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl ComposeProject {
+    /// The folder that paths in the files are relative to.
+    fn folder(&self) -> Option<&Utf8Path> {
+        self.files.first().and_then(|file| file.parent())
+    }
+
+    fn command(&self, arguments: &[&str]) -> ToolCommand {
+        let mut command = ToolCommand::new(["docker", "compose", "--ansi", "never", "--progress", "plain"]);
+        let argv = &mut command.argv;
+        if let Some(name) = &self.name {
+            argv.extend(["--project-name".to_owned(), name.clone()]);
+        }
+        for file in self.files.iter().chain(&self.override_file) {
+            argv.extend(["--file".to_owned(), file.to_string()]);
+        }
+        argv.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        command.env.clone_from(&self.env);
+        command.cwd = self.folder().map(Utf8Path::to_owned);
+        command
+    }
+}
+
+impl Engine {
+    /// Reads the files as compose understands them: variables put in, files and includes merged, every
+    /// service whatever its profile.
+    pub async fn compose_model(&self, project: &ComposeProject) -> Result<ComposeModel, ComposeError> {
+        let operation = "read the compose files";
+        let command = project.command(&["--profile", "*", "config", "--format", "json"]);
+        let ended = self.follow_compose(operation, command, None).await?;
+        if ended.code != 0 {
+            if ended.unreachable() {
+                return Err(self.tool_said(operation, ended.message()).into());
+            }
+            return Err(ComposeError::InvalidFiles { message: ended.message() });
+        }
+        serde_json::from_slice(&ended.stdout).map_err(|source| {
+            EngineError::Unintelligible { operation: operation.to_owned(), source: source.into() }.into()
+        })
+    }
+
+    /// Writes an override file where the engine's commands see it. It may hold variables of the container:
+    /// nobody else may read it.
+    pub async fn put_compose_override(
+        &self,
+        path: &Utf8Path,
+        content: &ComposeOverride,
+    ) -> Result<(), EngineError> {
+        let written = self.tools.put_file(path, 0o600, content.to_file().as_bytes()).await;
+        written.map_err(|source| Self::tool_failed("write the compose override file", source))
+    }
+
+    /// Builds the images of these services, or of all when there are none.
+    pub async fn compose_build(
+        &self,
+        project: &ComposeProject,
+        services: &[String],
+        progress: &dyn Progress,
+    ) -> Result<(), ComposeError> {
+        let mut arguments = vec!["build"];
+        arguments.extend(services.iter().map(String::as_str));
+        let operation = "build the images";
+        let ended = self
+            .follow_compose(operation, project.command(&arguments), Some(("compose build", progress)))
+            .await?;
+        if ended.code == 0 {
+            return Ok(());
+        }
+        match self.compose_error(operation, &ended) {
+            ComposeError::Failed { message, log_tail, .. } => {
+                Err(ComposeError::BuildFailed { message, log_tail })
+            }
+            error => Err(error),
+        }
+    }
+
+    /// Makes what is missing and starts these services with what they depend on, or all when there are none.
+    /// Images are pulled where absent, never built.
+    pub async fn compose_up(
+        &self,
+        project: &ComposeProject,
+        services: &[String],
+        recreate: Recreate,
+        progress: &dyn Progress,
+    ) -> Result<(), ComposeError> {
+        let mut arguments = vec!["up", "--detach", "--no-build"];
+        if recreate == Recreate::Never {
+            arguments.push("--no-recreate");
+        }
+        arguments.extend(services.iter().map(String::as_str));
+        self.compose_run("start the services", project.command(&arguments), Some(("compose up", progress)))
+            .await
+    }
+
+    /// Stops the project's containers. Needs only its name: the files may have changed or be gone.
+    pub async fn compose_stop(&self, project: &str, grace: Duration) -> Result<(), ComposeError> {
+        let grace = grace.as_secs().to_string();
+        let command = named(project).command(&["stop", "--timeout", &grace]);
+        self.compose_run("stop the services", command, None).await
+    }
+
+    /// Removes the project's containers and networks, with `volumes` also its volumes. Needs only its name.
+    pub async fn compose_down(&self, project: &str, volumes: bool) -> Result<(), ComposeError> {
+        let mut arguments = vec!["down", "--remove-orphans"];
+        if volumes {
+            arguments.push("--volumes");
+        }
+        self.compose_run("remove the services", named(project).command(&arguments), None).await
+    }
+
+    /// The project's containers by service; of a scaled service one that runs, if any does.
+    pub async fn compose_containers(
+        &self,
+        project: &str,
+    ) -> Result<BTreeMap<String, ContainerSummary>, EngineError> {
+        let labels = [format!("{PROJECT_LABEL}={project}"), format!("{ONE_OFF_LABEL}=False")];
+        let mut services: BTreeMap<String, ContainerSummary> = BTreeMap::new();
+        for container in self.find_containers(&labels).await? {
+            let Some(service) = container.labels.get(SERVICE_LABEL).cloned() else { continue };
+            if container.running || !services.contains_key(&service) {
+                services.insert(service, container);
+            }
+        }
+        Ok(services)
+    }
+
+    async fn compose_run(
+        &self,
+        operation: &str,
+        command: ToolCommand,
+        progress: Option<(&str, &dyn Progress)>,
+    ) -> Result<(), ComposeError> {
+        let ended = self.follow_compose(operation, command, progress).await?;
+        if ended.code == 0 { Ok(()) } else { Err(self.compose_error(operation, &ended)) }
+    }
+
+    async fn follow_compose(
+        &self,
+        operation: &str,
+        command: ToolCommand,
+        progress: Option<(&str, &dyn Progress)>,
+    ) -> Result<Ended, EngineError> {
+        let lost = |source| Self::tool_failed(operation, source);
+        let started = tokio::time::Instant::now();
+        let mut running = self.tools.run(command).await.map_err(lost)?;
+        if let Some((item, progress)) = progress {
+            progress.started(item);
+        }
+        let (mut lines, mut tail, mut stdout) = (Lines::default(), Tail::default(), Vec::new());
+        let mut take = |said: Option<String>| {
+            if let (Some(line), Some((item, progress))) = (&said, progress) {
+                progress.line(item, line.as_str());
+            }
+            if let Some(line) = said {
+                tail.push(&line);
+            }
+        };
+        while let Some((channel, piece)) = running.next_output().await.map_err(lost)? {
+            match channel {
+                Channel::Out if progress.is_none() => stdout.extend_from_slice(&piece),
+                _ => lines.push(&piece).into_iter().for_each(|line| take(Some(line))),
+            }
+        }
+        take(lines.finish());
+        let code = running.wait().await.map_err(lost)?;
+        match progress {
+            Some((item, progress)) if code == 0 => progress.finished(item, Some(started.elapsed()), false),
+            Some((item, progress)) => progress.broke(item),
+            None => {}
+        }
+        Ok(Ended { code, stdout, tail: tail.into_lines() })
+    }
+
+    /// Sorts what compose said before it failed.
+    fn compose_error(&self, operation: &str, ended: &Ended) -> ComposeError {
+        let message = ended.message();
+        if ended.unreachable() || says_no_space(&message) {
+            self.tool_said(operation, message).into()
+        } else if message.contains("port is already allocated") || message.contains("address already in use")
+        {
+            ComposeError::PortTaken { message }
+        } else {
+            let (operation, log_tail) = (operation.to_owned(), ended.tail.clone());
+            ComposeError::Failed { operation, message, exit_code: ended.code, log_tail }
+        }
+    }
+}
+
+/// A project of which only the name is known.
+fn named(project: &str) -> ComposeProject {
+    ComposeProject { name: Some(project.to_owned()), ..ComposeProject::default() }
+}
+
+/// A compose command that has ended.
+struct Ended {
+    code: i32,
+    stdout: Vec<u8>,
+    tail: Vec<String>,
+}
+
+impl Ended {
+    fn unreachable(&self) -> bool {
+        self.tail.iter().any(|line| line.contains("Cannot connect to the Docker daemon"))
+    }
+
+    /// What it said last, without the notes about obsolete things that it makes every time.
+    fn message(&self) -> String {
+        let notes = ["level=warning", "warning msg="];
+        let mut said = self.tail.iter().map(|line| line.trim()).filter(|line| !line.is_empty());
+        let last = said.by_ref().filter(|line| !notes.iter().any(|note| line.contains(note))).last();
+        last.unwrap_or("no word why").trim_start_matches("Error response from daemon: ").to_owned()
+    }
+}

@@ -1,0 +1,100 @@
+//! What is computed from a configuration, without an engine.
+
+use std::collections::BTreeMap;
+
+use engine::{ContainerSpec, Extras, FirstProcess, ImageInfo, plan_container, plan_override};
+
+use crate::support::{configure, folder, identity};
+
+fn image() -> ImageInfo {
+    let (entrypoint, cmd) = (vec!["/entry".to_owned()], vec!["serve".to_owned(), "$PORT".to_owned()]);
+    ImageInfo { entrypoint, cmd, ..ImageInfo::default() }
+}
+
+fn plan(json: &str, entrypoints: &[&str]) -> ContainerSpec {
+    let (_kept, folder) = folder();
+    let (config, mut resolved) = configure(&folder, &[(".devcontainer.json", json)]);
+    resolved.entrypoints = entrypoints.iter().map(|line| (*line).to_owned()).collect();
+    let extras = Extras {
+        env: BTreeMap::from([("A".to_owned(), "ours".to_owned()), ("B".to_owned(), "ours".to_owned())]),
+        mounts: vec![devcontainer::Mount::bind("/ours", "/data")],
+        ..Extras::default()
+    };
+    plan_container(&config, &resolved, "img:1", &image(), &identity(), extras)
+}
+
+#[test]
+fn a_container_is_what_the_configuration_says() {
+    let spec = plan(
+        r#"{ "image": "debian", "containerEnv": { "A": "theirs" }, "containerUser": "web", "appPort": [8080, "81:80"],
+             "init": true, "privileged": true, "capAdd": ["SYS_PTRACE"], "securityOpt": ["seccomp=unconfined"],
+             "mounts": ["type=volume,source=cache,target=/data"], "runArgs": ["--cpus", "2"] }"#,
+        &[],
+    );
+    assert_eq!(
+        (spec.name.as_str(), spec.image.as_str(), spec.user.as_deref()),
+        ("cove-my-app", "img:1", Some("web"))
+    );
+    assert_eq!((spec.env["A"].as_str(), spec.env["B"].as_str()), ("theirs", "ours"));
+    assert_eq!(spec.publish, ["127.0.0.1:8080:8080", "81:80"]);
+    assert!(spec.init && spec.privileged);
+    assert_eq!(
+        (spec.cap_add.concat(), spec.security_opt.concat()),
+        ("SYS_PTRACE".into(), "seccomp=unconfined".into())
+    );
+    assert_eq!(spec.run_args, ["--cpus", "2"]);
+    assert_eq!(spec.hosts, ["host.docker.internal:host-gateway"]);
+    assert_eq!(spec.labels["dev.cove.environment"], "env1");
+    assert!(
+        spec.labels.contains_key("devcontainer.local_folder")
+            && spec.labels.contains_key("devcontainer.config_file")
+    );
+    let sources: Vec<_> = spec.mounts.iter().filter_map(|mount| mount.source.as_deref()).collect();
+    assert_eq!((sources.len(), sources[1]), (2, "cache"), "the workspace, and theirs instead of ours");
+}
+
+#[test]
+fn the_first_process_waits_or_runs_what_the_image_says() {
+    let script = |spec: ContainerSpec| match spec.first_process {
+        FirstProcess::OfImage => None,
+        FirstProcess::Script { script, arguments } => Some((script, arguments)),
+    };
+    let (waits, none) = script(plan(r#"{ "image": "x" }"#, &["/init.sh"])).unwrap();
+    assert!(
+        waits.contains("trap") && waits.contains("\n/init.sh\n") && waits.contains("wait") && none.is_empty()
+    );
+    assert_eq!(script(plan(r#"{ "image": "x", "overrideCommand": false }"#, &[])), None);
+    let (runs, own) = script(plan(r#"{ "image": "x", "overrideCommand": false }"#, &["/init.sh"])).unwrap();
+    assert!(runs.ends_with("/init.sh\nexec \"$@\""));
+    assert_eq!(own, ["/entry", "serve", "$PORT"]);
+}
+
+#[test]
+fn a_container_in_anothers_network_gets_no_names() {
+    for run_args in [r#"["--network=container:db"]"#, r#"["--net", "container:db"]"#] {
+        assert!(plan(&format!(r#"{{ "image": "x", "runArgs": {run_args} }}"#), &[]).hosts.is_empty());
+    }
+    assert!(!plan(r#"{ "image": "x", "runArgs": ["--network", "container-net"] }"#, &[]).hosts.is_empty());
+}
+
+#[test]
+fn an_override_file_keeps_every_character() {
+    let (_kept, folder) = folder();
+    let json = r#"{ "dockerComposeFile": "c.yml", "service": "app", "workspaceFolder": "/w", "overrideCommand": false,
+                    "containerEnv": { "A": "$HOME \"\\b\n: #" }, "mounts": ["source=cache,target=/data", "target=/any"] }"#;
+    let (config, mut resolved) =
+        configure(&folder, &[(".devcontainer.json", json), ("c.yml", "services: {}")]);
+    resolved.entrypoints = vec!["/init.sh \"$X\"".to_owned()];
+    let service = engine::ComposeService { command: Some(vec!["run".into()]), ..Default::default() };
+    let file =
+        plan_override(&config, &resolved, ("app", &service), &image(), None, &identity(), Extras::default());
+    let file: serde_json::Value = serde_json::from_str(&file.to_file()).unwrap();
+    let app = &file["services"]["app"];
+    assert_eq!(app["environment"]["A"], "$$HOME \"\\b\n: #");
+    assert_eq!(app["entrypoint"][2], "echo Container started\n/init.sh \"$$X\"\nexec \"$$@\"");
+    assert_eq!(app["command"], serde_json::json!(["/entry", "run"]));
+    assert_eq!(app["volumes"][0]["source"], "cache");
+    assert_eq!(app["volumes"][1], serde_json::json!({ "type": "volume", "target": "/any" }));
+    assert_eq!(file["volumes"], serde_json::json!({ "cache": { "name": "cache" } }));
+    assert_eq!(app.get("image"), None);
+}
