@@ -1,6 +1,6 @@
 //! `cove stop`, `cove start` and `cove rm`
 
-use api::{DesiredPhase, Environment, EnvironmentPatch, ObjectReference, Phase, Session};
+use api::{DesiredPhase, Environment, EnvironmentPatch, ObjectReference, Phase, Problem, Session};
 use client::Client;
 
 use super::up;
@@ -100,7 +100,7 @@ async fn until(
     let id = asked.id.clone();
     let read = async |client: &Client| client.environment(id.as_str()).await;
     let generation = asked.metadata.generation;
-    let judge = |now: &Environment, _| {
+    let judge = |now: &Environment, _: Option<&Problem>| {
         let heard = now.status.observed_generation >= generation;
         match &now.status.problem {
             _ if heard && there(now) => Verdict::Done,

@@ -81,7 +81,7 @@ pub(super) async fn until_running(
     let id = started.id.clone();
     let read = async |client: &Client| client.environment(id.as_str()).await;
     let generation = started.metadata.generation;
-    let judge = |environment: &Environment, _| judge_running(environment, generation);
+    let judge = |environment: &Environment, _: Option<&Problem>| judge_running(environment, generation);
     let gone = || {
         let title = format!("`{}` was removed while it came up", started.metadata.name);
         Problem::new(ProblemCode::EnvironmentNotFound, title)
