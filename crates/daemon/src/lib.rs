@@ -14,9 +14,11 @@
 
 pub mod agent_client;
 pub mod docker;
+pub mod doctor;
 mod execute;
 pub mod host_trust;
 pub mod lock;
+pub mod logging;
 pub mod machine;
 mod observe;
 pub mod paths;
@@ -28,6 +30,7 @@ pub mod settings;
 mod sources;
 pub mod store;
 pub mod tools;
+pub mod wiring;
 mod workplace;
 
 pub use paths::{MachinePaths, Paths};

@@ -1,0 +1,74 @@
+//! The daemon's log: lines with time and level on standard error, which whoever started it leads to `coved.log`.
+//!
+//! The size is bounded at each start: a log of more than [`MAX_BYTES`] is put aside as `coved.log.1`, in place of the
+//! one before.
+
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+
+use camino::Utf8Path;
+use tracing_subscriber::EnvFilter;
+
+/// From here on a log is put aside, in bytes.
+const MAX_BYTES: u64 = 10 << 20;
+
+/// Levels when `COVE_LOG` says nothing.
+const DEFAULT_FILTER: &str = "info";
+
+/// Begins to log. `COVE_LOG` chooses levels, for instance `debug` or `daemon::machine=trace`; panics are logged too.
+pub fn start(log: &Utf8Path) {
+    let rotated = rotate(log);
+    let filter = EnvFilter::try_from_env("COVE_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let begun = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .try_init();
+    // Another subscriber is there already only in a process that is no daemon.
+    drop(begun);
+    if let Err(error) = rotated {
+        tracing::warn!(%error, "the old log was not put aside");
+    }
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tracing::error!(%panic, "a part of the daemon panicked");
+        default(panic);
+    }));
+}
+
+fn rotate(log: &Utf8Path) -> io::Result<()> {
+    let old = match fs_err::metadata(log) {
+        Ok(old) if old.len() > MAX_BYTES => old,
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    fs_err::rename(log, log.with_extension("log.1"))?;
+    let stderr = rustix::fs::fstat(io::stderr())?;
+    if (stderr.st_dev, stderr.st_ino) == (old.dev(), old.ino()) {
+        let new = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(log)?;
+        rustix::stdio::dup2_stderr(&new)?;
+        rustix::stdio::dup2_stdout(&new)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_log_that_grew_too_long_is_put_aside() {
+        let temp = tempfile::tempdir().unwrap();
+        let log = Utf8Path::from_path(temp.path()).unwrap().join("coved.log");
+        rotate(&log).unwrap();
+        fs_err::write(&log, "short").unwrap();
+        rotate(&log).unwrap();
+        assert!(log.exists());
+        let file = fs_err::OpenOptions::new().write(true).open(&log).unwrap();
+        file.set_len(MAX_BYTES + 1).unwrap();
+        rotate(&log).unwrap();
+        assert!(!log.exists());
+        assert_eq!(fs_err::metadata(log.with_extension("log.1")).unwrap().len(), MAX_BYTES + 1);
+    }
+}

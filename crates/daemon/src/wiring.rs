@@ -1,0 +1,128 @@
+//! Puts the parts of the daemon together, runs them, and ends them in order.
+//!
+//! ```text
+//! lock -> store -> settings -> machine adopted -> sockets -> reconciler -> API ... asked to end
+//!                                                  API answered -> reconciler stopped -> sockets closed -> lock
+//! ```
+//!
+//! Ending never touches the machine: it runs on with all its containers, and the next daemon adopts it.
+
+mod environments;
+mod keeper;
+mod machine;
+mod process;
+
+use std::sync::Arc;
+
+use camino::Utf8PathBuf;
+use futures::FutureExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::docker::{DockerSocketError, DockerSockets};
+use crate::doctor;
+use crate::lock::{DaemonLock, LockError};
+use crate::machine::MachineHost;
+use crate::paths::{Paths, PathsError};
+use crate::ports::Ports;
+use crate::reconcile::Reconciler;
+use crate::server::{self, Api, BindError, PeerListener};
+use crate::settings::{Settings, SettingsError};
+use crate::store::{Store, StoreError};
+
+/// Why the daemon cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// There is no usable place for the state.
+    #[error(transparent)]
+    Paths(#[from] PathsError),
+    /// Another daemon serves it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// `config.toml` is wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The API's socket cannot be opened.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The Docker sockets cannot be opened.
+    #[error(transparent)]
+    Docker(#[from] DockerSocketError),
+    /// The reconciler cannot begin.
+    #[error("could not take up the environments of the store `{store}`")]
+    Reconcile {
+        /// The store.
+        store: Utf8PathBuf,
+        /// Why not.
+        #[source]
+        source: api::Problem,
+    },
+    /// The system refused signals or the socket.
+    #[error("the system refused what a daemon needs")]
+    System(#[from] std::io::Error),
+}
+
+/// Serves a state folder until a signal or a client says to end.
+///
+/// # Errors
+/// [`ServeError`], nearly always before the first request is answered.
+pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
+    let shutdown = CancellationToken::new();
+    end_on_signals(shutdown.clone())?;
+    paths.prepare()?;
+    let lock = DaemonLock::acquire(&paths.lock_file())?;
+    let settings = Settings::read(&paths.settings_file())?;
+    let store = Store::open(&paths.store_file())?;
+    store.apply_settings(&settings)?;
+    // Bound early: a client that just started this process waits for it, and is served when all is there.
+    let listener = PeerListener::bind(&paths.api_socket(), &lock)?;
+
+    let machine = MachineHost::new(paths, store.clone());
+    machine.adopt().await;
+    let sockets =
+        DockerSockets::open(&machine, &paths.docker_socket(), &paths.default_machine().engine_socket())?;
+    let ports = Ports::new(machine.clone(), store.clone());
+    let reconciler = Reconciler::new(store.clone(), machine.clone(), ports);
+    reconciler.start().map_err(|source| ServeError::Reconcile { store: store.path().to_owned(), source })?;
+    let keeper = tokio::spawn(keeper::keep(machine.clone(), store.clone()));
+    tracing::info!(home = %paths.root(), pid = std::process::id(), version = env!("CARGO_PKG_VERSION"), "serving");
+
+    let api = Api {
+        environments: Arc::new(environments::LiveEnvironments::new(reconciler.clone())),
+        machine: Arc::new(machine::LiveMachine::new(machine.clone(), store.clone(), reconciler.clone())),
+        diagnose: {
+            let examined =
+                doctor::Examined { paths: paths.clone(), machine: machine.clone(), store: store.clone() };
+            Arc::new(move || doctor::diagnose(examined.clone()).boxed())
+        },
+        store,
+        shutdown,
+    };
+    let served = server::serve(listener, api).await;
+
+    tracing::info!("ending; machines and environments run on");
+    keeper.abort();
+    reconciler.stop().await;
+    drop(sockets);
+    // A client that finds no socket starts a daemon; one that finds a dead socket does too, so failing is harmless.
+    let _ = fs_err::remove_file(paths.api_socket());
+    drop(lock);
+    Ok(served?)
+}
+
+fn end_on_signals(shutdown: CancellationToken) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to end by a signal");
+        shutdown.cancel();
+    });
+    Ok(())
+}

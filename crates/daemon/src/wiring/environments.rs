@@ -1,0 +1,132 @@
+//! The server's view of environments, by way of the reconciler.
+
+use api::{ContainerLogLine, Environment, EnvironmentId, ExecRequest, LogStream, Plan, Problem};
+use bytes::Bytes;
+use engine::{Channel, EngineError};
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, StreamExt};
+use futures::{FutureExt, Stream};
+
+use super::process;
+use crate::reconcile::Reconciler;
+use crate::server::{EnvironmentWork, LogRange, Process};
+
+/// Longest line that is kept together, in bytes: a container may write without ever ending a line.
+const MAX_LINE: usize = 64 * 1024;
+
+/// What the server does with live environments.
+pub(super) struct LiveEnvironments {
+    reconciler: Reconciler,
+}
+
+impl LiveEnvironments {
+    pub(super) fn new(reconciler: Reconciler) -> Self {
+        Self { reconciler }
+    }
+}
+
+impl EnvironmentWork for LiveEnvironments {
+    fn asked(&self, id: &EnvironmentId) {
+        self.reconciler.ask(id);
+    }
+
+    fn plan<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<Plan, Problem>> {
+        self.reconciler.plan(&environment.id).boxed()
+    }
+
+    fn logs<'a>(
+        &'a self,
+        environment: &'a Environment,
+        range: LogRange,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
+        let range = engine::LogRange { tail: range.tail, since: None, follow: range.follow };
+        async move { Ok(lines(self.reconciler.logs(&environment.id, range).await?).boxed()) }.boxed()
+    }
+
+    fn exec<'a>(
+        &'a self,
+        environment: &'a Environment,
+        request: ExecRequest,
+    ) -> BoxFuture<'a, Result<Process, Problem>> {
+        async move { Ok(process::from_engine(self.reconciler.exec(&environment.id, &request).await?)) }
+            .boxed()
+    }
+}
+
+/// Cuts what a container wrote into lines, each output by itself. Ends with the pieces, or where they break off.
+fn lines(
+    pieces: impl Stream<Item = Result<(Channel, Bytes), EngineError>> + Send + 'static,
+) -> impl Stream<Item = ContainerLogLine> + Send + 'static {
+    let pieces = pieces.map(Some).chain(futures::stream::iter([None]));
+    let mut splitters = [Splitter::new(LogStream::Output), Splitter::new(LogStream::Error)];
+    pieces.flat_map(move |piece| {
+        let lines = match piece {
+            Some(Ok((Channel::Out, bytes))) => splitters[0].push(&bytes),
+            Some(Ok((Channel::Err, bytes))) => splitters[1].push(&bytes),
+            Some(Err(error)) => {
+                tracing::debug!(%error, "a container's log broke off");
+                Vec::new()
+            }
+            None => splitters.iter_mut().filter_map(Splitter::finish).collect(),
+        };
+        futures::stream::iter(lines)
+    })
+}
+
+/// Makes lines of one output.
+struct Splitter {
+    stream: LogStream,
+    rest: Vec<u8>,
+}
+
+impl Splitter {
+    fn new(stream: LogStream) -> Self {
+        Self { stream, rest: Vec::new() }
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Vec<ContainerLogLine> {
+        let mut lines = Vec::new();
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.rest.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || self.rest.len() >= MAX_LINE {
+                lines.extend(self.finish());
+            }
+        }
+        lines
+    }
+
+    fn finish(&mut self) -> Option<ContainerLogLine> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let line = std::mem::take(&mut self.rest);
+        let line = line.strip_suffix(b"\n").unwrap_or(&line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        Some(ContainerLogLine { stream: self.stream, line: String::from_utf8_lossy(line).into_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn outputs_are_cut_into_lines_apart_from_each_other() {
+        let pieces = [
+            (Channel::Out, "one\ntw"),
+            (Channel::Err, "oh "),
+            (Channel::Out, "o\r\n\nrest"),
+            (Channel::Err, "no\n"),
+        ];
+        let pieces = futures::stream::iter(pieces.map(|(channel, text)| Ok((channel, Bytes::from(text)))));
+        let lines: Vec<_> = lines(pieces).map(|line| (line.stream, line.line)).collect().await;
+        let expected = [
+            (LogStream::Output, "one"),
+            (LogStream::Output, "two"),
+            (LogStream::Output, ""),
+            (LogStream::Error, "oh no"),
+            (LogStream::Output, "rest"),
+        ];
+        assert_eq!(lines, expected.map(|(stream, line)| (stream, line.to_owned())));
+    }
+}

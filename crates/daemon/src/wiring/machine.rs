@@ -1,0 +1,134 @@
+//! The server's view of the machine.
+
+use api::{DesiredPhase, ExecRequest, MachineLogLine, Problem, ProblemCode};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, StreamExt};
+use protocol::agent::{Exec, TerminalSize};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::process;
+use crate::machine::MachineHost;
+use crate::reconcile::Reconciler;
+use crate::server::{LogRange, MachineWish, MachineWork, Process};
+use crate::store::Store;
+
+/// What the server does with the live machine.
+#[derive(Clone)]
+pub(super) struct LiveMachine {
+    machine: MachineHost,
+    store: Store,
+    reconciler: Reconciler,
+}
+
+impl LiveMachine {
+    pub(super) fn new(machine: MachineHost, store: Store, reconciler: Reconciler) -> Self {
+        Self { machine, store, reconciler }
+    }
+
+    async fn fulfil(&self, wish: MachineWish) {
+        match wish {
+            MachineWish::Start => self.start().await,
+            MachineWish::Stop => {
+                self.stop_environments();
+                self.stop().await;
+            }
+            MachineWish::Restart => {
+                self.stop().await;
+                self.start().await;
+            }
+        }
+    }
+
+    async fn start(&self) {
+        // How it went is in the machine's status and events.
+        if let Err(problem) = self.machine.ensure_running().await {
+            tracing::warn!(%problem, "the machine did not start");
+        }
+    }
+
+    async fn stop(&self) {
+        if let Err(problem) = self.machine.stop().await {
+            tracing::warn!(%problem, "the machine does not stop in order and is killed");
+            self.machine.kill().await;
+        }
+    }
+
+    /// Who switches the machine off wants the environments in it off; one that still shall run would switch it on
+    /// again at once.
+    fn stop_environments(&self) {
+        let environments = match self.store.environments() {
+            Ok(environments) => environments,
+            Err(error) => {
+                tracing::error!(%error, "the environments of the machine are not known");
+                return;
+            }
+        };
+        for environment in environments {
+            if environment.spec.desired_phase != DesiredPhase::Running {
+                continue;
+            }
+            let stopped = self
+                .store
+                .change_spec(&environment.id, None, |spec| spec.desired_phase = DesiredPhase::Stopped);
+            match stopped {
+                Ok(_) => self.reconciler.wake(&environment.id),
+                Err(error) => tracing::warn!(%error, "an environment was not stopped with its machine"),
+            }
+        }
+    }
+}
+
+impl MachineWork for LiveMachine {
+    fn carry_out(&self, wish: MachineWish) {
+        let this = self.clone();
+        tokio::spawn(async move { this.fulfil(wish).await });
+    }
+
+    fn refresh(&self) -> BoxFuture<'_, ()> {
+        self.machine.refresh_usage().boxed()
+    }
+
+    fn logs(&self, range: LogRange) -> BoxFuture<'_, Result<BoxStream<'static, MachineLogLine>, Problem>> {
+        let (mut so_far, receiver) = self.machine.logs();
+        if let Some(tail) = range.tail {
+            so_far.drain(..so_far.len().saturating_sub(tail as usize));
+        }
+        let lines = futures::stream::iter(so_far);
+        if !range.follow {
+            return futures::future::ready(Ok(lines.boxed())).boxed();
+        }
+        let new = futures::stream::unfold(receiver, |mut receiver| async move {
+            loop {
+                match receiver.recv().await {
+                    Ok(line) => return Some((line, receiver)),
+                    // A follower that is slower than the guest misses lines rather than holding it up.
+                    Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "a follower of the log lags"),
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        });
+        futures::future::ready(Ok(lines.chain(new).boxed())).boxed()
+    }
+
+    fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Process, Problem>> {
+        async move {
+            if let Some(user) = request.user {
+                let title = format!("the machine has no user `{user}`: processes in it run as root");
+                return Err(Problem::new(ProblemCode::InvalidRequest, title));
+            }
+            let login = || vec!["/bin/sh".to_owned(), "-l".to_owned()];
+            let exec = Exec {
+                argv: if request.argv.is_empty() { login() } else { request.argv },
+                env: request.env,
+                cwd: request.cwd,
+                terminal: request
+                    .terminal
+                    .map(|size| TerminalSize { rows: size.rows, columns: size.columns }),
+                input: request.input,
+            };
+            Ok(process::from_agent(self.machine.agent()?.exec(exec).await?))
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,138 @@
+//! Processes of the engine and of the agent, as the server carries them.
+
+use std::io;
+
+use engine::{Channel, TerminalSize};
+use futures::StreamExt;
+use protocol::agent::{ExecControl, ExecEnd};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::agent_client::{self, ExecPiece};
+use crate::server::{FromProcess, Process, ToProcess};
+
+/// Pieces of input on their way. A terminal's size waits behind them.
+const INPUT_QUEUE: usize = 8;
+
+/// Signals that end a process: the engine has no other for a process in a container.
+const ENDING_SIGNALS: [i32; 5] = [1, 2, 3, 9, 15];
+
+/// A process in a container.
+pub(super) fn from_engine(session: engine::ExecSession) -> Process {
+    let (sender, mut receiver) = mpsc::channel(INPUT_QUEUE);
+    let engine::ExecSession { mut input, output, control } = session;
+    let told = control.clone();
+    let feeding = tokio::spawn(async move {
+        while let Some(message) = receiver.recv().await {
+            let done: io::Result<()> = match message {
+                ToProcess::Input(bytes) => match input.write_all(&bytes).await {
+                    Ok(()) => input.flush().await,
+                    Err(error) => Err(error),
+                },
+                ToProcess::EndOfInput => input.shutdown().await,
+                ToProcess::Control(ExecControl::Resize(size)) => {
+                    let size = TerminalSize { rows: size.rows, columns: size.columns };
+                    told.resize(size).await.map_err(io::Error::other)
+                }
+                ToProcess::Control(ExecControl::Signal { number }) if ENDING_SIGNALS.contains(&number) => {
+                    told.kill().await.map_err(io::Error::other)
+                }
+                ToProcess::Control(ExecControl::Signal { .. }) => Ok(()),
+            };
+            if let Err(error) = done {
+                tracing::debug!(%error, "a process in a container did not take what was sent");
+            }
+        }
+    });
+    let state = InContainer {
+        output,
+        end: KillOnDrop { control: Some(control) },
+        _feeding: AbortOnDropHandle::new(feeding),
+    };
+    let output = futures::stream::unfold(Some(state), |state| async move {
+        let mut state = state?;
+        match state.output.next().await {
+            Some(Ok((Channel::Out, bytes))) => Some((FromProcess::Output(bytes.to_vec()), Some(state))),
+            Some(Ok((Channel::Err, bytes))) => Some((FromProcess::ErrorOutput(bytes.to_vec()), Some(state))),
+            Some(Err(error)) => {
+                tracing::debug!(%error, "the output of a process in a container broke off");
+                None
+            }
+            None => {
+                let control = state.end.control.as_ref()?;
+                match control.exit_code().await {
+                    Ok(code) => {
+                        state.end.control = None;
+                        Some((FromProcess::Ended(ExecEnd::Exited { code }), None))
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "the end of a process in a container is not known");
+                        None
+                    }
+                }
+            }
+        }
+    });
+    Process { input: sender, output: output.boxed() }
+}
+
+struct InContainer {
+    output: futures::stream::BoxStream<'static, Result<(Channel, bytes::Bytes), engine::EngineError>>,
+    end: KillOnDrop,
+    _feeding: AbortOnDropHandle<()>,
+}
+
+/// Kills a process whose client went away before its end: the engine would let it run on.
+struct KillOnDrop {
+    control: Option<engine::ExecControl>,
+}
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        let Some(control) = self.control.take() else { return };
+        // While the daemon itself ends there is no runtime left to do it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            if let Err(error) = control.kill().await {
+                tracing::debug!(%error, "a process that nobody listens to was not killed");
+            }
+        });
+    }
+}
+
+/// A process in the machine, outside of any container. The agent ends it when both halves of its stream are dropped.
+pub(super) fn from_agent(session: agent_client::ExecSession) -> Process {
+    let (sender, mut receiver) = mpsc::channel(INPUT_QUEUE);
+    let agent_client::ExecSession { mut input, output, .. } = session;
+    let feeding = AbortOnDropHandle::new(tokio::spawn(async move {
+        while let Some(message) = receiver.recv().await {
+            let done = match message {
+                ToProcess::Input(bytes) => input.write(&bytes).await,
+                ToProcess::EndOfInput => input.end().await,
+                ToProcess::Control(ExecControl::Resize(size)) => input.resize(size).await,
+                ToProcess::Control(ExecControl::Signal { number }) => input.signal(number).await,
+            };
+            if let Err(error) = done {
+                tracing::debug!(%error, "a process in the machine did not take what was sent");
+            }
+        }
+        // The half is kept until the process has ended: its client may only have nothing more to say.
+        std::future::pending::<()>().await;
+    }));
+    let output = futures::stream::unfold(Some((output, feeding)), |state| async move {
+        let (mut output, feeding) = state?;
+        match output.next().await {
+            Ok(ExecPiece::Output(bytes)) => Some((FromProcess::Output(bytes), Some((output, feeding)))),
+            Ok(ExecPiece::ErrorOutput(bytes)) => {
+                Some((FromProcess::ErrorOutput(bytes), Some((output, feeding))))
+            }
+            Ok(ExecPiece::Ended(end)) => Some((FromProcess::Ended(end), None)),
+            Err(error) => {
+                tracing::debug!(%error, "the output of a process in the machine broke off");
+                None
+            }
+        }
+    });
+    Process { input: sender, output: output.boxed() }
+}
