@@ -33,14 +33,14 @@ use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-pub(crate) use host_tools::HOST_PACKAGES;
+pub(crate) use arch::Arch;
+pub(crate) use digest::{Digest, Hasher};
+pub(crate) use host_tools::{HOST_PACKAGES, MMDEBSTRAP, ToolError, find as find_program, run as run_tool};
 pub(crate) use mirror::{Mirror, MirrorError};
+pub(crate) use places::{NoCache, Places};
 
-use arch::Arch;
-use digest::{Digest, Hasher};
 use manifest::Manifest;
 use packages::{Depot, write_whole};
-use places::Places;
 use pool::Pool;
 use recipe::PackageList;
 use stamp::Stamp;
@@ -107,6 +107,8 @@ pub(crate) fn build(options: &Options) -> Result<(), ImageError> {
     let depot = Depot { pool: Pool::open(places.pool())?, apt: places.apt(), suite: list.suite.clone() };
 
     let lock = depot.provide(&places.lock("packages"), arch, &list.wanted(arch), options.relock)?;
+    // The slowest first: stopped in it, a build leaves the finished image as it was.
+    let base = base_image::build(&places, &depot, arch, options.relock)?;
     let own = own_sources(&places)?;
     let system = system::build(&places, &depot, arch, &lock, &own)?;
     let agent = match &options.agent {
@@ -114,7 +116,6 @@ pub(crate) fn build(options: &Options) -> Result<(), ImageError> {
         None => agent::build(&places, &depot, arch)?,
     };
     let initramfs_inputs = initramfs(&places, &agent, &system)?;
-    let base = base_image::build(&places, &depot, arch, options.relock)?;
 
     let files: Vec<&str> = FILES.into_iter().chain(base.as_ref().map(|base| base.file)).collect();
     let mut inputs = Hasher::default();
