@@ -88,8 +88,8 @@ mod tests {
 
     #[tokio::test]
     async fn docker_is_told_the_problem_in_its_own_way() {
-        let heard = ask("POST /v1.44/containers/create HTTP/1.1\r\nHost: x\r\n\r\n{}").await;
-        let (head, body) = heard.split_once("\r\n\r\n").unwrap();
+        let answer = ask("POST /v1.44/containers/create HTTP/1.1\r\nHost: x\r\n\r\n{}").await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
         assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
         let body: serde_json::Value = serde_json::from_str(body).unwrap();

@@ -179,20 +179,20 @@ async fn follow_guest(inner: Arc<Inner>, session: Arc<Session>) {
                 tracing::info!("the connection to the guest was cut");
                 inner.update(|machine| machine.engine = EngineState::Down);
             }
-            Err(problem) => {
-                tracing::warn!(%problem, causes = ?problem.causes, "the guest was not greeted");
+            // Words of refusal are final for whoever waits; an agent that is silent gets more time: it may be about
+            // to come, or the machine about to go.
+            Err(problem) if problem.code == ProblemCode::GuestVersion || pause > PAUSE.0 * 8 => {
+                tracing::warn!(%problem, causes = ?problem.causes, "the guest cannot be worked with");
                 inner.update(|machine| machine.problem = Some(problem.clone()));
-                // Words of refusal are final for whoever waits; an agent that is silent gets more time.
-                if problem.code == ProblemCode::GuestVersion || pause > PAUSE.0 * 8 {
-                    session.outcome.send_if_modified(|outcome| {
-                        let open = *outcome == Outcome::Open;
-                        if open {
-                            *outcome = Outcome::Trouble(Box::new(problem));
-                        }
-                        open
-                    });
-                }
+                session.outcome.send_if_modified(|outcome| {
+                    let open = *outcome == Outcome::Open;
+                    if open {
+                        *outcome = Outcome::Trouble(Box::new(problem));
+                    }
+                    open
+                });
             }
+            Err(problem) => tracing::debug!(%problem, causes = ?problem.causes, "the guest was not greeted"),
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE.1);
@@ -253,7 +253,9 @@ async fn listen(inner: &Inner, agent: &AgentClient, mut watch: AgentWatch) {
 fn hear(inner: &Inner, event: Event) {
     match event {
         Event::Log(line) => {
-            let serious = line.level >= Level::Warn;
+            // The kernel warns of hardware that it misses in any virtual machine.
+            let least = if line.source == "kernel" { Level::Error } else { Level::Warn };
+            let serious = line.level >= least;
             let told = format!("{}: {}", line.source, line.message);
             if inner.journal.add(line) && serious {
                 inner.tell_starting(&told);

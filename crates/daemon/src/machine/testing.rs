@@ -15,10 +15,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Waits for something within the deadline.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what} did not happen within {DEADLINE:?}"),
-    }
+    let within = tokio::time::timeout(DEADLINE, future).await;
+    within.unwrap_or_else(|_| panic!("{what} did not happen within {DEADLINE:?}"))
 }
 
 /// A state folder with a machine that is off.
