@@ -2,6 +2,8 @@
 //!
 //! QEMU and virtiofsd are stand-ins that answer as little as these tests need; real machines are booted elsewhere.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be set up fails its test")]
+
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;

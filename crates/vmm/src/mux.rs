@@ -28,6 +28,10 @@ const YAMUX_STREAMS: usize = 2 * MAX_STREAMS;
 /// How long a caller waits for a free stream, or for a guest that acknowledges none.
 const OPEN_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How much is read of a stream that nobody reads any more, in bytes: enough for a writer that is about to end,
+/// and an end to one that never would.
+const MAX_ABANDONED_BYTES: u64 = 16 << 20;
+
 /// Buffers beside the port: one system call for a frame's header and a small body.
 const PORT_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -145,7 +149,8 @@ where
 /// A stream to the agent.
 ///
 /// Dropping it resets it, so that the agent's writes fail. yamux cannot reset a stream whose own half was closed
-/// before: such a one is emptied in the background instead, or the agent would wait for window space for ever.
+/// before: such a one is read on in the background for a while, so that a writer with little left to say can end.
+/// One that writes for ever is left waiting for window space, which costs a stream and no processor time.
 #[derive(Debug)]
 pub(crate) struct MuxStream {
     inner: Option<(Compat<yamux::Stream>, OwnedSemaphorePermit)>,
@@ -199,8 +204,8 @@ impl Drop for MuxStream {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if let Some((mut stream, permit)) = self.inner.take() {
             runtime.spawn(async move {
-                let mut buffer = vec![0; 16 * 1024];
-                while matches!(stream.read(&mut buffer).await, Ok(read) if read > 0) {}
+                let mut rest = (&mut stream).take(MAX_ABANDONED_BYTES);
+                let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
                 drop(permit);
             });
         }

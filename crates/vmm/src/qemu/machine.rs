@@ -64,6 +64,8 @@ pub(super) async fn start(
     config: VmConfig,
     accelerator: Accelerator,
 ) -> Result<Machine, Error> {
+    let sockets = config.shares.iter().map(|share| config.run_dir.join(argv::share_socket(share)));
+    let sockets = Sockets(sockets.collect());
     let mut shares = Vec::new();
     for (share, virtiofsd) in config.shares.iter().zip(virtiofsd.into_iter().cycle()) {
         shares.push(virtiofsd::start(&qemu.launcher, virtiofsd, &config.run_dir, share)?);
@@ -89,7 +91,7 @@ pub(super) async fn start(
     let (orders, inbox) = mpsc::channel(8);
     let agent = Arc::new(OnceLock::new());
     let guard = Guard {
-        sockets: config.shares.iter().map(|share| config.run_dir.join(argv::share_socket(share))).collect(),
+        _sockets: sockets,
         console: config.console_log,
         deadline: qemu.deadline(accelerator),
         power_on,
@@ -230,9 +232,21 @@ enum End {
     Share(Error),
 }
 
+/// The shares' sockets; they go with the machine, or with the attempt to start it.
+struct Sockets(Vec<Utf8PathBuf>);
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for socket in &self.0 {
+            // Left behind, it only lies about: the next start replaces it.
+            let _ = fs::remove_file(socket);
+        }
+    }
+}
+
 /// Watches over a machine and tells its state.
 struct Guard {
-    sockets: Vec<Utf8PathBuf>,
+    _sockets: Sockets,
     console: Utf8PathBuf,
     deadline: Duration,
     power_on: Instant,
@@ -260,7 +274,7 @@ impl Guard {
         let outcome = loop {
             let due = deadline.unwrap_or_else(|| Instant::now() + END_GRACE);
             tokio::select! {
-                end = carriers.first_end() => break self.judge(end, &mut events),
+                end = carriers.first_end() => break self.judge(end, &mut events, &mut orders),
                 Some(event) = events.recv() => {
                     if let Some(until) = self.note(event).await {
                         deadline = Some(until);
@@ -296,10 +310,6 @@ impl Guard {
             }
         };
         carriers.kill().await;
-        for socket in &self.sockets {
-            // Left behind, it only lies about: the next start replaces it.
-            let _ = fs::remove_file(socket);
-        }
         let state = match outcome {
             Ok(()) => VmState::Stopped,
             Err(error) => VmState::Failed(Failure::from(&error)),
@@ -355,7 +365,14 @@ impl Guard {
     }
 
     /// What the end of a process means.
-    fn judge(&mut self, end: End, events: &mut mpsc::Receiver<Event>) -> Result<(), Error> {
+    fn judge(
+        &mut self,
+        end: End,
+        events: &mut mpsc::Receiver<Event>,
+        orders: &mut mpsc::Receiver<Order>,
+    ) -> Result<(), Error> {
+        // What was said before the end may still wait to be heard.
+        self.end_expected |= orders.try_recv().is_ok();
         while let Ok(event) = events.try_recv() {
             if let Event::Shutdown(reason) = event {
                 self.down = Some(reason);

@@ -99,6 +99,10 @@ fn arguments(share: &Share, uid: u32, gid: u32) -> Vec<OsString> {
         "--log-level=warn".into(),
         format!("--rlimit-nofile={}", open_files()).into(),
     ];
+    if uid != 0 {
+        // Opening by handle is root's privilege; it would be tried and complained about at each start.
+        arguments.push("--inode-file-handles=never".into());
+    }
     for (option, id) in [("--translate-uid", uid), ("--translate-gid", gid)] {
         arguments.push(format!("{option}=squash-guest:0:{id}:{ALL_IDS}").into());
         arguments.push(format!("{option}=squash-host:{id}:{GUEST_ID}:1").into());
