@@ -114,7 +114,7 @@ impl Store {
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let mut write = Write { transaction, path: &self.inner.path, pending: log.begin() };
         let value = work(&mut write)?;
-        let Write { transaction, pending, .. } = write;
+        let Write { transaction, mut pending, .. } = write;
         pending.store(&transaction).map_err(failed)?;
         transaction.commit().map_err(failed)?;
         for event in log.commit(pending) {

@@ -1,1 +1,434 @@
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use api::{
+    ContainerLogLine, DesiredPhase, Diagnosis, Environment, EnvironmentId, ErrorBody, EventKind, ExecRequest,
+    LogStream, MachineLogLine, ObjectReference, Plan, Problem, ProblemCode, WatchMessage,
+};
+use bytes::Bytes;
+use camino::{Utf8Path, Utf8PathBuf};
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, StreamExt};
+use futures::{FutureExt, SinkExt};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use protocol::agent::ExecEnd;
+use protocol::{Frame, FrameDecoder, FrameKind};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Api, EnvironmentWork, FromProcess, LogRange, MachineWish, MachineWork, PeerListener, Process, ToProcess,
+    openapi, routes, serve,
+};
+use crate::lock::DaemonLock;
+use crate::store::Store;
+
+/// How long anything may take here.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Remembers what it was asked, and runs processes that repeat their input.
+#[derive(Default)]
+struct Stub {
+    asked: Mutex<Vec<EnvironmentId>>,
+    wishes: Mutex<Vec<MachineWish>>,
+    process_ended: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+impl EnvironmentWork for Stub {
+    fn asked(&self, id: &EnvironmentId) {
+        self.asked.lock().unwrap().push(id.clone());
+    }
+
+    fn plan<'a>(&'a self, _: &'a Environment) -> BoxFuture<'a, Result<Plan, Problem>> {
+        async { Err(Problem::new(ProblemCode::ConfigInvalid, "devcontainer.json is no JSON")) }.boxed()
+    }
+
+    fn logs<'a>(
+        &'a self,
+        _: &'a Environment,
+        range: LogRange,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
+        let line = ContainerLogLine { stream: LogStream::Output, line: format!("{range:?}") };
+        async { Ok(futures::stream::iter([line.clone(), line]).boxed()) }.boxed()
+    }
+
+    fn exec<'a>(
+        &'a self,
+        _: &'a Environment,
+        request: ExecRequest,
+    ) -> BoxFuture<'a, Result<Process, Problem>> {
+        let ended = self.process_ended.lock().unwrap().take();
+        async move { Ok(echo(&request, ended)) }.boxed()
+    }
+}
+
+impl MachineWork for Stub {
+    fn carry_out(&self, wish: MachineWish) {
+        self.wishes.lock().unwrap().push(wish);
+    }
+
+    fn refresh(&self) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
+
+    fn logs(&self, _: LogRange) -> BoxFuture<'_, Result<BoxStream<'static, MachineLogLine>, Problem>> {
+        async { Ok(futures::stream::empty().boxed()) }.boxed()
+    }
+
+    fn exec(&self, _: ExecRequest) -> BoxFuture<'_, Result<Process, Problem>> {
+        async { Err(Problem::new(ProblemCode::NotRunning, "the machine is off")) }.boxed()
+    }
+}
+
+/// First its arguments on standard error, then its input on standard output, until that ends.
+fn echo(request: &ExecRequest, ended: Option<oneshot::Sender<()>>) -> Process {
+    let (input, mut from_client) = mpsc::channel(4);
+    let (mut to_client, output) = futures::channel::mpsc::channel(4);
+    let argv = request.argv.join(" ").into_bytes();
+    tokio::spawn(async move {
+        let _ = to_client.send(FromProcess::ErrorOutput(argv)).await;
+        while let Some(ToProcess::Input(bytes)) = from_client.recv().await {
+            let _ = to_client.send(FromProcess::Output(bytes)).await;
+        }
+        let _ = to_client.send(FromProcess::Ended(ExecEnd::Exited { code: 7 })).await;
+        ended.map(|ended| ended.send(()))
+    });
+    Process { input, output: output.boxed() }
+}
+
+struct Served {
+    temp: tempfile::TempDir,
+    store: Store,
+    stub: Arc<Stub>,
+    shutdown: CancellationToken,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Served {
+    fn start() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let home = Utf8Path::from_path(temp.path()).unwrap();
+        let lock = DaemonLock::acquire(&home.join("coved.lock")).unwrap();
+        let listener = PeerListener::bind(&home.join("coved.sock"), &lock).unwrap();
+        let store = Store::open(&home.join("state.db")).unwrap();
+        let (stub, shutdown) = (Arc::new(Stub::default()), CancellationToken::new());
+        let api = Api {
+            store: store.clone(),
+            environments: stub.clone(),
+            machine: stub.clone(),
+            diagnose: Arc::new(|| async { Diagnosis { checks: Vec::new() } }.boxed()),
+            shutdown: shutdown.clone(),
+        };
+        Self { server: tokio::spawn(serve(listener, api)), temp, store, stub, shutdown }
+    }
+
+    fn folder(&self, name: &str) -> Utf8PathBuf {
+        let folder = Utf8Path::from_path(self.temp.path()).unwrap().canonicalize_utf8().unwrap().join(name);
+        fs_err::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        let stream = UnixStream::connect(self.temp.path().join("coved.sock")).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection.with_upgrades());
+        sender.send_request(request).await.unwrap()
+    }
+
+    async fn call(&self, method: &str, path: &str, body: &str) -> (StatusCode, Value) {
+        let response = self.send(request(method, path, body)).await;
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    async fn refused(&self, method: &str, path: &str, body: &str) -> (StatusCode, Problem) {
+        let (status, body) = self.call(method, path, body).await;
+        let error: ErrorBody = serde_json::from_value(body).unwrap();
+        (status, error.problem)
+    }
+
+    async fn watch(&self, query: &str) -> Watch {
+        let response = self.send(request("GET", &format!("/v1/watch{query}"), "")).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        Watch { body: response.into_body(), rest: Vec::new() }
+    }
+}
+
+fn request(method: &str, path: &str, body: &str) -> Request<Full<Bytes>> {
+    let method: Method = method.parse().unwrap();
+    Request::builder().method(method).uri(path).body(Full::from(body.to_owned())).unwrap()
+}
+
+struct Watch {
+    body: Incoming,
+    rest: Vec<u8>,
+}
+
+impl Watch {
+    async fn next(&mut self) -> Option<WatchMessage> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).unwrap());
+            }
+            let frame =
+                tokio::time::timeout(DEADLINE, self.body.frame()).await.expect("a message in time")?;
+            self.rest.extend_from_slice(frame.unwrap().data_ref().unwrap());
+        }
+    }
+
+    async fn sequence(&mut self) -> u64 {
+        match self.next().await {
+            Some(WatchMessage::Event(event)) => event.sequence,
+            other => panic!("an event was due, not {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_document_has_every_route_and_no_other() {
+    let served = Served::start();
+    let document: Value = serde_json::from_str(&openapi::json()).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    let documented = document["paths"].as_object().unwrap();
+    let mut paths: Vec<_> = routes().into_iter().map(|(path, _)| path).collect();
+    paths.sort_unstable();
+    assert_eq!(documented.keys().collect::<Vec<_>>(), paths);
+    for (path, operations) in documented {
+        let concrete = path.replace("{environment}", "none").replace("{machine}", "none");
+        for method in ["get", "post", "put", "patch", "delete"] {
+            if path == "/v1/shutdown" && method == "post" || path == "/v1/watch" && method == "get" {
+                continue; // the one ends the server, the other never ends; both have tests of their own
+            }
+            let (status, _) = served.call(&method.to_uppercase(), &concrete, "").await;
+            let is_there = status != StatusCode::METHOD_NOT_ALLOWED;
+            assert_eq!(is_there, operations.get(method).is_some(), "{method} {path}: {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_environment_is_made_found_changed_and_removed() {
+    let served = Served::start();
+    let folder = served.folder("web-app");
+    let body = json!({ "folder": folder.join("../web-app") }).to_string();
+    let (status, made) = served.call("POST", "/v1/environments", &body).await;
+    assert_eq!(
+        (status, made["spec"]["source"]["path"].as_str()),
+        (StatusCode::CREATED, Some(folder.as_str()))
+    );
+    let (status, again) = served.call("POST", "/v1/environments", &body).await;
+    assert_eq!((status, &again["id"]), (StatusCode::OK, &made["id"]));
+    let id = made["id"].as_str().unwrap();
+    for path in ["/v1/environments/web-app", &format!("/v1/environments/{id}")] {
+        assert_eq!(served.call("GET", path, "").await, (StatusCode::OK, again.clone()));
+    }
+    let (status, problem) = served.refused("GET", "/v1/environments/wep-app", "").await;
+    assert_eq!((status, problem.code), (StatusCode::NOT_FOUND, ProblemCode::EnvironmentNotFound));
+    assert!(problem.hints[0].text.contains("`web-app`"), "{problem:?}");
+
+    let stale =
+        json!({ "resource_version": made["metadata"]["resource_version"], "desired_phase": "stopped" });
+    let (status, problem) = served.refused("PATCH", "/v1/environments/web-app", &stale.to_string()).await;
+    assert_eq!((status, problem.code), (StatusCode::CONFLICT, ProblemCode::Conflict));
+    let (_, stopped) =
+        served.call("PATCH", "/v1/environments/web-app", r#"{"desired_phase":"stopped"}"#).await;
+    assert_eq!(stopped["spec"]["desired_phase"], "stopped");
+    let (status, removed) = served.call("DELETE", "/v1/environments/web-app", "").await;
+    assert_eq!((status, &removed["spec"]["desired_phase"]), (StatusCode::OK, &json!("deleted")));
+    assert_eq!(served.stub.asked.lock().unwrap().len(), 4, "the reconciler hears of each change");
+    let (status, _) = served.refused("GET", "/v1/environments/web-app/plan", "").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn an_up_waits_for_the_folders_former_environment_to_be_gone() {
+    let served = Served::start();
+    let body = json!({ "folder": served.folder("app") }).to_string();
+    let (_, former) = served.call("POST", "/v1/environments", &body).await;
+    let id = EnvironmentId(former["id"].as_str().unwrap().to_owned());
+    served.store.change_spec(&id, None, |spec| spec.desired_phase = DesiredPhase::Deleted).unwrap();
+    let up = served.call("POST", "/v1/environments", &body);
+    let remove = async {
+        // Let the request arrive first; the other order passes as well.
+        tokio::task::yield_now().await;
+        served.store.forget(&id).unwrap();
+    };
+    let ((status, new), ()) =
+        tokio::time::timeout(DEADLINE, async { tokio::join!(up, remove) }).await.unwrap();
+    assert_eq!(status, StatusCode::CREATED);
+    assert_ne!(new["id"], former["id"]);
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_with_a_reason() {
+    let served = Served::start();
+    let file = served.folder("x").join("file");
+    fs_err::write(&file, "").unwrap();
+    let long = format!("{{\"folder\":\"{}\"}}", "x".repeat(2 << 20));
+    let up = |body: Value| ("POST", "/v1/environments", body.to_string());
+    for ((method, path, body), status, words) in [
+        (("GET", "/v2/environments", String::new()), 404, "there is no route"),
+        (("PUT", "/v1/environments", String::new()), 405, "does not take PUT"),
+        (("POST", "/v1/environments", "{".into()), 400, "line 1 column 1"),
+        (("POST", "/v1/environments", long), 413, "longer than"),
+        (up(json!({ "folder": "src" })), 400, "not an absolute path"),
+        (up(json!({ "folder": "/no/such/folder" })), 422, "cannot be found"),
+        (up(json!({ "folder": file })), 422, "is not a folder"),
+        (up(json!({ "folder": "/tmp", "config": "/etc/x.json" })), 400, "relative to the folder"),
+        (("GET", "/v1/watch?since=yesterday", String::new()), 400, "invalid digit"),
+        (("GET", "/v1/machines/other", String::new()), 404, "the only one is `default`"),
+        (("PATCH", "/v1/machines/default", r#"{"disk_gib":1}"#.into()), 400, "cannot shrink"),
+        (("POST", "/v1/machines/default/exec", "{}".into()), 426, "Upgrade: cove-exec"),
+    ] {
+        let (found, problem) = served.refused(method, path, &body).await;
+        let text = format!("{} {:?}", problem.title, problem.causes);
+        assert_eq!(found.as_u16(), status, "{method} {path}: {text}");
+        assert!(text.contains(words), "{method} {path}: {text}");
+    }
+    assert!(served.store.environments().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn wishes_for_the_machine_are_stored_and_passed_on() {
+    let served = Served::start();
+    let (status, machine) = served.call("POST", "/v1/machines/default/start", "").await;
+    assert_eq!((status, &machine["spec"]["keep_running"]), (StatusCode::ACCEPTED, &json!(true)));
+    served.call("PATCH", "/v1/machines/default", r#"{"cpus":3}"#).await;
+    served.call("PATCH", "/v1/machines/default", r#"{"restart":"again"}"#).await;
+    served.call("POST", "/v1/machines/default/stop", "").await;
+    let spec = served.store.machine().unwrap().spec;
+    assert_eq!((spec.cpus, spec.keep_running), (3, false));
+    let wishes = [MachineWish::Start, MachineWish::Restart, MachineWish::Stop];
+    assert_eq!(*served.stub.wishes.lock().unwrap(), wishes);
+}
+
+#[tokio::test]
+async fn a_watch_resumes_where_it_was_and_says_when_it_cannot() {
+    let served = Served::start();
+    let start = served.store.last_sequence();
+    let (machine, other) = (ObjectReference::machine("default"), ObjectReference::machine("other"));
+    for object in [&machine, &other, &machine] {
+        served.store.emit(object.clone(), EventKind::Changed);
+    }
+    let mut watch = served.watch(&format!("?since={}&object=default", start + 1)).await;
+    assert_eq!(watch.sequence().await, start + 3, "after the first, and none of the other object");
+    assert_eq!(watch.next().await, Some(WatchMessage::Synced { sequence: start + 3 }));
+    served.store.emit(machine.clone(), EventKind::Changed);
+    assert_eq!(watch.sequence().await, start + 4);
+
+    let mut new = served.watch("").await;
+    assert_eq!(new.next().await, Some(WatchMessage::Synced { sequence: start + 4 }));
+    for since in [start - 1, start + 5] {
+        let mut lost = served.watch(&format!("?since={since}")).await;
+        assert_eq!(lost.next().await, Some(WatchMessage::ListAgain { sequence: start + 4 }));
+        assert_eq!(lost.next().await, Some(WatchMessage::Synced { sequence: start + 4 }));
+    }
+}
+
+#[tokio::test]
+async fn a_slow_watcher_misses_nothing() {
+    let served = Served::start();
+    let mut watch = served.watch("").await;
+    let Some(WatchMessage::Synced { sequence }) = watch.next().await else { panic!("synced comes first") };
+    let line = "x".repeat(2000);
+    let kind = EventKind::Log { step: api::StepKind::PrepareImage, stream: LogStream::Output, line };
+    // Far more than sockets and the broadcast hold together.
+    let count = 6000;
+    for _ in 0..count {
+        served.store.emit(ObjectReference::machine("default"), kind.clone());
+    }
+    for number in 1..=count {
+        assert_eq!(watch.sequence().await, sequence + number);
+    }
+}
+
+#[tokio::test]
+async fn open_streams_end_with_the_daemon() {
+    let served = Served::start();
+    let mut watch = served.watch("").await;
+    watch.next().await.unwrap();
+    let (status, _) = served.call("POST", "/v1/shutdown", "").await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    assert_eq!(watch.next().await, None);
+    drop(watch);
+    tokio::time::timeout(DEADLINE, served.server).await.expect("the server ends").unwrap().unwrap();
+    assert!(served.shutdown.is_cancelled());
+}
+
+#[tokio::test]
+async fn logs_come_one_object_a_line() {
+    let served = Served::start();
+    let (made, _) = served.store.up(&up_request("/a"), jiff::Timestamp::now()).unwrap();
+    let path = format!("/v1/environments/{}/logs?follow=true&tail=5", made.id);
+    let response = served.send(request("GET", &path, "")).await;
+    assert_eq!(response.headers()["content-type"], "application/x-ndjson");
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let lines: Vec<ContainerLogLine> = body
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0].line, format!("{:?}", LogRange { follow: true, tail: Some(5) }));
+}
+
+fn up_request(folder: &str) -> api::UpRequest {
+    serde_json::from_value(json!({ "folder": folder })).unwrap()
+}
+
+async fn exec(served: &Served) -> TokioIo<hyper::upgrade::Upgraded> {
+    let (made, _) = served.store.up(&up_request("/a"), jiff::Timestamp::now()).unwrap();
+    let mut request =
+        request("POST", &format!("/v1/environments/{}/exec", made.id), r#"{"argv":["cat","-"]}"#);
+    request.headers_mut().insert("connection", "upgrade".parse().unwrap());
+    request.headers_mut().insert("upgrade", "cove-exec".parse().unwrap());
+    let response = served.send(request).await;
+    assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+    TokioIo::new(hyper::upgrade::on(response).await.unwrap())
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_carries_a_process_to_its_end() {
+    let served = Served::start();
+    let mut stream = exec(&served).await;
+    let big = vec![b'x'; 300_000];
+    for payload in [b"hello".as_slice(), &big, b""] {
+        stream.write_all(&Frame::new(FrameKind::Input, payload).encode()).await.unwrap();
+    }
+    let mut wire = Vec::new();
+    tokio::time::timeout(DEADLINE, stream.read_to_end(&mut wire)).await.unwrap().unwrap();
+    let mut decoder = FrameDecoder::new();
+    decoder.push(&wire);
+    let first = decoder.next().unwrap().unwrap();
+    assert_eq!(first, Frame::new(FrameKind::ErrorOutput, b"cat -".to_vec()));
+    let mut output = Vec::new();
+    let end: ExecEnd = loop {
+        let frame = decoder.next().unwrap().expect("the end is the last frame");
+        match frame.kind {
+            FrameKind::Output => output.extend(frame.payload),
+            FrameKind::Message => break frame.message().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((end, output.len()), (ExecEnd::Exited { code: 7 }, 5 + big.len()));
+}
+
+#[tokio::test]
+async fn a_process_whose_client_leaves_is_let_go() {
+    let served = Served::start();
+    let (sender, ended) = oneshot::channel();
+    *served.stub.process_ended.lock().unwrap() = Some(sender);
+    let mut stream = exec(&served).await;
+    stream.write_all(&Frame::new(FrameKind::Input, b"hello".to_vec()).encode()).await.unwrap();
+    drop(stream);
+    tokio::time::timeout(DEADLINE, ended).await.expect("it is let go").unwrap();
+}

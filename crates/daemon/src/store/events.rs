@@ -59,7 +59,7 @@ impl EventLog {
     /// Takes what was written, and gives it for broadcasting.
     pub(super) fn commit(&mut self, pending: Pending) -> Vec<Event> {
         self.last = pending.last;
-        self.reserved = pending.reserved.max(pending.last_reserved());
+        self.reserved = pending.reserved;
         self.stored += pending.events.iter().filter(|event| is_kept(&event.kind)).count() as u64;
         for event in &pending.events {
             if self.ring.len() == RING
@@ -100,14 +100,10 @@ impl Pending {
         self.last <= self.reserved && !self.events.iter().any(|event| is_kept(&event.kind))
     }
 
-    /// The end of the block that holds the last sequence.
-    fn last_reserved(&self) -> u64 {
-        if self.last > self.reserved { self.last + BLOCK } else { self.reserved }
-    }
-
-    pub(super) fn store(&self, connection: &Connection) -> rusqlite::Result<()> {
+    pub(super) fn store(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         if self.last > self.reserved {
-            set_meta(connection, "reserved", self.last_reserved())?;
+            self.reserved = self.last + BLOCK;
+            set_meta(connection, "reserved", self.reserved)?;
         }
         let mut insert = connection.prepare_cached("INSERT INTO events (sequence, event) VALUES (?1, ?2)")?;
         for event in self.events.iter().filter(|event| is_kept(&event.kind)) {
