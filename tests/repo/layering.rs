@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cli", &["api", "protocol", "client", "devcontainer"]),
     // For development only
     ("test-support", &["api", "client", "daemon", "devcontainer", "engine", "protocol", "reconciler", "vmm"]),
-    ("xtask", &["api"]),
+    ("xtask", &["api", "protocol", "vmm"]),
     ("tests", &["api", "client", "test-support"]),
 ];
 

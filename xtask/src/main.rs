@@ -1,5 +1,6 @@
 //! Everything `make` does: this file only reads the command line and hands over.
 
+mod bench;
 mod check;
 mod image;
 mod output;
@@ -32,6 +33,8 @@ enum Command {
     Check,
     /// Lints, and every test on real parts
     Test,
+    /// Compare the time to an answering engine with that of a Debian system
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Run => run::example().map_err(Into::into),
         Command::Check => check::check().map_err(Into::into),
         Command::Test => check::test().map_err(Into::into),
+        Command::Bench(options) => bench::run(&options).map_err(Into::into),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -81,7 +81,7 @@ fn port_of(environment: &str) -> Option<u16> {
 /// The body of `GET /` from this computer's loopback.
 fn fetch(port: u16) -> Result<String, std::io::Error> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     stream.write_all(
         b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n\r\n",
     )?;
