@@ -2,9 +2,9 @@
 
 mod model;
 mod override_file;
+mod teardown;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -186,22 +186,6 @@ impl Engine {
             .await
     }
 
-    /// Stops the project's containers. Needs only its name: the files may have changed or be gone.
-    pub async fn compose_stop(&self, project: &str, grace: Duration) -> Result<(), ComposeError> {
-        let grace = grace.as_secs().to_string();
-        let command = named(project).command(&["stop", "--timeout", &grace]);
-        self.compose_run("stop the services", command, None).await
-    }
-
-    /// Removes the project's containers and networks, with `volumes` also its volumes. Needs only its name.
-    pub async fn compose_down(&self, project: &str, volumes: bool) -> Result<(), ComposeError> {
-        let mut arguments = vec!["down", "--remove-orphans"];
-        if volumes {
-            arguments.push("--volumes");
-        }
-        self.compose_run("remove the services", named(project).command(&arguments), None).await
-    }
-
     /// The project's containers by service; of a scaled service one that runs, if any does.
     pub async fn compose_containers(
         &self,
@@ -278,11 +262,6 @@ impl Engine {
             ComposeError::Failed { operation, message, exit_code: ended.code, log_tail }
         }
     }
-}
-
-/// A project of which only the name is known.
-fn named(project: &str) -> ComposeProject {
-    ComposeProject { name: Some(project.to_owned()), ..ComposeProject::default() }
 }
 
 /// A compose command that has ended.

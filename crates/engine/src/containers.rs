@@ -174,9 +174,12 @@ impl Engine {
         let options = StopContainerOptionsBuilder::new().t(seconds).build();
         let done = self.api(&operation)?.stop_container(container, Some(options)).await;
         match done.map_err(|error| self.failed(&operation, error)) {
-            Err(error) if !error.is_not_found() && !error.is_conflict() => Err(error),
-            _ => Ok(()),
+            Err(error) if !error.is_not_found() && !error.is_conflict() => return Err(error),
+            _ => {}
         }
+        // The engine answers a moment before its lists know. It holds the container's lock until they do,
+        // and looking at the container waits for that lock.
+        self.container(container).await.map(drop)
     }
 
     /// Kills and removes a container with its anonymous volumes; named volumes stay. One that is gone or

@@ -80,7 +80,8 @@ async fn a_project_comes_up_stops_and_goes() {
 
     std::fs::remove_file(folder.join(".devcontainer/compose.yml")).unwrap();
     engine.compose_stop(&name, Duration::from_secs(5)).await.unwrap();
-    assert!(engine.compose_containers(&name).await.unwrap().values().all(|container| !container.running));
+    let stopped = engine.compose_containers(&name).await.unwrap();
+    assert!(stopped.len() == 2 && stopped.values().all(|container| !container.running), "{stopped:?}");
     engine.compose_down(&name, false).await.unwrap();
     assert!(engine.compose_containers(&name).await.unwrap().is_empty());
     assert_eq!(dockerd.docker(&["volume", "ls", "-q"]), "my-cache", "volumes are kept unless asked");
