@@ -295,9 +295,15 @@ impl MachineHost {
         wanted.iter().find(sees).map(|root| root.path.clone())
     }
 
-    /// What the guest wrote so far, and what it will write, without a gap in between.
+    /// What the guest wrote so far, and what it will write, without a gap in between. The end of the console, if
+    /// nothing came by another way: a guest that did not come up says why there.
     pub fn logs(&self) -> (Vec<MachineLogLine>, broadcast::Receiver<MachineLogLine>) {
-        self.inner.journal.follow()
+        let (mut lines, receiver) = self.inner.journal.follow();
+        if lines.is_empty() {
+            let console = process::tail_of(&self.inner.machine_paths.console_log());
+            lines.extend(console.into_iter().map(journal::console_line));
+        }
+        (lines, receiver)
     }
 
     /// Brings what the machine and the daemon use into the status. Nobody asks for that by itself, so an idle
@@ -350,21 +356,6 @@ impl Inner {
 
     fn emit(&self, kind: EventKind) {
         self.store.emit(ObjectReference::machine(DEFAULT_MACHINE), kind);
-    }
-
-    /// Why the accelerator is not a faster one, as the probe remembered it.
-    fn accelerator_note(&self, name: &str) -> Option<String> {
-        /// What is read of a remembered verdict; the file is the probe's.
-        #[derive(serde::Deserialize)]
-        struct Verdict {
-            accelerator: String,
-            reason: String,
-        }
-        let text = fs_err::read(&self.accelerator_file).ok()?;
-        let verdicts: Vec<Verdict> = serde_json::from_slice(&text).ok()?;
-        // Only the translator is slow; the latest verdict is the first.
-        let latest = verdicts.into_iter().next().filter(|latest| latest.accelerator == name)?;
-        (name == "tcg").then_some(latest.reason)
     }
 
     /// Tells a line of output to those who watch a start; nothing while none is under way.

@@ -92,6 +92,11 @@ impl Journal {
     }
 }
 
+/// A line of the serial console, which has no levels and no times.
+pub(super) fn console_line(message: String) -> MachineLogLine {
+    MachineLogLine { source: "console".to_owned(), level: LogLevel::Info, uptime_ms: 0, message }
+}
+
 fn level(level: Level) -> LogLevel {
     match level {
         Level::Debug => LogLevel::Debug,

@@ -141,6 +141,20 @@ pub(super) fn write_atomically(path: &Utf8Path, content: &[u8]) -> Result<(), Pr
     write().map_err(ProcessError::File)
 }
 
+/// Why the accelerator of that name is not a faster one, as the probe remembered it.
+pub(super) fn accelerator_note(file: &Utf8Path, name: &str) -> Option<String> {
+    /// What is read of a remembered verdict; the file is the probe's.
+    #[derive(serde::Deserialize)]
+    struct Verdict {
+        accelerator: String,
+        reason: String,
+    }
+    let verdicts: Vec<Verdict> = serde_json::from_slice(&fs_err::read(file).ok()?).ok()?;
+    // The latest verdict is the first. Only the translator is slow.
+    let latest = verdicts.into_iter().next().filter(|latest| latest.accelerator == name)?;
+    (name == "tcg").then_some(latest.reason)
+}
+
 /// Kills the shim that `shim.json` names, if it lives; its machine ends with it.
 ///
 /// # Errors

@@ -12,19 +12,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use api::{
-    AcceleratorStatus, BootStage, ComponentStatus, EngineState, MachinePhase, MachineUse, Problem,
-    ProblemCode,
+    AcceleratorStatus, BootStage, ComponentStatus, EngineState, EventKind, MachinePhase, MachineUse,
+    ObjectKind, Problem, ProblemCode,
 };
 use protocol::agent::{AgentHello, Component, ComponentState, Event, Level};
 use protocol::shim::{State, Status};
-use tokio::sync::watch;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::clock::{ClockWatch, LOOK_EVERY};
-use super::problems;
 use super::shim_client::{ShimClient, ShimWatch};
 use super::{Inner, configuration};
+use super::{problems, process};
 use crate::agent_client::{AgentClient, AgentWatch};
 
 /// Name of the component that is the Docker Engine.
@@ -150,7 +151,7 @@ fn note_shim(inner: &Inner, status: &Status) {
         machine.shim_pid = Some(status.pid);
         machine.driver = Some(shortened(&status.driver));
         let name = shortened(&status.accelerator);
-        let note = inner.accelerator_note(&name);
+        let note = process::accelerator_note(&inner.accelerator_file, &name);
         // Before the machine is powered on, the shim has not decided.
         let known = !matches!(name.as_str(), "" | "unknown");
         machine.accelerator = known.then_some(AcceleratorStatus { name, note });
@@ -166,7 +167,7 @@ async fn follow_guest(inner: Arc<Inner>, session: Arc<Session>) {
     let mut pause = PAUSE.0;
     loop {
         match greet(&inner, &agent).await {
-            Ok(watch) => {
+            Ok(greeted) => {
                 pause = PAUSE.0;
                 session.outcome.send_if_modified(|outcome| {
                     let troubled = matches!(outcome, Outcome::Trouble(_));
@@ -175,7 +176,7 @@ async fn follow_guest(inner: Arc<Inner>, session: Arc<Session>) {
                     }
                     troubled
                 });
-                listen(&inner, &agent, watch).await;
+                listen(&inner, &agent, greeted).await;
                 tracing::info!("the connection to the guest was cut");
                 inner.update(|machine| machine.engine = EngineState::Down);
             }
@@ -199,14 +200,23 @@ async fn follow_guest(inner: Arc<Inner>, session: Arc<Session>) {
     }
 }
 
+/// A guest that knows what it must.
+struct Greeted {
+    watch: AgentWatch,
+    /// Whether it was told what this computer's network asks for.
+    trusted: bool,
+    /// What happened since.
+    changes: broadcast::Receiver<api::Event>,
+}
+
 /// Introduces the host, sets the clock, tells the configuration, and starts to watch.
-async fn greet(inner: &Inner, agent: &AgentClient) -> Result<AgentWatch, Problem> {
+async fn greet(inner: &Inner, agent: &AgentClient) -> Result<Greeted, Problem> {
     let hello = agent.hello().await?;
     check_version(&hello)?;
     inner.journal.begin(&hello.boot_id);
     agent.set_clock().await?;
-    let machine = inner.store.machine().map_err(|error| problems::store_failed(&error))?;
-    agent.configure(configuration::for_guest(&machine.spec, &inner.shares())).await?;
+    let changes = inner.store.subscribe();
+    let trusted = configure(inner, agent).await?;
     let watch = agent.watch().await?;
     inner.update(|machine| {
         machine.phase = MachinePhase::Running;
@@ -215,7 +225,7 @@ async fn greet(inner: &Inner, agent: &AgentClient) -> Result<AgentWatch, Problem
         machine.components.clear();
         machine.boot.clear();
     });
-    Ok(watch)
+    Ok(Greeted { watch, trusted, changes })
 }
 
 fn check_version(hello: &AgentHello) -> Result<(), Problem> {
@@ -229,7 +239,8 @@ fn check_version(hello: &AgentHello) -> Result<(), Problem> {
     Err(problem.with_command("restart the machine", "cove machine restart"))
 }
 
-async fn listen(inner: &Inner, agent: &AgentClient, mut watch: AgentWatch) {
+async fn listen(inner: &Inner, agent: &AgentClient, greeted: Greeted) {
+    let Greeted { mut watch, mut trusted, mut changes } = greeted;
     let mut clock = ClockWatch::start();
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -246,8 +257,34 @@ async fn listen(inner: &Inner, agent: &AgentClient, mut watch: AgentWatch) {
                     return;
                 }
             },
+            // Any event may be a changed spec, and so may those that were missed.
+            change = changes.recv() => if concerns_machine(&change) && wants_trust(inner) == Some(!trusted) {
+                trusted = !trusted;
+                if let Err(problem) = configure(inner, agent).await {
+                    tracing::warn!(%problem, "the guest was not told of the changed setting");
+                    return;
+                }
+            },
         }
     }
+}
+
+fn concerns_machine(change: &Result<api::Event, RecvError>) -> bool {
+    match change {
+        Ok(event) => event.object.kind == ObjectKind::Machine && event.kind == EventKind::Changed,
+        Err(RecvError::Lagged(_) | RecvError::Closed) => true,
+    }
+}
+
+fn wants_trust(inner: &Inner) -> Option<bool> {
+    inner.store.machine().ok().map(|machine| machine.spec.trust_host_network)
+}
+
+/// Tells the guest the configuration by the present spec; gives whether this computer's network is trusted.
+async fn configure(inner: &Inner, agent: &AgentClient) -> Result<bool, Problem> {
+    let machine = inner.store.machine().map_err(|error| problems::store_failed(&error))?;
+    agent.configure(configuration::for_guest(&machine.spec, &inner.shares())).await?;
+    Ok(machine.spec.trust_host_network)
 }
 
 fn hear(inner: &Inner, event: Event) {

@@ -112,6 +112,8 @@ async fn failures_have_the_code_of_their_cause() {
         assert_eq!(problem.causes, ["the cause"]);
         assert_eq!(problem.log_tail, ["the end of its log"]);
     }
+    fs_err::write(fixture.paths.default_machine().console_log(), "no root\r\n").unwrap();
+    assert_eq!(fixture.machine.logs().0[0].message, "no root");
     fs_err::write(fixture.paths.default_machine().dir().join("fail-early"), "").unwrap();
     let problem = fixture.run().await.unwrap_err();
     assert!(problem.causes[0].contains("exit status: 3"), "{problem:?}");
@@ -208,4 +210,17 @@ async fn tools_run_in_the_guest() {
         panic!("an unknown program started");
     };
     assert_eq!(error.to_string(), "could not start `nothing`");
+}
+
+#[tokio::test]
+async fn the_setting_about_trust_reaches_a_running_guest_at_once() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    let mut configurations = fixture.shim.guest().configurations();
+    assert_eq!(*configurations.borrow(), 1);
+    fixture.store.change_machine_spec(None, |spec| spec.trust_host_network = false).unwrap();
+    soon("the configuration", configurations.wait_for(|count| *count == 2)).await.unwrap();
+    let told = fixture.shim.guest().configuration().unwrap();
+    assert!(told.extra_certificates.is_empty() && told.proxy.is_empty());
+    assert_eq!(told.shares[0].path, fixture.share());
 }

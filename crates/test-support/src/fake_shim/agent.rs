@@ -21,6 +21,7 @@ use super::{Shared, lock, read_frame};
 pub(super) struct Guest {
     boots: AtomicUsize,
     clocks_set: AtomicUsize,
+    configurations: watch::Sender<usize>,
     protocol: Mutex<Version>,
     configured: Mutex<Option<Configuration>>,
     engine: watch::Sender<ComponentState>,
@@ -33,6 +34,7 @@ impl Default for Guest {
         Self {
             boots: AtomicUsize::new(0),
             clocks_set: AtomicUsize::new(0),
+            configurations: watch::Sender::new(0),
             protocol: Mutex::new(protocol::VERSION),
             configured: Mutex::default(),
             engine: watch::Sender::new(ComponentState::Ready),
@@ -80,6 +82,11 @@ impl GuestScript {
         lock(&self.shared.guest.configured).clone()
     }
 
+    /// How often it was configured, now and later.
+    pub fn configurations(&self) -> watch::Receiver<usize> {
+        self.shared.guest.configurations.subscribe()
+    }
+
     /// How often its clock was set.
     pub fn clocks_set(&self) -> usize {
         self.shared.guest.clocks_set.load(Ordering::SeqCst)
@@ -105,6 +112,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> std:
         }),
         Request::Configure(configuration) => {
             *lock(&guest.configured) = Some(configuration);
+            guest.configurations.send_modify(|count| *count += 1);
             Reply::Done
         }
         Request::SetClock { .. } => {
