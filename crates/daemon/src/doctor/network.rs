@@ -2,7 +2,6 @@
 
 use api::{Check, Problem, ProblemCode};
 use camino::{Utf8Path, Utf8PathBuf};
-use sha2::{Digest, Sha256};
 
 use super::{good, warning};
 use crate::host_trust::HostTrust;
@@ -10,6 +9,9 @@ use crate::paths::{Paths, user_home};
 
 /// Name of the docker context.
 const CONTEXT: &str = "cove";
+
+/// SHA-256 of that name, in hex: the folder in which the docker command keeps it.
+const CONTEXT_DIGEST: &str = "6a259d3299684d8a1f5693be49dde21e5e22195158487a86c3d73d07c36a5cfc";
 
 pub(super) fn certificates(trust: &HostTrust, is_on: bool) -> Check {
     let name = "certificates";
@@ -77,8 +79,7 @@ pub(super) fn context_in(folder: &Utf8Path, socket: &Utf8Path) -> Check {
     let make = |title: String| {
         Problem::new(ProblemCode::Unsupported, title).with_command("make it", "cove docker context")
     };
-    let digest: String = Sha256::digest(CONTEXT).iter().map(|byte| format!("{byte:02x}")).collect();
-    let file = folder.join("contexts/meta").join(digest).join("meta.json");
+    let file = folder.join("contexts/meta").join(CONTEXT_DIGEST).join("meta.json");
     let Ok(text) = fs_err::read_to_string(&file) else {
         let problem = make(format!("`docker --context {CONTEXT}` is not set up"));
         return warning(name, format!("there is no `{CONTEXT}`"), Some(problem));

@@ -16,18 +16,18 @@ use crate::store::StoreError;
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
-    problem: Problem,
+    problem: Box<Problem>,
 }
 
 impl Refusal {
     pub(super) fn with_status(status: StatusCode, problem: Problem) -> Self {
-        Self { status, problem }
+        Self { status, problem: Box::new(problem) }
     }
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self { status: status_of(problem.code), problem }
+        Self::with_status(status_of(problem.code), problem)
     }
 }
 
@@ -42,7 +42,7 @@ impl IntoResponse for Refusal {
         if self.status.is_server_error() {
             tracing::warn!(problem = %self.problem, causes = ?self.problem.causes, "a request failed");
         }
-        (self.status, Json(ErrorBody { problem: self.problem })).into_response()
+        (self.status, Json(ErrorBody { problem: *self.problem })).into_response()
     }
 }
 

@@ -18,7 +18,7 @@ use super::answer::{Body, Refusal};
 use crate::store::{Store, StoreError};
 
 /// How long an `up` waits for the folder's former environment to be gone.
-const DELETION_TIME: Duration = Duration::from_secs(60);
+const DELETION_TIME: Duration = Duration::from_mins(1);
 
 /// All environments, by name.
 #[utoipa::path(get, path = "/v1/environments", tag = "environments",

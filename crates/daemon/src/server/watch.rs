@@ -92,12 +92,13 @@ impl Watcher {
 
     /// Makes everything after the position due, or the word that it is no longer there.
     fn catch_up(&mut self) {
-        match self.store.events_since(self.position) {
-            Some(events) => events.into_iter().for_each(|event| self.take(event)),
-            None => {
-                self.position = self.store.last_sequence();
-                self.due.push_back(WatchMessage::ListAgain { sequence: self.position });
-            }
+        let Some(events) = self.store.events_since(self.position) else {
+            self.position = self.store.last_sequence();
+            self.due.push_back(WatchMessage::ListAgain { sequence: self.position });
+            return;
+        };
+        for event in events {
+            self.take(event);
         }
     }
 

@@ -70,7 +70,7 @@ pub(super) fn open(path: &Utf8Path, now: Timestamp) -> Result<Connection, StoreE
 
 fn migrate(connection: &mut Connection, path: &Utf8Path, now: Timestamp) -> Result<(), StoreError> {
     let failed = |error| StoreError::from_sqlite(path, error);
-    let known = MIGRATIONS.len() as i64;
+    let known = MIGRATIONS.len().cast_signed() as i64;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
     let Some(missing) = usize::try_from(found).ok().and_then(|done| MIGRATIONS.get(done..)) else {
