@@ -135,7 +135,7 @@ pub(crate) fn read_config_of(
     folder: &Utf8PathBuf,
     config: Option<&Utf8PathBuf>,
 ) -> Result<Arc<Config>, Problem> {
-    let located: Located = devcontainer::locate(&Disk, folder, config.map(|path| path.as_path()))
+    let located: Located = devcontainer::locate(&Disk, folder, config.map(Utf8PathBuf::as_path))
         .map_err(|error| problems::from_locate(&error))?;
     let config = devcontainer::read(&Disk, folder, &located, DEFAULT_IMAGE)
         .map_err(|error| problems::from_read(&error))?;
@@ -146,7 +146,12 @@ pub(crate) fn read_config_of(
 pub(crate) fn initialize_digest(config: &Config) -> Option<String> {
     let command = config.initialize_command.as_ref()?;
     let text = serde_json::to_string(command).unwrap_or_default();
-    Some(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+    let digits = Sha256::digest(text.as_bytes());
+    Some(digits.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect())
+}
+
+fn hex_digit(value: u8) -> char {
+    char::from_digit(u32::from(value), 16).unwrap_or_default()
 }
 
 /// What holds for a container, with what its image says about itself.

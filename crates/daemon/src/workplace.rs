@@ -31,8 +31,11 @@ pub(crate) struct Workplace {
 /// takes a second, and every exec would wait for it.
 #[derive(Clone, Default)]
 pub(crate) struct ShellVariables {
-    known: Arc<Mutex<HashMap<String, (String, BTreeMap<String, String>)>>>,
+    known: Arc<Mutex<HashMap<String, Probed>>>,
 }
+
+/// What one run of a container told.
+type Probed = (String, BTreeMap<String, String>);
 
 impl ShellVariables {
     async fn of(
@@ -81,12 +84,11 @@ impl Workplace {
         let shell = shells.of(engine, state, &run, &account, resolved.user_env_probe).await;
         let (mut env, mut unset) = (shell, Vec::new());
         for (name, value) in resolved.remote_env {
-            match value {
-                Some(value) => drop(env.insert(name, value)),
-                None => {
-                    env.remove(&name);
-                    unset.push(name);
-                }
+            if let Some(value) = value {
+                env.insert(name, value);
+            } else {
+                env.remove(&name);
+                unset.push(name);
             }
         }
         Ok(Self { container: state.id.clone(), account, folder: config.workspace_folder.clone(), env, unset })

@@ -76,12 +76,12 @@ pub(super) fn project_of(state: &ContainerState) -> Option<String> {
 
 /// Stops all containers of a project.
 pub(super) async fn stop(engine: &Engine, project: &str) -> Result<(), Problem> {
-    engine.compose_stop(project, STOP_GRACE).await.map_err(|error| problems::from_compose(&error))
+    engine.compose_stop(project, STOP_GRACE).await.map_err(|error| problems::from_engine(&error))
 }
 
 /// Removes all containers and networks of a project, and keeps its volumes: they hold people's work.
 pub(super) async fn down(engine: &Engine, project: &str) -> Result<(), Problem> {
-    engine.compose_down(project, false).await.map_err(|error| problems::from_compose(&error))
+    engine.compose_down(project, false).await.map_err(|error| problems::from_engine(&error))
 }
 
 async fn up(

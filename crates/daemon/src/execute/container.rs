@@ -51,7 +51,9 @@ pub(super) async fn start(turn: &mut Turn<'_>) -> Result<(), Problem> {
     tokio::time::sleep(WATCHED).await;
     match engine.container(&state.id).await.map_err(|error| problems::from_engine(&error))? {
         Some(state) if state.running => Ok(()),
-        Some(state) => Err(ended(&engine, &state.id, state.exit_code, &turn.observation.resolved).await),
+        Some(state) => {
+            Err(ended(&engine, &state.id, state.exit_code, turn.observation.resolved.as_ref()).await)
+        }
         None => Err(Problem::new(ProblemCode::ContainerFailed, "the container is gone")),
     }
 }
@@ -101,7 +103,7 @@ pub(super) fn labels(turn: &Turn<'_>, config: &Config) -> BTreeMap<String, Strin
     ])
 }
 
-async fn ended(engine: &Engine, id: &str, code: Option<i64>, resolved: &Option<Resolved>) -> Problem {
+async fn ended(engine: &Engine, id: &str, code: Option<i64>, resolved: Option<&Resolved>) -> Problem {
     let mut tail = Vec::new();
     let range = LogRange { tail: Some(30), since: None, follow: false };
     if let Ok(mut log) = engine.logs(id, range) {
@@ -115,7 +117,7 @@ async fn ended(engine: &Engine, id: &str, code: Option<i64>, resolved: &Option<R
         format!("the container ended at once, with status {code}"),
     )
     .with_log(tail);
-    if resolved.as_ref().is_some_and(|resolved| !resolved.override_command) {
+    if resolved.is_some_and(|resolved| !resolved.override_command) {
         problem = problem.with_hint(
             "its own command ended: keep it running, or set `\"overrideCommand\": true` to let Cove keep the container up",
         );

@@ -12,7 +12,7 @@ use crate::observe;
 use crate::problems;
 use crate::workplace::Workplace;
 
-pub(super) async fn run(turn: &mut Turn<'_>, stage: HookStage) -> Result<(), Problem> {
+pub(super) async fn run(turn: &Turn<'_>, hook: HookStage) -> Result<(), Problem> {
     let config = turn.config()?;
     let engine = turn.parts.machine.engine();
     let Some(state) = observe::main_container(&engine, turn.environment).await? else {
@@ -27,16 +27,16 @@ pub(super) async fn run(turn: &mut Turn<'_>, stage: HookStage) -> Result<(), Pro
     let begun = Instant::now();
     let workplace = Workplace::of(&engine, &config, &state, &turn.parts.shells).await?;
     let resolved = observe::resolve(&config, Some(&state));
-    for command in observe::commands_of(&resolved.lifecycle, stage) {
+    for command in observe::commands_of(&resolved.lifecycle, hook) {
         let command = workplace.adapt(command);
         engine
-            .run_command(&command, &workplace.context(), stage.property(), turn.report)
+            .run_command(&command, &workplace.context(), hook.property(), turn.report)
             .await
             .map_err(|error| failed(&error, turn.environment.metadata.name.as_str()))?;
     }
     let millis = begun.elapsed().as_millis() as u64;
-    let subject = if stage.once_per_container() { &state.id } else { &run };
-    turn.parts.store.hook_succeeded(&turn.environment.id, &state.id, subject, stage, millis)?;
+    let subject = if hook.once_per_container() { &state.id } else { &run };
+    turn.parts.store.hook_succeeded(&turn.environment.id, &state.id, subject, hook, millis)?;
     Ok(())
 }
 

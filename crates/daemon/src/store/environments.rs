@@ -2,7 +2,7 @@
 
 use api::{
     DEFAULT_MACHINE, DesiredPhase, Environment, EnvironmentId, EnvironmentSpec, EnvironmentStatus, EventKind,
-    Metadata, Name, ObjectReference, Phase, Session, Source, UpRequest,
+    Metadata, Name, ObjectReference, Session, Source, UpRequest,
 };
 use camino::Utf8Path;
 use jiff::Timestamp;
@@ -49,8 +49,8 @@ impl Store {
     /// The environment of a folder and configuration shall run; it is made if there is none, and then the second
     /// part of the answer is true.
     ///
-    /// An existing one keeps its name. Its retry session is renewed unless it runs well already; its rebuild session
-    /// if the request says so; newly trusted commands are added. The same request again changes nothing that runs.
+    /// An existing one keeps its name. Its retry session is renewed, so that its files are read again; its rebuild
+    /// session if the request says so; newly trusted commands are added. The same request again changes nothing that runs.
     ///
     /// # Errors
     /// [`StoreError::BeingDeleted`] while the folder's environment is on its way out, [`StoreError::NameTaken`] when
@@ -149,12 +149,9 @@ fn renew(
         return Err(StoreError::BeingDeleted { name: name.to_string(), id: environment.id });
     }
     let mut spec = environment.spec.clone();
-    let runs_well = spec.desired_phase == DesiredPhase::Running
-        && environment.status.phase == Phase::Running
-        && environment.status.problem.is_none();
-    if !runs_well {
-        spec.retry = Session::fresh();
-    }
+    // Asked for is asked for: the files are read again, and `initializeCommand` runs again, as the specification has
+    // it for every start.
+    spec.retry = Session::fresh();
     if request.rebuild {
         spec.rebuild = Session::fresh();
     }
