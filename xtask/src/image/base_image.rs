@@ -175,6 +175,10 @@ fn install(
     let (user, uid) = (&recipe.user, recipe.uid);
     let sudoers = file("sudoers", format!("{user} ALL=(ALL) NOPASSWD: ALL\n"))?;
     let sources = file("debian.sources", sources(&Mirror::of_this_machine()?))?;
+    // A container's packages are in an image, and come again with it: no sync for each file. Nobody reads the
+    // translations of package descriptions in a build.
+    let dpkg = file("dpkg.conf", "force-unsafe-io\n".to_owned())?;
+    let apt = file("apt.conf", "Acquire::Languages \"none\";\n".to_owned())?;
 
     let mut bootstrap = MMDEBSTRAP.command()?;
     bootstrap.env("SOURCE_DATE_EPOCH", EPOCH.to_string());
@@ -193,6 +197,9 @@ fn install(
         "rm -f \"$1/etc/apt/sources.list\" \"$1/etc/apt/apt.conf.d/99mmdebstrap\"".to_owned(),
         format!("upload {sources} /etc/apt/sources.list.d/debian.sources"),
         "chmod 0644 \"$1/etc/apt/sources.list.d/debian.sources\"".to_owned(),
+        format!("upload {dpkg} /etc/dpkg/dpkg.cfg.d/container"),
+        format!("upload {apt} /etc/apt/apt.conf.d/container"),
+        "chmod 0644 \"$1/etc/dpkg/dpkg.cfg.d/container\" \"$1/etc/apt/apt.conf.d/container\"".to_owned(),
         // Copies of this machine's.
         "rm -f \"$1/etc/hostname\" \"$1/etc/resolv.conf\"".to_owned(),
     ] {
