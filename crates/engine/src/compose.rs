@@ -224,29 +224,33 @@ impl Engine {
         if let Some((item, progress)) = progress {
             progress.started(item);
         }
-        let (mut lines, mut tail, mut stdout) = (Lines::default(), Tail::default(), Vec::new());
-        let mut take = |said: Option<String>| {
-            if let (Some(line), Some((item, progress))) = (&said, progress) {
-                progress.line(item, line.as_str());
+        let (mut out, mut err, mut stdout) = (Lines::default(), Lines::default(), Vec::new());
+        let (mut tail, mut errors) = (Tail::default(), Tail::default());
+        let mut take = |channel: Channel, line: &str| {
+            if let Some((item, progress)) = progress {
+                progress.line(item, line);
             }
-            if let Some(line) = said {
-                tail.push(&line);
+            tail.push(line);
+            if channel == Channel::Err {
+                errors.push(line);
             }
         };
         while let Some((channel, piece)) = running.next_output().await.map_err(lost)? {
             match channel {
                 Channel::Out if progress.is_none() => stdout.extend_from_slice(&piece),
-                _ => lines.push(&piece).into_iter().for_each(|line| take(Some(line))),
+                Channel::Out => out.push(&piece).iter().for_each(|line| take(channel, line)),
+                Channel::Err => err.push(&piece).iter().for_each(|line| take(channel, line)),
             }
         }
-        take(lines.finish());
+        out.finish().iter().for_each(|line| take(Channel::Out, line));
+        err.finish().iter().for_each(|line| take(Channel::Err, line));
         let code = running.wait().await.map_err(lost)?;
         match progress {
             Some((item, progress)) if code == 0 => progress.finished(item, Some(started.elapsed()), false),
             Some((item, progress)) => progress.broke(item),
             None => {}
         }
-        Ok(Ended { code, stdout, tail: tail.into_lines() })
+        Ok(Ended { code, stdout, tail: tail.into_lines(), errors: errors.into_lines() })
     }
 
     /// Sorts what compose said before it failed.
@@ -268,7 +272,10 @@ impl Engine {
 struct Ended {
     code: i32,
     stdout: Vec<u8>,
+    /// The last lines of both outputs, without what is in `stdout`.
     tail: Vec<String>,
+    /// The last lines of standard error alone: the two outputs overtake each other.
+    errors: Vec<String>,
 }
 
 impl Ended {
@@ -276,11 +283,16 @@ impl Ended {
         self.tail.iter().any(|line| line.contains("Cannot connect to the Docker daemon"))
     }
 
-    /// What it said last, without the notes about obsolete things that it makes every time.
+    /// What it said of its failure: the builder's verdict, else the last line that is neither a rule nor one
+    /// of the notes about obsolete things that it makes every time.
     fn message(&self) -> String {
         let notes = ["level=warning", "warning msg="];
-        let mut said = self.tail.iter().map(|line| line.trim()).filter(|line| !line.is_empty());
-        let last = said.by_ref().filter(|line| !notes.iter().any(|note| line.contains(note))).last();
+        let says_something =
+            |line: &&str| !line.trim_matches('-').is_empty() && !notes.iter().any(|note| line.contains(note));
+        let lines = || self.errors.iter().map(|line| line.trim());
+        let verdict = lines().rfind(|line| line.contains("failed to solve: "));
+        let last = verdict.or_else(|| lines().rfind(says_something));
+        let last = last.or_else(|| self.tail.iter().map(|line| line.trim()).rfind(says_something));
         last.unwrap_or("no word why").trim_start_matches("Error response from daemon: ").to_owned()
     }
 }

@@ -64,7 +64,7 @@ async fn a_build_tells_its_steps_and_where_it_fails() {
         all(events).iter().any(|event| matches!(event.kind, ProgressKind::Finished { cached: true, .. }))
     );
 
-    let bad = format!("FROM {BASE_IMAGE}\nRUN true\nRUN echo so far; echo no further >&2; exit 42\n");
+    let bad = format!("FROM {BASE_IMAGE}\nRUN true\nRUN echo so far; echo no further; exit 42\n");
     let error = engine.build(&write(&folder, &bad), &()).await.unwrap_err();
     let BuildError::StepFailed { step, line, exit_code, log_tail, .. } = &error else { panic!("{error:?}") };
     assert!(step.contains("RUN echo so far"), "{step}");
