@@ -31,13 +31,19 @@ pub(crate) fn test() -> Result<(), CheckError> {
     setup()?;
     image::build(&image::Options::packed())?;
     check()?;
+    let engine = step("Unpacking an engine for tests on this host", image::unpack_test_engine)?;
+    // Its client serves where this computer has none.
+    let path = format!("{}:{engine}/usr/bin", std::env::var("PATH").unwrap_or_default());
     // Programs first: tests of the whole product start them.
     step("Building", || run(cargo().args(["build", "--workspace", "--locked"])))?;
     step("Testing", || {
         // A part that is missing is a failure here, not a reason to skip.
-        run(cargo()
-            .args(["test", "--workspace", "--locked"])
-            .envs([("COVE_REQUIRE_ENGINE", "1"), ("COVE_REQUIRE_VM", "1")]))
+        run(cargo().args(["test", "--workspace", "--locked"]).envs([
+            ("COVE_REQUIRE_ENGINE", "1"),
+            ("COVE_REQUIRE_VM", "1"),
+            ("COVE_TEST_ENGINE", engine.as_str()),
+            ("PATH", &path),
+        ]))
     })?;
     Ok(())
 }

@@ -26,6 +26,7 @@ mod pool;
 mod recipe;
 mod stamp;
 mod system;
+mod test_engine;
 mod transport;
 mod tree;
 
@@ -38,6 +39,7 @@ pub(crate) use digest::{Digest, Hasher};
 pub(crate) use host_tools::{HOST_PACKAGES, MMDEBSTRAP, ToolError, find as find_program, run as run_tool};
 pub(crate) use mirror::{Mirror, MirrorError};
 pub(crate) use places::{NoCache, Places};
+pub(crate) use test_engine::unpack as unpack_test_engine;
 
 use manifest::Manifest;
 use packages::{Depot, write_whole};
