@@ -192,7 +192,7 @@ impl Machine {
         let firmware = Stage { name: "firmware".to_owned(), at_ms: before };
         let mut reached: Vec<Stage> = report
             .lines()
-            .filter_map(|line| line.strip_prefix("stage ")?.split_once(' '))
+            .filter_map(|line| line.strip_prefix("stage ")?.rsplit_once(' '))
             .filter_map(|(name, micros)| Some((name, micros.trim().parse::<u64>().ok()? / 1000)))
             .filter(|(_, at)| *at > 0)
             .map(|(name, at)| Stage { name: name.to_owned(), at_ms: before + at })
