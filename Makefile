@@ -19,6 +19,9 @@ image: linker ## Build the guest image
 bench: linker ## Measure against peers; writes bench/RESULTS.md
 	@cargo xtask bench
 
+app: ## The desktop app (not in this version)
+	@echo "The desktop app is not part of this version; see the roadmap in README.md." >&2; exit 1
+
 # The one thing Rust itself needs that a fresh Debian may lack.
 .PHONY: linker
 linker:

@@ -27,7 +27,9 @@ pub(crate) fn unpack() -> Result<Utf8PathBuf, ImageError> {
 
     let folder = places.cache.join("test-engine");
     let mut inputs = Hasher::default();
-    pins.iter().for_each(|pin| inputs.add_part(pin.sha256.as_str()));
+    for pin in &pins {
+        inputs.add_part(pin.sha256.as_str());
+    }
     let program = folder.join("usr/sbin/dockerd");
     Stamp::new(&places.cache, "test-engine", inputs, vec![program]).run(|| {
         if folder.is_symlink() {
