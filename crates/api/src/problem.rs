@@ -276,6 +276,10 @@ problem_codes! {
     MachineLost = "E0309", ByItself, "Its process was killed or crashed. It is started again when something needs it; files are safe, as after a power cut.";
     /// The guest in the machine is of another version.
     GuestVersion = "E0310", OnRequest, "Restart the machine with `cove machine restart` so that it boots the image that belongs to this version.";
+    /// `docker` does not know the machine.
+    DockerContextMissing = "E0311", OnRequest, "Make the context with `cove docker context`; `docker --context cove` and editors then find the machine.";
+    /// A certificate of this computer cannot be handed to containers.
+    CertificateUnreadable = "E0312", OnRequest, "The message names the file and what is wrong with it. Mend or remove the file; the other certificates are handed over.";
 }
 
 impl fmt::Display for ProblemCode {

@@ -29,7 +29,7 @@ pub(super) fn certificates(trust: &HostTrust, is_on: bool) -> Check {
     }
     let unreadable: Vec<_> = trust.unreadable.iter().map(ToString::to_string).collect();
     let mut problem = Problem::new(
-        ProblemCode::Unsupported,
+        ProblemCode::CertificateUnreadable,
         format!("{} of the files with certificates cannot be used", unreadable.len()),
     );
     problem.causes = unreadable;
@@ -77,7 +77,7 @@ pub(super) fn docker_context(paths: &Paths) -> Check {
 pub(super) fn context_in(folder: &Utf8Path, socket: &Utf8Path) -> Check {
     let name = "docker context";
     let make = |title: String| {
-        Problem::new(ProblemCode::Unsupported, title).with_command("make it", "cove docker context")
+        Problem::new(ProblemCode::DockerContextMissing, title).with_command("make it", "cove docker context")
     };
     let file = folder.join("contexts/meta").join(CONTEXT_DIGEST).join("meta.json");
     let Ok(text) = fs_err::read_to_string(&file) else {
