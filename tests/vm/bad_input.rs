@@ -171,3 +171,21 @@ pub(crate) fn missing_and_damaged_parts(cove: &Cove) {
     let said = start(&[("COVE_VIRTIOFSD", "/no/such/virtiofsd")]);
     assert!(said.status != 0 && said.err.contains("E0303"), "{said:?}");
 }
+
+pub(crate) fn no_space_left_in_the_machine(cove: &Cove) {
+    let dockerfile = "FROM cove/base:trixie\nRUN head -c 60000000 /dev/urandom > /big\n";
+    let config = r#"{ "build": { "dockerfile": "Dockerfile" } }"#;
+    let files = [(".devcontainer/Dockerfile", dockerfile), (".devcontainer/devcontainer.json", config)];
+    let folder = cove.project("full", &files);
+    // The whole of the data disk, what is reserved for root included.
+    let fill = "cd /var/lib/docker; n=0; for size in 50G 10G 1G 100M 10M 1M; do \
+                while fallocate -l $size fill$n 2>/dev/null; do n=$((n+1)); done; rm -f fill$n; done; df -m . | tail -n 1";
+    cove.ok(&["machine", "shell", "--", "sh", "-c", fill]);
+    let said = cove.run(&["up", folder.to_str().unwrap()]);
+    cove.ok(&["machine", "shell", "--", "sh", "-c", "rm -f /var/lib/docker/fill*"]);
+    assert_eq!(said.status, 1, "{said:?}");
+    assert!(said.err.contains("E0307"), "{}", said.err);
+    cove.ok(&["up", folder.to_str().unwrap()]);
+    removed(cove, "full");
+    still_works(cove);
+}

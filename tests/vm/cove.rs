@@ -50,8 +50,9 @@ impl Cove {
             |prefix| tempfile::Builder::new().prefix(prefix).tempdir_in("/tmp").expect("/tmp can be written");
         let cove = Self { home: folder("cv"), shared: folder("cvsrc"), programs: programs() };
         let shared = cove.shared.path().to_str().expect("temporary paths are ASCII").to_owned();
-        fs::write(cove.home.path().join("config.toml"), format!("shares = [\"{shared}\"]\n"))
-            .expect("the home can be written");
+        // One processor: emulated ones wait for each other, which a busy computer makes a long wait.
+        let settings = format!("shares = [\"{shared}\"]\n\n[machine]\ncpus = 1\n");
+        fs::write(cove.home.path().join("config.toml"), settings).expect("the home can be written");
         cove
     }
 

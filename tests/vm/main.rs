@@ -44,6 +44,7 @@ const CASES: &[Case] = &[
     ("a_folder_that_is_not_shared", bad_input::a_folder_that_is_not_shared),
     ("a_port_that_is_taken", bad_input::a_port_that_is_taken),
     ("a_mistyped_name", bad_input::a_mistyped_name),
+    ("no_space_left_in_the_machine", bad_input::no_space_left_in_the_machine),
     ("killing_the_command_line", healing::killing_the_command_line),
     ("killing_the_daemon", healing::killing_the_daemon),
     ("killing_the_engine", healing::killing_the_engine),

@@ -3,7 +3,7 @@
 use api::{Problem, ProblemCode};
 use camino::Utf8Path;
 use devcontainer::{Config, ContainerSource, METADATA_LABEL};
-use engine::{Engine, ImageInfo, UserMove, plan_build};
+use engine::{Engine, ImageInfo, plan_build};
 
 use super::{Turn, compose, container::identity};
 use crate::observe::{self, DEFAULT_IMAGE, ENVIRONMENT_LABEL};
@@ -113,12 +113,6 @@ async fn facts(engine: &Engine, image: &str) -> Result<ImageInfo, Problem> {
 /// Gives the user the numbers of the shared files, in a thin image on top where that is needed.
 async fn move_user(turn: &Turn<'_>, engine: &Engine, image: &str, user: &str) -> Result<String, Problem> {
     let moved = engine.move_user(image, user, SHARED_IDS, &identity(turn), turn.report).await;
-    let (image, found) = moved.map_err(|error| problems::from_build(&error))?;
-    if let UserMove::Taken { by } = found {
-        turn.report.line(format!(
-            "`{user}` cannot write the shared files: `{by}` has the user id {} that they belong to",
-            SHARED_IDS.0
-        ));
-    }
+    let (image, _) = moved.map_err(|error| problems::from_build(&error))?;
     Ok(image)
 }

@@ -16,11 +16,6 @@ use crate::users::{Account, parse_group, parse_passwd};
 pub enum UserMove {
     /// The user has them already, is root, or is not in the image.
     NotNeeded,
-    /// Another user has the uid; the files stay out of reach, and the person should know.
-    Taken {
-        /// Who has it.
-        by: String,
-    },
     /// The image is to be built upon.
     Needed {
         /// The Dockerfile that does it.
@@ -30,6 +25,9 @@ pub enum UserMove {
 
 /// Computes what to do so that `user` has this uid and gid. `passwd` and `group` are the image's files;
 /// `image` is its name and `facts` what the engine says of it. A gid that is another group's is left alone.
+///
+/// Where another user of the image has the uid, both have it then, and it goes by the name of the one who works
+/// there: the reference leaves such a user without access to the shared files, which is of no use to anyone.
 pub fn plan_user_move(
     image: &str,
     facts: &ImageInfo,
@@ -44,9 +42,6 @@ pub fn plan_user_move(
     if account.uid == 0 || (account.uid == uid && account.gid == gid) {
         return UserMove::NotNeeded;
     }
-    if let Some(other) = accounts.iter().find(|other| other.uid == uid && other.name != account.name) {
-        return UserMove::Taken { by: other.name.clone() };
-    }
     let groups = parse_group(group);
     let own_group = groups.iter().find(|(_, number)| *number == account.gid).map(|(name, _)| name.clone());
     let gid_is_free = groups.iter().all(|(_, number)| *number != gid);
@@ -54,7 +49,7 @@ pub fn plan_user_move(
     if account.uid == uid && account.gid == new_gid {
         return UserMove::NotNeeded;
     }
-    let passwd = with_field(passwd, &account.name, &[(2, uid), (3, new_gid)]);
+    let passwd = first(&with_field(passwd, &account.name, &[(2, uid), (3, new_gid)]), &account.name);
     let group = match &own_group {
         Some(name) if new_gid != account.gid => with_field(group, name, &[(2, new_gid)]),
         _ => group.to_owned(),
@@ -115,6 +110,13 @@ fn with_field(text: &str, name: &str, fields: &[(usize, u32)]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The text with the line that begins with `name:` before all others: the name a number goes by is the first.
+fn first(text: &str, name: &str) -> String {
+    let (own, others): (Vec<&str>, Vec<&str>) =
+        text.lines().partition(|line| line.split(':').next() == Some(name));
+    own.into_iter().chain(others).collect::<Vec<_>>().join("\n")
+}
+
 impl Engine {
     /// Makes sure that `user` has this uid and gid in an image made from `image`. Gives the name of the image
     /// to use, which is `image` itself when nothing has to be done, and what was found.
@@ -167,8 +169,14 @@ mod tests {
         }
         let right = PASSWD.replace("1001", "1000");
         assert_eq!(plan("node", &right, &GROUP.replace("1001", "1000")), UserMove::NotNeeded);
-        let taken = format!("{PASSWD}dev:x:1000:1000::/home/dev:/bin/sh\n");
-        assert_eq!(plan("node", &taken, GROUP), UserMove::Taken { by: "dev".into() });
+    }
+
+    #[test]
+    fn a_number_that_another_user_has_goes_by_the_name_of_the_one_who_works_there() {
+        let taken = format!("{PASSWD}vscode:x:1000:1000::/home/vscode:/bin/sh\n");
+        let UserMove::Needed { dockerfile } = plan("node", &taken, GROUP) else { panic!("node has to move") };
+        let (node, vscode) = (dockerfile.find("\nnode:x:1000:"), dockerfile.find("\nvscode:x:1000:"));
+        assert!(node.is_some() && node < vscode, "{dockerfile}");
     }
 
     #[test]
