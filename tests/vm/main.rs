@@ -5,6 +5,8 @@
 //! each makes its own folders and removes its environments. `cargo test -p tests --test vm -- NAME` runs those whose
 //! name contains NAME. The programs are taken from the folder of this test's own build; `cargo build` first.
 
+#![expect(clippy::unwrap_used, reason = "a case that cannot go on fails, like any test")]
+
 mod bad_input;
 mod cove;
 mod daily;

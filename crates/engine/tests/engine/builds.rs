@@ -97,7 +97,10 @@ async fn a_user_gets_the_numbers_of_the_shared_files() {
     let (shared, _) = engine.move_user(BASE_IMAGE, "dev", (1000, 1000), &identity, &()).await.unwrap();
     engine.create_container(&ContainerSpec { image: shared, ..waiting("shared") }).await.unwrap();
     engine.start_container("shared").await.unwrap();
-    assert_eq!(collect(&engine, "shared", &["id", "-un", "1000"]).await.1, "dev\n");
+    assert_eq!(
+        collect(&engine, "shared", &["awk", "-F:", "$3 == 1000 { print $1; exit }", "/etc/passwd"]).await.1,
+        "dev\n"
+    );
     assert_eq!(collect(&engine, "shared", &["id", "-u", "vscode"]).await.1, "1000\n");
     let (image, found) = engine.move_user(BASE_IMAGE, "dev", (2000, 2000), &identity, &()).await.unwrap();
     assert!(matches!(found, UserMove::Needed { .. }) && image.starts_with("cove-env1:"), "{image}");
