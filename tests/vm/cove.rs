@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long anything may take before a case fails. Generous: guests are emulated on machines without KVM.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(900);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(15);
 
 /// A state folder, its daemon and its machine; all of it ends with the value.
 pub(crate) struct Cove {
@@ -239,7 +239,7 @@ impl From<Output> for Said {
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(120), "never happened: {what}");
+        assert!(begun.elapsed() < Duration::from_mins(2), "never happened: {what}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -247,7 +247,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 /// The answer of `GET /` from a port of this computer.
 pub(crate) fn fetch(port: u16) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     stream.write_all(b"GET / HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

@@ -49,7 +49,8 @@ pub fn plan_user_move(
     if account.uid == uid && account.gid == new_gid {
         return UserMove::NotNeeded;
     }
-    let passwd = first(&with_field(passwd, &account.name, &[(2, uid), (3, new_gid)]), &account.name);
+    let passwd = with_field(passwd, &account.name, &[(2, uid), (3, new_gid)]);
+    let passwd = before_others(&passwd, &account.name, uid);
     let group = match &own_group {
         Some(name) if new_gid != account.gid => with_field(group, name, &[(2, new_gid)]),
         _ => group.to_owned(),
@@ -110,11 +111,21 @@ fn with_field(text: &str, name: &str, fields: &[(usize, u32)]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The text with the line that begins with `name:` before all others: the name a number goes by is the first.
-fn first(text: &str, name: &str) -> String {
-    let (own, others): (Vec<&str>, Vec<&str>) =
-        text.lines().partition(|line| line.split(':').next() == Some(name));
-    own.into_iter().chain(others).collect::<Vec<_>>().join("\n")
+/// The text with the line of `name` before that of whoever else has its number: the first name is the one it goes by.
+fn before_others(passwd: &str, name: &str, uid: u32) -> String {
+    let number = uid.to_string();
+    let is_own = |line: &str| line.split(':').next() == Some(name);
+    let has_number = |line: &str| line.split(':').nth(2) == Some(number.as_str());
+    let mut lines: Vec<&str> = passwd.lines().collect();
+    let (own, first) =
+        (lines.iter().position(|line| is_own(line)), lines.iter().position(|line| has_number(line)));
+    if let (Some(own), Some(first)) = (own, first)
+        && first < own
+    {
+        let line = lines.remove(own);
+        lines.insert(first, line);
+    }
+    lines.join("\n")
 }
 
 impl Engine {
@@ -173,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_number_that_another_user_has_goes_by_the_name_of_the_one_who_works_there() {
-        let taken = format!("{PASSWD}vscode:x:1000:1000::/home/vscode:/bin/sh\n");
+        let taken = PASSWD.replace("node:", "vscode:x:1000:1000::/home/vscode:/bin/sh\nnode:");
         let UserMove::Needed { dockerfile } = plan("node", &taken, GROUP) else { panic!("node has to move") };
         let (node, vscode) = (dockerfile.find("\nnode:x:1000:"), dockerfile.find("\nvscode:x:1000:"));
         assert!(node.is_some() && node < vscode, "{dockerfile}");
