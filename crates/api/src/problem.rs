@@ -269,7 +269,7 @@ problem_codes! {
     /// No space is left on this computer.
     HostDiskFull = "E0306", ByItself, "Free some space on the disk that holds the state folder.";
     /// No space is left in the machine.
-    MachineDiskFull = "E0307", ByItself, "Free some with `docker --context cove system prune`, or grow the disk with `cove machine set --disk GIB`.";
+    MachineDiskFull = "E0307", OnRequest, "Free some with `docker --context cove system prune`, or grow the disk with `cove machine set --disk GIB`.";
     /// The Docker Engine in the machine does not answer.
     EngineDown = "E0308", ByItself, "It is started again by itself. `cove machine logs` shows why it ended.";
     /// The machine went away.

@@ -13,9 +13,9 @@ pub(crate) fn from_engine(error: &EngineError) -> Problem {
         EngineError::TooSlow { .. } => {
             problem(ProblemCode::EngineDown, "the Docker Engine in the machine takes too long to answer")
         }
-        EngineError::NoSpace { .. } => problem(ProblemCode::MachineDiskFull, "the machine's disk is full")
-            .with_command("free some space", "docker --context cove system prune")
-            .with_command("or grow the disk", "cove machine set --disk GIB"),
+        EngineError::NoSpace { .. } => {
+            with_space_hints(problem(ProblemCode::MachineDiskFull, "the machine's disk is full"))
+        }
         EngineError::Tool { .. } => {
             problem(ProblemCode::EngineDown, "a command in the machine could not be run")
         }
@@ -72,19 +72,31 @@ pub(crate) fn from_build(error: &BuildError) -> Problem {
     match error {
         BuildError::Engine(error) => from_engine(error),
         BuildError::StepFailed { dockerfile, line, exit_code, message, log_tail, .. } => {
-            let mut problem = Problem::new(ProblemCode::BuildFailed, error.to_string())
-                .at(place(dockerfile, *line))
-                .with_log(log_tail.clone());
+            let mut problem = build_failed(error, log_tail).at(place(dockerfile, *line));
             problem.causes.push(message.clone());
             problem.exit_code = *exit_code;
             problem
         }
         BuildError::Invalid { dockerfile, line, log_tail, .. } => {
-            Problem::new(ProblemCode::BuildFailed, error.to_string())
-                .at(place(dockerfile, *line))
-                .with_log(log_tail.clone())
+            build_failed(error, log_tail).at(place(dockerfile, *line))
         }
     }
+}
+
+/// A build that failed. A command in it that found the disk full says so in its own words only.
+fn build_failed(error: &dyn std::error::Error, log_tail: &[String]) -> Problem {
+    let problem = |code| Problem::new(code, error.to_string()).with_log(log_tail.to_vec());
+    if log_tail.iter().any(|line| line.to_lowercase().contains("no space left on device")) {
+        with_space_hints(problem(ProblemCode::MachineDiskFull))
+    } else {
+        problem(ProblemCode::BuildFailed)
+    }
+}
+
+fn with_space_hints(problem: Problem) -> Problem {
+    problem
+        .with_command("free some space", "docker --context cove system prune")
+        .with_command("or grow the disk", "cove machine set --disk GIB")
 }
 
 /// A user of a container could not be found.
