@@ -74,6 +74,7 @@ impl Qemu {
         let manifest = check_image(&config).await?;
         create_folder(&config.run_dir)?;
         disk::prepare(&config.data_disk)?;
+        disk::wait_until_free(&config.data_disk).await;
         let verdict = accelerator::choose(
             self,
             &program,

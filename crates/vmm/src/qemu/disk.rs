@@ -1,10 +1,12 @@
 //! The data disk: a sparse raw file that only ever grows.
 
 use std::io;
+use std::time::Duration;
 
 use camino::Utf8Path;
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
+use rustix::fs::{FlockOperation, fcntl_lock};
 
 use crate::{DataDisk, Error};
 
@@ -55,6 +57,19 @@ fn check_space(disk: &DataDisk, folder: &Utf8Path) -> Result<(), Error> {
 pub(super) fn free_bytes(folder: &Utf8Path) -> io::Result<u64> {
     let stat = rustix::fs::statvfs(folder.as_std_path())?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Waits while a QEMU that was just killed still holds the disk: it is gone from the list of processes before its
+/// memory is given back and its locks are let go. One that holds on is QEMU's to complain about.
+pub(super) async fn wait_until_free(disk: &DataDisk) {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    const INTERVAL: Duration = Duration::from_millis(50);
+    let Ok(file) = fs::OpenOptions::new().read(true).write(true).open(&disk.path) else { return };
+    let begun = tokio::time::Instant::now();
+    while fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).is_err() && begun.elapsed() < PATIENCE {
+        tokio::time::sleep(INTERVAL).await;
+    }
+    // The lock ends with the file.
 }
 
 #[cfg(test)]
