@@ -124,9 +124,9 @@ async fn probe(qemu: &Qemu, program: &Utf8Path, config: &VmConfig) -> Result<Opt
         Sign::Proof => None,
         Sign::Failure(failure) => Some(failure),
         Sign::End => {
-            let cause =
-                ended.map_or_else(|error| error.to_string(), |status| running.died(status).to_string());
-            Some(format!("a guest did not run under KVM: {}", cause.replace('\n', " ")))
+            // What it wrote is in the log; people need the fact.
+            let end = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
+            Some(format!("KVM of this computer cannot run a guest: QEMU ended at once ({end})"))
         }
     })
 }
