@@ -2,6 +2,7 @@
 //! be, and whether what is generated from code is up to date.
 
 mod layering;
+mod links;
 mod pages;
 mod sizes;
 mod words;
