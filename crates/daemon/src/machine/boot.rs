@@ -91,7 +91,7 @@ pub(super) async fn find_living(inner: &Arc<Inner>) -> Result<Option<Arc<Session
             Err(error) if Instant::now() > deadline => {
                 let problem = Problem::from(error).with_command(
                     format!("end the machine's process {} and start again", identity.pid),
-                    "cove machine stop --force",
+                    "cove machine stop",
                 );
                 return Err(problem);
             }

@@ -8,13 +8,13 @@ use vmm::{Architecture, BootImage, DataDisk, Network, Share, VmConfig};
 use crate::paths::MachinePaths;
 
 /// Folders of the guest that a share at the same path would hide.
-const GUEST_FOLDERS: [&str; 13] = [
-    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys",
-    "/usr",
+const GUEST_FOLDERS: [&str; 15] = [
+    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/proc", "/run", "/sbin",
+    "/sys", "/usr", "/var",
 ];
 
-/// Folders of the guest of which only the inner ones may be shared: temporary folders and mounted disks live there.
-const GUEST_PARENTS: [&str; 2] = ["/", "/var"];
+/// Folders of the guest of which only the inner ones may be shared.
+const GUEST_PARENTS: [&str; 1] = ["/"];
 
 /// A folder of this computer that the machine sees, at the same path.
 #[derive(Debug, Clone, PartialEq, Eq)]
