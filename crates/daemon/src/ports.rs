@@ -63,7 +63,12 @@ struct Inner {
 struct Table {
     forwards: BTreeMap<EnvironmentId, Vec<Forward>>,
     published: BTreeMap<u16, published::Publication>,
+    /// The numbers that forwarded ports had last: bookmarks stay good over a restart.
+    earlier: BTreeMap<EnvironmentId, EarlierPorts>,
 }
+
+/// Host ports by service and port in the container.
+type EarlierPorts = BTreeMap<(Option<String>, u16), u16>;
 
 struct Forward {
     wanted: WantedPort,
@@ -87,7 +92,11 @@ impl Forward {
 impl Ports {
     /// No open port yet. Published ports are followed from now on, for as long as the process lives.
     pub fn new(machine: MachineHost, store: Store) -> Self {
-        let ports = Self { inner: Arc::new(Inner { machine, store, table: Mutex::default() }) };
+        // Read now: an environment whose ports are not open yet has none in its status soon.
+        let environments = store.environments().unwrap_or_default();
+        let earlier = environments.into_iter().map(|it| (it.id, numbers_of(&it.status.ports))).collect();
+        let table = Mutex::new(Table { earlier, ..Table::default() });
+        let ports = Self { inner: Arc::new(Inner { machine, store, table }) };
         tokio::spawn(published::follow(Arc::clone(&ports.inner)));
         ports
     }
@@ -98,7 +107,7 @@ impl Ports {
     /// The problems are of two kinds: [`ProblemCode::PortTaken`] for a port that is not open, and
     /// [`ProblemCode::PortMoved`] for one that is open elsewhere.
     pub async fn set(&self, id: &EnvironmentId, wanted: Vec<WantedPort>) -> (Vec<PortStatus>, Vec<Problem>) {
-        let earlier = self.earlier_ports(id);
+        let earlier = self.lock().earlier.get(id).cloned().unwrap_or_default();
         let mut problems = Vec::new();
         let before = self.lock().forwards.remove(id).unwrap_or_default();
         let (mut kept, gone): (Vec<_>, Vec<_>) =
@@ -137,6 +146,7 @@ impl Ports {
             }
         }
         let mut table = self.lock();
+        table.earlier.entry(id.clone()).or_default().extend(numbers_of(&statuses));
         if !now.is_empty() {
             table.forwards.insert(id.clone(), now);
         }
@@ -156,16 +166,6 @@ impl Ports {
         let table = self.lock();
         let forwards = table.forwards.get(id).map(Vec::as_slice).unwrap_or_default();
         forwards.iter().map(|forward| status(&forward.wanted, Some(forward))).collect()
-    }
-
-    /// The ports that the environment had when its status was last written: bookmarks stay good over a restart.
-    fn earlier_ports(&self, id: &EnvironmentId) -> BTreeMap<(Option<String>, u16), u16> {
-        let environment = self.inner.store.environment(id).ok().flatten();
-        let ports = environment.map(|environment| environment.status.ports).unwrap_or_default();
-        ports
-            .into_iter()
-            .filter_map(|port| Some(((port.service, port.container_port), port.host_port?)))
-            .collect()
     }
 
     async fn open_one(&self, wanted: &WantedPort, earlier: Option<u16>) -> Result<Forward, Problem> {
@@ -260,6 +260,13 @@ impl Inner {
         drop(table);
         holder::of(port).map(|holder| holder.to_string())
     }
+}
+
+fn numbers_of(ports: &[PortStatus]) -> EarlierPorts {
+    ports
+        .iter()
+        .filter_map(|port| Some(((port.service.clone(), port.container_port), port.host_port?)))
+        .collect()
 }
 
 fn target_of(wanted: &WantedPort) -> Target {

@@ -1,8 +1,8 @@
-use api::{EnvironmentId, PortProtocol, ProblemCode};
+use api::{EnvironmentId, EnvironmentStatus, PortProtocol, PortStatus, ProblemCode, UpRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Ports, WantedPort, candidates};
+use super::{Ports, WantedPort, candidates, status};
 use crate::machine::testing::{Fixture, soon};
 
 fn wanted(container_port: u16, host_port: u16) -> WantedPort {
@@ -86,6 +86,27 @@ async fn a_taken_port_is_moved_or_refused_with_the_name_of_its_holder() {
     let (statuses, problems) = ports.set(&other, vec![required]).await;
     assert_eq!(statuses[0].host_port, None);
     assert_eq!(problems[0].code, ProblemCode::PortTaken);
+}
+
+#[tokio::test]
+async fn a_moved_port_has_its_number_again_after_a_restart_and_after_a_stop() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let wanted = wanted(server().await, holder.local_addr().unwrap().port());
+    let request: UpRequest = serde_json::from_value(serde_json::json!({ "folder": "/src/web" })).unwrap();
+    let (environment, _) = fixture.store.up(&request, jiff::Timestamp::now()).unwrap();
+    let earlier = PortStatus { host_port: Some(free_port().await), ..status(&wanted, None) };
+    let told = |ports| EnvironmentStatus { ports, ..EnvironmentStatus::default() };
+    fixture.store.write_status(&environment.id, told(vec![earlier.clone()])).unwrap();
+    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    // The first look of the new daemon finds none open, and says so.
+    fixture.store.write_status(&environment.id, told(Vec::new())).unwrap();
+    for _ in 0..2 {
+        let (statuses, _) = ports.set(&environment.id, vec![wanted.clone()]).await;
+        assert_eq!(statuses, std::slice::from_ref(&earlier));
+        ports.close(&environment.id).await;
+    }
 }
 
 #[tokio::test]
