@@ -12,6 +12,8 @@ enum Act {
     Fail(StepKind),
     CrashDaemon,
     CrashMachine,
+    CrashComputer,
+    EndContainer,
     Rebuild(u8),
     EditConfig,
 }
@@ -35,6 +37,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         step.prop_map(Act::Fail),
         Just(Act::CrashDaemon),
         Just(Act::CrashMachine),
+        Just(Act::CrashComputer),
+        Just(Act::EndContainer),
         any::<u8>().prop_map(Act::Rebuild),
         Just(Act::EditConfig),
     ];
@@ -57,6 +61,8 @@ proptest! {
                 ),
                 Act::CrashDaemon => world.crash_daemon(),
                 Act::CrashMachine => world.crash_machine(),
+                Act::CrashComputer => world.crash_computer(),
+                Act::EndContainer => world.end_container(),
                 Act::Rebuild(number) => world.change(|spec| spec.rebuild = Session(format!("build-{number}"))),
                 Act::EditConfig => world.config_digest.push('\''),
             }

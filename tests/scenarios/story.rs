@@ -6,7 +6,9 @@
 //! tick [N]                           take the next step, N times
 //! settle                             take steps until there is nothing to do
 //! fail STEP CODE                     let the next run of that step fail so (StartMachine, RunHook(PostCreate), …)
-//! crash daemon|machine               kill it
+//! crash daemon|machine|computer      kill it; the daemon is started again
+//! end container                      let its first process end
+//! start machine                      start it for something else
 //! edit config                        change devcontainer.json
 //! initialize trusted|untrusted       give the configuration an initializeCommand
 //! plan                               print what is left to do
@@ -47,6 +49,9 @@ pub(crate) fn tell(commands: &str) -> String {
             ["fail", step, code] => world.faults.entry(step_named(step)).or_default().push(code_named(code)),
             ["crash", "daemon"] => world.crash_daemon(),
             ["crash", "machine"] => world.crash_machine(),
+            ["crash", "computer"] => world.crash_computer(),
+            ["end", "container"] => world.end_container(),
+            ["start", "machine"] => world.machine_on = true,
             ["edit", "config"] => world.config_digest.push('\''),
             ["initialize", trust] => world.initialize = Some(*trust == "trusted"),
             ["plan"] => plan(&world, &mut out),

@@ -21,6 +21,7 @@ mod tests;
 pub mod wire;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -108,6 +109,7 @@ struct Inner {
     /// What the present machine was booted with.
     shares: Mutex<Vec<SharedRoot>>,
     usage_asked: tokio::sync::Mutex<Option<Instant>>,
+    engine_starts: AtomicU64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -143,6 +145,7 @@ impl MachineHost {
             session: Mutex::new(None),
             shares: Mutex::new(Vec::new()),
             usage_asked: tokio::sync::Mutex::new(None),
+            engine_starts: AtomicU64::new(0),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -263,6 +266,12 @@ impl MachineHost {
         self.inner.state.subscribe()
     }
 
+    /// How often the engine came to answer in the life of this process. As long as it stays the same, a container
+    /// that ended did so by itself or because somebody ended it, and not with the engine.
+    pub fn engine_starts(&self) -> u64 {
+        self.inner.engine_starts.load(Ordering::Acquire)
+    }
+
     /// The agent of the running machine.
     ///
     /// # Errors
@@ -351,6 +360,9 @@ impl Inner {
             tracing::error!(%error, "the machine's status was not written");
         }
         let state = MachineState { phase: status.phase, engine: status.engine };
+        if state.is_ready() && !self.state.borrow().is_ready() {
+            self.engine_starts.fetch_add(1, Ordering::AcqRel);
+        }
         self.state.send_if_modified(|known| std::mem::replace(known, state) != state);
     }
 

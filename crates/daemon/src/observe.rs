@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use api::{
-    ContainerStatus, DesiredPhase, Environment, HookStage, HookStatus, HostCommand, PortStatus, Problem,
-    ProblemCode, ServiceStatus, Session,
+    ContainerStatus, DesiredPhase, Environment, HookStage, HookStatus, HostCommand, MachinePhase, PortStatus,
+    Problem, ProblemCode, ServiceStatus, Session,
 };
 use camino::Utf8PathBuf;
-use devcontainer::{Config, ContainerSource, Lifecycle, Located, Properties, Resolved};
+use devcontainer::{Config, Lifecycle, Located, Properties, Resolved};
 use engine::{ContainerState, Engine};
 use jiff::Timestamp;
 use reconciler::{ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, MachineFacts, Observed};
 use sha2::{Digest, Sha256};
 
+use crate::execute;
 use crate::problems;
-use crate::reconcile::{Memory, Parts};
+use crate::reconcile::{Memory, Parts, Started};
 use crate::sources::Disk;
 
 /// The environment a container belongs to.
@@ -62,19 +63,42 @@ pub(crate) async fn observe(
         .as_ref()
         .filter(|(read_for, _)| *read_for == generation)
         .map(|(_, config)| Arc::clone(config));
-    let ready = parts.machine.state().is_ready();
+    let machine = parts.machine.state();
+    let ready = machine.is_ready();
+    // Asked for before the container is: an engine that restarts in between ends it, and is no news then.
+    let engine_starts = parts.machine.engine_starts();
+    memory.machine_seen |= ready;
     let state = if ready { main_container(&parts.machine.engine(), environment).await? } else { None };
     let resolved = config.as_ref().map(|config| resolve(config, state.as_ref()));
     let run = state.as_ref().and_then(run_of);
 
+    let was_answered = memory.answered == Some(generation);
+    let services = match &state {
+        Some(state) => services(&parts.machine.engine(), state).await?,
+        None if ready => Vec::new(),
+        None => environment.status.services.iter().cloned().map(stopped).collect(),
+    };
     let container = match &state {
-        Some(state) => ContainerFacts::Present {
-            id: state.id.clone(),
-            run: run.clone(),
-            digest: label(state, CONFIG_LABEL),
-            rebuild: Session(label(state, REBUILD_LABEL)),
-            complete: true,
-        },
+        Some(state) => {
+            let started = Started { container: state.id.clone(), generation, engine_starts };
+            let is_started = memory.started.as_ref() == Some(&started);
+            ContainerFacts::Present {
+                id: state.id.clone(),
+                run: run.clone(),
+                digest: label(state, CONFIG_LABEL),
+                rebuild: Session(label(state, REBUILD_LABEL)),
+                // Services may end by their nature: each wish starts them once.
+                complete: run.is_some()
+                    && (is_started || was_answered || services.iter().all(|service| service.running)),
+                active: run.is_some() || services.iter().any(|service| service.running),
+                ended: if is_started && run.is_none() {
+                    let engine = parts.machine.engine();
+                    Some(execute::ended(&engine, state, "by itself", resolved.as_ref()).await.into())
+                } else {
+                    None
+                },
+            }
+        }
         None if ready || !may_have_container(environment) => ContainerFacts::Absent,
         None => ContainerFacts::Unseen,
     };
@@ -84,12 +108,13 @@ pub(crate) async fn observe(
     }
     let open = parts.ports.open(&environment.id);
     let in_place = run.is_some() && memory.ports.as_ref().map(|ports| &ports.run) == run.as_ref();
-    let services = match (&config, &state) {
-        (Some(config), Some(_)) => services(&parts.machine.engine(), config, state.as_ref()).await?,
-        _ => environment.status.services.clone(),
-    };
     let facts = Observed {
-        machine: if ready { MachineFacts::Ready } else { MachineFacts::Down },
+        machine: match machine.phase {
+            _ if ready => MachineFacts::Ready,
+            MachinePhase::Stopped => MachineFacts::Off,
+            MachinePhase::Starting | MachinePhase::Running | MachinePhase::Stopping => MachineFacts::Unready,
+        },
+        answered: was_answered && !memory.machine_seen,
         config: config
             .as_ref()
             .map(|config| config_facts(environment, config, resolved.as_ref(), &container)),
@@ -171,32 +196,35 @@ pub(crate) fn run_of(state: &ContainerState) -> Option<String> {
     state.started_at.clone().filter(|_| state.running)
 }
 
-/// The main container of an environment.
+/// The main container of an environment. The label with its id alone does not tell: images that were built for the
+/// environment carry it as well, and hand it on to whatever somebody runs from them.
 pub(crate) async fn main_container(
     engine: &Engine,
     environment: &Environment,
 ) -> Result<Option<ContainerState>, Problem> {
     let label = format!("{ENVIRONMENT_LABEL}={}", environment.id);
-    let found = engine.find_containers(&[label]).await.map_err(|error| problems::from_engine(&error))?;
+    let found = engine.find_containers(&[label, CONFIG_LABEL.to_owned()]).await;
+    let found = found.map_err(|error| problems::from_engine(&error))?;
     let Some(first) = found.first() else { return Ok(None) };
     engine.container(&first.id).await.map_err(|error| problems::from_engine(&error))
 }
 
-/// The other containers of a compose project.
-async fn services(
-    engine: &Engine,
-    config: &Config,
-    main: Option<&ContainerState>,
-) -> Result<Vec<ServiceStatus>, Problem> {
-    let project = main.and_then(|main| main.labels.get("com.docker.compose.project"));
-    let (ContainerSource::Compose(_), Some(project)) = (&config.container, project) else {
-        return Ok(Vec::new());
-    };
-    let label = format!("com.docker.compose.project={project}");
-    let found = engine.find_containers(&[label]).await.map_err(|error| problems::from_engine(&error))?;
+/// A service as it is in a machine that is down.
+fn stopped(service: ServiceStatus) -> ServiceStatus {
+    ServiceStatus { running: false, health: None, ..service }
+}
+
+/// The other containers of a compose project, if the main one belongs to one.
+async fn services(engine: &Engine, main: &ContainerState) -> Result<Vec<ServiceStatus>, Problem> {
+    let Some(project) = main.labels.get("com.docker.compose.project") else { return Ok(Vec::new()) };
+    let project = format!("com.docker.compose.project={project}");
+    // Not what somebody runs for a moment with `docker compose run`.
+    let lasting = "com.docker.compose.oneoff=False".to_owned();
+    let found = engine.find_containers(&[project, lasting]).await;
+    let found = found.map_err(|error| problems::from_engine(&error))?;
     let mut services: Vec<ServiceStatus> = found
         .into_iter()
-        .filter(|summary| main.is_none_or(|main| main.id != summary.id))
+        .filter(|summary| main.id != summary.id)
         .map(|summary| ServiceStatus {
             name: summary.labels.get("com.docker.compose.service").cloned().unwrap_or(summary.name),
             container: summary.id,

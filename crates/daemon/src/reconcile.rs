@@ -10,6 +10,7 @@ mod worker;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use api::{EnvironmentId, Plan, Problem};
 use engine::ContainerEventKind;
@@ -19,7 +20,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use memory::{Memory, OpenPorts, Prepared};
+pub(crate) use memory::{Memory, OpenPorts, Prepared, Started};
 pub(crate) use report::Report;
 
 use crate::machine::MachineHost;
@@ -28,6 +29,9 @@ use crate::ports::Ports;
 use crate::store::Store;
 use crate::workplace::ShellVariables;
 use worker::Worker;
+
+/// Pause before the engine is asked for its events again after they broke off.
+const EVENTS_PAUSE: Duration = Duration::from_secs(1);
 
 /// What every environment's task works with.
 #[derive(Clone)]
@@ -57,6 +61,8 @@ pub(crate) struct Bell {
     pub(crate) notify: Notify,
     /// A person asked for the environment: read its files again.
     pub(crate) asked: std::sync::atomic::AtomicBool,
+    /// What the task knew at its last look, for those who ask what it would do.
+    pub(crate) known: Mutex<Memory>,
 }
 
 impl Reconciler {
@@ -111,7 +117,9 @@ impl Reconciler {
         let parts = &self.inner.parts;
         let environment =
             parts.store.environment(id)?.ok_or_else(|| crate::problems::environment_missing(id.as_str()))?;
-        let mut memory = Memory::default();
+        let bell = self.inner.workers.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        let known = bell.map(|bell| bell.known.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let mut memory = known.unwrap_or_default();
         if environment.spec.desired_phase == api::DesiredPhase::Running {
             memory.config =
                 Some((environment.metadata.generation, observe::read_config(parts, &environment)?));
@@ -167,12 +175,23 @@ impl Reconciler {
         }
     }
 
-    /// Follows container events until the engine goes away.
+    /// Follows container events, for as long as the engine is there. Never returns.
     async fn follow_containers(&self) {
-        let engine = self.inner.parts.machine.engine();
+        loop {
+            if let Err(error) = self.follow_events().await {
+                tracing::debug!(%error, "the events of containers broke off");
+            }
+            tokio::time::sleep(EVENTS_PAUSE).await;
+            // What happened in between was told to nobody.
+            self.wake_all();
+        }
+    }
+
+    async fn follow_events(&self) -> Result<(), engine::EngineError> {
         let label = observe::ENVIRONMENT_LABEL.to_owned();
-        let Ok(mut events) = engine.events(std::slice::from_ref(&label)) else { return };
-        while let Some(Ok(event)) = events.next().await {
+        let mut events = self.inner.parts.machine.engine().events(std::slice::from_ref(&label))?;
+        while let Some(event) = events.next().await {
+            let event = event?;
             let matters = matches!(
                 event.kind,
                 ContainerEventKind::Started | ContainerEventKind::Died | ContainerEventKind::Removed
@@ -184,7 +203,6 @@ impl Reconciler {
                 }
             }
         }
-        // The machine tells when it is gone; an engine that restarts in between is asked again then.
-        std::future::pending::<()>().await;
+        Ok(())
     }
 }

@@ -3,6 +3,8 @@
 use api::{Problem, Retry, Session, StepKind};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::{Decision, MachineFacts};
+
 /// Attempts at a step whose problem may pass by itself, before a person is asked.
 const ATTEMPTS: u32 = 4;
 
@@ -41,6 +43,16 @@ pub enum Verdict {
 }
 
 impl Failure {
+    /// Whether this failure still counts after another look at the world: until its step ended well, or is not to be
+    /// taken any more. That another step went well proves nothing: a build that brings the machine down would be
+    /// tried for ever, since each time the machine starts well before it.
+    pub fn counts(&self, succeeded: Option<StepKind>, machine: MachineFacts, decision: &Decision) -> bool {
+        let is_due = decision.plan.steps.iter().any(|planned| planned.step == self.step);
+        // What is left to do shows only in a machine that is on, and a blocked plan shows nothing.
+        let is_unknown = machine != MachineFacts::Ready || decision.plan.blocked.is_some();
+        succeeded != Some(self.step) && (is_due || is_unknown)
+    }
+
     /// What follows from this failure for a spec with that retry session and generation, at that time.
     pub fn verdict(&self, retry: &Session, generation: u64, now: Timestamp) -> Verdict {
         if self.retry != *retry || self.generation != generation {

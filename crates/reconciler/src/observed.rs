@@ -9,6 +9,10 @@ use crate::Failure;
 pub struct Observed {
     /// The machine the environment belongs to.
     pub machine: MachineFacts,
+    /// Whether the present wish was fulfilled, or given up, in the life of an earlier daemon, and the machine was not
+    /// seen on since. Nobody waits for such an environment, so it starts no machine: it rests until it is asked for
+    /// again or the machine comes up for something else.
+    pub answered: bool,
     /// Its configuration, as the files are now; `None` while it was not read for this spec.
     pub config: Option<ConfigFacts>,
     /// Its container, by the labels Cove gave it.
@@ -28,8 +32,10 @@ pub struct Observed {
 /// How the machine stands, as far as planning goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MachineFacts {
-    /// Off, or on its way there or up: nothing in it can be seen.
-    Down,
+    /// Off.
+    Off,
+    /// On its way up or down: nothing in it can be seen.
+    Unready,
     /// On, and its engine answers.
     Ready,
 }
@@ -55,7 +61,7 @@ pub struct InitializeFacts {
 }
 
 /// The container of an environment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ContainerFacts {
     /// The machine is down, and there may be one on its disk.
     Unseen,
@@ -71,9 +77,21 @@ pub enum ContainerFacts {
         digest: String,
         /// Rebuild session it was made for.
         rebuild: Session,
-        /// Whether all containers of the environment run, where there are several.
+        /// Whether all its containers run, where there are several, as far as the present wish needs them.
         complete: bool,
+        /// Whether any of its containers runs.
+        active: bool,
+        /// Why it does not run though it was started for the present wish, and the engine ran on since. Starting it
+        /// once more by itself would start a container that always ends for ever.
+        ended: Option<Box<Problem>>,
     },
+}
+
+impl Observed {
+    /// Whether the environment rests with its machine off, see [`answered`](Self::answered).
+    pub fn rests(&self) -> bool {
+        self.answered && self.machine == MachineFacts::Off
+    }
 }
 
 /// A hook stage that ended well.

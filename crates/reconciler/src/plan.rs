@@ -1,6 +1,6 @@
 //! The decision: which steps lead from what is there to what is wanted.
 
-use api::{DesiredPhase, EnvironmentSpec, HookStage, Plan, PlannedStep, StepKind};
+use api::{DesiredPhase, EnvironmentSpec, HookStage, Plan, PlannedStep, Problem, StepKind};
 use jiff::Timestamp;
 
 use crate::observed::ConfigFacts;
@@ -23,7 +23,8 @@ pub fn plan(spec: &EnvironmentSpec, generation: u64, observed: &Observed, now: T
         DesiredPhase::Stopped => steps.towards_stopped(observed),
         DesiredPhase::Deleted => steps.towards_deleted(observed),
     }
-    let mut decision = Decision { plan: Plan { steps: steps.0, blocked: None }, wait_until: None };
+    let mut decision =
+        Decision { plan: Plan { steps: steps.planned, blocked: steps.blocked }, wait_until: None };
     let first = decision.plan.steps.first().map(|planned| planned.step);
     if let (Some(first), Some(failure)) = (first, &observed.failure)
         && failure.step == first
@@ -40,21 +41,38 @@ pub fn plan(spec: &EnvironmentSpec, generation: u64, observed: &Observed, now: T
 }
 
 #[derive(Default)]
-struct Steps(Vec<PlannedStep>);
+struct Steps {
+    planned: Vec<PlannedStep>,
+    /// Why nothing can be done until a person asks again.
+    blocked: Option<Problem>,
+}
 
 impl Steps {
     fn add(&mut self, step: StepKind, reason: impl Into<String>) {
-        self.0.push(PlannedStep { step, reason: reason.into() });
+        self.planned.push(PlannedStep { step, reason: reason.into() });
     }
 
     fn towards_running(&mut self, spec: &EnvironmentSpec, observed: &Observed) {
+        if observed.rests() {
+            return;
+        }
         // Reading comes before the machine: a mistake in the file is told at once, not after a boot.
         let Some(config) = &observed.config else {
             self.add(StepKind::ReadConfig, "the configuration was not read yet");
             return;
         };
+        if let ContainerFacts::Present { run: None, rebuild, ended: Some(problem), .. } = &observed.container
+            && *rebuild == spec.rebuild
+        {
+            if observed.any_port_open {
+                self.add(StepKind::ClosePorts, "the container they lead to has ended");
+            } else {
+                self.blocked = Some((**problem).clone());
+            }
+            return;
+        }
         self.initialize(spec, observed, config);
-        if observed.machine == MachineFacts::Down {
+        if observed.machine != MachineFacts::Ready {
             self.add(StepKind::StartMachine, "the machine is off");
         }
         let run = self.container(spec, observed, config);
@@ -113,7 +131,7 @@ impl Steps {
             }
             ContainerFacts::Present { id, run: Some(run), complete: true, .. } => Some(Present { id, run }),
             ContainerFacts::Present { .. } => {
-                self.add(StepKind::StartContainer, "the container does not run");
+                self.add(StepKind::StartContainer, "not all that belongs to it runs");
                 None
             }
         }
@@ -139,14 +157,15 @@ impl Steps {
     }
 
     fn keeps_container(&self) -> bool {
-        !self.0.iter().any(|planned| planned.step == StepKind::CreateContainer)
+        !self.planned.iter().any(|planned| planned.step == StepKind::CreateContainer)
     }
 
     fn towards_stopped(&mut self, observed: &Observed) {
         if observed.any_port_open {
             self.add(StepKind::ClosePorts, "a stopped environment holds no ports");
         }
-        if matches!(observed.container, ContainerFacts::Present { run: Some(_), .. }) {
+        // Also when only others of its containers run: a database without its application.
+        if matches!(observed.container, ContainerFacts::Present { active: true, .. }) {
             self.add(StepKind::StopContainer, "it shall be stopped");
         }
     }

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use api::{DesiredPhase, EnvironmentSpec, HookStage, Name, Problem, ProblemCode, Session, Source, StepKind};
+use api::{
+    DesiredPhase, EnvironmentSpec, HookStage, Name, Phase, Problem, ProblemCode, Session, Source, StepKind,
+};
 use jiff::{SignedDuration, Timestamp};
 use reconciler::{
     ConfigFacts, ContainerFacts, Decision, Failure, HookRecord, InitializeFacts, MachineFacts, Observed,
@@ -61,6 +63,10 @@ struct Memory {
     image_prepared_for: Option<(String, Session)>,
     ports_open_for: Option<String>,
     failure: Option<Failure>,
+    /// The container that was started last, and the generation it was started for.
+    started: Option<(String, u64)>,
+    /// The generation that was answered before the daemon started.
+    answered: Option<u64>,
 }
 
 impl Default for World {
@@ -106,13 +112,16 @@ impl World {
                 run: container.run.clone(),
                 digest: container.digest.clone(),
                 rebuild: container.rebuild.clone(),
-                complete: true,
+                complete: container.run.is_some(),
+                active: container.run.is_some(),
+                ended: self.ended(container),
             },
         };
         let run =
             self.container.as_ref().filter(|_| self.machine_on).and_then(|container| container.run.clone());
         Observed {
-            machine: if self.machine_on { MachineFacts::Ready } else { MachineFacts::Down },
+            machine: if self.machine_on { MachineFacts::Ready } else { MachineFacts::Off },
+            answered: self.memory.answered == Some(self.generation),
             config: (self.memory.config_read_for == Some(self.generation)).then(|| ConfigFacts {
                 digest: self.config_digest.clone(),
                 hooks: self.config_hooks.clone(),
@@ -138,14 +147,19 @@ impl World {
         if self.forgotten {
             return None;
         }
+        if self.machine_on {
+            self.memory.answered = None;
+        }
         let decision = self.decide();
+        let machine = self.observe().machine;
+        self.memory.failure = self.memory.failure.take().filter(|it| it.counts(None, machine, &decision));
         let step = decision.plan.steps.first()?.step;
         if let Some(until) = decision.wait_until {
             self.now = until;
         }
         let outcome = self.take(step);
         self.memory.failure = match &outcome {
-            Ok(()) => None,
+            Ok(()) => self.memory.failure.take().filter(|it| it.counts(Some(step), machine, &decision)),
             Err(problem) => Some(self.failed(step, problem.clone())),
         };
         Some((step, outcome))
@@ -172,15 +186,36 @@ impl World {
 
     /// The daemon is killed and started again: what only it held is gone.
     pub fn crash_daemon(&mut self) {
-        self.memory = Memory::default();
+        let decision = self.decide();
+        let phase = reconciler::phase_of(&self.spec, &self.observe(), &decision);
+        let settled = decision.plan.steps.is_empty() && matches!(phase, Phase::Running | Phase::Stopped);
+        self.memory = Memory { answered: settled.then_some(self.generation), ..Memory::default() };
+    }
+
+    /// The computer loses its power, and the daemon is started again on the next one.
+    pub fn crash_computer(&mut self) {
+        self.crash_daemon();
+        self.crash_machine();
+    }
+
+    /// The first process of the container ends, by itself or by somebody's `docker stop`.
+    pub fn end_container(&mut self) {
+        if let Some(container) = &mut self.container {
+            container.run = None;
+        }
     }
 
     /// The machine loses its power.
     pub fn crash_machine(&mut self) {
         self.machine_on = false;
-        if let Some(container) = &mut self.container {
-            container.run = None;
-        }
+        self.memory.started = None;
+        self.end_container();
+    }
+
+    fn ended(&self, container: &Container) -> Option<Box<Problem>> {
+        let is_started = self.memory.started == Some((container.id.clone(), self.generation));
+        (is_started && container.run.is_none())
+            .then(|| Problem::new(ProblemCode::ContainerFailed, "the container ended").into())
     }
 
     fn failed(&self, step: StepKind, problem: Problem) -> Failure {
@@ -223,7 +258,10 @@ impl World {
             StepKind::StartContainer => {
                 let run = format!("r{}", self.now.as_second());
                 match &mut self.container {
-                    Some(container) => container.run = Some(run),
+                    Some(container) => {
+                        container.run = Some(run);
+                        self.memory.started = Some((container.id.clone(), self.generation));
+                    }
                     None => return Err(Problem::new(ProblemCode::ContainerFailed, "there is none")),
                 }
             }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use api::{Problem, ProblemCode};
 use devcontainer::{Config, ContainerSource, Resolved};
-use engine::{Engine, Extras, Identity, LogRange, plan_container};
+use engine::{ContainerError, ContainerState, Engine, Extras, Identity, LogRange, plan_container};
 use futures::StreamExt;
 
 use super::{Turn, compose};
 use crate::observe::{self, CONFIG_LABEL, REBUILD_LABEL};
 use crate::problems;
-use crate::reconcile::Prepared;
+use crate::reconcile::{Prepared, Started};
 
 /// How long a container may take to end after it was asked to.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -24,38 +24,55 @@ pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let prepared = prepared(turn)?;
     let resolved = devcontainer::merge(&prepared.metadata, &config);
     if let ContainerSource::Compose(compose) = &config.container {
-        return compose::create(turn, &config, compose, &resolved, &prepared).await;
+        compose::create(turn, &config, compose, &resolved, &prepared).await?;
+        return note_started(turn).await;
     }
     let engine = turn.parts.machine.engine();
     let extras = Extras { labels: labels(turn, &config), env: BTreeMap::new(), mounts: Vec::new() };
     let spec = plan_container(&config, &resolved, &prepared.image, &prepared.info, &identity(turn), extras);
-    engine.create_container(&spec).await.map_err(|error| problems::from_container(&error))?;
-    Ok(())
+    match engine.create_container(&spec).await {
+        Ok(_) => Ok(()),
+        // A run of this step that was cut off may have got so far, after the world was looked at.
+        Err(ContainerError::NameTaken { .. })
+            if observe::main_container(&engine, turn.environment).await?.is_some() =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(problems::from_container(&error)),
+    }
 }
 
 pub(super) async fn start(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let engine = turn.parts.machine.engine();
     let config = turn.config()?;
-    if let ContainerSource::Compose(compose) = &config.container
-        && !observe::main_container(&engine, turn.environment).await?.is_some_and(|state| state.running)
-    {
-        compose::start(turn, &config, compose).await?;
-    }
-    // Looked up again rather than taken from the plan: it may have been made by the step before.
-    let Some(state) = observe::main_container(&engine, turn.environment).await? else {
-        return Err(Problem::new(ProblemCode::ContainerFailed, "the container is gone"));
-    };
-    if !state.running {
-        engine.start_container(&state.id).await.map_err(|error| problems::from_container(&error))?;
+    let gone = || Problem::new(ProblemCode::ContainerFailed, "the container is gone");
+    let state = observe::main_container(&engine, turn.environment).await?.ok_or_else(gone)?;
+    // What the container is decides, and not what its configuration says by now.
+    match &config.container {
+        ContainerSource::Compose(compose) if compose::project_of(&state).is_some() => {
+            compose::start(turn, &config, compose).await?;
+        }
+        _ if state.running => {}
+        _ => engine.start_container(&state.id).await.map_err(|error| problems::from_container(&error))?,
     }
     tokio::time::sleep(WATCHED).await;
     match engine.container(&state.id).await.map_err(|error| problems::from_engine(&error))? {
-        Some(state) if state.running => Ok(()),
-        Some(state) => {
-            Err(ended(&engine, &state.id, state.exit_code, turn.observation.resolved.as_ref()).await)
-        }
-        None => Err(Problem::new(ProblemCode::ContainerFailed, "the container is gone")),
+        Some(state) if state.running => note_started(turn).await,
+        Some(state) => Err(ended(&engine, &state, "at once", turn.observation.resolved.as_ref()).await),
+        None => Err(gone()),
     }
+}
+
+/// Remembers that the container was started for this spec. One that ends after that is not started by itself again.
+async fn note_started(turn: &mut Turn<'_>) -> Result<(), Problem> {
+    let engine_starts = turn.parts.machine.engine_starts();
+    let state = observe::main_container(&turn.parts.machine.engine(), turn.environment).await?;
+    turn.memory.started = state.map(|state| Started {
+        container: state.id,
+        generation: turn.environment.metadata.generation,
+        engine_starts,
+    });
+    Ok(())
 }
 
 pub(super) async fn stop(turn: &mut Turn<'_>) -> Result<(), Problem> {
@@ -103,18 +120,24 @@ pub(super) fn labels(turn: &Turn<'_>, config: &Config) -> BTreeMap<String, Strin
     ])
 }
 
-async fn ended(engine: &Engine, id: &str, code: Option<i64>, resolved: Option<&Resolved>) -> Problem {
+/// Why a container does not run that should: it ended, `how` says in what way.
+pub(crate) async fn ended(
+    engine: &Engine,
+    state: &ContainerState,
+    how: &str,
+    resolved: Option<&Resolved>,
+) -> Problem {
     let mut tail = Vec::new();
     let range = LogRange { tail: Some(30), since: None, follow: false };
-    if let Ok(mut log) = engine.logs(id, range) {
+    if let Ok(mut log) = engine.logs(&state.id, range) {
         while let Some(Ok((_, piece))) = log.next().await {
             tail.extend(String::from_utf8_lossy(&piece).lines().map(str::to_owned));
         }
     }
-    let code = code.unwrap_or(-1);
+    let code = state.exit_code.unwrap_or(-1);
     let mut problem = Problem::new(
         ProblemCode::ContainerFailed,
-        format!("the container ended at once, with status {code}"),
+        format!("the container `{}` ended {how}, with status {code}", state.name),
     )
     .with_log(tail);
     if resolved.is_some_and(|resolved| !resolved.override_command) {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use api::Session;
+use api::{Environment, Phase, Session};
 use devcontainer::{Config, Properties};
 use engine::ImageInfo;
 use reconciler::Failure;
 
 /// Saved work.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Memory {
     /// The configuration, and the generation of the spec it was read for.
     pub(crate) config: Option<(u64, Arc<Config>)>,
@@ -18,6 +18,43 @@ pub(crate) struct Memory {
     pub(crate) failure: Option<Failure>,
     /// The run of the container that ports were opened for, and what is in the way of some.
     pub(crate) ports: Option<OpenPorts>,
+    /// The container that was started last.
+    pub(crate) started: Option<Started>,
+    /// The generation of the spec that was answered when the task began: the environment ran then as it was wanted,
+    /// or its work had ended in a problem.
+    pub(crate) answered: Option<u64>,
+    /// Whether the machine was seen on since.
+    pub(crate) machine_seen: bool,
+}
+
+impl Memory {
+    /// What the task of an environment knows when it begins.
+    pub(crate) fn of(environment: &Environment) -> Self {
+        let status = &environment.status;
+        let is_answered = status.observed_generation == environment.metadata.generation
+            && status.step.is_none()
+            && matches!(status.phase, Phase::Running | Phase::Stopped);
+        Self { answered: is_answered.then_some(status.observed_generation), ..Self::default() }
+    }
+
+    /// A person asked: what may have changed without a sign of it is found out again.
+    pub(crate) fn doubt(&mut self) {
+        self.config = None;
+        self.image = None;
+        // Open ports stay open when they are wanted still; one that was taken may be free by now.
+        self.ports = None;
+    }
+}
+
+/// A container that was started.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Started {
+    /// Docker's id.
+    pub(crate) container: String,
+    /// The generation of the spec it was started for.
+    pub(crate) generation: u64,
+    /// How often the engine had come to answer by then.
+    pub(crate) engine_starts: u64,
 }
 
 /// An image that is ready to make a container from.
@@ -42,4 +79,54 @@ pub(crate) struct OpenPorts {
     pub(crate) run: String,
     /// What a person should know of them.
     pub(crate) warnings: Vec<api::Problem>,
+}
+
+impl OpenPorts {
+    /// Whether every wanted port is open, if perhaps under another number.
+    pub(crate) fn all_open(&self) -> bool {
+        self.warnings.iter().all(|warning| warning.code != api::ProblemCode::PortTaken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::{Problem, ProblemCode, StepKind};
+
+    use super::*;
+
+    fn environment(change: impl FnOnce(&mut Environment)) -> Environment {
+        let mut environment: Environment = serde_json::from_value(serde_json::json!({
+            "id": "aa11",
+            "metadata": {
+                "name": "web", "created_at": "2026-01-01T00:00:00Z", "generation": 3, "resource_version": 9
+            },
+            "spec": {
+                "desired_phase": "running", "source": {"type": "folder", "path": "/srv/web"}, "machine": "default"
+            },
+            "status": { "phase": "running", "observed_generation": 3 },
+        }))
+        .unwrap();
+        change(&mut environment);
+        environment
+    }
+
+    #[test]
+    fn only_a_wish_whose_end_was_told_is_answered() {
+        let answered = |change: fn(&mut Environment)| Memory::of(&environment(change)).answered;
+        assert_eq!(answered(|_| {}), Some(3));
+        assert_eq!(answered(|it| it.status.phase = Phase::Stopped), Some(3), "with a problem, or at rest");
+        assert_eq!(answered(|it| it.metadata.generation = 4), None, "nothing was done for it yet");
+        assert_eq!(answered(|it| it.status.step = Some(StepKind::ForwardPorts)), None, "cut off");
+        assert_eq!(answered(|it| it.status.phase = Phase::Starting), None, "cut off between two tries");
+    }
+
+    #[test]
+    fn asking_again_looks_again_at_ports_that_were_taken() {
+        let taken = Problem::new(ProblemCode::PortTaken, "port 80 is taken");
+        let ports = OpenPorts { run: "r1".into(), warnings: vec![taken] };
+        assert!(!ports.all_open());
+        let mut memory = Memory { ports: Some(ports), ..Memory::default() };
+        memory.doubt();
+        assert!(memory.ports.is_none());
+    }
 }

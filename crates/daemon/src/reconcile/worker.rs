@@ -1,16 +1,17 @@
 //! One environment's task.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use api::{
-    Condition, ConditionKind, Environment, EnvironmentId, EnvironmentStatus, EventKind, Problem, StepKind,
+    Condition, ConditionKind, DesiredPhase, Environment, EnvironmentId, EnvironmentStatus, EventKind, Phase,
+    Problem, StepKind,
 };
 use jiff::Timestamp;
 use reconciler::{ContainerFacts, Decision, Failure, Verdict};
 
-use super::{Bell, Memory, Parts, Report};
+use super::{Bell, Memory, OpenPorts, Parts, Report};
 use crate::execute::{self, Turn};
 use crate::observe::{self, Observation};
 
@@ -37,10 +38,13 @@ impl Worker {
     }
 
     pub(super) async fn run(mut self) {
+        // A store that cannot be read now says so in the passes below.
+        if let Ok(Some(environment)) = self.parts.store.environment(&self.id) {
+            self.memory = Memory::of(&environment);
+        }
         loop {
             if self.bell.asked.swap(false, Ordering::AcqRel) {
-                self.memory.config = None;
-                self.memory.image = None;
+                self.memory.doubt();
             }
             let next = self.pass().await.unwrap_or_else(|problem| {
                 tracing::error!(environment = %self.id, %problem, "could not look after an environment");
@@ -67,23 +71,28 @@ impl Worker {
         let Some(environment) = self.parts.store.environment(&self.id)? else { return Ok(Next::Gone) };
         let observation = observe::observe(&self.parts, &environment, &mut self.memory).await?;
         let decision = decide(&environment, &observation);
-        self.parts
-            .store
-            .write_status(&self.id, status_of(&environment, &observation, &decision, &self.memory, None))?;
-        let Some(first) = decision.plan.steps.first().map(|planned| planned.step) else {
-            return Ok(Next::Sleep(None));
-        };
-        if let Some(until) = decision.wait_until {
-            return Ok(Next::Sleep(Some(until)));
-        }
-        let status = status_of(&environment, &observation, &decision, &self.memory, Some(first));
+        self.keep_failure(None, &observation, &decision);
+        *self.bell.known.lock().unwrap_or_else(PoisonError::into_inner) = self.memory.clone();
+        let first = decision.plan.steps.first().map(|planned| planned.step);
+        let due = first.filter(|_| decision.wait_until.is_none());
+        let status = status_of(&environment, &observation, &decision, &self.memory, due);
         self.parts.store.write_status(&self.id, status)?;
-        self.take(&environment, &observation, first).await;
+        let Some(step) = due else { return Ok(Next::Sleep(decision.wait_until)) };
+        if self.take(&environment, &observation, step).await {
+            self.keep_failure(Some(step), &observation, &decision);
+        }
         Ok(Next::Again)
     }
 
-    /// Takes a step, unless a change of the spec makes it pointless while it runs.
-    async fn take(&mut self, environment: &Environment, observation: &Observation, step: StepKind) {
+    /// Forgets the last failure once it is overcome.
+    fn keep_failure(&mut self, succeeded: Option<StepKind>, observation: &Observation, decision: &Decision) {
+        let machine = observation.facts.machine;
+        self.memory.failure =
+            self.memory.failure.take().filter(|failure| failure.counts(succeeded, machine, decision));
+    }
+
+    /// Takes a step, unless a change of the spec makes it pointless while it runs. Whether it ended well.
+    async fn take(&mut self, environment: &Environment, observation: &Observation, step: StepKind) -> bool {
         let report = Report::new(self.parts.store.clone(), &self.id, step);
         report.emit(EventKind::StepStarted { step, detail: environment.metadata.name.to_string() });
         let begun = Instant::now();
@@ -97,8 +106,8 @@ impl Worker {
         let millis = begun.elapsed().as_millis() as u64;
         match outcome {
             Some(Ok(())) => {
-                self.memory.failure = None;
                 report.emit(EventKind::StepFinished { step, millis });
+                return true;
             }
             Some(Err(problem)) => self.failed(environment, step, problem, &report),
             None => {
@@ -106,6 +115,7 @@ impl Worker {
                 report.emit(EventKind::StepFinished { step, millis });
             }
         }
+        false
     }
 
     fn failed(&mut self, environment: &Environment, step: StepKind, problem: Problem, report: &Report) {
@@ -170,39 +180,50 @@ fn status_of(
     let before = &environment.status;
     let phase = reconciler::phase_of(&environment.spec, &observation.facts, decision);
     let config = memory.config.as_ref().map(|(_, config)| config);
-    let problem = decision.plan.blocked.clone();
+    // Who rests has the problem it came to rest with.
+    let rests = observation.facts.rests() && environment.spec.desired_phase == DesiredPhase::Running;
+    let problem = decision.plan.blocked.clone().or_else(|| before.problem.clone().filter(|_| rests));
+    let unseen = observation.facts.container == ContainerFacts::Unseen;
     let mut warnings =
         observation.facts.config.as_ref().map_or_else(Vec::new, |config| config.warnings.clone());
     warnings.extend(memory.ports.iter().flat_map(|ports| ports.warnings.clone()));
     let mut status = EnvironmentStatus {
-        phase: if before.phase.can_become(phase) { phase } else { before.phase },
+        phase: next_phase(before.phase, phase),
         observed_generation: environment.metadata.generation,
         step,
         problem: problem.clone(),
         retry: environment.spec.retry.clone(),
-        rebuild: before.rebuild.clone(),
+        rebuild: match &observation.facts.container {
+            ContainerFacts::Present { rebuild, .. } => rebuild.clone(),
+            ContainerFacts::Absent | ContainerFacts::Unseen => before.rebuild.clone(),
+        },
         conditions: Vec::new(),
         warnings,
         title: config.map_or_else(|| before.title.clone(), |config| config.name.clone()),
         config_file: config.map_or_else(|| before.config_file.clone(), |config| config.file.clone()),
-        container: observation.container.clone().or_else(|| kept(before, observation)),
+        container: observation.container.clone().or_else(|| kept(before).filter(|_| unseen)),
         services: observation.services.clone(),
         hooks: observation.hooks.clone(),
         ports: observation.ports.clone(),
-        started_at: observation.started_at,
+        started_at: observation.started_at.or(before.started_at.filter(|_| unseen)),
     };
-    status.conditions = conditions(environment, observation, decision, problem.as_ref());
+    let all_ports = memory.ports.as_ref().is_none_or(OpenPorts::all_open);
+    status.conditions = conditions(environment, observation, decision, problem.as_ref(), all_ports);
     status
 }
 
+/// The phase that follows. What once ran is not created but made anew.
+fn next_phase(before: Phase, next: Phase) -> Phase {
+    match next {
+        next if before.can_become(next) => next,
+        Phase::Creating if before.can_become(Phase::Updating) => Phase::Updating,
+        _ => before,
+    }
+}
+
 /// The container as it was seen last, while the machine is down and nothing can be seen.
-fn kept(before: &EnvironmentStatus, observation: &Observation) -> Option<api::ContainerStatus> {
-    let unseen = observation.facts.container == ContainerFacts::Unseen;
-    before
-        .container
-        .clone()
-        .filter(|_| unseen)
-        .map(|container| api::ContainerStatus { running: false, ..container })
+fn kept(before: &EnvironmentStatus) -> Option<api::ContainerStatus> {
+    before.container.clone().map(|container| api::ContainerStatus { running: false, ..container })
 }
 
 fn conditions(
@@ -210,6 +231,7 @@ fn conditions(
     observation: &Observation,
     decision: &Decision,
     problem: Option<&Problem>,
+    all_ports: bool,
 ) -> Vec<Condition> {
     let facts = &observation.facts;
     let running = matches!(facts.container, ContainerFacts::Present { run: Some(_), .. });
@@ -226,7 +248,7 @@ fn conditions(
             ConditionKind::HooksDone,
             running && problem.is_none() && !pending(|step| matches!(step, StepKind::RunHook(_))),
         ),
-        (ConditionKind::PortsForwarded, facts.ports_in_place),
+        (ConditionKind::PortsForwarded, facts.ports_in_place && all_ports),
     ];
     facts
         .into_iter()
@@ -239,4 +261,18 @@ fn conditions(
             Condition { kind, holds, since, problem }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_once_ran_is_made_anew_and_not_created() {
+        assert_eq!(next_phase(Phase::Creating, Phase::Creating), Phase::Creating);
+        // Somebody removed the container, or the first try had failed: "running" or "stopped" would be untrue.
+        assert_eq!(next_phase(Phase::Running, Phase::Creating), Phase::Updating);
+        assert_eq!(next_phase(Phase::Stopped, Phase::Creating), Phase::Updating);
+        assert_eq!(next_phase(Phase::Deleting, Phase::Running), Phase::Deleting);
+    }
 }
