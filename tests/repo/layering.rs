@@ -31,6 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const CONFINED: &[(&str, &[&str])] = &[
     ("bollard", &["engine"]),
     ("yamux", &["vmm", "agent", "shim"]),
+    ("tokio-vsock", &["vmm", "agent"]),
     ("rusqlite", &["daemon"]),
     ("axum", &["daemon"]),
     ("clap", &["cli", "daemon", "shim", "xtask"]),

@@ -44,6 +44,7 @@ mod swap;
 mod sys;
 mod transport;
 mod trust;
+mod vsock;
 mod watch;
 
 use std::path::Path;

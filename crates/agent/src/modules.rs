@@ -25,6 +25,9 @@ pub(crate) const FIRST: &[&str] = &["overlay"];
 /// What carries the host's transport and the network.
 pub(crate) const TRANSPORT: &[&str] = &["virtio_console", "virtio_net"];
 
+/// What carries the host's sockets. Loaded only when a host wants them: most have none.
+pub(crate) const SOCKETS: &[&str] = &["vmw_vsock_virtio_transport"];
+
 /// What the engine uses at its start. Left out, each would come by itself, one `modprobe` process a piece.
 pub(crate) const ENGINE: &[&str] = &[
     "virtio_rng",

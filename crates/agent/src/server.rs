@@ -14,6 +14,7 @@ use futures::{AsyncRead, AsyncWrite};
 use protocol::agent::{AgentHello, FailureKind, Reply, Request};
 use tokio_util::compat::FuturesAsyncReadCompatExt as _;
 
+use channel::Stream;
 pub(crate) use channel::{Channel, ChannelError};
 
 use crate::console::chain;
@@ -21,7 +22,7 @@ use crate::machine::Machine;
 use crate::{configuration, connect, exec, listeners, metrics, power, put_file, shares, watch};
 
 /// Streams that the host may have open at once.
-const STREAMS: usize = 4096;
+pub(crate) const STREAMS: usize = 4096;
 
 /// Why a request was refused: what the host is told.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ pub(crate) fn kind_of(error: &io::Error) -> FailureKind {
     }
 }
 
-/// Serves one transport until it is cut.
+/// Serves a multiplexed transport until it is cut.
 pub(crate) async fn serve<T>(transport: T, machine: Arc<Machine>) -> Result<(), yamux::ConnectionError>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -88,15 +89,7 @@ where
                 Some(Err(error)) => break Err(error),
                 Some(Ok(stream)) => {
                     let machine = Arc::clone(&machine);
-                    requests.spawn(async move {
-                        if let Err(error) = answer(Channel::new(stream.compat()), &machine).await {
-                            machine.journal.write(
-                                protocol::agent::Level::Debug,
-                                "agent",
-                                format!("a request was cut off: {}", chain(&error)),
-                            );
-                        }
-                    });
+                    requests.spawn(async move { serve_stream(Box::new(stream.compat()), &machine).await });
                 }
             },
             // Ended requests are dropped as they end, so that their memory is not held by the set.
@@ -105,6 +98,14 @@ where
     };
     requests.shutdown().await;
     outcome
+}
+
+/// Answers the one request of a stream.
+pub(crate) async fn serve_stream(stream: Stream, machine: &Arc<Machine>) {
+    if let Err(error) = answer(Channel::new(stream), machine).await {
+        let words = format!("a request was cut off: {}", chain(&error));
+        machine.journal.write(protocol::agent::Level::Debug, "agent", words);
+    }
 }
 
 async fn answer(mut channel: Channel, machine: &Arc<Machine>) -> Result<(), ChannelError> {

@@ -1,9 +1,15 @@
-//! The way to the host: a virtio-serial port that carries many streams.
+//! The way to the host: a virtio-serial port that carries many streams, or tells where they go instead.
 //!
 //! The port is one pipe of bytes that outlives whoever holds its other end, so both sides first find a common
-//! beginning. The agent says `cove-agent BOOT` again and again until a line `cove-host BOOT` comes; everything
-//! after that line is the multiplexer's. When the host goes away, or sends what the multiplexer cannot read, it
-//! begins anew: a host that gets no line on a fresh connection sends any line to bring that about.
+//! beginning. The agent says `cove-agent BOOT` again and again until the host answers with one of two lines:
+//!
+//! - `cove-host BOOT`: everything after it is the multiplexer's.
+//! - `cove-vsock BOOT KEY`: the host wants sockets of the kernel, see [`vsock`]. The agent answers
+//!   `cove-listens BOOT` and serves them until the port's other end is closed, or `cove-cannot-listen BOOT` and
+//!   begins anew, so that the host can take the other way.
+//!
+//! When the host goes away, or sends what the multiplexer cannot read, it begins anew: a host that gets no line on
+//! a fresh connection sends any line to bring that about.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,6 +26,7 @@ use crate::console::chain;
 use crate::device::Device;
 use crate::machine::Machine;
 use crate::server;
+use crate::vsock::{self, Key};
 
 const PORTS: &str = "/sys/class/virtio-ports";
 /// How often the line is said.
@@ -29,31 +36,70 @@ const INTERVAL: Duration = Duration::from_millis(20);
 /// A line that is longer is none.
 const LONGEST_LINE: usize = 256;
 
+/// How the host wants to go on.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    /// Over the port; the bytes that came with the line are the multiplexer's.
+    Multiplexed(Vec<u8>),
+    /// Over sockets, each opened with the key.
+    Sockets(Key),
+}
+
 /// Serves whoever holds the other end of the port, one after the other, as long as the machine runs.
 pub(crate) async fn run(machine: Arc<Machine>) {
     let path = find_port().await;
     loop {
-        let session = async {
-            let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-            let device = Device::new(rustix::fs::open(&path, flags, Mode::empty())?)?;
-            let early = shake_hands(&mut device.clone(), &machine.boot_id).await?;
-            io::Result::Ok((device, early))
-        };
-        match session.await {
-            Ok((device, early)) => {
-                machine.journal.info("the host is connected");
-                let transport = tokio::io::join(io::Cursor::new(early).chain(device.clone()), device);
-                match server::serve(transport.compat(), Arc::clone(&machine)).await {
-                    Ok(()) => machine.journal.info("the host has gone"),
-                    Err(error) => machine.journal.info(format!("the host was cut off: {}", chain(&error))),
-                }
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let opened = rustix::fs::open(&path, flags, Mode::empty()).map_err(Into::into).and_then(Device::new);
+        let session = async { serve_host(opened?, &machine).await };
+        if let Err(error) = session.await {
+            machine.journal.warn(format!("{}: {error}", path.display()));
+            tokio::time::sleep(REPEAT).await;
+        }
+    }
+}
+
+/// Serves one host, on the way it chooses, until it has gone.
+async fn serve_host(mut port: Device, machine: &Arc<Machine>) -> io::Result<()> {
+    let key = match shake_hands(&mut port, &machine.boot_id).await? {
+        Answer::Sockets(key) => key,
+        Answer::Multiplexed(early) => return multiplex(port, early, machine).await,
+    };
+    let mut hands = port.clone();
+    match vsock::listen().await {
+        Ok(listener) => {
+            hands.write_all(format!("cove-listens {}\n", machine.boot_id).as_bytes()).await?;
+            machine.journal.info("the host is connected, by sockets");
+            let mut nowhere = tokio::io::sink();
+            tokio::select! {
+                () = vsock::serve(listener, key, Arc::clone(machine)) => {}
+                // The port has nothing more to say than its end.
+                end = tokio::io::copy(&mut port, &mut nowhere) => { end?; }
             }
-            Err(error) => {
-                machine.journal.warn(format!("{}: {error}", path.display()));
-                tokio::time::sleep(REPEAT).await;
+            machine.journal.info("the host has gone");
+            Ok(())
+        }
+        Err(error) => {
+            machine.journal.warn(format!("the host gets no sockets: {}", chain(&error)));
+            // The port stays open: what the host says next would be lost with it.
+            hands.write_all(format!("cove-cannot-listen {}\n", machine.boot_id).as_bytes()).await?;
+            loop {
+                if let Answer::Multiplexed(early) = shake_hands(&mut port, &machine.boot_id).await? {
+                    return multiplex(port, early, machine).await;
+                }
             }
         }
     }
+}
+
+async fn multiplex(port: Device, early: Vec<u8>, machine: &Arc<Machine>) -> io::Result<()> {
+    machine.journal.info("the host is connected");
+    let transport = tokio::io::join(io::Cursor::new(early).chain(port.clone()), port);
+    match server::serve(transport.compat(), Arc::clone(machine)).await {
+        Ok(()) => machine.journal.info("the host has gone"),
+        Err(error) => machine.journal.info(format!("the host was cut off: {}", chain(&error))),
+    }
+    Ok(())
 }
 
 /// The device of the port with our name; waits until there is one.
@@ -73,13 +119,12 @@ fn port_in(folder: &Path) -> Option<PathBuf> {
     })
 }
 
-/// Finds the common beginning. Gives back what came after the host's line.
-async fn shake_hands<S>(stream: &mut S, boot_id: &str) -> io::Result<Vec<u8>>
+/// Finds the common beginning.
+async fn shake_hands<S>(stream: &mut S, boot_id: &str) -> io::Result<Answer>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let own = format!("cove-agent {boot_id}\n");
-    let expected = format!("cove-host {boot_id}");
     let mut received = Vec::new();
     let mut piece = [0; 4096];
     loop {
@@ -102,21 +147,27 @@ where
                 break;
             }
             received.extend_from_slice(&piece[..count]);
-            if let Some(rest) = after_line(&mut received, &expected) {
-                return Ok(rest);
+            if let Some(answer) = answer_in(&mut received, boot_id) {
+                return Ok(answer);
             }
         }
     }
 }
 
-/// Drops lines up to the expected one; gives back what follows it.
-fn after_line(received: &mut Vec<u8>, expected: &str) -> Option<Vec<u8>> {
+/// Drops lines up to one that answers this boot's.
+fn answer_in(received: &mut Vec<u8>, boot_id: &str) -> Option<Answer> {
     while let Some(end) = received.iter().position(|byte| *byte == b'\n') {
         let rest = received.split_off(end + 1);
         let line = std::mem::replace(received, rest);
+        let line = line.strip_suffix(b"\n").unwrap_or(&line);
         // Noise before the line, without an end of its own, is part of it.
-        if line.ends_with(format!("{expected}\n").as_bytes()) {
-            return Some(std::mem::take(received));
+        if line.ends_with(format!("cove-host {boot_id}").as_bytes()) {
+            return Some(Answer::Multiplexed(std::mem::take(received)));
+        }
+        if let Some((before, key)) = Key::at_end_of(line)
+            && before.ends_with(format!("cove-vsock {boot_id} ").as_bytes())
+        {
+            return Some(Answer::Sockets(key));
         }
     }
     let excess = received.len().saturating_sub(LONGEST_LINE);
@@ -137,7 +188,23 @@ mod tests {
         host.read_exact(&mut said).await.unwrap();
         assert_eq!(said, b"cove-agent b00t\ncove-agent b00t\n");
         host.write_all(b"\x00\x01cove-host other\n\xffcove-host b00t\n\x00\x01rest").await.unwrap();
-        assert_eq!(hands.await.unwrap(), b"\x00\x01rest");
+        assert_eq!(hands.await.unwrap(), Answer::Multiplexed(b"\x00\x01rest".to_vec()));
+    }
+
+    #[test]
+    fn a_host_that_wants_sockets_is_believed_with_this_boots_name_and_a_whole_key() {
+        let key = "0123456789abcdef".repeat(4);
+        let answers = |line: String| answer_in(&mut line.into_bytes(), "b00t");
+        let wanted = answers(format!("noise cove-vsock b00t {key}\n"));
+        assert!(matches!(wanted, Some(Answer::Sockets(_))), "{wanted:?}");
+        for line in [
+            format!("cove-vsock other {key}\n"),
+            format!("cove-vsock b00t {}\n", &key[1..]),
+            format!("cove-vsock b00t {}G\n", &key[1..]),
+            format!("cove-vsock b00t {key}"),
+        ] {
+            assert_eq!(answers(line.clone()), None, "{line}");
+        }
     }
 
     #[tokio::test]
@@ -159,7 +226,7 @@ mod tests {
             hands.await.unwrap()
         };
         tokio::select! {
-            rest = talk => assert_eq!(rest, b""),
+            answer = talk => assert_eq!(answer, Answer::Multiplexed(Vec::new())),
             () = drain => {}
         }
     }

@@ -24,6 +24,7 @@ mod process;
 pub mod qemu;
 pub mod short_path;
 mod state;
+mod transport;
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
-//! Many streams over one serial port.
+//! Many streams over one serial port, where there are no sockets to the guest.
 //!
 //! The port is a byte pipe without a beginning: greetings find it ([`greeting`]), then yamux runs over it, the
 //! host opening every stream. One task owns the connection; streams talk to it and never to the port.
 
-mod greeting;
+pub(crate) mod greeting;
 
 use std::collections::VecDeque;
 use std::io;
@@ -26,14 +26,14 @@ pub(crate) const MAX_STREAMS: usize = 2048;
 const YAMUX_STREAMS: usize = 2 * MAX_STREAMS;
 
 /// How long a caller waits for a free stream, or for a guest that acknowledges none.
-const OPEN_DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const OPEN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How much is read of a stream that nobody reads any more, in bytes: enough for a writer that is about to end,
 /// and an end to one that never would.
 const MAX_ABANDONED_BYTES: u64 = 16 << 20;
 
 /// Buffers beside the port: one system call for a frame's header and a small body.
-const PORT_BUFFER_BYTES: usize = 64 * 1024;
+pub(crate) const PORT_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Why there is no stream.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,9 @@ pub enum MuxError {
     /// The port broke before the greeting was over.
     #[error("the guest's port cannot be used")]
     Port(#[source] io::Error),
+    /// The guest's socket cannot be reached.
+    #[error("the guest takes no connection")]
+    Socket(#[source] io::Error),
 }
 
 type Opened = oneshot::Sender<yamux::Stream>;

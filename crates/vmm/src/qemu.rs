@@ -6,6 +6,7 @@
 
 mod accelerator;
 mod argv;
+mod carriers;
 mod disk;
 mod machine;
 mod qmp;

@@ -5,14 +5,18 @@ use std::io;
 use protocol::{Frame, FrameDecoder, FrameKind, FrameTooLong};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
-use tokio_util::compat::Compat;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 
 /// Bytes read at once.
 const PIECE: usize = 64 << 10;
 
-/// A stream of the multiplexer under tokio.
-pub(crate) type Stream = Compat<yamux::Stream>;
+/// Bytes both ways.
+pub(crate) trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytes for T {}
+
+/// A stream from the host: one of the multiplexer's, or a socket.
+pub(crate) type Stream = Box<dyn Bytes>;
 
 /// Why a stream cannot go on.
 #[derive(Debug, thiserror::Error)]

@@ -4,6 +4,9 @@
 //! port carried before (a firmware's greeting, the rest of an earlier boot) is thrown away. After the answer the
 //! agent's own lines may still be on their way: the host skips them up to the first zero byte, which begins every
 //! yamux frame and no greeting.
+//!
+//! A host that wants sockets first answers `cove-vsock <boot id> <key>\n`. The agent says `cove-listens <boot id>\n`
+//! and leaves the port silent, or `cove-cannot-listen <boot id>\n` and greets again.
 
 use std::io;
 use std::pin::Pin;
@@ -13,18 +16,47 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncWrite, Async
 
 const AGENT: &str = "cove-agent ";
 const HOST: &str = "cove-host ";
+const WANT_SOCKETS: &str = "cove-vsock ";
+const LISTENS: &str = "cove-listens ";
+const CANNOT_LISTEN: &str = "cove-cannot-listen ";
 
 /// Longest boot id that is believed.
 const MAX_ID_BYTES: usize = 64;
 
 /// Waits for the agent's line and answers it.
-pub(super) async fn exchange<T>(port: &mut T) -> io::Result<()>
+pub(crate) async fn exchange<T>(port: &mut T) -> io::Result<()>
 where
     T: AsyncBufRead + AsyncWrite + Unpin,
 {
-    let longest = AGENT.len() + MAX_ID_BYTES + 1;
+    let id = hear(port, |line| boot_id(line, AGENT).map(str::to_owned)).await?;
+    port.write_all(format!("{HOST}{id}\n").as_bytes()).await?;
+    port.flush().await
+}
+
+/// Waits for the agent's line and asks it for sockets, which are to be opened with the key. Gives whether they can
+/// be used; if not, the agent greets once more.
+pub(crate) async fn ask_for_sockets<T>(port: &mut T, key: &str) -> io::Result<bool>
+where
+    T: AsyncBufRead + AsyncWrite + Unpin,
+{
+    let id = hear(port, |line| boot_id(line, AGENT).map(str::to_owned)).await?;
+    port.write_all(format!("{WANT_SOCKETS}{id} {key}\n").as_bytes()).await?;
+    port.flush().await?;
+    hear(port, |line| {
+        let listens = boot_id(line, LISTENS) == Some(&id);
+        (listens || boot_id(line, CANNOT_LISTEN) == Some(&id)).then_some(listens)
+    })
+    .await
+}
+
+/// Reads lines until one means something.
+async fn hear<T, M>(port: &mut T, meaning: impl Fn(&[u8]) -> Option<M>) -> io::Result<M>
+where
+    T: AsyncBufRead + Unpin,
+{
+    let longest = CANNOT_LISTEN.len() + MAX_ID_BYTES + 1;
     let mut line = Vec::new();
-    let id = loop {
+    loop {
         let available = port.fill_buf().await?;
         if available.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -34,23 +66,21 @@ where
         line.extend_from_slice(&available[..taken]);
         port.consume(taken);
         if end.is_some() {
-            if let Some(id) = boot_id(&line) {
-                break id.to_owned();
+            if let Some(meaning) = meaning(&line) {
+                return Ok(meaning);
             }
             line.clear();
         } else if line.len() > longest {
             // Only the end of it can still become a greeting.
             line.drain(..line.len() - longest);
         }
-    };
-    port.write_all(format!("{HOST}{id}\n").as_bytes()).await?;
-    port.flush().await
+    }
 }
 
-/// The boot id in a line that ends with the agent's greeting.
-fn boot_id(line: &[u8]) -> Option<&str> {
-    let start = line.windows(AGENT.len()).rposition(|window| window == AGENT.as_bytes())?;
-    let id = std::str::from_utf8(&line[start + AGENT.len()..line.len() - 1]).ok()?;
+/// The boot id in a line that ends with this word of the agent and the id.
+fn boot_id<'a>(line: &'a [u8], word: &str) -> Option<&'a str> {
+    let start = line.windows(word.len()).rposition(|window| window == word.as_bytes())?;
+    let id = std::str::from_utf8(&line[start + word.len()..line.len() - 1]).ok()?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
     (!id.is_empty() && id.len() <= MAX_ID_BYTES && id.chars().all(plain)).then_some(id)
 }

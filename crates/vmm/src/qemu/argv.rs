@@ -20,6 +20,9 @@ const TRANSLATION_CACHE_MIB: u32 = 512;
 /// Requests a virtiofs device can hold.
 const VIRTIOFS_QUEUE: u32 = 1024;
 
+/// The device behind sockets of the kernel. It is carried by the host's kernel, not by QEMU.
+pub(super) const VSOCK_DEVICE: &str = "vhost-vsock-pci";
+
 /// Memory of a guest that only proves that it runs, in MiB.
 const PROBE_MEMORY_MIB: u64 = 512;
 
@@ -74,6 +77,11 @@ pub fn argv(config: &VmConfig, accelerator: Accelerator) -> Vec<OsString> {
         arguments.option("-device", device);
     }
     arguments.0
+}
+
+/// What follows [`argv`] where sockets reach the guest, under this context id.
+pub(super) fn vsock_argv(context_id: u32) -> [OsString; 2] {
+    ["-device".into(), format!("{VSOCK_DEVICE},guest-cid={context_id}").into()]
 }
 
 /// QEMU's arguments for a guest that prints a line and switches off: no disks, no network. The console is standard
@@ -257,6 +265,13 @@ file.cache.no-flush=off
             lines(&argv(&config, Accelerator::Tcg))
                 .contains("file.filename=/m/a,,readonly=on/data.img,file.d")
         );
+    }
+
+    #[test]
+    fn sockets_are_a_device_more_and_the_agents_port_stays() {
+        let arguments = [argv(&sample(), Accelerator::Kvm), vsock_argv(77).to_vec()].concat();
+        let text = lines(&arguments);
+        assert!(text.ends_with(&format!("{COMMON_DEVICES}\n-device vhost-vsock-pci,guest-cid=77")), "{text}");
     }
 
     #[test]

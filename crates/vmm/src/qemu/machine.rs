@@ -14,10 +14,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::accelerator::socket_pair;
+use super::carriers::{Carriers, End};
 use super::qmp::{Event, Qmp, RunState, Shutdown};
 use super::{Qemu, argv, virtiofsd};
-use crate::mux::{Mux, MuxEnd};
+use crate::mux::MuxEnd;
 use crate::process::{self, Launch, Running};
+use crate::transport::{Transport, Vsock};
 use crate::{Accelerator, ByteStream, Error, Failure, MuxError, VmConfig, VmDriver, VmFacts, VmState};
 
 /// How long QEMU may take to end after its machine went down, or after the agent's port closed.
@@ -44,7 +46,7 @@ pub(super) struct Machine {
 #[derive(Debug)]
 struct Agent {
     after: Duration,
-    mux: Mux,
+    transport: Transport,
 }
 
 /// What the watching task can be told.
@@ -56,13 +58,38 @@ enum Order {
     Kill,
 }
 
-/// Starts a machine's processes.
+/// Starts a machine's processes, with sockets to the guest where the host offers them and QEMU can give them.
 pub(super) async fn start(
     qemu: &Qemu,
     program: &Utf8Path,
     virtiofsd: Option<&Utf8Path>,
     config: VmConfig,
     accelerator: Accelerator,
+) -> Result<Machine, Error> {
+    if let Some(vsock) = Vsock::offered() {
+        match power_on(qemu, program, virtiofsd, config.clone(), accelerator, Some(vsock)).await {
+            Err(error) if is_about_vsock(&error) => {
+                tracing::warn!(%error, "no sockets to the guest; the serial port carries its streams");
+            }
+            outcome => return outcome,
+        }
+    }
+    power_on(qemu, program, virtiofsd, config, accelerator, None).await
+}
+
+/// Whether QEMU ended because of the device for sockets: it has none, may not use the host's, or the context id was
+/// taken by another machine.
+fn is_about_vsock(error: &Error) -> bool {
+    matches!(error, Error::Died { log_tail, .. } if log_tail.contains(argv::VSOCK_DEVICE))
+}
+
+async fn power_on(
+    qemu: &Qemu,
+    program: &Utf8Path,
+    virtiofsd: Option<&Utf8Path>,
+    config: VmConfig,
+    accelerator: Accelerator,
+    vsock: Option<Vsock>,
 ) -> Result<Machine, Error> {
     let sockets = config.shares.iter().map(|share| config.run_dir.join(argv::share_socket(share)));
     let sockets = Sockets(sockets.collect());
@@ -72,11 +99,13 @@ pub(super) async fn start(
     }
     let (control, control_end) = socket_pair()?;
     let (port, port_end) = socket_pair()?;
+    let mut arguments = argv::argv(&config, accelerator);
+    arguments.extend(vsock.iter().flat_map(|vsock| argv::vsock_argv(vsock.context_id())));
     let power_on = Instant::now();
     let mut emulator = Launch {
         launcher: &qemu.launcher,
         program,
-        arguments: argv::argv(&config, accelerator),
+        arguments,
         folder: &config.run_dir,
         input: Some(control_end.into()),
         output: Some(port_end.into()),
@@ -103,7 +132,7 @@ pub(super) async fn start(
     };
     tokio::spawn(async move {
         let carriers = Carriers { emulator: &mut emulator, shares: &mut shares };
-        guard.watch_over(carriers, events, inbox, port).await;
+        guard.watch_over(carriers, events, inbox, (port, vsock)).await;
     });
     Ok(Machine { accelerator, pids, state: watcher, agent, qmp, orders })
 }
@@ -111,7 +140,8 @@ pub(super) async fn start(
 /// QEMU did not come up: whichever program ended first knows why.
 async fn early_end(mut emulator: Running, mut shares: Vec<Running>, error: super::QmpError) -> Error {
     for share in &mut shares {
-        if let Ok(Some(_)) = share.child.try_wait()
+        // One that ended well has only followed QEMU.
+        if matches!(share.child.try_wait(), Ok(Some(status)) if !status.success())
             && let Ok(status) = share.ended().await
         {
             return share.died(status);
@@ -171,65 +201,10 @@ impl VmDriver for Machine {
             let Some(agent) = self.agent.get().filter(|_| !state.is_final()) else {
                 return Err(Error::NotRunning { state });
             };
-            let stream: ByteStream = Box::new(agent.mux.open().await.map_err(failed)?);
-            Ok(stream)
+            agent.transport.open(port).await.map_err(failed)
         }
         .boxed()
     }
-}
-
-/// The processes of a machine.
-struct Carriers<'a> {
-    emulator: &'a mut Running,
-    shares: &'a mut [Running],
-}
-
-impl Carriers<'_> {
-    /// Waits for the first end, and gives the error that it would be.
-    async fn first_end(&mut self) -> End {
-        let emulator = async {
-            match self.emulator.ended().await {
-                Ok(status) if status.success() => End::Emulator { error: None },
-                Ok(status) => End::Emulator { error: Some(self.emulator.died(status)) },
-                Err(error) => End::Emulator { error: Some(lost(&self.emulator.name, error)) },
-            }
-        };
-        let shares = self.shares.iter_mut().map(|share| {
-            async {
-                match share.ended().await {
-                    Ok(status) => End::Share(share.died(status)),
-                    Err(error) => End::Share(lost(&share.name, error)),
-                }
-            }
-            .boxed()
-        });
-        if shares.len() == 0 {
-            return emulator.await;
-        }
-        tokio::select! {
-            biased;
-            end = emulator => end,
-            (end, _, _) = futures::future::select_all(shares) => end,
-        }
-    }
-
-    async fn kill(&mut self) {
-        let all = self.shares.iter_mut().chain([&mut *self.emulator]);
-        for running in all {
-            if let Err(error) = running.child.kill().await {
-                tracing::debug!(program = %running.name, %error, "not killed");
-            }
-        }
-    }
-}
-
-fn lost(program: &str, error: io::Error) -> Error {
-    Error::File { doing: "wait for the program", path: program.into(), source: error }
-}
-
-enum End {
-    Emulator { error: Option<Error> },
-    Share(Error),
 }
 
 /// The shares' sockets; they go with the machine, or with the attempt to start it.
@@ -265,9 +240,9 @@ impl Guard {
         mut carriers: Carriers<'_>,
         mut events: mpsc::Receiver<Event>,
         mut orders: mpsc::Receiver<Order>,
-        port: UnixStream,
+        (port, vsock): (UnixStream, Option<Vsock>),
     ) {
-        let mut greeting = Mux::establish(port).boxed().fuse();
+        let mut greeting = Transport::establish(port, vsock).boxed().fuse();
         let mut port_end: Option<MuxEnd> = None;
         // First for the agent's word; later for QEMU's end, when the machine is known to be down.
         let mut deadline = Some(self.power_on + self.deadline);
@@ -288,10 +263,10 @@ impl Guard {
                     Some(Order::Kill) | None => break Ok(()),
                 },
                 established = &mut greeting => match established {
-                    Ok((mux, end)) => {
+                    Ok((transport, end)) => {
                         port_end = Some(end);
                         deadline = None;
-                        self.greeted(mux);
+                        self.greeted(transport);
                     }
                     // The port closes with QEMU, whose end says more.
                     Err(error) => {
@@ -318,11 +293,11 @@ impl Guard {
         self.state.send_replace(state);
     }
 
-    fn greeted(&self, mux: Mux) {
+    fn greeted(&self, transport: Transport) {
         let after = self.power_on.elapsed();
-        if self.agent.set(Agent { after, mux }).is_ok() {
-            tracing::info!(after_ms = after.as_millis() as u64, "the agent answers");
-        }
+        tracing::info!(after_ms = after.as_millis() as u64, %transport, "the agent answers");
+        // The first word is the only one: the greeting is awaited once.
+        let _ = self.agent.set(Agent { after, transport });
         self.state.send_if_modified(|state| {
             let starting = *state == VmState::Starting;
             if starting {
@@ -431,4 +406,23 @@ fn console_tail(console: &Utf8Path) -> String {
     let text = String::from_utf8_lossy(&bytes);
     let plain = text.chars().filter(|c| *c == '\n' || !c.is_control()).collect::<String>();
     plain.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_qemu_says_of_the_device_for_sockets_makes_it_go_without() {
+        let died = |log_tail: &str| Error::Died {
+            program: "qemu-system-x86_64".to_owned(),
+            status: "exit status: 1".to_owned(),
+            log_tail: log_tail.to_owned(),
+        };
+        let device = "qemu-system-x86_64: -device vhost-vsock-pci,guest-cid=7: ";
+        assert!(is_about_vsock(&died(&format!("{device}unable to set guest cid: Address already in use"))));
+        assert!(is_about_vsock(&died("'vhost-vsock-pci' is not a valid device model name")));
+        assert!(!is_about_vsock(&died("-blockdev driver=raw: Could not open 'data.img'")));
+        assert!(!is_about_vsock(&Error::NotRunning { state: VmState::Stopped }));
+    }
 }
