@@ -2,7 +2,8 @@
 //! elsewhere.
 //!
 //! Each machine is one QEMU and one virtiofsd a share, started through a launcher that ties their lives to ours.
-//! QEMU's control channel and the agent's port are socket pairs that no other process can reach.
+//! QEMU's control channel and the agent's port are socket pairs that no other process can reach. Where the host's
+//! kernel offers sockets to guests, they carry the agent's streams instead, under a key told on that port.
 
 mod accelerator;
 mod argv;
