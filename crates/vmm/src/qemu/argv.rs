@@ -166,8 +166,16 @@ fn kernel_words(guest: Architecture, accelerator: Accelerator) -> Vec<&'static s
         Architecture::Amd64 => "console=ttyS0",
         Architecture::Arm64 => "console=ttyAMA0",
     };
-    let mut words =
-        vec![console, "quiet", "loglevel=5", "panic=-1", "random.trust_cpu=on", "audit=0", "nowatchdog"];
+    let mut words = vec![
+        console,
+        "quiet",
+        "loglevel=5",
+        "panic=-1",
+        "random.trust_cpu=on",
+        "audit=0",
+        "nowatchdog",
+        "cryptomgr.notests=1",
+    ];
     if accelerator == Accelerator::Tcg {
         // Side channels of the processor cannot be used through a translator, but guarding them costs a second.
         words.extend(["mitigations=off", "nokaslr"]);
@@ -231,7 +239,7 @@ file.cache.no-flush=off
 -serial chardev:console
 -kernel /images/amd64/kernel
 -initrd /images/amd64/initramfs
--append console=ttyS0 quiet loglevel=5 panic=-1 random.trust_cpu=on audit=0 nowatchdog mitigations=off \
+-append console=ttyS0 quiet loglevel=5 panic=-1 random.trust_cpu=on audit=0 nowatchdog cryptomgr.notests=1 mitigations=off \
              nokaslr no_timer_check cove.ip=10.0.2.15/24 cove.gw=10.0.2.2 cove.dns=10.0.2.3 cove.log=debug
 {COMMON_DEVICES}"
         );
