@@ -1,6 +1,7 @@
 //! Columns as wide as what they hold.
 
 use crate::paint::Paint;
+use crate::text::harmless;
 
 /// One cell: its text and, apart from it, how it is painted, so that colour does not count as width.
 #[derive(Debug, Clone)]
@@ -10,8 +11,9 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    pub(crate) fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), painted: None }
+    /// Names and labels come from repositories and containers: what could move the cursor is taken out.
+    pub(crate) fn plain(text: impl AsRef<str>) -> Self {
+        Self { text: harmless(text.as_ref()), painted: None }
     }
 
     pub(crate) fn painted(text: &str, painted: String) -> Self {
@@ -37,7 +39,10 @@ pub(crate) fn render(heading: &[&str], rows: &[Vec<Cell>], paint: Paint) -> Stri
 pub(crate) fn pairs(rows: &[(String, String)], paint: Paint) -> String {
     let rows: Vec<_> = rows
         .iter()
-        .map(|(name, value)| vec![Cell::painted(name, paint.dim(name)), Cell::plain(value.clone())])
+        .map(|(name, value)| {
+            let name = harmless(name);
+            vec![Cell::painted(&name, paint.dim(&name)), Cell::plain(value)]
+        })
         .collect();
     aligned(rows.iter(), "  ")
 }

@@ -54,7 +54,7 @@ fn machine_line(line: &MachineLogLine, paint: Paint) -> String {
         LogLevel::Warn => paint.yellow(&message),
         LogLevel::Error => paint.red(&message),
     };
-    format!("{} {:10} {message}", paint.dim(&time), line.source)
+    format!("{} {:10} {message}", paint.dim(&time), harmless(&line.source))
 }
 
 fn range(options: RangeOptions) -> LogRange {
