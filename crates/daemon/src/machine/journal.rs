@@ -16,6 +16,9 @@ const LAG: usize = 1024;
 /// Longest line kept, in bytes. The guest is not trusted with this computer's memory.
 const MAX_LINE: usize = 8 * 1024;
 
+/// Longest name of a part of the guest, in bytes.
+const MAX_SOURCE: usize = 64;
+
 /// A ring of log lines with followers.
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -52,10 +55,10 @@ impl Journal {
         }
         lines.last_sequence = Some(line.sequence);
         let line = MachineLogLine {
-            source: line.source,
+            source: shortened(line.source, MAX_SOURCE),
             level: level(line.level),
             uptime_ms: line.uptime_ms,
-            message: shortened(line.message),
+            message: shortened(line.message, MAX_LINE),
         };
         if lines.kept.len() == KEPT {
             lines.kept.pop_front();
@@ -106,9 +109,9 @@ fn level(level: Level) -> LogLevel {
     }
 }
 
-fn shortened(mut line: String) -> String {
-    if line.len() > MAX_LINE {
-        line.truncate(line.floor_char_boundary(MAX_LINE));
+fn shortened(mut line: String, most: usize) -> String {
+    if line.len() > most {
+        line.truncate(line.floor_char_boundary(most));
         line.push('…');
     }
     line
@@ -142,10 +145,11 @@ mod tests {
         let journal = Journal::new();
         journal.begin("one");
         for sequence in 0..2 * KEPT as u64 {
-            journal.add(line(sequence, Level::Info, &"é".repeat(MAX_LINE)));
+            let long = "é".repeat(MAX_LINE);
+            journal.add(LogLine { source: long.clone(), ..line(sequence, Level::Info, &long) });
         }
         let (lines, _) = journal.follow();
         assert_eq!(lines.len(), KEPT);
-        assert!(lines.iter().all(|line| line.message.len() <= MAX_LINE + 4));
+        assert!(lines.iter().all(|line| line.source.len() + line.message.len() <= MAX_LINE + MAX_SOURCE + 8));
     }
 }
