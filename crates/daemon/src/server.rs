@@ -15,7 +15,9 @@ mod system;
 mod watch;
 mod work;
 
+use std::future::IntoFuture;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -47,13 +49,27 @@ pub struct Api {
     pub shutdown: CancellationToken,
 }
 
-/// Serves until the shutdown is asked for and the requests under way are answered.
+/// How long requests under way have after the shutdown was asked for. Most are answered at once; a client that never
+/// ends its request must not keep the daemon from ending.
+const ENDING_TIME: Duration = Duration::from_secs(3);
+
+/// Serves until the shutdown is asked for and the requests under way are answered, or their time is over.
 ///
 /// # Errors
 /// When the listener fails for good.
 pub async fn serve(listener: PeerListener, api: Api) -> std::io::Result<()> {
     let shutdown = api.shutdown.clone();
-    axum::serve(listener, router(api)).with_graceful_shutdown(async move { shutdown.cancelled().await }).await
+    let over = shutdown.clone();
+    let serving = axum::serve(listener, router(api))
+        .with_graceful_shutdown(async move { shutdown.cancelled().await })
+        .into_future();
+    tokio::select! {
+        served = serving => served,
+        () = async { over.cancelled().await; tokio::time::sleep(ENDING_TIME).await } => {
+            tracing::warn!("requests were cut off at the end");
+            Ok(())
+        }
+    }
 }
 
 fn router(api: Api) -> Router {

@@ -432,3 +432,14 @@ async fn a_process_whose_client_leaves_is_let_go() {
     drop(stream);
     tokio::time::timeout(DEADLINE, ended).await.expect("it is let go").unwrap();
 }
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_request_keeps_nothing_from_ending() {
+    let served = Served::start();
+    let mut stuck = UnixStream::connect(served.temp.path().join("coved.sock")).await.unwrap();
+    stuck.write_all(b"POST /v1/environments HTTP/1.1\r\nContent-Length: 9\r\n\r\n{").await.unwrap();
+    // Answered on another connection, so the first one is being read by now.
+    assert_eq!(served.call("GET", "/v1/version", "").await.0, StatusCode::OK);
+    served.shutdown.cancel();
+    tokio::time::timeout(DEADLINE, served.server).await.expect("an end in time").unwrap().unwrap();
+}
