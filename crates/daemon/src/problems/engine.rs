@@ -34,8 +34,13 @@ pub(crate) fn from_container(error: &ContainerError) -> Problem {
         }
         ContainerError::PortTaken { .. } => Problem::new(ProblemCode::PortTaken, error.to_string())
             .with_hint("another container publishes the same port: stop it, or change `appPort`"),
-        ContainerError::NameTaken { .. }
-        | ContainerError::MountSourceMissing { .. }
+        ContainerError::NameTaken { name } => Problem::new(ProblemCode::ContainerFailed, error.to_string())
+            .with_hint("it belongs to no environment that Cove knows")
+            .with_command(
+                "remove it if nobody needs it; named volumes stay",
+                format!("docker --context cove rm --force {name}"),
+            ),
+        ContainerError::MountSourceMissing { .. }
         | ContainerError::BadArguments { .. }
         | ContainerError::CannotRun { .. } => Problem::new(ProblemCode::ContainerFailed, error.to_string()),
     }

@@ -100,7 +100,7 @@ impl From<StoreError> for Problem {
                     "machines and containers are not touched by this; only the list of environments is in that file",
                 )
                 .with_command(
-                    "move the file aside, with its `-wal` and `-shm`, and start again with an empty list; `cove up` in each folder finds its container again",
+                    "move the file aside, with its `-wal` and `-shm`, and start again with an empty list; containers made before stay until `docker --context cove rm` takes them away, volumes in any case",
                     format!("mv {path} {path}.damaged"),
                 ),
             StoreError::TooNew { .. } => {
