@@ -96,7 +96,9 @@ async fn a_moved_port_has_its_number_again_after_a_restart_and_after_a_stop() {
     let wanted = wanted(server().await, holder.local_addr().unwrap().port());
     let request: UpRequest = serde_json::from_value(serde_json::json!({ "folder": "/src/web" })).unwrap();
     let (environment, _) = fixture.store.up(&request, jiff::Timestamp::now()).unwrap();
-    let earlier = PortStatus { host_port: Some(free_port().await), ..status(&wanted, None) };
+    // Below those that the system gives to others in the meantime.
+    let quiet = (20_000..30_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let earlier = PortStatus { host_port: quiet, ..status(&wanted, None) };
     let told = |ports| EnvironmentStatus { ports, ..EnvironmentStatus::default() };
     fixture.store.write_status(&environment.id, told(vec![earlier.clone()])).unwrap();
     let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
