@@ -8,6 +8,7 @@
 //! fail STEP CODE                     let the next run of that step fail so (StartMachine, RunHook(PostCreate), …)
 //! crash daemon|machine|computer      kill it; the daemon is started again
 //! end container                      let its first process end
+//! remove main                        remove the main container; other services run on
 //! start machine                      start it for something else
 //! edit config                        change devcontainer.json
 //! initialize trusted|untrusted       give the configuration an initializeCommand
@@ -51,6 +52,7 @@ pub(crate) fn tell(commands: &str) -> String {
             ["crash", "machine"] => world.crash_machine(),
             ["crash", "computer"] => world.crash_computer(),
             ["end", "container"] => world.end_container(),
+            ["remove", "main"] => world.remove_main_container(),
             ["start", "machine"] => world.machine_on = true,
             ["edit", "config"] => world.config_digest.push('\''),
             ["initialize", trust] => world.initialize = Some(*trust == "trusted"),

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use api::{Environment, Problem, StepKind};
 use devcontainer::Config;
 
+pub(crate) use self::compose::left_of;
 pub(crate) use self::container::ended;
 use crate::observe::{self, Observation};
 use crate::reconcile::{Memory, Parts, Report};

@@ -10,7 +10,9 @@ use camino::Utf8PathBuf;
 use devcontainer::{Config, Lifecycle, Located, Properties, Resolved};
 use engine::{ContainerState, Engine};
 use jiff::Timestamp;
-use reconciler::{ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, MachineFacts, Observed};
+use reconciler::{
+    ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed,
+};
 use sha2::{Digest, Sha256};
 
 use crate::execute;
@@ -102,6 +104,19 @@ pub(crate) async fn observe(
         None if ready || !may_have_container(environment) => ContainerFacts::Absent,
         None => ContainerFacts::Unseen,
     };
+    let left = match &container {
+        // The main one comes soon, and takes them with it.
+        ContainerFacts::Absent if ready && environment.spec.desired_phase != DesiredPhase::Running => {
+            match execute::left_of(&parts.machine.engine(), &environment.id).await? {
+                Some((_, true)) => LeftServices::Running,
+                Some((_, false)) => LeftServices::Stopped,
+                None => LeftServices::None,
+            }
+        }
+        ContainerFacts::Absent | ContainerFacts::Unseen | ContainerFacts::Present { .. } => {
+            LeftServices::None
+        }
+    };
     let mut records = hook_records(parts, environment, "")?;
     if let Some(state) = &state {
         records.extend(hook_records(parts, environment, &state.id)?);
@@ -119,6 +134,7 @@ pub(crate) async fn observe(
             .as_ref()
             .map(|config| config_facts(environment, config, resolved.as_ref(), &container)),
         container,
+        left,
         image_prepared_for: memory.image.as_ref().map(|image| (image.digest.clone(), image.rebuild.clone())),
         hooks: records.iter().map(|(record, _)| record.clone()).collect(),
         ports_in_place: in_place,

@@ -10,6 +10,8 @@ mod phase;
 mod plan;
 
 pub use backoff::{Failure, Verdict};
-pub use observed::{ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, MachineFacts, Observed};
+pub use observed::{
+    ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed,
+};
 pub use phase::phase_of;
 pub use plan::{Decision, plan};

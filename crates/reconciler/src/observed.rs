@@ -17,6 +17,8 @@ pub struct Observed {
     pub config: Option<ConfigFacts>,
     /// Its container, by the labels Cove gave it.
     pub container: ContainerFacts,
+    /// What is there of its compose project without the main container.
+    pub left: LeftServices,
     /// The configuration digest and rebuild session that the image was last prepared for.
     pub image_prepared_for: Option<(String, Session)>,
     /// Hooks that ended well.
@@ -92,6 +94,18 @@ impl Observed {
     pub fn rests(&self) -> bool {
         self.answered && self.machine == MachineFacts::Off
     }
+}
+
+/// Containers of a compose project whose main container is gone: somebody removed it, or it could not be made anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LeftServices {
+    /// None.
+    #[default]
+    None,
+    /// Some, and none of them runs.
+    Stopped,
+    /// Some, and at least one runs.
+    Running,
 }
 
 /// A hook stage that ended well.

@@ -9,13 +9,12 @@ pub fn phase_of(spec: &EnvironmentSpec, observed: &Observed, decision: &Decision
     if spec.desired_phase == DesiredPhase::Running && observed.rests() {
         return Phase::Stopped;
     }
-    let active = matches!(&observed.container, ContainerFacts::Present { active: true, .. });
     let running = matches!(&observed.container, ContainerFacts::Present { run: Some(_), .. });
     let done = decision.plan.steps.is_empty() && decision.plan.blocked.is_none();
     match spec.desired_phase {
         DesiredPhase::Deleted if done => Phase::Deleted,
         DesiredPhase::Deleted => Phase::Deleting,
-        DesiredPhase::Stopped if active => Phase::Stopping,
+        DesiredPhase::Stopped if observed.is_active() => Phase::Stopping,
         DesiredPhase::Stopped => Phase::Stopped,
         // With a failed hook the container is up and can be used: that is running, with a problem.
         DesiredPhase::Running if running && (done || decision.plan.blocked.is_some()) => Phase::Running,

@@ -3,7 +3,7 @@
 use api::{DesiredPhase, EnvironmentSpec, HookStage, Plan, PlannedStep, Problem, StepKind};
 use jiff::Timestamp;
 
-use crate::observed::ConfigFacts;
+use crate::observed::{ConfigFacts, LeftServices};
 use crate::{ContainerFacts, MachineFacts, Observed, Verdict};
 
 /// What to do now.
@@ -165,7 +165,7 @@ impl Steps {
             self.add(StepKind::ClosePorts, "a stopped environment holds no ports");
         }
         // Also when only others of its containers run: a database without its application.
-        if matches!(observed.container, ContainerFacts::Present { active: true, .. }) {
+        if observed.is_active() {
             self.add(StepKind::StopContainer, "it shall be stopped");
         }
     }
@@ -180,6 +180,9 @@ impl Steps {
                 self.add(StepKind::RemoveContainer, "it shall be deleted");
             }
             ContainerFacts::Present { .. } => self.add(StepKind::RemoveContainer, "it shall be deleted"),
+            ContainerFacts::Absent if observed.left != LeftServices::None => {
+                self.add(StepKind::RemoveContainer, "other services of it are there");
+            }
             ContainerFacts::Absent => {}
         }
         self.add(StepKind::Forget, "nothing of it is left in the machine");
@@ -193,6 +196,12 @@ struct Present<'a> {
 }
 
 impl Observed {
+    /// Whether anything of the environment runs.
+    pub(crate) fn is_active(&self) -> bool {
+        matches!(self.container, ContainerFacts::Present { active: true, .. })
+            || self.left == LeftServices::Running
+    }
+
     fn has_run(&self, stage: HookStage, subject: &str) -> bool {
         self.hooks.iter().any(|record| record.stage == stage && record.subject == subject)
     }

@@ -10,7 +10,8 @@ use api::{
 };
 use jiff::{SignedDuration, Timestamp};
 use reconciler::{
-    ConfigFacts, ContainerFacts, Decision, Failure, HookRecord, InitializeFacts, MachineFacts, Observed,
+    ConfigFacts, ContainerFacts, Decision, Failure, HookRecord, InitializeFacts, LeftServices, MachineFacts,
+    Observed,
 };
 
 /// One environment and all that concerns it.
@@ -26,6 +27,8 @@ pub struct World {
     pub machine_on: bool,
     /// The container on the machine's disk, seen or not.
     pub container: Option<Container>,
+    /// What is there of its compose project without the main container.
+    pub left: LeftServices,
     /// Digest of the configuration as the files are now.
     pub config_digest: String,
     /// Hook stages the configuration has.
@@ -86,6 +89,7 @@ impl Default for World {
             now: Timestamp::UNIX_EPOCH,
             machine_on: false,
             container: None,
+            left: LeftServices::None,
             config_digest: "config-1".into(),
             config_hooks: vec![HookStage::OnCreate, HookStage::PostCreate, HookStage::PostStart],
             initialize: None,
@@ -129,6 +133,7 @@ impl World {
                 warnings: Vec::new(),
             }),
             container,
+            left: if self.machine_on { self.left } else { LeftServices::None },
             image_prepared_for: self.memory.image_prepared_for.clone(),
             hooks: self.store_hooks.clone(),
             ports_in_place: run.is_some() && self.memory.ports_open_for == run,
@@ -212,6 +217,12 @@ impl World {
         self.end_container();
     }
 
+    /// Somebody removes the main container of a compose project.
+    pub fn remove_main_container(&mut self) {
+        self.container = None;
+        self.left = LeftServices::Running;
+    }
+
     fn ended(&self, container: &Container) -> Option<Box<Problem>> {
         let is_started = self.memory.started == Some((container.id.clone(), self.generation));
         (is_started && container.run.is_none())
@@ -248,6 +259,7 @@ impl World {
             StepKind::CreateContainer => {
                 assert!(self.machine_on && self.container.is_none(), "a second container");
                 self.made += 1;
+                self.left = LeftServices::None;
                 self.container = Some(Container {
                     id: format!("c{}", self.made),
                     run: None,
@@ -277,11 +289,17 @@ impl World {
             }
             StepKind::ClosePorts => self.memory.ports_open_for = None,
             StepKind::StopContainer => {
+                if self.left == LeftServices::Running {
+                    self.left = LeftServices::Stopped;
+                }
                 if let Some(container) = &mut self.container {
                     container.run = None;
                 }
             }
-            StepKind::RemoveContainer => self.container = None,
+            StepKind::RemoveContainer => {
+                self.container = None;
+                self.left = LeftServices::None;
+            }
             StepKind::Forget => self.forgotten = true,
         }
         Ok(())

@@ -86,7 +86,7 @@ pub(super) async fn remove(context: &Context, arguments: RemoveArguments) -> Res
     let word = if arguments.no_wait { "Removing" } else { "Removed" };
     report(context, &ends, |environment, paint| {
         let folder = environment.spec.source.folder();
-        format!("{word} {}; {folder} and its volumes stay", bold_name(environment, paint))
+        format!("{word} {}; {folder} and its named volumes stay", bold_name(environment, paint))
     })
 }
 

@@ -72,7 +72,8 @@ fn head(environment: &Environment) -> Vec<(String, String)> {
     let mut add = |name: &str, value: Option<String>| {
         rows.extend(value.map(|value| (name.to_owned(), value)));
     };
-    add("since", status.started_at.filter(|_| status.container.is_some()).map(since));
+    let runs = status.container.as_ref().is_some_and(|container| container.running);
+    add("since", status.started_at.filter(|_| runs).map(since));
     add("title", status.title.clone());
     add("folder", Some(environment.spec.source.folder().to_string()));
     let config = status.config_file.as_ref().map_or("none: the default image is used", |file| file.as_str());

@@ -132,8 +132,8 @@ fn stop_and_rm_say_what_stays() {
     --- status 0
     ");
     insta::assert_snapshot!(fake.run(&["rm", "web", "shop"]).all(), @r"
-    Removed web; /srv/web and its volumes stay
-    Removed shop; /srv/shop and its volumes stay
+    Removed web; /srv/web and its named volumes stay
+    Removed shop; /srv/shop and its named volumes stay
     --- stderr
     --- status 0
     ");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api::Problem;
+use api::{EnvironmentId, Problem};
 use camino::Utf8PathBuf;
 use devcontainer::{Compose, Config, Resolved, Sources};
 use engine::{
@@ -21,6 +21,8 @@ use crate::sources::Disk;
 const PROJECT_LABEL: &str = "com.docker.compose.project";
 /// Compose's label with the folder the project was made from.
 const FOLDER_LABEL: &str = "com.docker.compose.project.working_dir";
+/// Compose's label with the files the project was made from.
+const FILES_LABEL: &str = "com.docker.compose.project.config_files";
 /// How long services may take to end after they were asked to.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
@@ -74,12 +76,31 @@ pub(super) fn project_of(state: &ContainerState) -> Option<String> {
     state.labels.get(PROJECT_LABEL).cloned()
 }
 
+/// The project of an environment whose main container is gone, and whether any of its other containers runs. They are
+/// known by the file that Cove added to the project.
+pub(crate) async fn left_of(engine: &Engine, id: &EnvironmentId) -> Result<Option<(String, bool)>, Problem> {
+    let found = engine.find_containers(&[PROJECT_LABEL.to_owned()]).await;
+    let found = found.map_err(|error| problems::from_engine(&error))?;
+    let added = added_file(id);
+    let mut left: Option<(String, bool)> = None;
+    for container in found {
+        let files = container.labels.get(FILES_LABEL).map_or("", String::as_str);
+        if let Some(project) = container.labels.get(PROJECT_LABEL)
+            && files.split(',').any(|file| file == added)
+        {
+            let runs = container.running || left.as_ref().is_some_and(|(_, runs)| *runs);
+            left = Some((project.clone(), runs));
+        }
+    }
+    Ok(left)
+}
+
 /// Stops all containers of a project.
 pub(super) async fn stop(engine: &Engine, project: &str) -> Result<(), Problem> {
     engine.compose_stop(project, STOP_GRACE).await.map_err(|error| problems::from_engine(&error))
 }
 
-/// Removes all containers and networks of a project, and keeps its volumes: they hold people's work.
+/// Removes all containers and networks of a project, and keeps its named volumes: they hold people's work.
 pub(super) async fn down(engine: &Engine, project: &str) -> Result<(), Problem> {
     engine.compose_down(project, false).await.map_err(|error| problems::from_engine(&error))
 }
@@ -99,7 +120,11 @@ async fn up(
 
 /// What Cove adds to the project, on the machine's disk: it is needed as long as the containers are.
 fn override_path(turn: &Turn<'_>) -> Utf8PathBuf {
-    format!("/var/lib/cove/environments/{}/compose.json", turn.environment.id).into()
+    added_file(&turn.environment.id)
+}
+
+fn added_file(id: &EnvironmentId) -> Utf8PathBuf {
+    format!("/var/lib/cove/environments/{id}/compose.json").into()
 }
 
 /// Reads the compose files, and finds the project's name.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api::{Problem, ProblemCode};
+use api::{DesiredPhase, Problem, ProblemCode};
 use devcontainer::{Config, ContainerSource, Resolved};
 use engine::{ContainerError, ContainerState, Engine, Extras, Identity, LogRange, plan_container};
 use futures::StreamExt;
@@ -77,7 +77,12 @@ async fn note_started(turn: &mut Turn<'_>) -> Result<(), Problem> {
 
 pub(super) async fn stop(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let engine = turn.parts.machine.engine();
-    let Some(state) = &turn.observation.state else { return Ok(()) };
+    let Some(state) = &turn.observation.state else {
+        return match compose::left_of(&engine, &turn.environment.id).await? {
+            Some((project, _)) => compose::stop(&engine, &project).await,
+            None => Ok(()),
+        };
+    };
     match compose::project_of(state) {
         Some(project) => compose::stop(&engine, &project).await,
         None => {
@@ -89,12 +94,27 @@ pub(super) async fn stop(turn: &mut Turn<'_>) -> Result<(), Problem> {
 pub(super) async fn remove(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let engine = turn.parts.machine.engine();
     // Not the observation of a machine that was off when this was planned.
-    let Some(state) = observe::main_container(&engine, turn.environment).await? else { return Ok(()) };
+    let Some(state) = observe::main_container(&engine, turn.environment).await? else {
+        return match compose::left_of(&engine, &turn.environment.id).await? {
+            Some((project, _)) => compose::down(&engine, &project).await,
+            None => Ok(()),
+        };
+    };
     turn.parts.ports.close(&turn.environment.id).await;
     turn.memory.ports = None;
-    match compose::project_of(&state) {
+    match whole_project(turn.environment.spec.desired_phase, compose::project_of(&state)) {
         Some(project) => compose::down(&engine, &project).await,
         None => engine.remove_container(&state.id).await.map_err(|error| problems::from_engine(&error)),
+    }
+}
+
+/// The project that goes with its main container. Where that is only made anew, the other services stay, with the
+/// data of a database in a volume without a name; compose makes those anew whose description changed, and hands such
+/// volumes on.
+fn whole_project(desired: DesiredPhase, project: Option<String>) -> Option<String> {
+    match desired {
+        DesiredPhase::Running => None,
+        DesiredPhase::Stopped | DesiredPhase::Deleted => project,
     }
 }
 
@@ -146,4 +166,16 @@ pub(crate) async fn ended(
         );
     }
     problem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rebuild_leaves_the_other_services_and_their_data() {
+        let project = || Some("web".to_owned());
+        assert_eq!(whole_project(DesiredPhase::Running, project()), None);
+        assert_eq!(whole_project(DesiredPhase::Deleted, project()), project());
+    }
 }

@@ -205,7 +205,8 @@ fn status_of(
         services: observation.services.clone(),
         hooks: observation.hooks.clone(),
         ports: observation.ports.clone(),
-        started_at: observation.started_at.or(before.started_at.filter(|_| unseen)),
+        // Kept for good: what ran once may have left something in a machine that is off.
+        started_at: observation.started_at.or(before.started_at),
     };
     let all_ports = memory.ports.as_ref().is_none_or(OpenPorts::all_open);
     status.conditions = conditions(environment, observation, decision, problem.as_ref(), all_ports);
