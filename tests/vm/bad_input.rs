@@ -3,10 +3,11 @@
 use std::fs;
 use std::net::TcpListener;
 
-use crate::cove::{Cove, free_port, image_folder};
+use crate::cove::{Cove, free_port, has_base, image_folder};
 
 /// After a mistake the machine goes on working.
 fn still_works(cove: &Cove) {
+    has_base(cove);
     let said = cove.docker(&["run", "--rm", "cove/base:trixie", "echo", "fine"]);
     assert_eq!(said.out, "fine\n", "{said:?}");
 }
@@ -180,6 +181,8 @@ pub(crate) fn no_space_left_in_the_machine(cove: &Cove) {
     // The whole of the data disk, what is reserved for root included.
     let fill = "cd /var/lib/docker; n=0; for size in 50G 10G 1G 100M 10M 1M; do \
                 while fallocate -l $size fill$n 2>/dev/null; do n=$((n+1)); done; rm -f fill$n; done; df -m . | tail -n 1";
+    cove.ok(&["machine", "start"]);
+    has_base(cove);
     cove.ok(&["machine", "shell", "--", "sh", "-c", fill]);
     let said = cove.run(&["up", folder.to_str().unwrap()]);
     cove.ok(&["machine", "shell", "--", "sh", "-c", "rm -f /var/lib/docker/fill*"]);

@@ -239,9 +239,14 @@ impl From<Output> for Said {
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_mins(2), "never happened: {what}");
+        assert!(begun.elapsed() < Duration::from_mins(5), "never happened: {what}");
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// The base image comes into a fresh machine by itself, soon after its engine answers; any docker command wakes it.
+pub(crate) fn has_base(cove: &Cove) {
+    until("the base image is loaded", || cove.docker(&["image", "inspect", "cove/base:trixie"]).status == 0);
 }
 
 /// The answer of `GET /` from a port of this computer.

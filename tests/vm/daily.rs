@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 
-use crate::cove::{Cove, fetch, finish, until};
+use crate::cove::{Cove, fetch, finish, has_base, until};
 
 pub(crate) fn a_folder_without_configuration_comes_up(cove: &Cove) {
     let folder = cove.project("plain", &[("notes.txt", "hello\n")]);
@@ -163,6 +163,7 @@ pub(crate) fn a_dockerfile_with_arguments_and_its_own_user(cove: &Cove) {
 }
 
 pub(crate) fn the_host_s_certificates_reach_builds_and_containers(cove: &Cove) {
+    has_base(cove);
     // Every computer trusts the public set; extra ones show only where there are some.
     let said = cove.docker(&[
         "run",

@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use crate::cove::{Cove, fetch, free_port, until};
+use crate::cove::{Cove, fetch, free_port, has_base, until};
 
 pub(crate) fn docker_sees_the_host_s_files(cove: &Cove) {
+    has_base(cove);
     let folder = cove.project("bind", &[("seen", "by docker\n")]);
     let path = folder.to_str().unwrap();
     let mount = format!("{path}:{path}");
@@ -26,6 +27,7 @@ pub(crate) fn docker_sees_the_host_s_files(cove: &Cove) {
 }
 
 pub(crate) fn published_ports_answer_on_the_host(cove: &Cove) {
+    has_base(cove);
     let port = free_port();
     let publish = format!("{port}:8080");
     let serve = "while :; do printf 'HTTP/1.0 200 OK\\r\\n\\r\\nfrom inside\\n' | perl -MIO::Socket::INET -e '$s=IO::Socket::INET->new(Listen=>1,LocalPort=>8080,ReuseAddr=>1); $c=$s->accept; print $c <STDIN>; close $c'; done";
@@ -48,6 +50,7 @@ pub(crate) fn published_ports_answer_on_the_host(cove: &Cove) {
 }
 
 pub(crate) fn containers_find_the_host(cove: &Cove) {
+    has_base(cove);
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let host = std::thread::spawn(move || {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::cove::{Cove, finish, until};
+use crate::cove::{Cove, finish, has_base, until};
 
 /// A project whose `up` takes a while, in several steps.
 fn slow_project(cove: &Cove, name: &str) -> PathBuf {
@@ -105,6 +105,7 @@ pub(crate) fn killing_the_shim_leaves_nothing_behind(cove: &Cove) {
     // What the dead one left in its folder is in nobody's way.
     assert!(cove.machine_folder().join("shim.json").exists());
     cove.ok(&["machine", "start"]);
+    has_base(cove);
     let said = cove.docker(&["run", "--rm", "cove/base:trixie", "echo", "fine"]);
     assert_eq!(said.out, "fine\n", "{said:?}");
 }

@@ -238,6 +238,8 @@ problem_codes! {
     ConsentNeeded = "E0108", OnRequest, "`initializeCommand` runs on this computer, outside of any container. Read it, then agree with `cove up --trust`.";
     /// The configuration uses something this version does not support.
     Unsupported = "E0109", OnRequest, "The environment comes up without it; the message names the property.";
+    /// The configuration changed after the container was made.
+    ConfigChanged = "E0110", OnRequest, "The container runs on as it was made. `cove up --rebuild` makes it anew; volumes and the folder are kept.";
 
     /// The image does not exist.
     ImageNotFound = "E0201", OnRequest, "Check the spelling of the image and that its registry has it.";

@@ -10,6 +10,8 @@ mod initialize;
 mod ports;
 mod start_machine;
 
+pub(crate) use image::provide_base;
+
 use std::sync::Arc;
 
 use api::{Environment, Problem, StepKind};

@@ -300,8 +300,7 @@ impl MachineHost {
             return booted.iter().find(sees).map(|root| root.path.clone());
         }
         let machine = self.inner.store.machine().ok()?;
-        let wanted = description::shared_roots(&machine.spec).ok()?;
-        wanted.iter().find(sees).map(|root| root.path.clone())
+        description::usable_roots(&machine.spec).iter().find(sees).map(|root| root.path.clone())
     }
 
     /// What the guest wrote so far, and what it will write, without a gap in between. The end of the console, if

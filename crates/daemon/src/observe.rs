@@ -311,7 +311,7 @@ fn warnings(
     {
         warnings.push(
             Problem::new(
-                ProblemCode::Unsupported,
+                ProblemCode::ConfigChanged,
                 format!("the configuration of `{name}` changed after its container was made"),
             )
             .with_command("make the container anew", "cove up --rebuild"),

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use memory::{Memory, OpenPorts, Prepared, Started};
 pub(crate) use report::Report;
 
+use crate::execute;
 use crate::machine::MachineHost;
 use crate::observe;
 use crate::ports::Ports;
@@ -40,6 +41,8 @@ pub(crate) struct Parts {
     pub(crate) machine: MachineHost,
     pub(crate) ports: Ports,
     pub(crate) shells: ShellVariables,
+    /// Held while the base image is loaded: everybody who needs it waits for one load.
+    pub(crate) base: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Keeps all environments in their wanted state. Cheap to clone.
@@ -69,7 +72,7 @@ impl Reconciler {
     /// A reconciler that does nothing before [`start`](Self::start).
     pub fn new(store: Store, machine: MachineHost, ports: Ports) -> Self {
         let inner = Inner {
-            parts: Parts { store, machine, ports, shells: ShellVariables::default() },
+            parts: Parts { store, machine, ports, shells: ShellVariables::default(), base: Arc::default() },
             workers: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -167,12 +170,32 @@ impl Reconciler {
         loop {
             let ready = changed.borrow_and_update().is_ready();
             self.wake_all();
+            if ready {
+                self.preload();
+            }
             tokio::select! {
                 () = self.inner.stop.cancelled() => return,
                 gone = changed.changed() => if gone.is_err() { return },
                 () = self.follow_containers(), if ready => {}
             }
         }
+    }
+
+    /// Loads the base image into a machine that lacks it, so that plain `docker run` has it as well.
+    fn preload(&self) {
+        let (parts, stop) = (self.inner.parts.clone(), self.inner.stop.clone());
+        self.inner.tasks.spawn(async move {
+            let engine = parts.machine.engine();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                loaded = execute::provide_base(&engine, &parts.base, &()) => {
+                    // Who needs it tries again, and is told.
+                    if let Err(problem) = loaded {
+                        tracing::warn!(%problem, "the base image could not be loaded");
+                    }
+                }
+            }
+        });
     }
 
     /// Follows container events, for as long as the engine is there. Never returns.

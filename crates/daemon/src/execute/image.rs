@@ -20,7 +20,9 @@ const BASE_ARCHIVE: &str = "base-image.tar.zst";
 pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let config = turn.config()?;
     let engine = turn.parts.machine.engine();
-    provide_base(&engine, &config, turn.report).await?;
+    if may_use_base(&config) {
+        provide_base(&engine, &turn.parts.base, turn.report).await?;
+    }
     let (image, metadata_from) = match &config.container {
         ContainerSource::Image { image } => {
             provide(&engine, image, turn.report).await?;
@@ -72,20 +74,29 @@ pub(super) async fn provide(engine: &Engine, image: &str, report: &Report) -> Re
     Ok(())
 }
 
-/// Loads the base image if the engine lacks it and the configuration may need it: a Dockerfile or a compose file
-/// may name it anywhere.
-async fn provide_base(engine: &Engine, config: &Config, report: &Report) -> Result<(), Problem> {
-    let other_image = matches!(&config.container, ContainerSource::Image { image } if image != DEFAULT_IMAGE);
-    if other_image
-        || engine.image(DEFAULT_IMAGE).await.map_err(|error| problems::from_engine(&error))?.is_some()
-    {
+/// Whether a configuration may need the base image: a Dockerfile or a compose file may name it anywhere.
+fn may_use_base(config: &Config) -> bool {
+    !matches!(&config.container, ContainerSource::Image { image } if image != DEFAULT_IMAGE)
+}
+
+/// Loads the base image if the engine lacks it.
+///
+/// # Errors
+/// The engine does not answer, or its disk is full.
+pub(crate) async fn provide_base(
+    engine: &Engine,
+    alone: &tokio::sync::Mutex<()>,
+    progress: &dyn engine::Progress,
+) -> Result<(), Problem> {
+    let _alone = alone.lock().await;
+    if engine.image(DEFAULT_IMAGE).await.map_err(|error| problems::from_engine(&error))?.is_some() {
         return Ok(());
     }
-    load_base(engine, report).await
+    load_base(engine, progress).await
 }
 
 /// Loads the base image from the archive that comes with the guest image.
-pub(crate) async fn load_base(engine: &Engine, progress: &dyn engine::Progress) -> Result<(), Problem> {
+async fn load_base(engine: &Engine, progress: &dyn engine::Progress) -> Result<(), Problem> {
     let Some(archive) = paths::image_dir().map(|folder| folder.join(BASE_ARCHIVE)) else { return Ok(()) };
     if !archive.is_file() {
         // Only who uses it misses it, and is told by the engine then.

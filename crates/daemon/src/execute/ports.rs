@@ -1,6 +1,6 @@
 //! Open the wanted ports on this computer.
 
-use api::{PortProtocol, Problem};
+use api::{PortProtocol, Problem, ProblemCode};
 use devcontainer::{ForwardPort, PortAttributes, Protocol, Resolved};
 
 use super::Turn;
@@ -13,13 +13,15 @@ pub(super) async fn open(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let (Some(state), Some(resolved)) = (&observation.state, &observation.resolved) else { return Ok(()) };
     let (Some(run), Some(pid)) = (observe::run_of(state), state.pid) else { return Ok(()) };
     let engine = turn.parts.machine.engine();
-    let mut wanted = Vec::new();
+    let (mut wanted, mut absent) = (Vec::new(), Vec::new());
     for port in &resolved.forward_ports {
         let (service, pid) = match &port.host {
             None => (None, pid),
             Some(host) if host == "localhost" => (None, pid),
             Some(host) => {
                 let Some(service) = observation.services.iter().find(|service| service.name == *host) else {
+                    let title = format!("`forwardPorts` names the service `{host}`, which does not run");
+                    absent.push(Problem::new(ProblemCode::ServiceUnknown, title));
                     continue;
                 };
                 let other = engine
@@ -32,7 +34,8 @@ pub(super) async fn open(turn: &mut Turn<'_>) -> Result<(), Problem> {
         };
         wanted.push(wanted_port(resolved, port, service, pid));
     }
-    let (_, warnings) = turn.parts.ports.set(&turn.environment.id, wanted).await;
+    let (_, mut warnings) = turn.parts.ports.set(&turn.environment.id, wanted).await;
+    warnings.append(&mut absent);
     turn.memory.ports = Some(OpenPorts { run, warnings });
     Ok(())
 }

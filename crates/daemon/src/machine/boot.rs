@@ -10,7 +10,7 @@ use protocol::shim::State;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::description::{describe, differences, shared_roots};
+use super::description::{describe, differences, shared_roots, usable_roots};
 use super::session::{Outcome, Session, attach};
 use super::shim_client::{ShimClient, ShimError, ShimWatch};
 use super::{Inner, MachineState, lock, millis, problems, process};
@@ -289,7 +289,7 @@ fn booted(inner: &Inner) -> Option<vmm::VmConfig> {
 /// anybody may use.
 fn remember_booted_shares(inner: &Inner) {
     let (Some(booted), Ok(machine)) = (booted(inner), inner.store.machine()) else { return };
-    let mut roots = shared_roots(&machine.spec).unwrap_or_default();
+    let mut roots = usable_roots(&machine.spec);
     roots.retain_mut(|root| {
         let share = booted.shares.iter().find(|share| share.host_path == root.real_path);
         root.tag = share.map(|share| share.tag.clone()).unwrap_or_default();

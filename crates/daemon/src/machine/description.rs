@@ -75,10 +75,19 @@ impl DescriptionError {
 /// # Errors
 /// [`DescriptionError`] names the folder that cannot be shared.
 pub fn shared_roots(spec: &MachineSpec) -> Result<Vec<SharedRoot>, DescriptionError> {
+    roots(spec).collect()
+}
+
+/// Those of the shares that can be shared now: one that is missing says nothing of the others.
+pub(super) fn usable_roots(spec: &MachineSpec) -> Vec<SharedRoot> {
+    roots(spec).flatten().collect()
+}
+
+fn roots(spec: &MachineSpec) -> impl Iterator<Item = Result<SharedRoot, DescriptionError>> {
     let mut paths = spec.shares.clone();
     paths.sort();
     paths.dedup();
-    let share = |(number, path): (usize, Utf8PathBuf)| {
+    paths.into_iter().enumerate().map(|(number, path)| {
         let missing = |source| DescriptionError::ShareMissing { path: path.clone(), source };
         let real_path = path.canonicalize_utf8().map_err(missing)?;
         if !real_path.is_dir() {
@@ -88,8 +97,7 @@ pub fn shared_roots(spec: &MachineSpec) -> Result<Vec<SharedRoot>, DescriptionEr
             return Err(DescriptionError::HidesGuest { path });
         }
         Ok(SharedRoot { tag: format!("share{number}"), path, real_path })
-    };
-    paths.into_iter().enumerate().map(share).collect()
+    })
 }
 
 fn hides_guest(path: &Utf8Path) -> bool {

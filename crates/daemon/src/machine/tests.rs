@@ -68,6 +68,22 @@ async fn a_restarted_daemon_finds_the_machine_and_does_not_start_another() {
 }
 
 #[tokio::test]
+async fn a_share_that_is_missing_hides_no_other() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    fixture.store.change_machine_spec(None, |spec| spec.shares.push("/no/such/folder".into())).unwrap();
+    let later = fixture.restarted();
+    soon("the adoption", later.adopt()).await;
+    until(&later, "the adoption", |state| state.is_ready()).await;
+    assert!(later.shared_root_of(&fixture.share()).is_some(), "the running machine has it");
+    soon("the stop", later.stop()).await.unwrap();
+    assert!(later.shared_root_of(&fixture.share()).is_some(), "the next one will have it");
+    // That one is the trouble, and not the folder that somebody works in.
+    let problem = soon("a start", later.ensure_running()).await.unwrap_err();
+    assert!(problem.title.contains("/no/such/folder"), "{}", problem.title);
+}
+
+#[tokio::test]
 async fn a_killed_machine_is_noticed_and_started_again_on_demand() {
     let fixture = Fixture::new();
     fixture.run().await.unwrap();
