@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Environment, Phase, Session};
+use api::{Environment, Phase, ProblemCode, Session};
 use devcontainer::{Config, Properties};
 use engine::ImageInfo;
 use reconciler::Failure;
@@ -84,13 +84,14 @@ pub(crate) struct OpenPorts {
 impl OpenPorts {
     /// Whether every wanted port is open, if perhaps under another number.
     pub(crate) fn all_open(&self) -> bool {
-        self.warnings.iter().all(|warning| warning.code != api::ProblemCode::PortTaken)
+        let keeps_shut = [ProblemCode::PortTaken, ProblemCode::ServiceUnknown];
+        self.warnings.iter().all(|warning| !keeps_shut.contains(&warning.code))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use api::{Problem, ProblemCode, StepKind};
+    use api::{Problem, StepKind};
 
     use super::*;
 
@@ -125,6 +126,8 @@ mod tests {
         let taken = Problem::new(ProblemCode::PortTaken, "port 80 is taken");
         let ports = OpenPorts { run: "r1".into(), warnings: vec![taken] };
         assert!(!ports.all_open());
+        let missing = Problem::new(ProblemCode::ServiceUnknown, "there is no `db`");
+        assert!(!OpenPorts { warnings: vec![missing], ..ports.clone() }.all_open());
         let mut memory = Memory { ports: Some(ports), ..Memory::default() };
         memory.doubt();
         assert!(memory.ports.is_none());
