@@ -38,7 +38,7 @@ pub(crate) fn test() -> Result<(), CheckError> {
     step("Building", || run(cargo().args(["build", "--workspace", "--locked"])))?;
     step("Testing", || {
         // A part that is missing is a failure here, not a reason to skip.
-        run(cargo().args(["test", "--workspace", "--locked"]).envs([
+        run(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]).envs([
             ("COVE_REQUIRE_ENGINE", "1"),
             ("COVE_REQUIRE_VM", "1"),
             ("COVE_TEST_ENGINE", engine.as_str()),
