@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::{EnvironmentId, Plan, Problem};
+use devcontainer::Config;
 use engine::ContainerEventKind;
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -120,9 +121,7 @@ impl Reconciler {
         let parts = &self.inner.parts;
         let environment =
             parts.store.environment(id)?.ok_or_else(|| crate::problems::environment_missing(id.as_str()))?;
-        let bell = self.inner.workers.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        let known = bell.map(|bell| bell.known.lock().unwrap_or_else(PoisonError::into_inner).clone());
-        let mut memory = known.unwrap_or_default();
+        let mut memory = self.known(id);
         if environment.spec.desired_phase == api::DesiredPhase::Running {
             memory.config =
                 Some((environment.metadata.generation, observe::read_config(parts, &environment)?));
@@ -130,6 +129,18 @@ impl Reconciler {
         let observed = observe::observe(parts, &environment, &mut memory).await?;
         let generation = environment.metadata.generation;
         Ok(reconciler::plan(&environment.spec, generation, &observed.facts, Timestamp::now()).plan)
+    }
+
+    /// What the environment's task knew at its last look; nothing if it has none.
+    fn known(&self, id: &EnvironmentId) -> Memory {
+        let bell = self.inner.workers.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        let known = bell.map(|bell| bell.known.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        known.unwrap_or_default()
+    }
+
+    /// The configuration as the environment's task read it last.
+    pub(crate) fn config_read_last(&self, id: &EnvironmentId) -> Option<Arc<Config>> {
+        self.known(id).config.map(|(_, config)| config)
     }
 
     /// The parts, for what acts on an environment outside of the loop: exec and logs.

@@ -154,8 +154,10 @@ impl Reconciler {
         let parts = self.parts();
         let (environment, state) = running(parts, id).await?;
         let engine = parts.machine.engine();
+        // A mistake in the file, or a folder that is away, locks nobody out of a container that runs.
         let config =
-            observe::read_config_of(environment.spec.source.folder(), environment.spec.config.as_ref())?;
+            observe::read_config_of(environment.spec.source.folder(), environment.spec.config.as_ref())
+                .or_else(|problem| self.config_read_last(id).ok_or(problem))?;
         let workplace = Workplace::of(&engine, &config, &state, &parts.shells).await?;
         let session = engine.exec(&state.id, &workplace.spec(request)).await;
         session.map_err(|error| problems::from_exec(&error))
