@@ -6,6 +6,7 @@
 //! tick [N]                           take the next step, N times
 //! settle                             take steps until there is nothing to do
 //! fail STEP CODE                     let the next run of that step fail so (StartMachine, RunHook(PostCreate), …)
+//! boot fails                         let the next boot of the machine fail
 //! crash daemon|machine|computer      kill it; the daemon is started again
 //! end container                      let its first process end
 //! remove main                        remove the main container; other services run on
@@ -53,7 +54,8 @@ pub(crate) fn tell(commands: &str) -> String {
             ["crash", "computer"] => world.crash_computer(),
             ["end", "container"] => world.end_container(),
             ["remove", "main"] => world.remove_main_container(),
-            ["start", "machine"] => world.machine_on = true,
+            ["start", "machine"] => world.machine.start().expect("this boot has no fault"),
+            ["boot", "fails"] => world.machine.fail_next_boot(),
             ["edit", "config"] => world.config_digest.push('\''),
             ["initialize", trust] => world.initialize = Some(*trust == "trusted"),
             ["plan"] => plan(&world, &mut out),
@@ -97,7 +99,7 @@ fn show(world: &World, out: &mut Vec<String>) {
     }
     let decision = world.decide();
     let phase = phase_of(&world.spec, &world.observe(), &decision);
-    let machine = if world.machine_on { "on" } else { "off" };
+    let machine = if world.machine.is_on() { "on" } else { "off" };
     let container = world.container.as_ref().map_or("none".to_owned(), |container| {
         format!(
             "{} from {}, {}",

@@ -2,7 +2,9 @@
 
 pub mod dockerd;
 mod errors;
+mod fake_machine;
 pub mod fake_shim;
 pub mod world;
 
 pub use errors::error_page;
+pub use fake_machine::FakeMachine;

@@ -14,8 +14,9 @@ use reconciler::{
     Observed,
 };
 
+use crate::FakeMachine;
+
 /// One environment and all that concerns it.
-#[derive(Debug, Clone)]
 pub struct World {
     /// What is wanted.
     pub spec: EnvironmentSpec,
@@ -23,8 +24,8 @@ pub struct World {
     pub generation: u64,
     /// The time.
     pub now: Timestamp,
-    /// Whether the machine is on.
-    pub machine_on: bool,
+    /// The machine, on a hypervisor in memory.
+    pub machine: FakeMachine,
     /// The container on the machine's disk, seen or not.
     pub container: Option<Container>,
     /// What is there of its compose project without the main container.
@@ -87,7 +88,7 @@ impl Default for World {
             spec,
             generation: 1,
             now: Timestamp::UNIX_EPOCH,
-            machine_on: false,
+            machine: FakeMachine::default(),
             container: None,
             left: LeftServices::None,
             config_digest: "config-1".into(),
@@ -106,7 +107,7 @@ impl Default for World {
 impl World {
     /// What the daemon sees.
     pub fn observe(&self) -> Observed {
-        let container = match (&self.container, self.machine_on) {
+        let container = match (&self.container, self.machine.is_on()) {
             (None, true) => ContainerFacts::Absent,
             // The store remembers whether a container was ever made.
             (None, false) if self.made == 0 => ContainerFacts::Absent,
@@ -121,10 +122,13 @@ impl World {
                 ended: self.ended(container),
             },
         };
-        let run =
-            self.container.as_ref().filter(|_| self.machine_on).and_then(|container| container.run.clone());
+        let run = self
+            .container
+            .as_ref()
+            .filter(|_| self.machine.is_on())
+            .and_then(|container| container.run.clone());
         Observed {
-            machine: if self.machine_on { MachineFacts::Ready } else { MachineFacts::Off },
+            machine: if self.machine.is_on() { MachineFacts::Ready } else { MachineFacts::Off },
             answered: self.memory.answered == Some(self.generation),
             config: (self.memory.config_read_for == Some(self.generation)).then(|| ConfigFacts {
                 digest: self.config_digest.clone(),
@@ -133,7 +137,7 @@ impl World {
                 warnings: Vec::new(),
             }),
             container,
-            left: if self.machine_on { self.left } else { LeftServices::None },
+            left: if self.machine.is_on() { self.left } else { LeftServices::None },
             image_prepared_for: self.memory.image_prepared_for.clone(),
             hooks: self.store_hooks.clone(),
             ports_in_place: run.is_some() && self.memory.ports_open_for == run,
@@ -152,7 +156,7 @@ impl World {
         if self.forgotten {
             return None;
         }
-        if self.machine_on {
+        if self.machine.is_on() {
             self.memory.answered = None;
         }
         let decision = self.decide();
@@ -212,7 +216,7 @@ impl World {
 
     /// The machine loses its power.
     pub fn crash_machine(&mut self) {
-        self.machine_on = false;
+        self.machine.crash();
         self.memory.started = None;
         self.end_container();
     }
@@ -250,14 +254,14 @@ impl World {
         match step {
             StepKind::ReadConfig => self.memory.config_read_for = Some(self.generation),
             StepKind::Initialize => self.record(HookStage::Initialize, self.spec.retry.0.clone()),
-            StepKind::StartMachine => self.machine_on = true,
+            StepKind::StartMachine => self.machine.start()?,
             StepKind::StopMachine => self.crash_machine(),
             StepKind::PrepareImage => {
                 self.memory.image_prepared_for =
                     Some((self.config_digest.clone(), self.spec.rebuild.clone()));
             }
             StepKind::CreateContainer => {
-                assert!(self.machine_on && self.container.is_none(), "a second container");
+                assert!(self.machine.is_on() && self.container.is_none(), "a second container");
                 self.made += 1;
                 self.left = LeftServices::None;
                 self.container = Some(Container {
