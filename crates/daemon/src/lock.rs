@@ -4,9 +4,16 @@
 //! process id in the file is for people and is not what decides.
 
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, flock};
+
+/// How long a lock that is held is asked for again: a process that was just killed holds it until it is wholly gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Pause between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +41,7 @@ impl DaemonLock {
     /// Takes the lock, and writes this process's id into the file.
     ///
     /// # Errors
-    /// [`LockError::Held`] at once when another process has it; nothing waits.
+    /// [`LockError::Held`] when another process still has it after a moment.
     pub fn acquire(path: &Utf8Path) -> Result<Self, LockError> {
         let mut file = fs_err::OpenOptions::new()
             .read(true)
@@ -43,7 +50,14 @@ impl DaemonLock {
             .truncate(false)
             .open(path)
             .map_err(LockError::File)?;
-        match flock(file.file(), FlockOperation::NonBlockingLockExclusive) {
+        let begun = Instant::now();
+        let taken = loop {
+            match flock(file.file(), FlockOperation::NonBlockingLockExclusive) {
+                Err(rustix::io::Errno::WOULDBLOCK) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+                taken => break taken,
+            }
+        };
+        match taken {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut text = String::new();
