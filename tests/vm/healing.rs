@@ -59,6 +59,7 @@ pub(crate) fn killing_the_command_line(cove: &Cove) {
 }
 
 pub(crate) fn killing_the_daemon(cove: &Cove) {
+    cove.ok(&["machine", "start"]);
     let folder = slow_project(cove, "kill-daemon");
     let machine = cove.json(&["machine", "status"])["status"]["shim_pid"].clone();
     for after in [300, 2000, 4500] {
