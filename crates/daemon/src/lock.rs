@@ -4,16 +4,9 @@
 //! process id in the file is for people and is not what decides.
 
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::{FlockOperation, flock};
-
-/// How long a lock that is held is asked for again: a process that was just killed holds it until it is wholly gone.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Pause between two tries.
-const PAUSE: Duration = Duration::from_millis(20);
+use vmm::sole_owner;
 
 /// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -50,14 +43,7 @@ impl DaemonLock {
             .truncate(false)
             .open(path)
             .map_err(LockError::File)?;
-        let begun = Instant::now();
-        let taken = loop {
-            match flock(file.file(), FlockOperation::NonBlockingLockExclusive) {
-                Err(rustix::io::Errno::WOULDBLOCK) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
-                taken => break taken,
-            }
-        };
-        match taken {
+        match sole_owner::take(file.file()) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut text = String::new();

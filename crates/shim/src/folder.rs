@@ -2,21 +2,13 @@
 
 use std::io;
 use std::os::unix::net::UnixListener;
-use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use protocol::shim::State;
-use rustix::fs::{FlockOperation, flock};
-use vmm::VmConfig;
 use vmm::short_path::ShortPath;
-
-/// How long a lock that is held is asked for again: a shim that was just killed holds it until it is wholly gone.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Pause between two tries.
-const PAUSE: Duration = Duration::from_millis(20);
+use vmm::{VmConfig, sole_owner};
 
 /// Why the folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -67,14 +59,7 @@ impl Folder {
         let lock_path = path.join("shim.lock");
         let lock = private().create(true).write(true).open(&lock_path);
         let lock = lock.map_err(|source| Error::File { doing: "open", path: lock_path.clone(), source })?;
-        let begun = Instant::now();
-        let taken = loop {
-            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Err(rustix::io::Errno::WOULDBLOCK) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
-                taken => break taken,
-            }
-        };
-        match taken {
+        match sole_owner::take(&lock) {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Owned { folder: path }),
             Err(error) => Err(Error::File { doing: "lock", path: lock_path, source: error.into() }),

@@ -23,6 +23,7 @@ mod mux;
 mod process;
 pub mod qemu;
 pub mod short_path;
+pub mod sole_owner;
 mod state;
 mod transport;
 
