@@ -1,10 +1,8 @@
 //! `cargo xtask check` and `cargo xtask test`: what a change must pass.
 
-use std::process::Command;
-
 use crate::image::{self, ImageError};
 use crate::setup::{SetupError, setup};
-use crate::steps::{StepError, run, step};
+use crate::steps::{StepError, cargo, run, step};
 
 /// The gate did not open.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +44,4 @@ pub(crate) fn test() -> Result<(), CheckError> {
         ]))
     })?;
     Ok(())
-}
-
-fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }

@@ -38,7 +38,7 @@ pub(crate) use arch::Arch;
 pub(crate) use digest::{Digest, Hasher};
 pub(crate) use host_tools::{HOST_PACKAGES, MMDEBSTRAP, ToolError, find as find_program, run as run_tool};
 pub(crate) use mirror::{Mirror, MirrorError};
-pub(crate) use places::{NoCache, Places};
+pub(crate) use places::{NoCache, Places, cache_folder};
 pub(crate) use test_engine::unpack as unpack_test_engine;
 
 use manifest::Manifest;

@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::image::{self, ImageError};
 use crate::output::say;
 use crate::setup::{SetupError, setup};
-use crate::steps::{StepError, capture, run, step};
+use crate::steps::{StepError, capture, cargo, run, step};
 
 /// The example that is brought up.
 const EXAMPLE: &str = "examples/flask-postgres";
@@ -94,8 +94,4 @@ fn fetch(port: u16) -> Result<String, std::io::Error> {
     } else {
         Err(std::io::Error::other(format!("it said `{status}`")))
     }
-}
-
-fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::image::{HOST_PACKAGES, Mirror, MirrorError};
+use crate::image::{HOST_PACKAGES, Mirror, MirrorError, NoCache, cache_folder};
 use crate::output::say;
 use crate::steps::{StepError, capture, run, step};
 
@@ -40,16 +40,13 @@ pub(crate) enum SetupError {
     Mirror(#[from] MirrorError),
     #[error("could not prepare a place for tools")]
     Files(#[from] std::io::Error),
-    #[error("HOME is not set, so there is no place for tools")]
-    NoHome,
+    #[error("could not find a place for tools")]
+    NoCache(#[from] NoCache),
 }
 
 /// Where tools that are built from source go.
 pub(crate) fn tools_folder() -> Result<Utf8PathBuf, SetupError> {
-    let absolute =
-        |name: &str| std::env::var(name).ok().map(Utf8PathBuf::from).filter(|path| path.is_absolute());
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-    Ok(cache.ok_or(SetupError::NoHome)?.join("cove/tools"))
+    Ok(cache_folder()?.join("tools"))
 }
 
 /// Installs what is missing.

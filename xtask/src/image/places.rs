@@ -23,15 +23,18 @@ pub(crate) struct Places {
 )]
 pub(crate) struct NoCache;
 
+/// `cove` in the person's cache folder.
+pub(crate) fn cache_folder() -> Result<Utf8PathBuf, NoCache> {
+    let absolute =
+        |name: &str| std::env::var(name).ok().map(Utf8PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    Ok(cache.ok_or(NoCache)?.join("cove"))
+}
+
 impl Places {
     /// The places for an architecture; `out` replaces the default place of the image.
     pub(crate) fn new(arch: Arch, out: Option<&Utf8Path>) -> Result<Self, NoCache> {
-        let absolute =
-            |name: &str| std::env::var(name).ok().map(Utf8PathBuf::from).filter(|path| path.is_absolute());
-        let cache = absolute("XDG_CACHE_HOME")
-            .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-            .ok_or(NoCache)?
-            .join("cove");
+        let cache = cache_folder()?;
         let repository = Utf8Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
             .expect("the manifest of xtask is in a folder of the work tree")
