@@ -23,22 +23,19 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     if may_use_base(&config) {
         provide_base(&engine, &turn.parts.base, turn.report).await?;
     }
-    let (image, metadata_from) = match &config.container {
+    let image = match &config.container {
         ContainerSource::Image { image } => {
             provide(&engine, image, turn.report).await?;
-            (image.clone(), image.clone())
+            image.clone()
         }
         ContainerSource::Build(build) => {
             let spec = plan_build(build, &identity(turn), &config.digest);
             engine.build(&spec, turn.report).await.map_err(|error| problems::from_build(&error))?;
-            (spec.tag.clone(), spec.tag)
+            spec.tag
         }
-        ContainerSource::Compose(compose) => {
-            let image = compose::build(turn, &config, compose).await?;
-            (image.clone(), image)
-        }
+        ContainerSource::Compose(compose) => compose::build(turn, &config, compose).await?,
     };
-    let info = facts(&engine, &metadata_from).await?;
+    let info = facts(&engine, &image).await?;
     let metadata = observe::image_metadata(info.labels.get(METADATA_LABEL).map(String::as_str));
     let resolved = devcontainer::merge(&metadata, &config);
     let user = resolved.effective_user(info.user.as_deref().unwrap_or_default()).to_owned();

@@ -103,7 +103,6 @@ fn roots(spec: &MachineSpec) -> impl Iterator<Item = Result<SharedRoot, Descript
 fn hides_guest(path: &Utf8Path) -> bool {
     GUEST_PARENTS.iter().any(|parent| path == *parent)
         || GUEST_FOLDERS.iter().any(|folder| path.starts_with(folder))
-        || path.starts_with("/var/lib")
 }
 
 /// The guest's mounts of those shares.
