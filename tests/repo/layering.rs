@@ -11,18 +11,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     // L1: libraries
     ("devcontainer", &[]),
+    ("oci", &[]),
     ("vmm", &["protocol"]),
     ("engine", &["devcontainer"]),
     // L2
     ("reconciler", &["api"]),
     ("client", &["api", "protocol"]),
+    ("provision", &["devcontainer", "engine", "oci"]),
     // L3: binaries
     ("agent", &["protocol"]),
     ("shim", &["protocol", "vmm"]),
-    ("daemon", &["api", "protocol", "devcontainer", "vmm", "engine", "reconciler"]),
-    ("cli", &["api", "protocol", "client", "devcontainer"]),
+    ("daemon", &["api", "protocol", "devcontainer", "vmm", "engine", "oci", "provision", "reconciler"]),
+    ("devcontainer-cli", &["devcontainer", "engine", "oci", "provision"]),
+    ("cli", &["api", "protocol", "client", "devcontainer", "devcontainer-cli", "engine"]),
     // For development only
-    ("test-support", &["api", "client", "daemon", "devcontainer", "engine", "protocol", "reconciler", "vmm"]),
+    ("test-support", &["api", "client", "daemon", "devcontainer", "engine", "oci", "protocol", "provision", "reconciler", "vmm"]),
     ("xtask", &["api", "protocol", "vmm"]),
     ("tests", &["api", "client", "test-support"]),
 ];
@@ -30,11 +33,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Outside crates that only some of ours may use.
 const CONFINED: &[(&str, &[&str])] = &[
     ("bollard", &["engine"]),
+    ("oci-client", &["oci"]),
+    ("reqwest", &["oci"]),
     ("yamux", &["vmm", "agent", "shim"]),
     ("tokio-vsock", &["vmm", "agent"]),
     ("rusqlite", &["daemon"]),
     ("axum", &["daemon"]),
-    ("clap", &["cli", "daemon", "shim", "xtask"]),
+    ("clap", &["cli", "daemon", "devcontainer-cli", "shim", "xtask"]),
     ("utoipa", &["api", "daemon"]),
     ("jsonc-parser", &["devcontainer"]),
     ("indicatif", &["cli"]),

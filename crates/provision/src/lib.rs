@@ -1,0 +1,1 @@
+//! Brings one dev container up on one engine, step by step: features, image, container, workplace, hooks.
