@@ -1,1 +1,55 @@
 //! The drop-in `devcontainer` command: the reference's commands, flags and JSON, on any engine.
+//!
+//! Results are one line of JSON on standard output, logs go to standard error; see [`log`] and [`outcome`]. The work
+//! itself is that of crate `provision`; this crate reads arguments, chooses the engine and calls the steps in a row.
+
+mod arguments;
+mod collections;
+mod host;
+mod log;
+mod outcome;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+pub use host::{Host, HostEngine, HostError};
+
+use crate::arguments::Command;
+
+/// The version of the reference whose behaviour this command has. Tools ask for it with `--version`.
+pub const REFERENCE_VERSION: &str = "0.89.0";
+
+/// What every command gets: the surroundings of one run of the program.
+pub(crate) struct Surroundings<'a> {
+    /// Who gives Cove's engine.
+    pub(crate) host: &'a dyn Host,
+    /// The working folder, absolute.
+    pub(crate) folder: camino::Utf8PathBuf,
+}
+
+/// Runs the command with these arguments, the program's name not among them. `host` gives Cove's own engine.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, host: &dyn Host) -> ExitCode {
+    let command = match arguments::parse(arguments) {
+        Ok(command) => command,
+        Err(status) => return status,
+    };
+    let folder = match std::env::current_dir().map(camino::Utf8PathBuf::from_path_buf) {
+        Ok(Ok(folder)) => folder,
+        Ok(Err(folder)) => return outcome::cannot_begin(&format!("the path `{}` is not UTF-8", folder.display())),
+        Err(error) => return outcome::cannot_begin(&format!("the working folder cannot be used: {error}")),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return outcome::cannot_begin(&format!("could not start threads: {error}")),
+    };
+    let status = runtime.block_on(run(command, &Surroundings { host, folder }));
+    // A thread may still wait for standard input; the process ends without it.
+    runtime.shutdown_background();
+    status
+}
+
+async fn run(command: Command, surroundings: &Surroundings<'_>) -> ExitCode {
+    match command {
+        Command::Collections(command) => collections::run(command, surroundings).await,
+    }
+}

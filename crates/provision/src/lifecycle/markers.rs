@@ -1,0 +1,89 @@
+//! Marks of hooks in the container itself, in the form that the reference and VS Code read: a file for each hook in
+//! the user's data folder that holds the moment at which the container was made, or started.
+
+use engine::{Cause, ContainerState, Engine};
+use futures::future::BoxFuture;
+
+use super::{Hook, Record, RecordError};
+use crate::shell::{self, Shell};
+use crate::workplace::Workplace;
+
+/// The marks in one container. They are written by the person who works there.
+#[derive(Debug, Clone)]
+pub struct Markers {
+    shell: Shell,
+    folder: String,
+    created_at: String,
+    started_at: String,
+}
+
+impl Markers {
+    /// The marks of a running container. `folder` is the user's data folder, relative to the home folder;
+    /// `.devcontainer` unless a person says otherwise.
+    pub fn new(engine: &Engine, place: &Workplace, state: &ContainerState, folder: Option<&str>) -> Self {
+        let folder = folder.unwrap_or(".devcontainer");
+        let folder = if folder.starts_with('/') {
+            folder.to_owned()
+        } else {
+            format!("{}/{folder}", place.home().trim_end_matches('/'))
+        };
+        Self {
+            shell: Shell::new(engine, &state.id, place.user()),
+            folder,
+            created_at: state.created_at.clone().unwrap_or_default(),
+            started_at: state.started_at.clone().unwrap_or_default(),
+        }
+    }
+
+    /// The user's data folder.
+    pub fn folder(&self) -> &str {
+        &self.folder
+    }
+
+    fn file(&self, hook: Hook) -> String {
+        format!("{}/.{}Marker", self.folder, hook.property())
+    }
+
+    fn content(&self, hook: Hook) -> &str {
+        match hook {
+            Hook::PostStart | Hook::PostAttach => &self.started_at,
+            Hook::OnCreate | Hook::UpdateContent | Hook::PostCreate => &self.created_at,
+        }
+    }
+}
+
+impl Record for Markers {
+    fn is_done(&self, hook: Hook) -> BoxFuture<'_, Result<bool, RecordError>> {
+        Box::pin(async move {
+            let script = "if [ -f \"$1\" ]; then cat \"$1\"; else echo ENOENT; fi";
+            let said = self.shell.run(script, &[&self.file(hook)]).await;
+            let said = said.map_err(|error| failed("look up", hook, error))?;
+            // A mark without a moment counts for every container: images are made with such.
+            let mark = said.trim();
+            Ok(mark.is_empty() || mark == self.content(hook))
+        })
+    }
+
+    fn done(&self, hook: Hook) -> BoxFuture<'_, Result<(), RecordError>> {
+        Box::pin(async move {
+            let script = "mkdir -p \"${1%/*}\" && echo \"$2\" > \"$1\"";
+            let wrote = self.shell.run(script, &[&self.file(hook), self.content(hook)]).await;
+            wrote.map(drop).map_err(|error| failed("write down", hook, error))
+        })
+    }
+}
+
+fn failed(what: &'static str, hook: Hook, error: shell::ShellError) -> RecordError {
+    RecordError { what, hook, source: Cause::from(error) }
+}
+
+/// The record of who keeps none: everything is to be run, and nothing is written down.
+impl Record for () {
+    fn is_done(&self, _hook: Hook) -> BoxFuture<'_, Result<bool, RecordError>> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn done(&self, _hook: Hook) -> BoxFuture<'_, Result<(), RecordError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
