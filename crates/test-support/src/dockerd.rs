@@ -122,6 +122,11 @@ impl Dockerd {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// A process that lives in the engine's network, for `nsenter`.
+    pub fn process(&self) -> u32 {
+        self.keeper.id()
+    }
+
     /// The engine's log, for a failed test's message.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.place().join("log")).unwrap_or_default()
@@ -189,7 +194,7 @@ impl Drop for Dockerd {
 }
 
 /// Where the engine's packages are unpacked.
-fn unpacked() -> Utf8PathBuf {
+pub(crate) fn unpacked() -> Utf8PathBuf {
     let named = std::env::var("COVE_TEST_ENGINE").map(Utf8PathBuf::from);
     named.unwrap_or_else(|_| {
         let home = std::env::var("HOME").unwrap_or_else(|_| "/root".to_owned());

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 
 use api::{
-    DesiredPhase, EnvironmentSpec, HookStage, Name, Phase, Problem, ProblemCode, Session, Source, StepKind,
+    Consent, ConsentKind, DesiredPhase, EnvironmentSpec, HookStage, Name, Phase, Problem, ProblemCode,
+    Session, Source, StepKind, Unasked,
 };
 use jiff::{SignedDuration, Timestamp};
 use reconciler::{
     ConfigFacts, ContainerFacts, Decision, Failure, HookRecord, InitializeFacts, LeftServices, MachineFacts,
-    Observed,
+    Observed, Properties, Trust,
 };
 
 use crate::FakeMachine;
@@ -34,8 +35,16 @@ pub struct World {
     pub config_digest: String,
     /// Hook stages the configuration has.
     pub config_hooks: Vec<HookStage>,
-    /// Whether it has an `initializeCommand`, and whether that is trusted.
-    pub initialize: Option<bool>,
+    /// The configuration, property by property, for stories of what changed.
+    pub properties: Properties,
+    /// Whether it has an `initializeCommand`, and how that stands.
+    pub initialize: Option<Trust>,
+    /// Targets of mounts from outside of the folder, and whether a person agreed to each.
+    pub mounts: BTreeMap<String, bool>,
+    /// The stage after which the environment can be worked in.
+    pub wait_for: HookStage,
+    /// A container that another tool made for the folder, and whether it runs.
+    pub foreign: Option<bool>,
     /// Problems that the next run of a step meets, one each time.
     pub faults: BTreeMap<StepKind, Vec<ProblemCode>>,
     /// Hooks in the order they really ran, with what they ran for.
@@ -58,6 +67,10 @@ pub struct Container {
     pub digest: String,
     /// Rebuild session it was made for.
     pub rebuild: Session,
+    /// The configuration it was made from, property by property.
+    pub made_from: Properties,
+    /// The mounts it has from outside of the folder.
+    pub mounts: Vec<String>,
 }
 
 /// What the daemon only holds while it lives.
@@ -82,7 +95,9 @@ impl Default for World {
             machine: Name::from_text(api::DEFAULT_MACHINE),
             rebuild: Session("build-1".into()),
             retry: Session("try-1".into()),
-            trusted_commands: Vec::new(),
+            consents: Vec::new(),
+            unasked: Unasked::LeaveOut,
+            dotfiles: None,
         };
         Self {
             spec,
@@ -93,7 +108,11 @@ impl Default for World {
             left: LeftServices::None,
             config_digest: "config-1".into(),
             config_hooks: vec![HookStage::OnCreate, HookStage::PostCreate, HookStage::PostStart],
+            properties: Properties::new(),
             initialize: None,
+            mounts: BTreeMap::new(),
+            wait_for: HookStage::UpdateContent,
+            foreign: None,
             faults: BTreeMap::new(),
             ran: Vec::new(),
             forgotten: false,
@@ -108,6 +127,7 @@ impl World {
     /// What the daemon sees.
     pub fn observe(&self) -> Observed {
         let container = match (&self.container, self.machine.is_on()) {
+            (None, true) if self.foreign.is_some() => ContainerFacts::Foreign,
             (None, true) => ContainerFacts::Absent,
             // The store remembers whether a container was ever made.
             (None, false) if self.made == 0 => ContainerFacts::Absent,
@@ -133,7 +153,17 @@ impl World {
             config: (self.memory.config_read_for == Some(self.generation)).then(|| ConfigFacts {
                 digest: self.config_digest.clone(),
                 hooks: self.config_hooks.clone(),
-                initialize: self.initialize.map(|trusted| InitializeFacts { trusted }),
+                initialize: self.initialize.map(|trust| InitializeFacts {
+                    trust,
+                    consent: consent(ConsentKind::HostCommand, "initializeCommand"),
+                }),
+                open_mounts: self
+                    .mounts
+                    .iter()
+                    .filter(|(_, agreed)| !**agreed)
+                    .map(|(target, _)| consent(ConsentKind::HostMount, target))
+                    .collect(),
+                wait_for: self.wait_for,
                 warnings: Vec::new(),
             }),
             container,
@@ -264,12 +294,17 @@ impl World {
                 assert!(self.machine.is_on() && self.container.is_none(), "a second container");
                 self.made += 1;
                 self.left = LeftServices::None;
-                self.container = Some(Container {
-                    id: format!("c{}", self.made),
-                    run: None,
-                    digest: self.config_digest.clone(),
-                    rebuild: self.spec.rebuild.clone(),
-                });
+                self.container = Some(self.new_container(None));
+            }
+            StepKind::AdoptContainer => {
+                assert!(self.machine.is_on() && self.container.is_none(), "a second container");
+                let runs = self.foreign.take().expect("only what is there is taken over");
+                self.made += 1;
+                let container = self.new_container(runs.then(|| "r0".to_owned()));
+                for stage in HookStage::ALL.into_iter().filter(|stage| stage.once_per_container()) {
+                    self.store_hooks.push(HookRecord { stage, subject: container.id.clone() });
+                }
+                self.container = Some(container);
             }
             StepKind::StartContainer => {
                 let run = format!("r{}", self.now.as_second());
@@ -309,8 +344,28 @@ impl World {
         Ok(())
     }
 
+    fn new_container(&self, run: Option<String>) -> Container {
+        Container {
+            id: format!("c{}", self.made),
+            run,
+            digest: self.config_digest.clone(),
+            rebuild: self.spec.rebuild.clone(),
+            made_from: self.properties.clone(),
+            mounts: self
+                .mounts
+                .iter()
+                .filter(|(_, agreed)| **agreed)
+                .map(|(target, _)| target.clone())
+                .collect(),
+        }
+    }
+
     fn record(&mut self, stage: HookStage, subject: String) {
         self.ran.push((stage, subject.clone()));
         self.store_hooks.push(HookRecord { stage, subject });
     }
+}
+
+fn consent(kind: ConsentKind, text: &str) -> Consent {
+    Consent { kind, text: text.to_owned(), digest: format!("digest of {text}") }
 }
