@@ -12,8 +12,9 @@ use super::pool::Pool;
 use super::stamp::Stamp;
 use super::tree;
 
-/// The engine, its client and the client's plugins.
-const PACKAGES: &[&str] = &["containerd", "docker-buildx", "docker-cli", "docker-compose", "docker.io"];
+/// The engine, its client, the client's plugins, and the init that `--init` gives a container.
+const PACKAGES: &[&str] =
+    &["containerd", "docker-buildx", "docker-cli", "docker-compose", "docker.io", "tini"];
 
 /// Unpacks the engine, after the image was built and its packages are in the pool. Gives the folder.
 pub(crate) fn unpack() -> Result<Utf8PathBuf, ImageError> {
