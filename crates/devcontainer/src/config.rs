@@ -2,16 +2,19 @@
 
 mod container;
 mod legacy;
+mod oddities;
 mod properties;
 
 pub(crate) use container::{Place, decode as decode_container};
-pub(crate) use legacy::modernise;
+pub(crate) use legacy::{move_build, move_customizations};
+pub(crate) use oddities::oddities;
 pub(crate) use properties::IN_LABEL;
 pub use properties::{Properties, ShutdownAction, UserEnvProbe, WaitFor};
 
-use crate::id::{self, DevcontainerId};
+use crate::id::DevcontainerId;
 use crate::lifecycle::Command;
 use crate::mount::Mount;
+use crate::warning::Warning;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -23,19 +26,27 @@ use std::collections::BTreeMap;
 pub struct Config {
     /// The file it was read from; `None` when the workspace has none and the default image serves.
     pub file: Option<Utf8PathBuf>,
-    /// The workspace folder on the host, absolute.
+    /// The files that this one extends, the nearest first.
+    pub extends: Vec<Utf8PathBuf>,
+    /// The workspace folder on the host, absolute. Empty where a configuration is used without one, for a
+    /// container that exists already; its variables are left as written then.
     pub workspace: Utf8PathBuf,
     /// The name to show.
     pub name: Option<String>,
-    /// The value of `${devcontainerId}`.
+    /// The labels by which the container is found again, by us and by other tools.
+    pub id_labels: BTreeMap<String, String>,
+    /// The value of `${devcontainerId}`, made of these labels.
     pub id: DevcontainerId,
     /// What the container is made of.
     pub container: ContainerSource,
-    /// The folder in the container in which people and commands start, absolute.
+    /// The folder in the container in which people and commands start, absolute. Empty where there is no
+    /// workspace and the file does not say one.
     pub workspace_folder: String,
     /// How the workspace gets into the container. `None` with compose, whose files say it themselves, and
     /// where the configuration says `"workspaceMount": ""`.
     pub workspace_mount: Option<Mount>,
+    /// The repository that a git worktree belongs to, where that was asked for. Not for compose.
+    pub additional_mount: Option<Mount>,
     /// More arguments for creating the container, as `docker run` takes them. Not for compose.
     pub run_args: Vec<String>,
     /// Ports to publish, as `docker run --publish` takes them. Not for compose.
@@ -52,8 +63,14 @@ pub struct Config {
     pub secrets: BTreeMap<String, Secret>,
     /// Top-level properties that the specification does not know.
     pub unknown: Map<String, Value>,
-    /// The whole file as written, before variables, with legacy properties moved to their present places.
+    /// The whole file as written, before variables, together with the files it extends; `extensions`,
+    /// `settings` and `devPort` moved to `customizations`.
     pub written: Map<String, Value>,
+    /// The same with the variables replaced that are known before there is a container, but for
+    /// `${devcontainerId}`. See [`crate::reference`].
+    pub substituted: Map<String, Value>,
+    /// What is odd about the file without being wrong.
+    pub warnings: Vec<Warning>,
     /// SHA-256 in hex over everything whose change needs a new container.
     pub digest: String,
 }
@@ -61,7 +78,7 @@ pub struct Config {
 impl Config {
     /// The labels by which the container is found again, by us and by other tools.
     pub fn labels(&self) -> BTreeMap<String, String> {
-        id::labels(&self.workspace, self.file.as_deref())
+        self.id_labels.clone()
     }
 }
 

@@ -5,6 +5,9 @@
 
 use crate::jsonc::{Field, Node, NodeKind, Position, to_map};
 use crate::mount::MountError;
+use crate::near;
+use crate::resolve::ReadError;
+use crate::warning::printable;
 use camino::Utf8PathBuf;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -13,6 +16,8 @@ use std::fmt;
 /// One thing wrong with a configuration, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
+    /// The file it stands in, where that is not the one that was asked for but one that it extends.
+    pub file: Option<Utf8PathBuf>,
     /// Where the value stands.
     pub position: Position,
     /// The property by its path, for example `build.args.VERSION`.
@@ -27,12 +32,8 @@ impl fmt::Display for Mistake {
             "" => self.problem.to_string(),
             property => format!("\"{property}\": {}", self.problem),
         };
-        // What the file says is repeated here: it must not break the line or steer the terminal.
-        let printable = message.chars().map(|character| match character {
-            control if control.is_control() => control.escape_default().to_string(),
-            other => other.to_string(),
-        });
-        write!(out, "{}: {}", self.position, printable.collect::<String>())
+        let printable: String = message.chars().flat_map(printable).collect();
+        write!(out, "{}: {printable}", self.position)
     }
 }
 
@@ -40,12 +41,14 @@ impl fmt::Display for Mistake {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// The value is of the wrong type, or not among the allowed ones.
-    #[error("expected {expected}, found {found}")]
+    #[error("expected {expected}, found {found}{}", did_you_mean(near.as_deref()))]
     Unexpected {
         /// What is allowed.
         expected: String,
         /// What stands there.
         found: String,
+        /// The allowed word that was probably meant.
+        near: Option<String>,
     },
     /// The property has to be there because another one is.
     #[error("is required beside \"{beside}\"")]
@@ -60,7 +63,7 @@ pub enum Problem {
         other: &'static str,
     },
     /// Nothing says what the container is made of.
-    #[error("expected one of \"image\", \"build\" or \"dockerComposeFile\"{}", did_you_mean(near.as_deref()))]
+    #[error("expected one of \"image\", \"build\" or \"dockerComposeFile\"{}", is_misspelling(near.as_deref()))]
     NoContainer {
         /// A property that looks like a misspelt one of these.
         near: Option<String>,
@@ -70,6 +73,18 @@ pub enum Problem {
     NoFile {
         /// The absolute path that was looked for.
         path: Utf8PathBuf,
+    },
+    /// Something that is not a file of the same repository is to be extended.
+    #[error("cannot extend `{base}`: expected the relative path of a JSON file in the same repository")]
+    NotLocal {
+        /// What is to be extended, as written.
+        base: String,
+    },
+    /// A file extends itself, perhaps through others.
+    #[error("the file extends itself: {}", chain.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(" → "))]
+    Cycle {
+        /// The files, each extending the next, the first again at the end.
+        chain: Vec<Utf8PathBuf>,
     },
     /// A mount string that cannot be understood.
     #[error(transparent)]
@@ -83,6 +98,10 @@ pub enum Problem {
 }
 
 fn did_you_mean(near: Option<&str>) -> String {
+    near.map(|word| format!("; did you mean \"{word}\"?")).unwrap_or_default()
+}
+
+fn is_misspelling(near: Option<&str>) -> String {
     near.map(|name| format!("; is \"{name}\" a misspelling?")).unwrap_or_default()
 }
 
@@ -92,7 +111,25 @@ pub(crate) struct Mistakes(pub(crate) Vec<Mistake>);
 
 impl Mistakes {
     pub(crate) fn add(&mut self, position: Position, property: &str, problem: impl Into<Problem>) {
-        self.0.push(Mistake { position, property: property.to_owned(), problem: problem.into() });
+        let property = property.to_owned();
+        self.0.push(Mistake { file: None, position, property, problem: problem.into() });
+    }
+}
+
+impl Mistakes {
+    /// The whole text is something else than an object.
+    pub(crate) fn unexpected_root(&mut self, node: Node) {
+        let _: Option<()> = Spot::root(node).unexpected("an object", self);
+    }
+
+    /// The error that tells all of them, in the order of the text. `files` are those of
+    /// [`Position::source`].
+    pub(crate) fn refuse(mut self, files: &[Utf8PathBuf]) -> ReadError {
+        self.0.sort_by_key(|mistake| mistake.position);
+        for mistake in &mut self.0 {
+            mistake.file = files.get(usize::from(mistake.position.source)).filter(|_| mistake.position.source > 0).cloned();
+        }
+        ReadError::Invalid { file: files.first().cloned().unwrap_or_default(), mistakes: self.0 }
     }
 }
 
@@ -144,14 +181,20 @@ impl Fields {
         self.entries.iter().find(|field| field.name == name).map(|field| field.value.at)
     }
 
+    /// The properties of these names that have not been taken.
+    pub(crate) fn only(&self, names: &[&str]) -> Map<String, Value> {
+        let named = self.entries.iter().filter(|field| names.contains(&field.name.as_str()));
+        named.map(|field| (field.name.clone(), field.value.to_value())).collect()
+    }
+
+    /// The names of what has not been taken, and where each stands.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&str, Position)> {
+        self.entries.iter().map(|field| (field.name.as_str(), field.at))
+    }
+
     /// What has not been taken.
     pub(crate) fn rest(&self) -> Map<String, Value> {
         to_map(&self.entries)
-    }
-
-    /// The names of what has not been taken.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().map(|field| field.name.as_str())
     }
 
     /// Every remaining property in the order it is written, `null` included.
@@ -208,9 +251,18 @@ impl Fields {
             NodeKind::Text(text) => C::ALL.iter().copied().find(|choice| choice.word() == *text),
             _ => None,
         };
+        // A word that is not allowed is refused, though the reference passes it on to whoever reads its
+        // output: what the author wanted would silently not happen.
         found.or_else(|| {
-            let words: Vec<String> = C::ALL.iter().map(|choice| format!("\"{}\"", choice.word())).collect();
-            spot.unexpected(&format!("one of {}", words.join(", ")), mistakes)
+            let words: Vec<String> = C::ALL.iter().map(|choice| choice.word()).collect();
+            let near = match &spot.node.kind {
+                NodeKind::Text(text) => near::closest(text, words.iter().map(String::as_str)),
+                _ => None,
+            };
+            let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            let expected = format!("one of {}", quoted.join(", "));
+            mistakes.add(spot.node.at, &spot.path, spot.problem(&expected, near.map(str::to_owned)));
+            None
         })
     }
 }
@@ -223,9 +275,12 @@ impl Spot {
 
     /// Notes that something else was expected here.
     pub(crate) fn unexpected<T>(&self, expected: &str, mistakes: &mut Mistakes) -> Option<T> {
-        let found = describe(&self.node.kind);
-        mistakes.add(self.node.at, &self.path, Problem::Unexpected { expected: expected.to_owned(), found });
+        mistakes.add(self.node.at, &self.path, self.problem(expected, None));
         None
+    }
+
+    fn problem(&self, expected: &str, near: Option<String>) -> Problem {
+        Problem::Unexpected { expected: expected.to_owned(), found: describe(&self.node.kind), near }
     }
 
     pub(crate) fn text(self, mistakes: &mut Mistakes) -> Option<String> {

@@ -40,10 +40,10 @@ impl fmt::Display for DevcontainerId {
 }
 
 /// The labels of the container of a workspace; a workspace without a file has only the folder's.
-pub(crate) fn labels(workspace: &Utf8Path, file: Option<&Utf8Path>) -> BTreeMap<String, String> {
-    let folder = (LOCAL_FOLDER_LABEL.to_owned(), workspace.to_string());
+pub(crate) fn labels(workspace: Option<&Utf8Path>, file: Option<&Utf8Path>) -> BTreeMap<String, String> {
+    let folder = workspace.map(|folder| (LOCAL_FOLDER_LABEL.to_owned(), folder.to_string()));
     let file = file.map(|file| (CONFIG_FILE_LABEL.to_owned(), file.to_string()));
-    std::iter::once(folder).chain(file).collect()
+    folder.into_iter().chain(file).collect()
 }
 
 /// A big-endian number of 256 bits in 52 digits of five bits, which leaves four zero bits in front.
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn equals_the_reference() {
         let id = |file: Option<&str>| {
-            DevcontainerId::of_labels(&labels("/src/my app".into(), file.map(Utf8Path::new))).to_string()
+            DevcontainerId::of_labels(&labels(Some("/src/my app".into()), file.map(Utf8Path::new))).to_string()
         };
         // Recorded from @devcontainers/cli 0.89, `read-configuration` of a file with `${devcontainerId}`.
         assert_eq!(

@@ -18,6 +18,10 @@ const MAX_BYTES: usize = 1 << 20;
 /// A place in a text: both counted from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
+    /// Which of the files that were read together: 0 is the configuration itself, higher numbers are the
+    /// files that it extends. Told by name in [`Mistake::file`](crate::Mistake).
+    #[serde(skip)]
+    pub(crate) source: u16,
     /// The line, from 1.
     pub line: u32,
     /// The column in characters, from 1.
@@ -25,7 +29,11 @@ pub struct Position {
 }
 
 impl Position {
-    pub(crate) const START: Self = Self { line: 1, column: 1 };
+    pub(crate) const START: Self = Self::new(1, 1);
+
+    pub(crate) const fn new(line: u32, column: u32) -> Self {
+        Self { source: 0, line, column }
+    }
 }
 
 impl fmt::Display for Position {
@@ -117,8 +125,19 @@ pub(crate) fn to_map(fields: &[Field]) -> Map<String, Value> {
     fields.iter().map(|field| (field.name.clone(), field.value.to_value())).collect()
 }
 
-/// Parses a whole text.
+/// Reads JSON with comments and trailing commas, as every file of this specification may be written. Keys
+/// keep their order.
+pub fn parse_json(bytes: &[u8]) -> Result<Value, SyntaxError> {
+    parse(bytes).map(|node| node.to_value())
+}
+
+/// Parses a whole text that stands alone.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Node, SyntaxError> {
+    parse_source(bytes, 0)
+}
+
+/// Parses a whole text, which is the `source`th of those that are read together.
+pub(crate) fn parse_source(bytes: &[u8], source: u16) -> Result<Node, SyntaxError> {
     if bytes.len() > MAX_BYTES {
         return Err(SyntaxError::TooLarge { bytes: bytes.len() });
     }
@@ -144,7 +163,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Node, SyntaxError> {
         SyntaxError::Grammar { position: Cursor::new(text).at(start), reason: reason(&error, &text[start..]) }
     })?;
     let value = parsed.value.ok_or(SyntaxError::Empty)?;
-    convert(value, &mut Cursor::new(text))
+    let mut cursor = Cursor::new(text);
+    cursor.position.source = source;
+    convert(value, &mut cursor)
 }
 
 /// The parser's reason, followed by the word that it met, if it met one.
@@ -208,7 +229,9 @@ impl<'a> Cursor<'a> {
     fn at(&mut self, offset: usize) -> Position {
         while self.rest.offset() < offset {
             match self.rest.next() {
-                Some((_, '\n')) => self.position = Position { line: self.position.line + 1, column: 1 },
+                Some((_, '\n')) => {
+                    self.position = Position { line: self.position.line + 1, column: 1, ..self.position };
+                }
                 Some(_) => self.position.column += 1,
                 None => break,
             }
@@ -275,7 +298,7 @@ mod tests {
             let text = format!("{{{comments}\"k\": 1}}");
             let node = parse(text.as_bytes()).unwrap();
             let NodeKind::Map(fields) = node.kind else { panic!("not an object") };
-            prop_assert_eq!(fields[0].at, Position { line: lines.len() as u32 + 1, column: 1 });
+            prop_assert_eq!(fields[0].at, Position::new(lines.len() as u32 + 1, 1));
         }
     }
 }

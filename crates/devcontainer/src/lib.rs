@@ -11,6 +11,8 @@ mod config;
 mod decode;
 mod digest;
 pub mod dockerfile;
+pub mod feature;
+mod extends;
 mod id;
 mod jsonc;
 mod lifecycle;
@@ -18,14 +20,18 @@ mod locate;
 mod merge;
 mod metadata;
 mod mount;
+mod near;
 mod ordered;
+mod path;
 mod ports;
+pub mod reference;
 mod requirements;
 mod resolve;
 mod sources;
 mod substitute;
 #[cfg(test)]
 mod testing;
+mod warning;
 mod workspace;
 
 pub use config::{
@@ -33,14 +39,17 @@ pub use config::{
 };
 pub use decode::{Mistake, Problem};
 pub use id::{CONFIG_FILE_LABEL, DevcontainerId, LOCAL_FOLDER_LABEL, METADATA_LABEL};
-pub use jsonc::{Position, SyntaxError};
+pub use jsonc::{Position, SyntaxError, parse_json};
 pub use lifecycle::{Command, Lifecycle};
 pub use locate::{LocateError, Located, candidates, locate};
 pub use merge::{Resolved, merge};
-pub use metadata::{MetadataError, metadata_label, parse_metadata_label};
+pub use metadata::{MetadataError, label_instruction, metadata_label, parse_metadata_label};
 pub use mount::{Mount, MountError, MountKind};
+pub use near::closest;
 pub use ports::{ForwardPort, OnAutoForward, PortAttributes, Protocol};
 pub use requirements::{Gpu, HostRequirements, Size};
-pub use resolve::{ReadError, read};
+pub use resolve::{ReadError, ReadOptions, read, read_with};
 pub use sources::{SourceError, Sources};
 pub use substitute::{substitute_container_env, substitute_local_env};
+pub use warning::{Oddity, Warning};
+pub use workspace::Mounting;

@@ -89,12 +89,7 @@ impl Resolved {
 /// Image metadata may hold variables. Those of the workspace and `${devcontainerId}` are replaced here;
 /// for `${localEnv:…}` see [`substitute_local_env`](crate::substitute_local_env).
 pub fn merge(image_metadata: &[Properties], config: &Config) -> Resolved {
-    let known = Known {
-        env: None,
-        workspace: &config.workspace,
-        container_folder: Some(&config.workspace_folder),
-        id: Some(config.id.as_str()),
-    };
+    let known = Known::of(config);
     let mut entries = image_metadata.to_vec();
     for entry in &mut entries {
         entry.for_each_text(&mut |text| *text = known.expand(text));

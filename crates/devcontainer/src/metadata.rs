@@ -2,7 +2,7 @@
 //! with and one for the configuration, in the order in which they are merged.
 
 use crate::config::{Config, IN_LABEL, Properties};
-use crate::decode::{Fields, Mistake, Mistakes, Spot};
+use crate::decode::{Mistake, Mistakes, Spot};
 use crate::jsonc::{self, NodeKind, SyntaxError};
 use serde_json::{Map, Value};
 
@@ -40,35 +40,56 @@ pub fn parse_metadata_label(text: &str) -> Result<Vec<Properties>, MetadataError
         _ => vec![spot],
     };
     let entries = spots.into_iter().filter_map(|spot| {
-        let fields = spot.fields("an object", &mut mistakes)?;
-        Some(decode_entry(fields, &mut mistakes))
+        let mut fields = spot.fields("an object", &mut mistakes)?;
+        Some(Properties::decode_entry(&mut fields, &mut mistakes))
     });
     let entries: Vec<Properties> = entries.collect();
     if mistakes.0.is_empty() { Ok(entries) } else { Err(MetadataError::Invalid(mistakes.0)) }
 }
 
-fn decode_entry(mut fields: Fields, mistakes: &mut Mistakes) -> Properties {
-    Properties {
-        id: fields.filled_text("id", mistakes),
-        entrypoint: fields.filled_text("entrypoint", mistakes),
-        ..Properties::decode(&mut fields, mistakes)
-    }
-}
-
-/// The value of the label for an image or container made from `config` on top of an image that says
-/// `image_metadata`. The configuration's part stands as it was written, with its variables, so that it holds
-/// for the next workspace as well.
-pub fn metadata_label(image_metadata: &[Properties], config: &Config) -> String {
+/// The value of the label for an image or container made from `config`, with these features, on top of an
+/// image that says `image`: always an array, also for one entry.
+///
+/// The configuration's part stands as it was written, with its variables, so that it holds for the next
+/// workspace as well; it is left without the properties named in `omit`, such as a `remoteEnv` whose values
+/// are not everybody's business. What the image says is kept as it is.
+pub fn metadata_label(
+    image: &[Properties],
+    features: &[Properties],
+    config: &Config,
+    omit: &[&str],
+) -> String {
     let own: Map<String, Value> = IN_LABEL
         .iter()
+        .filter(|name| !omit.contains(name))
         .filter_map(|name| Some(((*name).to_owned(), config.written.get(*name)?.clone())))
         .collect();
-    let base = image_metadata.iter().map(|entry| {
-        serde_json::to_value(entry).expect("properties hold only strings as keys and finite numbers")
-    });
-    let entries: Vec<Value> = base
-        .chain([Value::Object(own)])
-        .filter(|entry| entry.as_object().is_some_and(|map| !map.is_empty()))
-        .collect();
-    Value::Array(entries).to_string()
+    let entries = image.iter().chain(features).map(Properties::to_entry).chain([own]);
+    Value::Array(entries.filter(|entry| !entry.is_empty()).map(Value::Object).collect()).to_string()
+}
+
+/// The `LABEL` instruction of a Dockerfile for any label, on lines short enough for every builder: one
+/// longer than 65 535 bytes is refused by some, and a feature's customizations can be long.
+pub fn label_instruction(name: &str, value: &str) -> String {
+    const LINE: usize = 4096;
+    let mut out = format!("LABEL {name}=\"");
+    let mut column = out.len();
+    let mut previous = '"';
+    for character in value.chars() {
+        // A line that begins with `#` is a comment and one of blanks is none; a backslash before the line's
+        // end would take the meaning from the one that continues it.
+        let may_break = !matches!(character, '#' | ' ' | '\t') && previous != '\\';
+        if column >= LINE && may_break {
+            out.push_str("\\\n");
+            column = 0;
+        }
+        if matches!(character, '"' | '\\' | '$') {
+            out.push('\\');
+        }
+        out.push(character);
+        column += character.len_utf8() + 1;
+        previous = character;
+    }
+    out.push('"');
+    out
 }

@@ -13,7 +13,7 @@ pub struct Size(
 );
 
 impl Size {
-    fn from_text(text: &str) -> Option<Self> {
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
         let text = text.trim().to_ascii_lowercase();
         let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
         let shift = match text[digits.len()..].trim() {

@@ -1,8 +1,12 @@
 //! Reads a located configuration: text, legacy properties, variables, types, in this order.
 
-use crate::config::{self, Config, ContainerSource, Properties, Secret, decode_container, modernise};
+use crate::config::{
+    self, Config, ContainerSource, Properties, Secret, decode_container, move_build, move_customizations,
+    oddities,
+};
 use crate::decode::{Fields, Mistake, Mistakes, Problem, Spot};
 use crate::digest;
+use crate::extends::{Origin, Whole, read_whole};
 use crate::id::{self, DevcontainerId};
 use crate::jsonc::{self, Node, NodeKind, SyntaxError, to_map};
 use crate::lifecycle::Command;
@@ -11,7 +15,7 @@ use crate::mount::Mount;
 use crate::ports::decode_app_ports;
 use crate::sources::{SourceError, Sources};
 use crate::substitute::{Known, nameless};
-use crate::workspace;
+use crate::workspace::{self, Mounting};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -47,8 +51,30 @@ pub enum ReadError {
 }
 
 fn one_to_a_line(file: &Utf8Path, mistakes: &[Mistake]) -> String {
-    let lines: Vec<String> = mistakes.iter().map(|mistake| format!("{file}:{mistake}")).collect();
-    lines.join("\n")
+    let line = |mistake: &Mistake| format!("{}:{mistake}", mistake.file.as_deref().unwrap_or(file));
+    mistakes.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// What to read, and what the world around it is.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadOptions<'a> {
+    /// The workspace folder on the host, absolute; `None` for a container that exists already and is known
+    /// by other means.
+    pub workspace: Option<&'a Utf8Path>,
+    /// The configuration file: what its relative paths are relative to, and what the container is labelled
+    /// with. `None` where the workspace has none.
+    pub file: Option<&'a Utf8Path>,
+    /// The file that holds the text, where that is not `file` itself.
+    pub text_from: Option<&'a Utf8Path>,
+    /// The image of the container where there is no file.
+    pub default_image: &'a str,
+    /// Whether the Dockerfile and the compose files that the configuration names must be there. Whoever only
+    /// shows a configuration can do without.
+    pub files_must_exist: bool,
+    /// How the workspace gets into the container where the file does not say.
+    pub mounting: Mounting<'a>,
+    /// The labels by which the container is found, where they are not those of folder and file.
+    pub id_labels: Option<&'a BTreeMap<String, String>>,
 }
 
 /// Reads the configuration of `workspace` and replaces the variables that are known before there is a
@@ -59,32 +85,65 @@ pub fn read(
     located: &Located,
     default_image: &str,
 ) -> Result<Config, ReadError> {
-    let Located::ConfigFile(file) = located else {
-        return Ok(without_file(sources, workspace, default_image));
+    let file = match located {
+        Located::ConfigFile(file) => Some(file.as_path()),
+        Located::None => None,
     };
-    let bytes = sources.read(file)?.ok_or_else(|| ReadError::Gone { file: file.clone() })?;
-    let root = jsonc::parse(&bytes).map_err(|error| ReadError::Syntax { file: file.clone(), error })?;
+    let options = ReadOptions {
+        workspace: Some(workspace),
+        file,
+        text_from: None,
+        default_image,
+        files_must_exist: true,
+        mounting: Mounting::default(),
+        id_labels: None,
+    };
+    read_with(sources, &options)
+}
+
+/// Reads a configuration as [`read`] does, in more particular circumstances.
+pub fn read_with(sources: &dyn Sources, options: &ReadOptions<'_>) -> Result<Config, ReadError> {
+    let Some(text_from) = options.text_from.or(options.file) else {
+        return Ok(without_file(sources, options));
+    };
+    let file = options.file.unwrap_or(text_from);
+    let folder = file.parent().unwrap_or(Utf8Path::new("/"));
+    let root = workspace::repository(sources, options.workspace.unwrap_or(folder));
+    let whole = read_whole(sources, &Origin { file, text_from, root })?;
     let mut mistakes = Mistakes::default();
-    let config = decode(sources, workspace, file, root, &mut mistakes);
+    let files = whole.files.clone();
+    let config = decode(sources, options, file, whole, &mut mistakes);
     match config {
         Some(config) if mistakes.0.is_empty() => Ok(config),
-        _ => {
-            mistakes.0.sort_by_key(|mistake| mistake.position);
-            Err(ReadError::Invalid { file: file.clone(), mistakes: mistakes.0 })
-        }
+        _ => Err(mistakes.refuse(&files)),
     }
 }
 
-fn without_file(sources: &dyn Sources, workspace: &Utf8Path, default_image: &str) -> Config {
-    let (mount, workspace_folder) = workspace::defaults(sources, workspace);
+/// The labels of the container and the id made of them.
+fn identity(options: &ReadOptions<'_>) -> (BTreeMap<String, String>, DevcontainerId) {
+    let labels = options.id_labels.cloned().unwrap_or_else(|| id::labels(options.workspace, options.file));
+    let id = DevcontainerId::of_labels(&labels);
+    (labels, id)
+}
+
+fn without_file(sources: &dyn Sources, options: &ReadOptions<'_>) -> Config {
+    let place = options.workspace.map(|folder| workspace::defaults(sources, folder, &options.mounting));
+    let (id_labels, id) = identity(options);
+    let (workspace_mount, additional_mount, workspace_folder) = match place {
+        Some(place) => (Some(place.mount), place.additional, place.folder),
+        None => (None, None, String::new()),
+    };
     let mut config = Config {
         file: None,
-        workspace: workspace.to_owned(),
+        extends: Vec::new(),
+        workspace: options.workspace.map(Utf8Path::to_owned).unwrap_or_default(),
         name: None,
-        id: DevcontainerId::of_labels(&id::labels(workspace, None)),
-        container: ContainerSource::Image { image: default_image.to_owned() },
+        id_labels,
+        id,
+        container: ContainerSource::Image { image: options.default_image.to_owned() },
         workspace_folder,
-        workspace_mount: Some(mount),
+        workspace_mount,
+        additional_mount,
         run_args: Vec::new(),
         app_ports: Vec::new(),
         properties: Properties::default(),
@@ -94,6 +153,8 @@ fn without_file(sources: &dyn Sources, workspace: &Utf8Path, default_image: &str
         secrets: BTreeMap::new(),
         unknown: Map::new(),
         written: Map::new(),
+        substituted: Map::new(),
+        warnings: Vec::new(),
         digest: String::new(),
     };
     config.digest = digest_of(&config);
@@ -102,44 +163,65 @@ fn without_file(sources: &dyn Sources, workspace: &Utf8Path, default_image: &str
 
 fn decode(
     sources: &dyn Sources,
-    workspace: &Utf8Path,
+    options: &ReadOptions<'_>,
     file: &Utf8Path,
-    mut root: Node,
+    whole: Whole,
     mistakes: &mut Mistakes,
 ) -> Option<Config> {
-    let NodeKind::Map(fields) = &mut root.kind else {
-        return Spot::root(root).unexpected("an object", mistakes);
-    };
-    modernise(fields);
-    let written = to_map(fields);
-    let id = DevcontainerId::of_labels(&id::labels(workspace, Some(file)));
-    let (workspace_mount, workspace_folder) = default_workspace(sources, workspace, fields, &id);
+    let Whole { at, mut fields, files } = whole;
+    move_customizations(&mut fields);
+    let written = to_map(&fields);
+    let (id_labels, id) = identity(options);
+    let place = default_place(sources, options, &fields, &id);
     let known = Known {
         env: Some(sources),
-        workspace,
-        container_folder: Some(&workspace_folder),
-        id: Some(id.as_str()),
+        workspace: options.workspace,
+        container_folder: Some(place.folder.as_str()).filter(|folder| !folder.is_empty()),
+        id: None,
     };
+    let mut root = Node { at, kind: NodeKind::Map(fields) };
     root.for_each_text(&mut |position, text| {
         if let Some(variable) = nameless(text) {
             mistakes.add(position, "", Problem::NamelessVariable { variable });
         }
         *text = known.expand(text);
     });
+    let substituted = match root.to_value() {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    };
+    let known = Known { id: Some(id.as_str()), ..Known::nothing() };
+    root.for_each_text(&mut |_, text| *text = known.expand(text));
+    let warnings = match &mut root.kind {
+        NodeKind::Map(fields) => {
+            move_build(fields);
+            oddities(fields, &files)
+        }
+        _ => Vec::new(),
+    };
 
     let mut fields = Spot::root(root).fields("an object", mistakes)?;
     fields.take("$schema");
     fields.take("workspaceFolder").and_then(|spot| spot.text(mistakes));
-    let place = config::Place { sources, workspace, folder: file.parent().unwrap_or(workspace) };
-    let container = decode_container(&mut fields, &place, mistakes);
+    let folder = file.parent().unwrap_or(Utf8Path::new("/"));
+    let place_of_paths = config::Place {
+        sources,
+        workspace: options.workspace.unwrap_or(folder),
+        folder,
+        files_must_exist: options.files_must_exist,
+    };
+    let container = decode_container(&mut fields, &place_of_paths, mistakes);
     let mut config = Config {
         file: Some(file.to_owned()),
-        workspace: workspace.to_owned(),
+        extends: files.into_iter().skip(1).collect(),
+        workspace: options.workspace.map(Utf8Path::to_owned).unwrap_or_default(),
         name: fields.filled_text("name", mistakes),
+        id_labels,
         id,
         container: container?,
-        workspace_mount: decode_workspace_mount(&mut fields, workspace_mount, mistakes),
-        workspace_folder,
+        workspace_mount: decode_workspace_mount(&mut fields, place.mount, mistakes),
+        additional_mount: place.additional,
+        workspace_folder: place.folder,
         run_args: fields.texts("runArgs", mistakes).unwrap_or_default(),
         app_ports: fields.take("appPort").map(|spot| decode_app_ports(spot, mistakes)).unwrap_or_default(),
         properties: Properties::decode(&mut fields, mistakes),
@@ -151,32 +233,54 @@ fn decode(
         secrets: decode_secrets(&mut fields, mistakes),
         unknown: fields.rest(),
         written,
+        substituted,
+        warnings,
         digest: String::new(),
     };
     config.digest = digest_of(&config);
     Some(config)
 }
 
-/// The mount where the file does not say one, and the folder, which the file may give in variables.
-fn default_workspace(
+/// Where the workspace appears in the container; an empty folder where nobody says it.
+struct Place {
+    mount: Option<Mount>,
+    additional: Option<Mount>,
+    folder: String,
+}
+
+/// The mounts where the file does not say them, and the folder, which the file may give in variables.
+fn default_place(
     sources: &dyn Sources,
-    workspace: &Utf8Path,
+    options: &ReadOptions<'_>,
     fields: &[jsonc::Field],
     id: &DevcontainerId,
-) -> (Option<Mount>, String) {
+) -> Place {
     let value = |name: &str| fields.iter().find(|field| field.name == name).map(|field| &field.value.kind);
-    let is_compose = value("dockerComposeFile").is_some_and(|kind| *kind != NodeKind::Null);
-    let (mount, folder) = if is_compose {
-        (None, "/".to_owned())
-    } else {
-        let (mount, folder) = workspace::defaults(sources, workspace);
-        (Some(mount), folder)
-    };
-    let known = Known { env: Some(sources), workspace, container_folder: None, id: Some(id.as_str()) };
-    match value("workspaceFolder") {
-        Some(NodeKind::Text(text)) if !text.is_empty() => (mount, known.expand(text)),
-        _ => (mount, folder),
+    let says = |name: &str| value(name).is_some_and(|kind| *kind != NodeKind::Null);
+    let mut place = Place { mount: None, additional: None, folder: String::new() };
+    if says("dockerComposeFile") {
+        "/".clone_into(&mut place.folder);
+    } else if let Some(workspace) = options.workspace {
+        let default = workspace::defaults(sources, workspace, &options.mounting);
+        let is_used = !says("workspaceFolder") || !says("workspaceMount");
+        place = Place {
+            mount: Some(default.mount),
+            additional: default.additional.filter(|_| is_used),
+            folder: default.folder,
+        };
     }
+    if let Some(NodeKind::Text(text)) = value("workspaceFolder")
+        && !text.is_empty()
+    {
+        let known = Known {
+            env: Some(sources),
+            workspace: options.workspace,
+            container_folder: None,
+            id: Some(id.as_str()),
+        };
+        place.folder = known.expand(text);
+    }
+    place
 }
 
 /// What the file says; an empty string is no mount at all.
@@ -192,7 +296,8 @@ fn decode_workspace_mount(
     }
 }
 
-/// The features as written; an empty string, which some old files have, is none.
+/// The features as written; an empty string, which some old files have, is none. Any other string, which
+/// the reference takes for a list of letters, is refused.
 fn decode_features(fields: &mut Fields, mistakes: &mut Mistakes) -> Map<String, Value> {
     match fields.take("features") {
         Some(spot) if spot.node.kind != NodeKind::Text(String::new()) => {

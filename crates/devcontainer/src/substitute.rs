@@ -4,7 +4,7 @@
 //! [`substitute_container_env`], needs the running container. A variable that a pass does not know stays as
 //! it is written, and what a variable expands to is not looked at again.
 
-use crate::config::Properties;
+use crate::config::{Config, Properties};
 use crate::merge::Resolved;
 use crate::sources::Sources;
 use camino::Utf8Path;
@@ -36,13 +36,16 @@ impl<'a> Variable<'a> {
     }
 }
 
+/// A variable ends on the line on which it begins.
+const LINE_ENDS: [char; 4] = ['\n', '\r', '\u{2028}', '\u{2029}'];
+
 /// Replaces each variable for which `value` has an answer.
 pub(crate) fn expand(text: &str, mut value: impl FnMut(&Variable<'_>) -> Option<String>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
         let inner = &rest[start + 2..];
-        let end = inner.find('}').filter(|end| !inner[..*end].contains('\n'));
+        let end = inner.find('}').filter(|end| !inner[..*end].contains(LINE_ENDS));
         out.push_str(&rest[..start]);
         let Some(end) = end else {
             out.push_str("${");
@@ -75,16 +78,31 @@ pub(crate) fn nameless(text: &str) -> Option<String> {
 #[derive(Clone, Copy)]
 pub(crate) struct Known<'a> {
     pub(crate) env: Option<&'a dyn Sources>,
-    pub(crate) workspace: &'a Utf8Path,
+    pub(crate) workspace: Option<&'a Utf8Path>,
     pub(crate) container_folder: Option<&'a str>,
     pub(crate) id: Option<&'a str>,
 }
 
 impl Known<'_> {
+    /// What image metadata may use of a configuration: everything but the host's environment.
+    pub(crate) fn of(config: &Config) -> Known<'_> {
+        Known {
+            env: None,
+            workspace: Some(config.workspace.as_path()).filter(|folder| !folder.as_str().is_empty()),
+            container_folder: Some(config.workspace_folder.as_str()).filter(|folder| !folder.is_empty()),
+            id: Some(config.id.as_str()),
+        }
+    }
+
+    /// Leaves every variable alone.
+    pub(crate) const fn nothing() -> Self {
+        Self { env: None, workspace: None, container_folder: None, id: None }
+    }
+
     pub(crate) fn expand(&self, text: &str) -> String {
         expand(text, |variable| match variable.name {
-            "localWorkspaceFolder" => Some(self.workspace.to_string()),
-            "localWorkspaceFolderBasename" => Some(basename(self.workspace.as_str()).to_owned()),
+            "localWorkspaceFolder" => self.workspace.map(Utf8Path::to_string),
+            "localWorkspaceFolderBasename" => self.workspace.map(|path| basename(path.as_str()).to_owned()),
             "containerWorkspaceFolder" => self.container_folder.map(str::to_owned),
             "containerWorkspaceFolderBasename" => self.container_folder.map(|path| basename(path).to_owned()),
             "devcontainerId" => self.id.map(str::to_owned),
@@ -118,16 +136,17 @@ pub fn substitute_local_env(entries: &mut [Properties], sources: &dyn Sources) {
 /// Replaces `${containerEnv:NAME}` in `remoteEnv`, the lifecycle commands and the customizations, from the
 /// environment of the running container. An unset variable becomes its default, or empty.
 pub fn substitute_container_env(resolved: &mut Resolved, env: &BTreeMap<String, String>) {
-    let mut replace = |text: &mut String| {
-        *text = expand(text, |variable| {
-            (variable.name == "containerEnv")
-                .then(|| variable.of_env(|name| env.get(name).cloned()))
-                .flatten()
-        });
-    };
+    let mut replace = |text: &mut String| *text = expand_container_env(text, env);
     resolved.remote_env.values_mut().flatten().for_each(&mut replace);
     resolved.lifecycle.for_each_text(&mut replace);
     resolved.customizations.values_mut().flatten().for_each(|value| for_each_text(value, &mut replace));
+}
+
+/// Replaces `${containerEnv:NAME}` in one text.
+pub(crate) fn expand_container_env(text: &str, env: &BTreeMap<String, String>) -> String {
+    expand(text, |variable| {
+        (variable.name == "containerEnv").then(|| variable.of_env(|name| env.get(name).cloned())).flatten()
+    })
 }
 
 /// Calls `change` with every string in a value that is not a key.
@@ -152,7 +171,7 @@ mod tests {
             Files::new().with_env("USER", "eva").with_env("EMPTY", "").with_env("B", "${localEnv:USER}");
         let known = Known {
             env: Some(&files),
-            workspace: "/src/app".into(),
+            workspace: Some("/src/app".into()),
             container_folder: Some("/workspaces/app/web"),
             id: Some("0id"),
         };

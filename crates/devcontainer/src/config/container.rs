@@ -3,8 +3,10 @@
 use super::{Build, Compose, ContainerSource};
 use crate::decode::{Fields, Mistakes, Problem, Spot};
 use crate::jsonc::{NodeKind, Position};
+use crate::near;
+use crate::path::join;
 use crate::sources::Sources;
-use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::BTreeMap;
 
 /// Where the file stands whose paths are read.
@@ -14,6 +16,8 @@ pub(crate) struct Place<'a> {
     pub(crate) workspace: &'a Utf8Path,
     /// The folder of the configuration, to which paths are relative.
     pub(crate) folder: &'a Utf8Path,
+    /// Whether a file that is named must be there.
+    pub(crate) files_must_exist: bool,
 }
 
 /// Takes the container's source out of a configuration; `None` after a mistake.
@@ -45,27 +49,16 @@ pub(crate) fn decode(
         }
         (_, Some(build)) => decode_build(build, place, mistakes).map(ContainerSource::Build),
         _ => {
-            let near = fields.names().find(|name| near_miss(name)).map(str::to_owned);
-            let at = near.as_deref().and_then(|name| fields.position_of(name)).unwrap_or(fields.at);
+            const SOURCES: [&str; 4] = ["image", "build", "dockerFile", "dockerComposeFile"];
+            let near = fields.places().find(|(name, _)| near::closest(name, SOURCES).is_some());
+            let (at, near) = match near {
+                Some((name, at)) => (at, Some(name.to_owned())),
+                None => (fields.at, None),
+            };
             mistakes.add(at, "", Problem::NoContainer { near });
             None
         }
     }
-}
-
-/// Whether a name looks like a misspelt `image`, `build`, `dockerFile` or `dockerComposeFile`.
-fn near_miss(name: &str) -> bool {
-    let plain: String =
-        name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    let mut letters: Vec<char> = plain.chars().collect();
-    letters.sort_unstable();
-    ["image", "build", "dockerfile", "dockercomposefile"].iter().any(|known| {
-        let mut expected: Vec<char> = known.chars().collect();
-        expected.sort_unstable();
-        // The same letters in another order or case, or one letter more or less at the end.
-        letters == expected
-            || plain.strip_prefix(known).or(known.strip_prefix(&plain)).is_some_and(|rest| rest.len() == 1)
-    })
 }
 
 fn says_dockerfile(build: &Spot) -> bool {
@@ -183,23 +176,8 @@ fn existing(
     mistakes: &mut Mistakes,
 ) -> Utf8PathBuf {
     let path = join(place.folder, file);
-    if !place.sources.exists(&path) {
+    if place.files_must_exist && !place.sources.exists(&path) {
         mistakes.add(at, property, Problem::NoFile { path: path.clone() });
     }
     path
-}
-
-/// Joins and removes `.` and `..`, so that equal files have equal paths.
-fn join(folder: &Utf8Path, path: &str) -> Utf8PathBuf {
-    let mut joined = Utf8PathBuf::new();
-    for component in folder.join(path).components() {
-        match component {
-            Utf8Component::CurDir => {}
-            Utf8Component::ParentDir => {
-                joined.pop();
-            }
-            other => joined.push(other),
-        }
-    }
-    joined
 }

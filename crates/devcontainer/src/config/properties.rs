@@ -40,6 +40,23 @@ pub(crate) const IN_LABEL: &[&str] = &[
     "hostRequirements",
 ];
 
+/// The properties of a feature that go into the label. Its `containerEnv` is not among them: it is part of
+/// the image itself.
+pub(crate) const OF_FEATURE: &[&str] = &[
+    "onCreateCommand",
+    "updateContentCommand",
+    "postCreateCommand",
+    "postStartCommand",
+    "postAttachCommand",
+    "init",
+    "privileged",
+    "capAdd",
+    "securityOpt",
+    "entrypoint",
+    "mounts",
+    "customizations",
+];
+
 /// One entry of what is merged: an image's, a feature's or the configuration's. Absent means not said.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -123,6 +140,9 @@ pub struct Properties {
     /// See [`Lifecycle::post_attach`](crate::Lifecycle).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub post_attach_command: Option<Command>,
+    /// The same as it was written, for those who are to see it so: labels and other tools.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub written: Map<String, Value>,
 }
 
 /// How the user's environment is found out.
@@ -190,8 +210,71 @@ impl Choice for ShutdownAction {
 }
 
 impl Properties {
+    /// What a changed file can still say about a container that exists.
+    pub(crate) const UPDATABLE: &[&str] = &["remoteUser", "userEnvProbe", "remoteEnv"];
+
+    /// Takes every property out of an entry of a label. What is not known stays in `written`, so that it is
+    /// not lost when the label is written again.
+    pub(crate) fn decode_entry(fields: &mut Fields, mistakes: &mut Mistakes) -> Self {
+        let written = fields.rest();
+        Self {
+            id: fields.filled_text("id", mistakes),
+            entrypoint: fields.filled_text("entrypoint", mistakes),
+            ..Self { written, ..Self::decode(fields, mistakes) }
+        }
+    }
+
+    /// Takes what a feature can say out of its metadata; the caller sets `id`.
+    pub(crate) fn decode_feature(fields: &mut Fields, mistakes: &mut Mistakes) -> Self {
+        let written = fields.only(OF_FEATURE);
+        let all = Self { entrypoint: fields.filled_text("entrypoint", mistakes), ..Self::decode(fields, mistakes) };
+        Self {
+            init: all.init,
+            privileged: all.privileged,
+            cap_add: all.cap_add,
+            security_opt: all.security_opt,
+            entrypoint: all.entrypoint,
+            mounts: all.mounts,
+            customizations: all.customizations,
+            on_create_command: all.on_create_command,
+            update_content_command: all.update_content_command,
+            post_create_command: all.post_create_command,
+            post_start_command: all.post_start_command,
+            post_attach_command: all.post_attach_command,
+            written,
+            ..Self::default()
+        }
+    }
+
+    /// The entry of a label for this: its `id` first, and the rest as it was written.
+    pub fn to_entry(&self) -> Map<String, Value> {
+        if self.written.is_empty() {
+            // Not read from a text but made by us.
+            return match serde_json::to_value(self) {
+                Ok(Value::Object(entry)) => entry,
+                _ => Map::new(),
+            };
+        }
+        let id = self.id.iter().map(|id| ("id".to_owned(), Value::from(id.as_str())));
+        let rest = self.written.iter().filter(|(name, _)| self.id.is_none() || *name != "id");
+        id.chain(rest.map(|(name, value)| (name.clone(), value.clone()))).collect()
+    }
+
+    /// The part that a changed file can still say about a container that exists.
+    pub fn updatable(&self) -> Self {
+        let written = self.written.iter().filter(|(name, _)| Self::UPDATABLE.contains(&name.as_str()));
+        Self {
+            remote_user: self.remote_user.clone(),
+            user_env_probe: self.user_env_probe,
+            remote_env: self.remote_env.clone(),
+            written: written.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            ..Self::default()
+        }
+    }
+
     /// Takes every property of this kind out of an object.
     pub(crate) fn decode(fields: &mut Fields, mistakes: &mut Mistakes) -> Self {
+        let written = fields.only(IN_LABEL);
         let mut command = |name: &str, mistakes: &mut Mistakes| {
             fields.take(name).and_then(|spot| Command::decode(spot, mistakes))
         };
@@ -231,6 +314,7 @@ impl Properties {
             post_create_command,
             post_start_command,
             post_attach_command,
+            written,
         }
     }
 
@@ -249,6 +333,7 @@ impl Properties {
             .filter_map(|attributes| attributes.label.as_mut())
             .for_each(&mut *change);
         self.customizations.values_mut().for_each(|value| for_each_text(value, change));
+        self.written.values_mut().for_each(|value| for_each_text(value, change));
         let commands = [
             &mut self.on_create_command,
             &mut self.update_content_command,

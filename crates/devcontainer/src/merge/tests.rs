@@ -94,7 +94,7 @@ fn the_label_written_is_the_one_read() {
     let image =
         json!([{"id": "f", "privileged": true, "mounts": ["type=bind,source=/a,target=/b,readonly"]}]);
     let text = r#"{"image": "i", "name": "n", "remoteEnv": {"W": "${localWorkspaceFolder}"}, "initializeCommand": "no"}"#;
-    let label = metadata_label(&parse_metadata_label(&image.to_string()).unwrap(), &config(text));
+    let label = metadata_label(&parse_metadata_label(&image.to_string()).unwrap(), &[], &config(text), &[]);
     let written: Value = serde_json::from_str(&label).unwrap();
     assert_eq!(written[1], json!({"remoteEnv": {"W": "${localWorkspaceFolder}"}}));
     assert_eq!(written[0]["mounts"], json!(["type=bind,source=/a,target=/b,readonly"]));

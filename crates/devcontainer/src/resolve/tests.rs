@@ -155,7 +155,7 @@ fn what_a_file_says_cannot_steer_the_terminal() {
 #[test]
 fn wrong_sources_of_the_container_are_explained() {
     insta::assert_snapshot!(refused("{}"), @r#"…/devcontainer.json:1:1: expected one of "image", "build" or "dockerComposeFile""#);
-    insta::assert_snapshot!(refused(r#"{"imgae": "a"}"#), @r#"…/devcontainer.json:1:11: expected one of "image", "build" or "dockerComposeFile"; is "imgae" a misspelling?"#);
+    insta::assert_snapshot!(refused(r#"{"imgae": "a"}"#), @r#"…/devcontainer.json:1:2: expected one of "image", "build" or "dockerComposeFile"; is "imgae" a misspelling?"#);
     insta::assert_snapshot!(refused("[]"), @"…/devcontainer.json:1:1: expected an object, found an empty array");
     insta::assert_snapshot!(refused(r#"{"image": ""}"#), @r#"…/devcontainer.json:1:11: "image": expected the name of an image, found """#);
     insta::assert_snapshot!(refused(r#"{"image": "a", "dockerComposeFile": "../compose.yaml", "service": "s"}"#), @r#"…/devcontainer.json:1:11: "image": cannot be combined with "dockerComposeFile": a container comes from an image, a Dockerfile or compose"#);
