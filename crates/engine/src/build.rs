@@ -1,59 +1,27 @@
 //! Building images with BuildKit, through `docker buildx build`.
 
+mod archive;
+mod beside;
+mod command;
 mod rawjson;
+mod spec;
 mod user;
 
-use std::collections::BTreeMap;
-
 use camino::Utf8PathBuf;
-use devcontainer::Build;
 
+pub use spec::{
+    BuildContext, BuildOutput, BuildSecret, BuildSpec, ContextFiles, Dockerfile, image_tag,
+    label_instruction, plan_build,
+};
 pub use user::{UserMove, plan_user_move};
 
 use crate::connect::Engine;
-use crate::containers::{ENVIRONMENT_LABEL, Identity, resource_name};
 use crate::error::{EngineError, says_no_space};
 use crate::progress::{Lines, Progress, Tail};
-use crate::tools::{Channel, ToolCommand};
+use crate::tools::{Channel, ToolCommand, ToolError, run_to_end};
+use beside::Beside;
+use command::build_command;
 use rawjson::{FailedStep, Follower};
-
-/// An image to build.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BuildSpec {
-    /// The folder that `COPY` sees, as the engine's host names it.
-    pub context: Utf8PathBuf,
-    /// Where the Dockerfile is.
-    pub dockerfile: Dockerfile,
-    /// The stage to build; the last one without it.
-    pub target: Option<String>,
-    /// Build arguments.
-    pub args: BTreeMap<String, String>,
-    /// Images to take cached layers from.
-    pub cache_from: Vec<String>,
-    /// More arguments for `docker build`, as a person wrote them.
-    pub options: Vec<String>,
-    /// Whether to build every step again.
-    pub no_cache: bool,
-    /// Labels for the image.
-    pub labels: BTreeMap<String, String>,
-    /// The image's name.
-    pub tag: String,
-}
-
-/// Where a Dockerfile is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Dockerfile {
-    /// In a file, as the engine's host names it.
-    File(Utf8PathBuf),
-    /// Here; the build has no context then.
-    Text(String),
-}
-
-impl Default for Dockerfile {
-    fn default() -> Self {
-        Self::Text(String::new())
-    }
-}
 
 /// An image could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +55,18 @@ pub enum BuildError {
         /// The last lines that the builder said.
         log_tail: Vec<String>,
     },
+    /// The `docker` command has no builder.
+    #[error(
+        "`docker` lacks its plugin `buildx` (0.13 or newer), without which no image can be built: install the \
+         package `docker-buildx-plugin` of Docker, or `docker-buildx` of the distribution"
+    )]
+    NoBuildx,
+    /// A label is too long for an argument of a process, and the image goes where nothing can be put on top.
+    #[error("the label `{name}` is too long for an image that does not go into the engine")]
+    LabelTooLong {
+        /// The label.
+        name: String,
+    },
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -100,155 +80,162 @@ fn status_words(code: Option<i32>) -> String {
     code.map(|code| format!(" (exit status {code})")).unwrap_or_default()
 }
 
-/// Computes the build of a configuration's image. `digest` is that of the configuration; a changed one gives
-/// the image another name, so that a running container keeps the image it was made of.
-pub fn plan_build(build: &Build, identity: &Identity, digest: &str) -> BuildSpec {
-    BuildSpec {
-        context: build.context.clone(),
-        dockerfile: Dockerfile::File(build.dockerfile.clone()),
-        target: build.target.clone(),
-        args: build.args.clone(),
-        cache_from: build.cache_from.clone(),
-        options: build.options.clone(),
-        no_cache: false,
-        labels: BTreeMap::from([(ENVIRONMENT_LABEL.to_owned(), identity.environment.clone())]),
-        tag: image_tag(identity, digest),
-    }
-}
-
-/// The name of the image that an environment builds: `cove-<id>:<start of the digest>`.
-pub(crate) fn image_tag(identity: &Identity, digest: &str) -> String {
-    let digest: String = digest.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
-    format!("cove-{}:{digest}", resource_name(&identity.environment))
+/// How a build command ended.
+struct Ended {
+    code: i32,
+    follower: Follower,
+    /// Everything that was no news of a step.
+    words: String,
+    /// The last lines of it.
+    said: Tail,
 }
 
 impl Engine {
-    /// Builds an image and gives its id. Every step, its log and its bytes go to `progress`. Dropping the
-    /// future ends the build.
-    pub async fn build(&self, spec: &BuildSpec, progress: &dyn Progress) -> Result<String, BuildError> {
-        let operation = format!("build `{}`", spec.tag);
+    /// Builds an image. Gives its id, or `None` where it went elsewhere than into the engine. Every step, its
+    /// log and its bytes go to `progress`. Dropping the future ends the build.
+    pub async fn build(
+        &self,
+        spec: &BuildSpec,
+        progress: &dyn Progress,
+    ) -> Result<Option<String>, BuildError> {
+        let name = spec.tags.first().map_or("an image", String::as_str);
+        let operation = format!("build `{name}`");
         let lost = |source| Engine::tool_failed(&operation, source);
-        let mut running = self.tools.run(build_command(spec)).await.map_err(lost)?;
-        let mut follower = Follower::default();
-        let (mut news, mut said) = (Lines::default(), Tail::default());
-        let mut words = String::new();
+        let unpacked = |source| lost(ToolError::PutFile { path: "the files of a build".into(), source });
+        let built = build_command(spec, "rawjson").map_err(unpacked)?;
+        let on_top = built.labels_on_top.clone();
+        if let Some((name, _)) = on_top.first()
+            && spec.output != BuildOutput::Engine
+        {
+            return Err(BuildError::LabelTooLong { name: name.clone() });
+        }
+        let ended = if built.beside.is_empty() {
+            self.follow_build(built.command, &operation, progress).await?
+        } else {
+            let beside = Beside::put(&self.tools, &built.beside).await.map_err(lost)?;
+            let command = built.with_folder(beside.folder());
+            let ended = self.follow_build(command, &operation, progress).await;
+            beside.remove().await;
+            ended?
+        };
+        if ended.code != 0 {
+            let error = self.build_error(spec, &operation, ended);
+            return Err(self.or_no_buildx(error).await);
+        }
+        if !on_top.is_empty() {
+            return self.label_on_top(spec, &on_top, progress).await;
+        }
+        if spec.output != BuildOutput::Engine {
+            return Ok(None);
+        }
+        let found = self.image(name).await?;
+        let missing = "the builder succeeded, but the engine does not have the image";
+        Ok(Some(found.ok_or_else(|| EngineError::from_message(&operation, None, missing))?.id))
+    }
+
+    /// Follows a build command to its end.
+    async fn follow_build(
+        &self,
+        command: ToolCommand,
+        operation: &str,
+        progress: &dyn Progress,
+    ) -> Result<Ended, EngineError> {
+        let lost = |source| Engine::tool_failed(operation, source);
+        let mut running = self.tools.run(command).await.map_err(lost)?;
+        let mut ended =
+            Ended { code: 0, follower: Follower::default(), words: String::new(), said: Tail::default() };
+        let mut news = Lines::default();
         while let Some((channel, piece)) = running.next_output().await.map_err(lost)? {
             // The news comes on standard error, among it what the command says in plain words.
             if channel == Channel::Err {
-                for line in news.push(&piece) {
-                    if !follower.read(&line, progress) {
-                        note(&line, &mut words, &mut said);
-                    }
-                }
+                news.push(&piece).iter().for_each(|line| ended.take(line, progress));
             }
         }
-        if let Some(line) = news.finish()
-            && !follower.read(&line, progress)
-        {
-            note(&line, &mut words, &mut said);
-        }
-        let code = running.wait().await.map_err(lost)?;
-        if code != 0 {
-            return Err(self.build_error(spec, &operation, follower.failed(), &words, said));
-        }
-        let built = self.image(&spec.tag).await?;
-        let missing = "the builder succeeded, but the engine does not have the image";
-        Ok(built.ok_or_else(|| EngineError::from_message(&operation, None, missing))?.id)
+        news.finish().iter().for_each(|line| ended.take(line, progress));
+        ended.code = running.wait().await.map_err(lost)?;
+        Ok(ended)
     }
 
-    fn build_error(
+    /// Puts labels that no argument can hold on an image that was just built.
+    async fn label_on_top(
         &self,
         spec: &BuildSpec,
-        operation: &str,
-        step: Option<FailedStep>,
-        words: &str,
-        said: Tail,
-    ) -> BuildError {
+        labels: &[(String, String)],
+        progress: &dyn Progress,
+    ) -> Result<Option<String>, BuildError> {
+        let mut text = format!("FROM {}\n", spec.tags.first().map_or("", String::as_str));
+        for (name, value) in labels {
+            let line = label_instruction(name, value);
+            text += &line.ok_or_else(|| BuildError::LabelTooLong { name: name.clone() })?;
+        }
+        let dockerfile = Dockerfile::Text(text);
+        let platforms = spec.platforms.clone();
+        let spec = BuildSpec { dockerfile, platforms, tags: spec.tags.clone(), ..BuildSpec::default() };
+        Box::pin(self.build(&spec, progress)).await
+    }
+
+    /// A `docker` without its builder answers with whatever it thinks of the first argument that it does not know.
+    async fn or_no_buildx(&self, error: BuildError) -> BuildError {
+        if !matches!(error, BuildError::Invalid { .. }) {
+            return error;
+        }
+        let asked = run_to_end(&*self.tools, ToolCommand::new(["docker", "buildx", "version"])).await;
+        let knows_news = |output: &[u8]| buildx_is_new_enough(&String::from_utf8_lossy(output));
+        match asked {
+            Ok(output) if output.code == 0 && knows_news(&output.stdout) => error,
+            _ => BuildError::NoBuildx,
+        }
+    }
+
+    fn build_error(&self, spec: &BuildSpec, operation: &str, ended: Ended) -> BuildError {
         let dockerfile = match &spec.dockerfile {
             Dockerfile::File(path) => path.clone(),
             Dockerfile::Text(_) => Utf8PathBuf::from("Dockerfile"),
         };
-        let message = final_message(words);
-        let line = marked_line(words);
-        if says_no_space(words) || words.contains("Cannot connect to the Docker daemon") {
+        let message = final_message(&ended.words);
+        let line = marked_line(&ended.words);
+        if says_no_space(&ended.words) || ended.words.contains("Cannot connect to the Docker daemon") {
             return self.tool_said(operation, message).into();
         }
-        match step {
+        match ended.follower.failed() {
             // Reading the Dockerfile and looking up images are steps too, with names of their own.
-            Some(step) if !step.name.starts_with("[internal]") && !step.is_image_lookup() => {
-                BuildError::StepFailed {
-                    dockerfile,
-                    step: step.name,
-                    line,
-                    exit_code: exit_code(&step.error),
-                    message,
-                    log_tail: step.log_tail,
-                }
-            }
-            _ => BuildError::Invalid { dockerfile, line, message, log_tail: said.into_lines() },
+            Some(step) if is_of_the_dockerfile(&step) => BuildError::StepFailed {
+                dockerfile,
+                step: step.name,
+                line,
+                exit_code: exit_code(&step.error),
+                message,
+                log_tail: step.log_tail,
+            },
+            _ => BuildError::Invalid { dockerfile, line, message, log_tail: ended.said.into_lines() },
         }
     }
 }
 
-/// Keeps a line that is not news: it belongs to the error that is to come.
-fn note(line: &str, words: &mut String, said: &mut Tail) {
-    words.push_str(line);
-    words.push('\n');
-    said.push(line);
+fn is_of_the_dockerfile(step: &FailedStep) -> bool {
+    !step.name.starts_with("[internal]") && !step.is_image_lookup()
 }
 
-/// The command that builds.
-///
-/// Values of build arguments stay out of the arguments of the process, which everybody on the engine's host
-/// may read: the command takes them from its environment. Variables that mean something to the command
-/// itself cannot go that way.
-fn build_command(spec: &BuildSpec) -> ToolCommand {
-    let mut command = ToolCommand::new(["docker", "buildx", "build", "--progress", "rawjson", "--load"]);
-    let argv = &mut command.argv;
-    let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value]);
-    option("--tag", spec.tag.clone());
-    for (name, value) in &spec.labels {
-        option("--label", format!("{name}={value}"));
-    }
-    for (name, value) in &spec.args {
-        if means_something_to_the_command(name) {
-            option("--build-arg", format!("{name}={value}"));
-        } else {
-            option("--build-arg", name.clone());
-            command.env.insert(name.clone(), value.clone());
+impl Ended {
+    /// Takes a line: news of a step, or words that belong to the error that is to come.
+    fn take(&mut self, line: &str, progress: &dyn Progress) {
+        if !self.follower.read(line, progress) {
+            self.words.push_str(line);
+            self.words.push('\n');
+            self.said.push(line);
         }
     }
-    for image in &spec.cache_from {
-        option("--cache-from", image.clone());
-    }
-    if let Some(target) = &spec.target {
-        option("--target", target.clone());
-    }
-    if spec.no_cache {
-        argv.push("--no-cache".to_owned());
-    }
-    argv.extend(spec.options.iter().cloned());
-    match &spec.dockerfile {
-        Dockerfile::File(path) => {
-            argv.extend(["--file".to_owned(), path.to_string(), spec.context.to_string()]);
-        }
-        Dockerfile::Text(text) => {
-            argv.push("-".to_owned());
-            command.stdin = Some(text.clone().into_bytes());
-        }
-    }
-    command
 }
 
-/// Whether `docker`, the Go runtime or the loader under them read a variable of this name.
-fn means_something_to_the_command(name: &str) -> bool {
-    const PREFIXES: [&str; 9] =
-        ["DOCKER_", "BUILDX_", "BUILDKIT_", "COMPOSE_", "LD_", "GO", "SSL_CERT_", "XDG_", "OTEL_"];
-    const NAMES: [&str; 6] = ["PATH", "HOME", "TMPDIR", "PWD", "TERM", "SOURCE_DATE_EPOCH"];
-    let upper = name.to_ascii_uppercase();
-    NAMES.contains(&upper.as_str())
-        || upper.ends_with("_PROXY")
-        || PREFIXES.iter().any(|prefix| upper.starts_with(prefix))
+/// Whether the builder can tell its steps as data, as 0.13 and newer can. `github.com/docker/buildx 0.13.1+ds1 …`.
+fn buildx_is_new_enough(said: &str) -> bool {
+    let version = said.split_whitespace().nth(1).unwrap_or_default();
+    let mut parts = version.trim_start_matches('v').split(['.', '-', '+']).map(str::parse::<u32>);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (0, 13),
+        // One built by hand may not know its version.
+        _ => true,
+    }
 }
 
 /// What the builder says last: `ERROR: failed to solve: …`.
@@ -282,24 +269,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_of_arguments_stay_out_of_the_command_line() {
-        let args = [("TOKEN", "s3cret\n"), ("PATH", "/x"), ("http_proxy", "http://p")];
-        let spec = BuildSpec {
-            context: "/src".into(),
-            dockerfile: Dockerfile::File("/src/Dockerfile".into()),
-            args: args.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-            target: Some("dev".into()),
-            options: vec!["--network=host".into()],
-            tag: "cove-e:1".into(),
-            ..BuildSpec::default()
-        };
-        let command = build_command(&spec);
-        assert_eq!(
-            command.argv.join(" "),
-            "docker buildx build --progress rawjson --load --tag cove-e:1 --build-arg PATH=/x --build-arg TOKEN \
-             --build-arg http_proxy=http://p --target dev --network=host --file /src/Dockerfile /src"
-        );
-        assert_eq!(command.env, BTreeMap::from([("TOKEN".to_owned(), "s3cret\n".to_owned())]));
+    fn an_old_builder_is_told_from_a_new_one() {
+        for (said, expected) in [
+            ("github.com/docker/buildx 0.13.1+ds1 0.13.1+ds1-3", true),
+            ("github.com/docker/buildx v0.12.5 abc", false),
+            ("github.com/docker/buildx v1.2.0-rc1 abc", true),
+            ("github.com/docker/buildx unknown", true),
+        ] {
+            assert_eq!(buildx_is_new_enough(said), expected, "{said}");
+        }
     }
 
     #[test]

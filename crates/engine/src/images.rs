@@ -31,8 +31,23 @@ pub struct ImageInfo {
     pub cmd: Vec<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// The system it is for, in Go's words: `linux`.
+    pub os: String,
     /// The processor it is for, in Go's words: `amd64`, `arm64`.
     pub architecture: String,
+    /// The kind of that processor, `v8`; mostly empty.
+    pub variant: String,
+}
+
+impl ImageInfo {
+    /// What it is for, as `--platform` takes it: `linux/arm64/v8`. `None` where the image does not say.
+    pub fn platform(&self) -> Option<String> {
+        if self.os.is_empty() || self.architecture.is_empty() {
+            return None;
+        }
+        let parts = [&self.os, &self.architecture, &self.variant].map(String::as_str);
+        Some(parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/"))
+    }
 }
 
 /// An image could not be pulled.
@@ -197,7 +212,9 @@ fn image_info(said: ImageInspect) -> ImageInfo {
         entrypoint: config.entrypoint.unwrap_or_default(),
         cmd: config.cmd.unwrap_or_default(),
         labels: config.labels.unwrap_or_default().into_iter().collect(),
+        os: said.os.unwrap_or_default(),
         architecture: said.architecture.unwrap_or_default(),
+        variant: said.variant.unwrap_or_default(),
     }
 }
 

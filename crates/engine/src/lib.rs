@@ -22,7 +22,10 @@ mod progress;
 mod tools;
 mod users;
 
-pub use build::{BuildError, BuildSpec, Dockerfile, UserMove, plan_build, plan_user_move};
+pub use build::{
+    BuildContext, BuildError, BuildOutput, BuildSecret, BuildSpec, ContextFiles, Dockerfile, UserMove,
+    image_tag, label_instruction, plan_build, plan_user_move,
+};
 pub use commands::{CommandContext, CommandError};
 pub use compose::{
     ComposeError, ComposeModel, ComposeOverride, ComposeProject, ComposeService, Recreate, plan_override,

@@ -3,7 +3,7 @@
 use api::{Problem, ProblemCode};
 use camino::Utf8Path;
 use devcontainer::{Config, ContainerSource, METADATA_LABEL};
-use engine::{Engine, ImageInfo, plan_build};
+use engine::{Engine, ImageInfo, image_tag, plan_build};
 
 use super::{Turn, compose, container::identity};
 use crate::observe::{self, DEFAULT_IMAGE, ENVIRONMENT_LABEL};
@@ -31,7 +31,7 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
         ContainerSource::Build(build) => {
             let spec = plan_build(build, &identity(turn), &config.digest);
             engine.build(&spec, turn.report).await.map_err(|error| problems::from_build(&error))?;
-            spec.tag
+            spec.tags.into_iter().next().unwrap_or_default()
         }
         ContainerSource::Compose(compose) => compose::build(turn, &config, compose).await?,
     };
@@ -39,8 +39,11 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let metadata = observe::image_metadata(info.labels.get(METADATA_LABEL).map(String::as_str));
     let resolved = devcontainer::merge(&metadata, &config);
     let user = resolved.effective_user(info.user.as_deref().unwrap_or_default()).to_owned();
-    let image =
-        if resolved.update_remote_user_uid { move_user(turn, &engine, &image, &user).await? } else { image };
+    let image = if resolved.update_remote_user_uid {
+        move_user(turn, &engine, (&image, &info), &user).await?
+    } else {
+        image
+    };
     let info = facts(&engine, &image).await?;
     turn.memory.image = Some(Prepared {
         digest: config.digest.clone(),
@@ -119,8 +122,16 @@ async fn facts(engine: &Engine, image: &str) -> Result<ImageInfo, Problem> {
 }
 
 /// Gives the user the numbers of the shared files, in a thin image on top where that is needed.
-async fn move_user(turn: &Turn<'_>, engine: &Engine, image: &str, user: &str) -> Result<String, Problem> {
-    let moved = engine.move_user(image, user, SHARED_IDS, &identity(turn), turn.report).await;
+async fn move_user(
+    turn: &Turn<'_>,
+    engine: &Engine,
+    (image, info): (&str, &ImageInfo),
+    user: &str,
+) -> Result<String, Problem> {
+    let identity = identity(turn);
+    let tag = format!("{}-user", image_tag(&identity, info.id.trim_start_matches("sha256:")));
+    let labels = [(ENVIRONMENT_LABEL.to_owned(), identity.environment)].into();
+    let moved = engine.move_user(image, user, SHARED_IDS, &tag, &labels, turn.report).await;
     let (image, _) = moved.map_err(|error| problems::from_build(&error))?;
     Ok(image)
 }

@@ -85,6 +85,7 @@ pub(crate) fn from_build(error: &BuildError) -> Problem {
         BuildError::Invalid { dockerfile, line, log_tail, .. } => {
             build_failed(error, log_tail).at(place(dockerfile, *line))
         }
+        BuildError::NoBuildx | BuildError::LabelTooLong { .. } => build_failed(error, &[]),
     }
 }
 

@@ -3,9 +3,10 @@
 //! Files of the host appear with one uid and gid in the machine. A user with other numbers could not write
 //! them. The new accounts are computed here, so that the image needs neither `usermod` nor `sed`.
 
-use crate::build::{BuildError, BuildSpec, Dockerfile, image_tag};
+use std::collections::BTreeMap;
+
+use crate::build::{BuildContext, BuildError, BuildSpec, ContextFiles, Dockerfile};
 use crate::connect::Engine;
-use crate::containers::{ENVIRONMENT_LABEL, Identity};
 use crate::error::EngineError;
 use crate::images::ImageInfo;
 use crate::progress::Progress;
@@ -20,14 +21,18 @@ pub enum UserMove {
     Needed {
         /// The Dockerfile that does it.
         dockerfile: String,
+        /// The accounts and groups as they are to be, which it copies.
+        files: ContextFiles,
     },
 }
 
 /// Computes what to do so that `user` has this uid and gid. `passwd` and `group` are the image's files;
 /// `image` is its name and `facts` what the engine says of it. A gid that is another group's is left alone.
 ///
-/// Where another user of the image has the uid, both have it then, and it goes by the name of the one who works
-/// there: the reference leaves such a user without access to the shared files, which is of no use to anyone.
+/// The reference does so too, with two differences. Where another user of the image has the uid, both have it then,
+/// and it goes by the name of the one who works there: the reference leaves such a user without access to the shared
+/// files, which is of no use to anyone. And a `user` that is a number is moved if it has an account, so that an image
+/// with `USER 1001` works like one with `USER node`.
 pub fn plan_user_move(
     image: &str,
     facts: &ImageInfo,
@@ -55,17 +60,14 @@ pub fn plan_user_move(
         Some(name) if new_gid != account.gid => with_field(group, name, &[(2, new_gid)]),
         _ => group.to_owned(),
     };
-    UserMove::Needed { dockerfile: dockerfile(image, facts, account, (uid, new_gid), &passwd, &group) }
+    let file = |text: &str| (0o644, format!("{}\n", text.trim_end()).into_bytes());
+    UserMove::Needed {
+        dockerfile: dockerfile(image, facts, account, (uid, new_gid)),
+        files: [("passwd".into(), file(&passwd)), ("group".into(), file(&group))].into(),
+    }
 }
 
-fn dockerfile(
-    image: &str,
-    facts: &ImageInfo,
-    account: &Account,
-    (uid, gid): (u32, u32),
-    passwd: &str,
-    group: &str,
-) -> String {
+fn dockerfile(image: &str, facts: &ImageInfo, account: &Account, (uid, gid): (u32, u32)) -> String {
     // An image that runs as the old number must run as the user still.
     let runs_as = facts.user.as_deref().unwrap_or("root");
     let (runs_as, of_group) =
@@ -83,14 +85,7 @@ fn dockerfile(
     // A home that is the whole system is not the user's.
     let home =
         if account.home.trim_matches('/').is_empty() { String::new() } else { format!("RUN {home}\n") };
-    let passwd = passwd.trim_end();
-    let group = group.trim_end();
-    format!(
-        "FROM {image}\nUSER root\n\
-         COPY --chmod=644 <<\"END-OF-PASSWD\" /etc/passwd\n{passwd}\nEND-OF-PASSWD\n\
-         COPY --chmod=644 <<\"END-OF-GROUP\" /etc/group\n{group}\nEND-OF-GROUP\n\
-         {home}USER {runs_as}\n"
-    )
+    format!("FROM {image}\nUSER root\nCOPY passwd /etc/passwd\nCOPY group /etc/group\n{home}USER {runs_as}\n")
 }
 
 /// The text with numbers replaced in the first line that begins with `name:`.
@@ -130,13 +125,14 @@ fn before_others(passwd: &str, name: &str, uid: u32) -> String {
 
 impl Engine {
     /// Makes sure that `user` has this uid and gid in an image made from `image`. Gives the name of the image
-    /// to use, which is `image` itself when nothing has to be done, and what was found.
+    /// to use, which is `image` itself when nothing has to be done and else `tag`, and what was found.
     pub async fn move_user(
         &self,
         image: &str,
         user: &str,
         ids: (u32, u32),
-        identity: &Identity,
+        tag: &str,
+        labels: &BTreeMap<String, String>,
         progress: &dyn Progress,
     ) -> Result<(String, UserMove), BuildError> {
         let operation = format!("look at the image `{image}`");
@@ -148,16 +144,18 @@ impl Engine {
         let text =
             |index: usize| String::from_utf8_lossy(files.get(index).map_or(&[], Vec::as_slice)).into_owned();
         let found = plan_user_move(image, &facts, user, ids, &text(0), &text(1));
-        let UserMove::Needed { dockerfile } = &found else { return Ok((image.to_owned(), found)) };
-        let digest = facts.id.trim_start_matches("sha256:");
+        let UserMove::Needed { dockerfile, files } = &found else { return Ok((image.to_owned(), found)) };
         let spec = BuildSpec {
+            context: BuildContext::Files(files.clone()),
             dockerfile: Dockerfile::Text(dockerfile.clone()),
-            tag: format!("{}-user", image_tag(identity, digest)),
-            labels: [(ENVIRONMENT_LABEL.to_owned(), identity.environment.clone())].into(),
+            // An image for another processor stays one, and is not asked of a registry for this one.
+            platforms: facts.platform().into_iter().collect(),
+            tags: vec![tag.to_owned()],
+            labels: labels.clone(),
             ..BuildSpec::default()
         };
         self.build(&spec, progress).await?;
-        Ok((spec.tag, found))
+        Ok((tag.to_owned(), found))
     }
 }
 
@@ -182,31 +180,35 @@ mod tests {
         assert_eq!(plan("node", &right, &GROUP.replace("1001", "1000")), UserMove::NotNeeded);
     }
 
+    /// The Dockerfile, `/etc/passwd` and `/etc/group` of a move that has to be.
+    fn needed(found: UserMove) -> (String, String, String) {
+        let UserMove::Needed { dockerfile, files } = found else { panic!("node has to move") };
+        let text = |name: &str| String::from_utf8(files[camino::Utf8Path::new(name)].1.clone()).unwrap();
+        (dockerfile, text("passwd"), text("group"))
+    }
+
     #[test]
     fn a_number_that_another_user_has_goes_by_the_name_of_the_one_who_works_there() {
         let taken = PASSWD.replace("node:", "vscode:x:1000:1000::/home/vscode:/bin/sh\nnode:");
-        let UserMove::Needed { dockerfile } = plan("node", &taken, GROUP) else { panic!("node has to move") };
-        let (node, vscode) = (dockerfile.find("\nnode:x:1000:"), dockerfile.find("\nvscode:x:1000:"));
-        assert!(node.is_some() && node < vscode, "{dockerfile}");
+        let (_, passwd, _) = needed(plan("node", &taken, GROUP));
+        let (node, vscode) = (passwd.find("\nnode:x:1000:"), passwd.find("\nvscode:x:1000:"));
+        assert!(node.is_some() && node < vscode, "{passwd}");
     }
 
     #[test]
     fn the_user_moves_with_its_group_and_home() {
-        let UserMove::Needed { dockerfile } = plan("node", PASSWD, GROUP) else { panic!("node has to move") };
+        let (dockerfile, passwd, group) = needed(plan("node", PASSWD, GROUP));
         assert!(dockerfile.starts_with("FROM img:1\nUSER root\n"));
-        assert!(dockerfile.contains("\nnode:x:1000:1000::/home/node:/bin/bash\n"));
-        assert!(dockerfile.contains("\nnode:x:1000:\nwheel:x:1002:node\n"));
+        assert!(passwd.contains("\nnode:x:1000:1000::/home/node:/bin/bash\n"));
+        assert!(group.contains("\nnode:x:1000:\nwheel:x:1002:node\n"));
         assert!(dockerfile.contains("\"/home/node\",\"1000:1000\"]\n"));
         assert!(dockerfile.ends_with("USER node\n"), "{dockerfile}");
     }
 
     #[test]
     fn a_taken_group_stays() {
-        let group = format!("{GROUP}docker:x:1000:\n");
-        let UserMove::Needed { dockerfile } = plan("node", PASSWD, &group) else {
-            panic!("node has to move")
-        };
-        assert!(dockerfile.contains("\nnode:x:1000:1001::/home/node:/bin/bash\n"));
-        assert!(dockerfile.contains("\nnode:x:1001:\n"));
+        let (_, passwd, group) = needed(plan("node", PASSWD, &format!("{GROUP}docker:x:1000:\n")));
+        assert!(passwd.contains("\nnode:x:1000:1001::/home/node:/bin/bash\n"));
+        assert!(group.contains("\nnode:x:1001:\n"));
     }
 }

@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 use engine::{
-    BuildError, BuildSpec, CommandContext, CommandError, ContainerSpec, Dockerfile, ProgressEvent,
-    ProgressKind, PullError, UserMove,
+    BuildContext, BuildError, BuildOutput, BuildSecret, BuildSpec, CommandContext, CommandError,
+    ContainerSpec, ContextFiles, Dockerfile, Engine, HostTools, ProgressEvent, ProgressKind, PullError,
+    UserMove,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::support::{collect, folder, identity, start, waiting};
+use crate::support::{collect, folder, start, waiting};
 use test_support::dockerd::BASE_IMAGE;
 
 fn write(folder: &Utf8Path, dockerfile: &str) -> BuildSpec {
     let path = folder.join("Dockerfile");
     std::fs::write(&path, dockerfile).unwrap();
     BuildSpec {
-        context: folder.to_owned(),
+        context: BuildContext::Folder(folder.to_owned()),
         dockerfile: Dockerfile::File(path),
         args: BTreeMap::from([("WORD".to_owned(), "it's \"$x\"".to_owned())]),
-        tag: "cove-test:1".to_owned(),
+        tags: vec!["cove-test:1".to_owned()],
         ..BuildSpec::default()
     }
 }
@@ -39,7 +40,7 @@ async fn a_build_tells_its_steps_and_where_it_fails() {
          FROM scratch\nCOPY --from=first /word /other\n"
     );
     let spec = BuildSpec { target: Some("first".into()), ..write(&folder, &good) };
-    let id = engine.build(&spec, &progress).await.unwrap();
+    let id = engine.build(&spec, &progress).await.unwrap().unwrap();
     let events = all(events);
     assert!(id.starts_with("sha256:"));
     assert!(events.iter().any(|event| {
@@ -54,12 +55,15 @@ async fn a_build_tells_its_steps_and_where_it_fails() {
         event.item.contains("context")
             && matches!(event.kind, ProgressKind::Bytes { done, .. } if done >= 2_000_000)
     }));
-    engine.create_container(&ContainerSpec { image: spec.tag.clone(), ..waiting("built") }).await.unwrap();
+    engine
+        .create_container(&ContainerSpec { image: spec.tags[0].clone(), ..waiting("built") })
+        .await
+        .unwrap();
     engine.start_container("built").await.unwrap();
     assert_eq!(collect(&engine, "built", &["cat", "/word"]).await, (0, "it's \"$x\"".to_owned()));
 
     let (progress, events) = unbounded_channel();
-    assert_eq!(engine.build(&spec, &progress).await.unwrap(), id);
+    assert_eq!(engine.build(&spec, &progress).await.unwrap().unwrap(), id);
     assert!(
         all(events).iter().any(|event| matches!(event.kind, ProgressKind::Finished { cached: true, .. }))
     );
@@ -89,12 +93,123 @@ async fn a_build_tells_its_steps_and_where_it_fails() {
     );
 }
 
+fn in_memory(files: &[(&str, &str)]) -> BuildContext {
+    let files = files.iter().map(|(path, text)| ((*path).into(), (0o644, text.as_bytes().to_vec())));
+    BuildContext::Files(files.collect::<ContextFiles>())
+}
+
+#[tokio::test]
+async fn a_build_sees_files_in_memory_and_secrets_and_leaves_nothing() {
+    let Some((engine, dockerd)) = start() else { return };
+    let before = left_behind();
+    let text = format!(
+        "FROM {BASE_IMAGE} AS one\n\
+         RUN --mount=type=bind,source=00_a,target=/in sh /in/install.sh > /one\n\
+         RUN --mount=type=bind,source=01_b,target=/in cat /in/word > /two\n\
+         COPY --from=extra deep/er/file /three\n\
+         RUN --mount=type=secret,id=token --mount=type=secret,id=bytes \
+             cat /run/secrets/token > /four; wc -c < /run/secrets/bytes >> /four; stat -c %a /three >> /four\n"
+    );
+    let label = "{\"a\":\"$HOME \\\"q\\\" # ' \\\\\"}, ".repeat(8000);
+    let mut spec = BuildSpec {
+        context: in_memory(&[
+            ("00_a/install.sh", "cat /in/word"),
+            ("00_a/word", "uno"),
+            ("01_b/word", "dos"),
+        ]),
+        contexts: [("extra".to_owned(), in_memory(&[("deep/er/file", "tres")]))].into(),
+        dockerfile: Dockerfile::Text(text),
+        secrets: [
+            ("token".to_owned(), BuildSecret::Value(b"s3cret-one\nline two\n".to_vec())),
+            ("bytes".to_owned(), BuildSecret::Value(vec![0; 5])),
+        ]
+        .into(),
+        labels: [
+            ("devcontainer.metadata".to_owned(), label.clone()),
+            ("short".to_owned(), "a\n$b".to_owned()),
+        ]
+        .into(),
+        tags: vec!["memory:1".to_owned(), "memory:two".to_owned()],
+        ..BuildSpec::default()
+    };
+    let (progress, events) = unbounded_channel();
+    engine.build(&spec, &progress).await.unwrap();
+    assert!(!format!("{:?}", all(events)).contains("s3cret"));
+    let image = engine.image("memory:two").await.unwrap().unwrap();
+    assert_eq!((&image.labels["devcontainer.metadata"], image.labels["short"].as_str()), (&label, "a\n$b"));
+    assert!(!dockerd.docker(&["history", "--no-trunc", "memory:1"]).contains("s3cret"));
+    engine.create_container(&ContainerSpec { image: "memory:1".into(), ..waiting("memory") }).await.unwrap();
+    engine.start_container("memory").await.unwrap();
+    let said = collect(&engine, "memory", &["cat", "/one", "/two", "/three", "/four"]).await.1;
+    assert_eq!(said, "unodostress3cret-one\nline two\n5\n644\n");
+
+    // What did not change is not built again: the first folder's step stays, though the second one's goes.
+    spec.context =
+        in_memory(&[("00_a/install.sh", "cat /in/word"), ("00_a/word", "uno"), ("01_b/word", "changed")]);
+    let (progress, events) = unbounded_channel();
+    engine.build(&spec, &progress).await.unwrap();
+    let cached: Vec<_> = all(events)
+        .into_iter()
+        .filter(|event| matches!(event.kind, ProgressKind::Finished { cached: true, .. }))
+        .map(|event| event.item)
+        .collect();
+    assert!(cached.iter().any(|item| item.contains("source=00_a")), "{cached:?}");
+    assert!(!cached.iter().any(|item| item.contains("source=01_b")), "{cached:?}");
+
+    // A label that fits into no argument, on an image whose Dockerfile is not ours to change.
+    let (_kept, folder) = folder();
+    let labels = [("devcontainer.metadata".to_owned(), label.clone())].into();
+    let spec = BuildSpec { labels, ..write(&folder, &format!("FROM {BASE_IMAGE} AS first\nFROM scratch\n")) };
+    engine.build(&BuildSpec { target: Some("first".into()), ..spec.clone() }, &()).await.unwrap();
+    let image = engine.image("cove-test:1").await.unwrap().unwrap();
+    assert_eq!(image.labels["devcontainer.metadata"], label);
+    let elsewhere = BuildOutput::Other(format!("type=tar,dest={folder}/out.tar"));
+    let error =
+        engine.build(&BuildSpec { output: elsewhere.clone(), ..spec.clone() }, &()).await.unwrap_err();
+    assert!(
+        matches!(&error, BuildError::LabelTooLong { name } if name == "devcontainer.metadata"),
+        "{error}"
+    );
+
+    let output =
+        BuildSpec { output: elsewhere, labels: BTreeMap::new(), target: Some("first".into()), ..spec };
+    assert_eq!(engine.build(&output, &()).await.unwrap(), None);
+    assert!(folder.join("out.tar").is_file());
+    let bad =
+        BuildSpec { context: in_memory(&[("../up", "x")]), tags: vec!["bad".into()], ..BuildSpec::default() };
+    assert!(engine.build(&bad, &()).await.is_err());
+    assert_eq!(left_behind(), before, "temporary folders are removed");
+}
+
+fn left_behind() -> usize {
+    let files = std::fs::read_dir("/tmp").unwrap().map(|entry| entry.unwrap().file_name());
+    files.filter(|name| name.to_string_lossy().starts_with("cove-build.")).count()
+}
+
+#[tokio::test]
+async fn a_docker_without_its_builder_says_what_to_install() {
+    let (_kept, folder) = folder();
+    let docker = folder.join("docker");
+    std::fs::write(&docker, "#!/bin/sh\necho \"docker: 'buildx' is not a docker command.\" >&2\nexit 1\n")
+        .unwrap();
+    std::fs::set_permissions(&docker, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+    let tools = HostTools::new([("PATH".to_owned(), path)].into());
+    let engine = Engine::new(&folder.join("no.sock"), std::sync::Arc::new(tools));
+    let spec = BuildSpec { tags: vec!["x".into()], ..BuildSpec::default() };
+    let error = engine.build(&spec, &()).await.unwrap_err();
+    assert!(matches!(error, BuildError::NoBuildx) && error.to_string().contains("docker-buildx"), "{error}");
+}
+
 #[tokio::test]
 async fn a_user_gets_the_numbers_of_the_shared_files() {
     let Some((engine, dockerd)) = start() else { return };
-    let identity = identity();
+    let move_user = async |image: &str, ids, tag: &str| {
+        let labels = BTreeMap::from([("moved".to_owned(), "yes".to_owned())]);
+        engine.move_user(image, "dev", ids, tag, &labels, &()).await.unwrap()
+    };
     // `vscode` has that number already: both have it then, and it goes by the name of the one who works there.
-    let (shared, _) = engine.move_user(BASE_IMAGE, "dev", (1000, 1000), &identity, &()).await.unwrap();
+    let (shared, _) = move_user(BASE_IMAGE, (1000, 1000), "moved:1").await;
     engine.create_container(&ContainerSpec { image: shared, ..waiting("shared") }).await.unwrap();
     engine.start_container("shared").await.unwrap();
     assert_eq!(
@@ -102,8 +217,8 @@ async fn a_user_gets_the_numbers_of_the_shared_files() {
         "dev\n"
     );
     assert_eq!(collect(&engine, "shared", &["id", "-u", "vscode"]).await.1, "1000\n");
-    let (image, found) = engine.move_user(BASE_IMAGE, "dev", (2000, 2000), &identity, &()).await.unwrap();
-    assert!(matches!(found, UserMove::Needed { .. }) && image.starts_with("cove-env1:"), "{image}");
+    let (image, found) = move_user(BASE_IMAGE, (2000, 2000), "moved:2").await;
+    assert!(matches!(found, UserMove::Needed { .. }) && image == "moved:2", "{image}");
     engine.create_container(&ContainerSpec { image: image.clone(), ..waiting("moved") }).await.unwrap();
     engine.start_container("moved").await.unwrap();
     assert_eq!(
@@ -115,7 +230,7 @@ async fn a_user_gets_the_numbers_of_the_shared_files() {
         "2000:2000\n"
     );
     assert_eq!(engine.account("moved", "dev").await.unwrap().home, "/home/dev");
-    let again = engine.move_user(&image, "dev", (2000, 2000), &identity, &()).await.unwrap();
+    let again = move_user(&image, (2000, 2000), "moved:3").await;
     assert_eq!(again, (image, UserMove::NotNeeded));
     assert_eq!(dockerd.docker(&["ps", "-aq", "--filter", "name=cove-look"]), "", "nothing is left behind");
 
