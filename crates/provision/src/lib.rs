@@ -7,13 +7,20 @@
 //!
 //! Every step can be given up by dropping its future, reports to an [`engine::Progress`], and fails with a typed error.
 
+pub mod compose;
+pub mod container;
+mod disk;
 pub mod dotfiles;
+pub mod features;
+pub mod image;
+pub mod initialize;
 pub mod lifecycle;
 pub mod secrets;
 mod shell;
 pub mod system_files;
 pub mod workplace;
 
+pub use disk::Disk;
 pub use secrets::{Masks, Secrets};
 pub use shell::ShellError;
 pub use workplace::Workplace;

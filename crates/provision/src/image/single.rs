@@ -1,0 +1,169 @@
+//! One build from one text: the person's Dockerfile with the features' stage behind it.
+//!
+//! For an image that does not go into the engine, where nothing could be built upon it.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use devcontainer::dockerfile::{self, DockerfileError};
+use devcontainer::{Build, ContainerSource};
+use engine::{BuildContext, BuildOutput, BuildSpec, Dockerfile, Engine, ImageInfo, Progress};
+
+use super::{ImageError, PreparedImage, Request, context_files, provide};
+use crate::features;
+
+/// The name of the last stage of a Dockerfile that gives it none.
+const LAST_STAGE: &str = "dev_container_auto_added_stage_label";
+/// The name of the context with the features' files, where the build has one of its own.
+const FEATURES_CONTEXT: &str = "dev_containers_feature_content_source";
+
+/// Where the image goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SingleBuild {
+    /// The processors to build for; the engine's own when there are none.
+    pub platforms: Vec<String>,
+    /// Where the image goes.
+    pub output: BuildOutput,
+    /// The image's names.
+    pub tags: Vec<String>,
+    /// Whether `# syntax` lines are left out.
+    pub without_syntax: bool,
+}
+
+/// Builds the whole image at once. The base images are looked at in the engine, and pulled where it has them not.
+pub async fn build_single(
+    engine: &Engine,
+    request: &Request<'_>,
+    single: &SingleBuild,
+    progress: &dyn Progress,
+) -> Result<(), ImageError> {
+    let (text, stage, base, build) = match &request.config.container {
+        ContainerSource::Build(build) => {
+            let (text, stage, base) = whole_text(engine, request, build, single, progress).await?;
+            (text, stage, base, Some(build))
+        }
+        ContainerSource::Image { image } => {
+            let info = provide(engine, image, progress).await?;
+            (String::new(), image.clone(), request.described(image.clone(), info, None), None)
+        }
+        // Compose builds into the engine only; whoever asks for more is told before.
+        ContainerSource::Compose(_) => return Ok(()),
+    };
+    let contents = features::download(request.registry, request.features).await?;
+    let plan = request.install_plan(&stage, &base, build.map(|_| FEATURES_CONTEXT));
+    let files = BuildContext::Files(context_files(&plan, &contents));
+    let mut spec = BuildSpec {
+        dockerfile: Dockerfile::Text(format!("{text}{}", plan.dockerfile)),
+        target: Some(plan.stage.to_owned()),
+        platforms: single.platforms.clone(),
+        output: single.output.clone(),
+        tags: single.tags.clone(),
+        pull: request.building.no_cache,
+        ..request.labelled_spec(&base)
+    };
+    if let Some(build) = build {
+        spec.context = BuildContext::Folder(build.context.clone());
+        spec.contexts = BTreeMap::from([(FEATURES_CONTEXT.to_owned(), files)]);
+        spec.args = build.args.clone();
+        spec.cache_from.extend(build.cache_from.iter().cloned());
+        spec.options = build.options.clone();
+    } else {
+        spec.context = files;
+    }
+    engine.build(&spec, progress).await?;
+    Ok(())
+}
+
+/// The person's Dockerfile, the stage to go on from, and what is known of what it will leave behind.
+async fn whole_text(
+    engine: &Engine,
+    request: &Request<'_>,
+    build: &Build,
+    single: &SingleBuild,
+    progress: &dyn Progress,
+) -> Result<(String, String, PreparedImage), ImageError> {
+    let path = &build.dockerfile;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ImageError::Read { path: path.clone(), source })?;
+    let wrong = |source| ImageError::Dockerfile { file: path.clone(), source };
+    let parsed = dockerfile::Dockerfile::parse(&text).map_err(wrong)?;
+    let target = build.target.as_deref();
+    let image = parsed.base_image(target, &build.args).map_err(wrong)?;
+    let info = match image.as_str() {
+        "scratch" => ImageInfo::default(),
+        image => provide(engine, image, progress).await?,
+    };
+    let user = parsed.user(target, &build.args, &info.env).map_err(wrong)?;
+    let info = ImageInfo { user: user.or(info.user.clone()), ..info };
+    let (mut text, stage) = match target {
+        Some(target) => (text, target.to_owned()),
+        None => with_named_end(&text, path).map_err(wrong)?,
+    };
+    if single.without_syntax {
+        text = without_syntax(&text);
+    }
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok((text, stage, request.described(image, info, None)))
+}
+
+/// The text with a name for its last stage, and that name.
+fn with_named_end(text: &str, path: &Utf8Path) -> Result<(String, String), DockerfileError> {
+    let parsed = dockerfile::Dockerfile::parse(text)?;
+    if let Some(name) = parsed.stages.last().and_then(|stage| stage.name.clone()) {
+        return Ok((text.to_owned(), name));
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    let is_from = |line: &str| line.trim_start().get(..4).is_some_and(|word| word.eq_ignore_ascii_case("from"));
+    // The last line that begins with `FROM` may be text of a here-document: reading the result tells.
+    for at in (0..lines.len()).rev().filter(|at| is_from(lines[*at])) {
+        let mut changed: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        changed[at] = format!("{} AS {LAST_STAGE}", lines[at].trim_end());
+        let changed = changed.join("\n") + "\n";
+        let fits = dockerfile::Dockerfile::parse(&changed).is_ok_and(|new| {
+            new.stages.len() == parsed.stages.len()
+                && new.stages.last().and_then(|stage| stage.name.as_deref()) == Some(LAST_STAGE)
+        });
+        if fits {
+            return Ok((changed, LAST_STAGE.to_owned()));
+        }
+    }
+    tracing::info!(%path, "the last stage of the Dockerfile cannot be named");
+    Err(DockerfileError::NoStage)
+}
+
+fn without_syntax(text: &str) -> String {
+    let is_syntax = |line: &str| {
+        let comment = line.trim_start().strip_prefix('#').map(str::trim_start);
+        let rest = comment.and_then(|comment| comment.strip_prefix("syntax"));
+        rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+    };
+    let mut at_top = true;
+    let kept = text.lines().filter(|line| {
+        at_top &= line.trim_start().starts_with('#');
+        !(at_top && is_syntax(line))
+    });
+    kept.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_stage_gets_a_name_if_it_has_none() {
+        let named = |text: &str| with_named_end(text, "Dockerfile".into()).unwrap();
+        assert_eq!(named("FROM a AS b\nRUN x\n"), ("FROM a AS b\nRUN x\n".to_owned(), "b".to_owned()));
+        let (text, stage) = named("from a as b\nfrom  c \nRUN <<E\nFROM here\nE\n");
+        assert_eq!(stage, LAST_STAGE);
+        assert_eq!(text, format!("from a as b\nfrom  c AS {LAST_STAGE}\nRUN <<E\nFROM here\nE\n"));
+        assert!(with_named_end("RUN x\n", "Dockerfile".into()).is_err());
+    }
+
+    #[test]
+    fn only_a_syntax_line_at_the_top_is_one() {
+        let text = "# escape=\\\n# syntax = docker/dockerfile:1\nFROM a\n# syntax=b\n";
+        assert_eq!(without_syntax(text), "# escape=\\\nFROM a\n# syntax=b\n");
+    }
+}
