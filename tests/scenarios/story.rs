@@ -12,13 +12,20 @@
 //! remove main                        remove the main container; other services run on
 //! start machine                      start it for something else
 //! edit config                        change devcontainer.json
-//! initialize trusted|untrusted       give the configuration an initializeCommand
+//! property NAME JSON                 say this in devcontainer.json; `property NAME` takes it away
+//! changes                            print what changed since the container was made
+//! initialize given|open|refused      give the configuration an initializeCommand, agreed to or not
+//! mount TARGET open|agreed           give it a mount from outside of the folder, agreed to or not
+//! unasked wait|leave_out             wait for an answer to what nobody agreed to, or go on without it
+//! wait for STAGE                     let it be usable after this stage (PostCreate, …)
+//! foreign running|stopped            another tool makes a container for the folder
 //! plan                               print what is left to do
 //! show                               print phase and container
+//! usable                             print whether it can be worked in
 //! ```
 
-use api::{DesiredPhase, HookStage, ProblemCode, Session, StepKind};
-use reconciler::phase_of;
+use api::{DesiredPhase, HookStage, ProblemCode, Session, StepKind, Unasked};
+use reconciler::{Trust, is_usable, phase_of};
 use test_support::world::World;
 
 /// Runs the commands and returns what they print, each command first.
@@ -57,7 +64,21 @@ pub(crate) fn tell(commands: &str) -> String {
             ["start", "machine"] => world.machine.start().expect("this boot has no fault"),
             ["boot", "fails"] => world.machine.fail_next_boot(),
             ["edit", "config"] => world.config_digest.push('\''),
-            ["initialize", trust] => world.initialize = Some(*trust == "trusted"),
+            ["property", name] => drop(world.properties.remove(*name)),
+            ["property", name, value] => {
+                let value = serde_json::from_str(value).expect("a value is JSON");
+                world.properties.insert((*name).to_owned(), value);
+            }
+            ["changes"] => changes(&world, &mut out),
+            ["initialize", trust] => world.initialize = Some(trust_named(trust)),
+            ["mount", target, consent] => {
+                world.mounts.insert((*target).to_owned(), *consent == "agreed");
+            }
+            ["unasked", "wait"] => world.change(|spec| spec.unasked = Unasked::Wait),
+            ["unasked", "leave_out"] => world.change(|spec| spec.unasked = Unasked::LeaveOut),
+            ["wait", "for", stage] => world.wait_for = stage_named(stage),
+            ["foreign", state] => world.foreign = Some(*state == "running"),
+            ["usable"] => out.push(format!("  {}", if is_usable(&world.observe()) { "yes" } else { "no" })),
             ["plan"] => plan(&world, &mut out),
             ["show"] => show(&world, &mut out),
             other => panic!("no such command: {other:?}"),
@@ -88,7 +109,18 @@ fn plan(world: &World, out: &mut Vec<String>) {
         out.push(format!("  {}: {}", name(planned.step), planned.reason));
     }
     if let Some(problem) = &decision.plan.blocked {
-        out.push(format!("  blocked by {}", problem.code));
+        let wants: Vec<&str> = problem.consents.iter().map(|consent| consent.text.as_str()).collect();
+        let wants = if wants.is_empty() { String::new() } else { format!(": {}", wants.join(", ")) };
+        out.push(format!("  blocked by {}{wants}", problem.code));
+    }
+}
+
+fn changes(world: &World, out: &mut Vec<String>) {
+    let Some(container) = &world.container else { return };
+    for change in reconciler::changes(&container.made_from, &world.properties) {
+        let text = |value: Option<serde_json::Value>| value.map_or("nothing".to_owned(), |it| it.to_string());
+        let (old, new) = (text(change.old), text(change.new));
+        out.push(format!("  {}: {old} -> {new}, counts {:?}", change.property, change.effect));
     }
 }
 
@@ -102,9 +134,10 @@ fn show(world: &World, out: &mut Vec<String>) {
     let machine = if world.machine.is_on() { "on" } else { "off" };
     let container = world.container.as_ref().map_or("none".to_owned(), |container| {
         format!(
-            "{} from {}, {}",
+            "{} from {}{}, {}",
             container.id,
             container.digest,
+            container.mounts.iter().map(|mount| format!(" with {mount}")).collect::<String>(),
             if container.run.is_some() { "running" } else { "stopped" }
         )
     });
@@ -123,6 +156,7 @@ fn step_named(text: &str) -> StepKind {
         StepKind::ReadConfig,
         StepKind::Initialize,
         StepKind::PrepareImage,
+        StepKind::AdoptContainer,
         StepKind::CreateContainer,
         StepKind::StartContainer,
         StepKind::ForwardPorts,
@@ -139,6 +173,22 @@ fn step_named(text: &str) -> StepKind {
 
 fn code_named(text: &str) -> ProblemCode {
     *ProblemCode::ALL.iter().find(|code| code.as_str() == text).unwrap_or_else(|| panic!("no code {text}"))
+}
+
+fn trust_named(text: &str) -> Trust {
+    match text {
+        "given" => Trust::Given,
+        "open" => Trust::Open,
+        "refused" => Trust::Refused,
+        other => panic!("no trust {other}"),
+    }
+}
+
+fn stage_named(text: &str) -> HookStage {
+    *HookStage::ALL
+        .iter()
+        .find(|stage| format!("{stage:?}") == text)
+        .unwrap_or_else(|| panic!("no stage {text}"))
 }
 
 fn desired(text: &str) -> DesiredPhase {

@@ -27,6 +27,8 @@ pub struct Condition {
 pub enum ConditionKind {
     /// All that was asked for is there and works.
     Ready,
+    /// It can be worked in: it runs, and the hooks up to the one that `waitFor` names ended well.
+    Usable,
     /// The configuration was read and understood.
     ConfigRead,
     /// The container was made from the configuration as it is now.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Condition, EnvironmentId, Metadata, Name, Problem, Session, StepKind};
+use crate::{Condition, Dotfiles, EnvironmentId, Metadata, Name, Problem, Session, StepKind, Unasked};
 
 /// A dev environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -39,9 +39,15 @@ pub struct EnvironmentSpec {
     /// A new one tries again what failed.
     #[serde(default)]
     pub retry: Session,
-    /// SHA-256 digests, in hex, of the host commands (`initializeCommand`) a person agreed to run.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub trusted_commands: Vec<String>,
+    /// SHA-256 digests, in hex, of what a person agreed to: see [`crate::Consent`].
+    #[serde(default, alias = "trusted_commands", skip_serializing_if = "Vec::is_empty")]
+    pub consents: Vec<String>,
+    /// What happens to things that nobody agreed to.
+    #[serde(default)]
+    pub unasked: Unasked,
+    /// The person's own settings, installed into each new container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dotfiles: Option<Dotfiles>,
 }
 
 /// Where the files of an environment come from.
@@ -232,6 +238,8 @@ pub enum HookStage {
     UpdateContent,
     /// `postCreateCommand`
     PostCreate,
+    /// The person's dotfiles, which no property of devcontainer.json names.
+    Dotfiles,
     /// `postStartCommand`
     PostStart,
     /// `postAttachCommand`
@@ -240,22 +248,24 @@ pub enum HookStage {
 
 impl HookStage {
     /// All of them, in the order of the specification.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Initialize,
         Self::OnCreate,
         Self::UpdateContent,
         Self::PostCreate,
+        Self::Dotfiles,
         Self::PostStart,
         Self::PostAttach,
     ];
 
-    /// The property in devcontainer.json.
+    /// The property in devcontainer.json, or `dotfiles`.
     pub fn property(self) -> &'static str {
         match self {
             Self::Initialize => "initializeCommand",
             Self::OnCreate => "onCreateCommand",
             Self::UpdateContent => "updateContentCommand",
             Self::PostCreate => "postCreateCommand",
+            Self::Dotfiles => "dotfiles",
             Self::PostStart => "postStartCommand",
             Self::PostAttach => "postAttachCommand",
         }
@@ -263,7 +273,7 @@ impl HookStage {
 
     /// Whether it runs once for a container's life rather than once for each start of it.
     pub fn once_per_container(self) -> bool {
-        matches!(self, Self::OnCreate | Self::UpdateContent | Self::PostCreate)
+        matches!(self, Self::OnCreate | Self::UpdateContent | Self::PostCreate | Self::Dotfiles)
     }
 }
 

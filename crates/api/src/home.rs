@@ -90,6 +90,16 @@ impl HomeLayout {
         self.root.join("accelerator.json")
     }
 
+    /// The folder of the secrets that people gave to environments.
+    pub fn secrets_dir(&self) -> Utf8PathBuf {
+        self.root.join("secrets")
+    }
+
+    /// The folder of what was fetched from registries. All of it can be fetched again.
+    pub fn registry_cache_dir(&self) -> Utf8PathBuf {
+        self.root.join("cache/registry")
+    }
+
     /// The folder of a machine.
     pub fn machine_dir(&self, machine: &Name) -> Utf8PathBuf {
         self.root.join("machines").join(machine.as_str())

@@ -7,17 +7,21 @@
 //! by the daemon). Parts of a spec that can be redone carry an opaque [`Session`]: changing it means "do it again".
 
 mod condition;
+mod consent;
 mod environment;
 mod event;
 mod home;
 mod logs;
 mod machine;
 mod metadata;
+mod personal;
 mod plan;
+mod preview;
 mod problem;
 mod requests;
 
 pub use condition::{Condition, ConditionKind};
+pub use consent::{Consent, ConsentKind, Unasked};
 pub use environment::{
     ContainerStatus, DesiredPhase, Environment, EnvironmentSpec, EnvironmentStatus, HookStage, HookStatus,
     Phase, PortProtocol, PortStatus, ServiceStatus, Source,
@@ -30,11 +34,13 @@ pub use machine::{
     MachineStatus, MachineUse,
 };
 pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
+pub use personal::{Dotfiles, Secrets};
 pub use plan::{Plan, PlannedStep, StepKind};
-pub use problem::{Hint, HostCommand, Place, Problem, ProblemCode, Retry};
+pub use preview::{ChangeEffect, Preview, PropertyChange, RebuildPreview};
+pub use problem::{Hint, Place, Problem, ProblemCode, Retry};
 pub use requests::{
     Check, CheckOutcome, Diagnosis, EnvironmentPatch, ErrorBody, ExecRequest, ExecTerminal, MachinePatch,
-    UpRequest, Version,
+    PlanRequest, UpRequest, Version,
 };
 
 /// The name of the only machine there is unless a person asks for more.

@@ -36,6 +36,8 @@ pub enum StepKind {
     Initialize,
     /// Load, pull or build the image.
     PrepareImage,
+    /// Take over the container that another tool made for the same folder and configuration.
+    AdoptContainer,
     /// Make the container, or the compose project.
     CreateContainer,
     /// Start the container, or the compose project.
@@ -64,12 +66,14 @@ impl StepKind {
             Self::ReadConfig => "Reading the configuration",
             Self::Initialize => "Running initializeCommand",
             Self::PrepareImage => "Preparing the image",
+            Self::AdoptContainer => "Taking over the container of another tool",
             Self::CreateContainer => "Creating the container",
             Self::StartContainer => "Starting the container",
             Self::RunHook(HookStage::Initialize) => "Running initializeCommand",
             Self::RunHook(HookStage::OnCreate) => "Running onCreateCommand",
             Self::RunHook(HookStage::UpdateContent) => "Running updateContentCommand",
             Self::RunHook(HookStage::PostCreate) => "Running postCreateCommand",
+            Self::RunHook(HookStage::Dotfiles) => "Installing dotfiles",
             Self::RunHook(HookStage::PostStart) => "Running postStartCommand",
             Self::RunHook(HookStage::PostAttach) => "Running postAttachCommand",
             Self::ForwardPorts => "Forwarding ports",

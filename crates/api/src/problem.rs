@@ -7,6 +7,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::Consent;
+
 /// Something that failed, for people and programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
@@ -29,18 +31,9 @@ pub struct Problem {
     /// The exit status of the command that failed, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// The host command that waits for consent, with [`ProblemCode::ConsentNeeded`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub consent: Option<HostCommand>,
-}
-
-/// A command that a repository wants to run on this computer, outside of any container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct HostCommand {
-    /// The command as a person reads it.
-    pub text: String,
-    /// Its SHA-256 digest in hex: what `trusted_commands` of an [`crate::UpRequest`] lists to agree.
-    pub digest: String,
+    /// What waits for consent, with [`ProblemCode::ConsentNeeded`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consents: Vec<Consent>,
 }
 
 impl Problem {
@@ -54,7 +47,7 @@ impl Problem {
             hints: Vec::new(),
             log_tail: Vec::new(),
             exit_code: None,
-            consent: None,
+            consents: Vec::new(),
         }
     }
 
@@ -101,9 +94,19 @@ impl Problem {
         self
     }
 
-    /// Says which host command a person has to agree to.
-    pub fn asking_consent(mut self, command: HostCommand) -> Self {
-        self.consent = Some(command);
+    /// Says what a person has to agree to.
+    pub fn asking_consent(mut self, consents: Vec<Consent>) -> Self {
+        self.consents = consents;
+        self
+    }
+
+    /// Changes every text in it, for instance to mask secrets.
+    pub fn map_texts(mut self, change: impl Fn(&str) -> String) -> Self {
+        self.title = change(&self.title);
+        let texts = self.causes.iter_mut().chain(&mut self.log_tail);
+        for text in texts.chain(self.hints.iter_mut().map(|hint| &mut hint.text)) {
+            *text = change(text);
+        }
         self
     }
 
@@ -234,12 +237,16 @@ problem_codes! {
     ServiceUnknown = "E0106", OnRequest, "Correct `service` or `runServices` in devcontainer.json; the message lists the services there are.";
     /// The compose files cannot be read.
     ComposeInvalid = "E0107", OnRequest, "The message is Docker Compose's own and names the file and line.";
-    /// A host command waits for consent.
-    ConsentNeeded = "E0108", OnRequest, "`initializeCommand` runs on this computer, outside of any container. Read it, then agree with `cove up --trust`.";
+    /// Something that the configuration wants of this computer waits for consent.
+    ConsentNeeded = "E0108", OnRequest, "`initializeCommand` runs on this computer, outside of any container, and a mount from outside of the folder shows files of it to the container. Read what is listed, then agree with `cove up --trust`; a change asks again. Without consent the environment comes up without it. `[consent]` in `config.toml` can say `always` or `never` once for all.";
     /// The configuration uses something this version does not support.
     Unsupported = "E0109", OnRequest, "The environment comes up without it; the message names the property.";
     /// The configuration changed after the container was made.
-    ConfigChanged = "E0110", OnRequest, "The container runs on as it was made. `cove up --rebuild` makes it anew; volumes and the folder are kept.";
+    ConfigChanged = "E0110", OnRequest, "The container runs on as it was made. `cove plan` lists what changed and what a rebuild would cost; `cove up --rebuild` makes the container anew, `cove up --keep` does not ask. Volumes and the folder are kept.";
+    /// The machine has less than the configuration asks for.
+    RequirementsUnmet = "E0111", OnRequest, "`hostRequirements` in devcontainer.json says what the environment needs at least. The message gives the command that makes the machine large enough, where this computer has that much. A machine that was never started is made large enough by itself.";
+    /// A secret that the configuration would like was not given.
+    SecretMissing = "E0112", OnRequest, "`secrets` in devcontainer.json lists variables that the environment would like. Write them into a file as a JSON object, give it with `cove up --secrets-file FILE`, and remove the file. They are kept in the state folder, readable by you alone, and given to hooks, `cove exec` and `cove shell`.";
 
     /// The image does not exist.
     ImageNotFound = "E0201", OnRequest, "Check the spelling of the image and that its registry has it.";
@@ -251,8 +258,8 @@ problem_codes! {
     BuildFailed = "E0204", OnRequest, "The message names the step of the Dockerfile and ends with its output. The machine and other environments are not touched.";
     /// A lifecycle hook failed.
     HookFailed = "E0205", OnRequest, "The container is up: look at it with `cove shell ENV`. `cove up` runs the hook again, and not those that ended well.";
-    /// The container does not start.
-    ContainerFailed = "E0206", OnRequest, "The message is Docker's own. `cove logs ENV` shows what the container said.";
+    /// The container does not start, or ended by itself.
+    ContainerFailed = "E0206", OnRequest, "The message is Docker's own, or says with which status the container ended; it comes with the last lines that the container said, and `cove logs ENV` shows all of them. A container that ends by itself is not started again by itself: `cove up` does that. With `overrideCommand` set to `false` it lasts as long as the command of its image: keep that running, or leave the property out.";
     /// A port of this computer is taken.
     PortTaken = "E0207", ByItself, "Stop the program that holds it, or let another port be used.";
     /// A wanted port was moved to another.

@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{DesiredPhase, Name, Problem, Session};
+use crate::{DesiredPhase, Dotfiles, Name, Problem, Secrets, Session, Unasked};
 
 /// Body of `POST /v1/environments`: the environment of a folder shall run. If the folder has one already it is
 /// that one, with its retry session renewed.
@@ -25,9 +25,37 @@ pub struct UpRequest {
     /// Make the container anew.
     #[serde(default)]
     pub rebuild: bool,
-    /// Digests of host commands the person agrees to.
+    /// Digests of what the person agrees to; see [`crate::Consent`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub trusted_commands: Vec<String>,
+    pub consents: Vec<String>,
+    /// What happens to things that nobody agreed to.
+    #[serde(default)]
+    pub unasked: Unasked,
+    /// The person's variables that the configuration names (`${localEnv:NAME}`, and those of compose files). They
+    /// replace what was given before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
+    /// Secrets for hooks and shells. They replace what was given before; absent: that stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Secrets>,
+    /// The person's own settings; absent: as before, or as `config.toml` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dotfiles: Option<Dotfiles>,
+}
+
+/// Body of `POST /v1/plan`: what would an `up` of the folder do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlanRequest {
+    /// The folder, absolute.
+    #[schema(value_type = String)]
+    pub folder: Utf8PathBuf,
+    /// Which devcontainer.json, relative to the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub config: Option<Utf8PathBuf>,
+    /// The person's variables that the configuration names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
 }
 
 /// Body of `PATCH /v1/environments/{environment}`: what is present changes.

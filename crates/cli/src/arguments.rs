@@ -54,8 +54,8 @@ pub(crate) enum Command {
     Ls,
     /// Show one environment
     Show(OneEnvironment),
-    /// Show what is left to do for an environment, and why
-    Plan(OneEnvironment),
+    /// Show what `cove up` would do with a folder, what changed, and what a rebuild would cost
+    Plan(PlanArguments),
     /// Run a command in an environment
     Exec(ExecArguments),
     /// Open a shell in an environment
@@ -105,12 +105,37 @@ pub(crate) struct UpArguments {
     /// Make the container anew
     #[arg(long)]
     pub(crate) rebuild: bool,
-    /// Agree to the host commands (initializeCommand) of the folder as they are now
+    /// Keep the container though its configuration changed, and do not ask
+    #[arg(long, conflicts_with = "rebuild")]
+    pub(crate) keep: bool,
+    /// Agree to what the folder wants of this computer as it is now (initializeCommand, mounts from outside)
     #[arg(long)]
     pub(crate) trust: bool,
+    /// A JSON object with secrets for hooks and shells, instead of those given before
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) secrets_file: Option<Utf8PathBuf>,
+    /// Install these dotfiles into new containers: a URL for git, or OWNER/NAME on GitHub
+    #[arg(long, value_name = "REPOSITORY")]
+    pub(crate) dotfiles_repository: Option<String>,
+    /// Run this to install them, instead of the usual scripts
+    #[arg(long, value_name = "COMMAND", requires = "dotfiles_repository")]
+    pub(crate) dotfiles_install_command: Option<String>,
+    /// Clone them to this folder of the container [default: ~/dotfiles]
+    #[arg(long, value_name = "PATH", requires = "dotfiles_repository")]
+    pub(crate) dotfiles_target_path: Option<String>,
     /// Return at once and let the work go on
     #[arg(long)]
     pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    /// A folder, or the name or id of an environment; this folder if left out
+    #[arg(value_name = "PATH|ENV", add = ArgValueCandidates::new(complete::environments))]
+    pub(crate) subject: Option<String>,
+    /// Which devcontainer.json, when the folder has several
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) config: Option<Utf8PathBuf>,
 }
 
 #[derive(Debug, Args)]

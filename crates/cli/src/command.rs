@@ -10,6 +10,7 @@ mod list;
 mod logs;
 mod machine;
 mod machine_status;
+mod plan;
 mod show;
 mod up;
 
@@ -26,7 +27,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Up(arguments) => up::run(context, arguments).await,
         Command::Ls => list::run(context).await,
         Command::Show(arguments) => show::run(context, arguments).await,
-        Command::Plan(arguments) => show::plan(context, arguments).await,
+        Command::Plan(arguments) => plan::run(context, arguments).await,
         Command::Exec(arguments) => exec::run(context, arguments).await,
         Command::Shell(arguments) => exec::shell(context, arguments).await,
         Command::Logs(arguments) => logs::environment(context, arguments).await,

@@ -20,6 +20,8 @@ const RESTARTS: u32 = 3;
 pub(crate) enum Verdict {
     /// Not there yet.
     Going,
+    /// Not there yet, but far enough for a person to hear of it, once.
+    FarEnough(String),
     /// There.
     Done,
     /// It does not get there without a person.
@@ -80,13 +82,18 @@ impl<'a> Follow<'a> {
     ) -> Result<Option<T>, Failure> {
         let mut failed = None;
         let mut look = true;
+        let mut told = None;
         loop {
             if look {
                 match read(&self.client).await {
                     Ok(resource) => match judge(&resource, failed.as_ref()) {
                         Verdict::Done => return Ok(Some(resource)),
                         Verdict::Failed(problem) => return Err(problem.into()),
-                        Verdict::Going => {}
+                        Verdict::FarEnough(text) if told.as_ref() != Some(&text) => {
+                            self.progress.say(&text);
+                            told = Some(text);
+                        }
+                        Verdict::Going | Verdict::FarEnough(_) => {}
                     },
                     Err(error) if error.is_not_found() => return Ok(None),
                     // The watch notices as well, and looks again once the daemon is back.

@@ -13,6 +13,7 @@ mod failure;
 mod follow;
 mod output;
 mod paint;
+mod personal;
 mod problem_text;
 mod progress;
 mod quantity;

@@ -12,7 +12,7 @@
 
 use std::fmt::Write as _;
 
-use api::Problem;
+use api::{ConsentKind, Problem};
 
 use crate::paint::Paint;
 use crate::text::harmless;
@@ -40,8 +40,12 @@ pub(crate) fn render(problem: &Problem, weight: Weight, paint: Paint) -> String 
     for cause in &problem.causes {
         lines.push(format!("  caused by: {}", indented(cause, "    ")));
     }
-    if let Some(command) = &problem.consent {
-        lines.push(format!("  command: {}", indented(&command.text, "    ")));
+    for consent in &problem.consents {
+        let word = match consent.kind {
+            ConsentKind::HostCommand => "command",
+            ConsentKind::HostMount => "mount",
+        };
+        lines.push(format!("  {word}: {}", indented(&consent.text, "    ")));
     }
     for line in &problem.log_tail {
         lines.push(paint.dim(&format!("  | {}", harmless(line))));

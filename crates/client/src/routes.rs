@@ -2,7 +2,7 @@
 
 use api::{
     ContainerLogLine, Diagnosis, Environment, EnvironmentPatch, ExecRequest, HomeLayout, Machine,
-    MachineLogLine, MachinePatch, ObjectReference, Plan, UpRequest, Version,
+    MachineLogLine, MachinePatch, ObjectReference, PlanRequest, Preview, UpRequest, Version,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use hyper::Method;
@@ -89,9 +89,9 @@ impl Client {
         self.call(&Call::new(Method::DELETE, environment_path(environment, ""))).await
     }
 
-    /// What is left to do for an environment.
-    pub async fn plan(&self, environment: &str) -> Result<Plan, CallError> {
-        self.get(&environment_path(environment, "/plan")).await
+    /// What asking for a folder now would do.
+    pub async fn preview(&self, request: &PlanRequest) -> Result<Preview, CallError> {
+        self.call(&Call::new(Method::POST, "/v1/plan").body(request)).await
     }
 
     /// What the main container of an environment wrote.

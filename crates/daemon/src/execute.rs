@@ -1,6 +1,7 @@
 //! The steps, one file each. A step may be run at any time and again: it looks whether its effect is there, and
 //! leaves nothing half done that the next run could not finish.
 
+mod adopt;
 mod compose;
 mod container;
 mod forget;
@@ -19,8 +20,10 @@ use devcontainer::Config;
 
 pub(crate) use self::compose::left_of;
 pub(crate) use self::container::ended;
-use crate::observe::{self, Observation};
+use crate::configuration::{self, Reading};
+use crate::observe::Observation;
 use crate::reconcile::{Memory, Parts, Report};
+use crate::store::MadeFrom;
 
 /// What a step works with.
 pub(crate) struct Turn<'a> {
@@ -42,8 +45,15 @@ impl Turn<'_> {
     /// # Errors
     /// It is not there: a fault of the planner.
     fn config(&self) -> Result<Arc<Config>, Problem> {
-        let config = self.memory.config.as_ref().map(|(_, config)| Arc::clone(config));
-        config.ok_or_else(|| {
+        self.reading().map(|reading| Arc::clone(&reading.config))
+    }
+
+    /// The configuration and what of it was left out.
+    ///
+    /// # Errors
+    /// As [`config`](Self::config).
+    fn reading(&self) -> Result<&Reading, Problem> {
+        self.memory.reading.as_ref().ok_or_else(|| {
             Problem::new(api::ProblemCode::Internal, "a step came before the configuration was read")
         })
     }
@@ -56,14 +66,20 @@ impl Turn<'_> {
 pub(crate) async fn execute(step: StepKind, turn: &mut Turn<'_>) -> Result<(), Problem> {
     match step {
         StepKind::ReadConfig => {
-            let config = observe::read_config(turn.parts, turn.environment)?;
-            turn.memory.config = Some((turn.environment.metadata.generation, config));
+            turn.memory.reading = Some(configuration::read(turn.parts, turn.environment)?);
             Ok(())
         }
         StepKind::StartMachine => start_machine::run(turn).await,
         StepKind::Initialize => initialize::run(turn).await,
         StepKind::PrepareImage => image::run(turn).await,
-        StepKind::CreateContainer => container::create(turn).await,
+        StepKind::AdoptContainer => adopt::run(turn).await,
+        StepKind::CreateContainer => {
+            let reading = turn.reading()?;
+            let properties = (*reading.properties).clone();
+            let made_from = MadeFrom { digest: reading.config.digest.clone(), properties };
+            turn.parts.store.record_made_from(&turn.environment.id, &made_from)?;
+            container::create(turn).await
+        }
         StepKind::StartContainer => container::start(turn).await,
         StepKind::StopContainer => container::stop(turn).await,
         StepKind::RemoveContainer => container::remove(turn).await,

@@ -3,6 +3,7 @@
 //! | part | owns |
 //! |---|---|
 //! | `store` | what people want and what was observed, in SQLite |
+//! | `consent` | what of a configuration is left out because nobody agreed to it |
 //! | `server` | the HTTP API on a unix socket |
 //! | `machine` | the virtual machine: started on demand, found again, stopped |
 //! | `docker` | the machine's Docker API on a socket of this computer |
@@ -13,6 +14,8 @@
 //! store and from what it sees.
 
 pub mod agent_client;
+mod configuration;
+pub mod consent;
 pub mod docker;
 pub mod doctor;
 mod execute;
@@ -20,16 +23,22 @@ pub mod host_trust;
 pub mod lock;
 pub mod logging;
 pub mod machine;
+mod masks;
 mod observe;
 pub mod paths;
 pub mod ports;
+mod preview;
 mod problems;
+mod properties;
 pub mod reconcile;
+mod requirements;
+pub mod secrets;
 pub mod server;
 pub mod settings;
 mod sources;
 pub mod store;
 pub mod tools;
+mod warnings;
 pub mod wiring;
 mod workplace;
 

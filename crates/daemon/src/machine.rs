@@ -261,6 +261,11 @@ impl MachineHost {
         *self.inner.state.borrow()
     }
 
+    /// Whether no machine was ever started here: there is no disk of one.
+    pub fn was_never_started(&self) -> bool {
+        self.inner.session().is_none() && !self.inner.machine_paths.data_disk().exists()
+    }
+
     /// Follows [`state`](Self::state).
     pub fn changed(&self) -> watch::Receiver<MachineState> {
         self.inner.state.subscribe()

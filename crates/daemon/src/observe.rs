@@ -1,24 +1,21 @@
 //! What is there: one look at an environment's files, container and ports.
 
-use std::sync::Arc;
-
 use api::{
-    ContainerStatus, DesiredPhase, Environment, HookStage, HookStatus, HostCommand, MachinePhase, PortStatus,
-    Problem, ProblemCode, ServiceStatus, Session,
+    ContainerStatus, DesiredPhase, Environment, HookStage, HookStatus, MachinePhase, PortStatus, Problem,
+    ServiceStatus, Session,
 };
-use camino::Utf8PathBuf;
-use devcontainer::{Config, Lifecycle, Located, Properties, Resolved};
+use devcontainer::{Lifecycle, Resolved, WaitFor};
 use engine::{ContainerState, Engine};
 use jiff::Timestamp;
 use reconciler::{
     ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed,
 };
-use sha2::{Digest, Sha256};
 
+use crate::configuration::{Reading, resolve};
 use crate::execute;
 use crate::problems;
 use crate::reconcile::{Memory, Parts, Started};
-use crate::sources::Disk;
+use crate::warnings;
 
 /// The environment a container belongs to.
 pub(crate) const ENVIRONMENT_LABEL: &str = "dev.cove.environment";
@@ -26,9 +23,6 @@ pub(crate) const ENVIRONMENT_LABEL: &str = "dev.cove.environment";
 pub(crate) const CONFIG_LABEL: &str = "dev.cove.config";
 /// Rebuild session a container was made for.
 pub(crate) const REBUILD_LABEL: &str = "dev.cove.rebuild";
-
-/// The image of environments without a configuration; it comes with the guest image.
-pub(crate) const DEFAULT_IMAGE: &str = "cove/base:trixie";
 
 /// One look.
 pub(crate) struct Observation {
@@ -60,18 +54,15 @@ pub(crate) async fn observe(
     memory: &mut Memory,
 ) -> Result<Observation, Problem> {
     let generation = environment.metadata.generation;
-    let config = memory
-        .config
-        .as_ref()
-        .filter(|(read_for, _)| *read_for == generation)
-        .map(|(_, config)| Arc::clone(config));
+    let reading = memory.reading.clone().filter(|reading| reading.generation == generation);
+    let config = reading.as_ref().map(|reading| reading.config.as_ref());
     let machine = parts.machine.state();
     let ready = machine.is_ready();
     // Asked for before the container is: an engine that restarts in between ends it, and is no news then.
     let engine_starts = parts.machine.engine_starts();
     memory.machine_seen |= ready;
-    let state = if ready { main_container(&parts.machine.engine(), environment).await? } else { None };
-    let resolved = config.as_ref().map(|config| resolve(config, state.as_ref()));
+    let state = if ready { main_container(parts, environment).await? } else { None };
+    let resolved = config.map(|config| resolve(config, state.as_ref()));
     let run = state.as_ref().and_then(run_of);
 
     let was_answered = memory.answered == Some(generation);
@@ -101,6 +92,10 @@ pub(crate) async fn observe(
                 },
             }
         }
+        None if ready && wants_container(environment) => match config {
+            Some(config) if foreign_container(parts, config).await?.is_some() => ContainerFacts::Foreign,
+            _ => ContainerFacts::Absent,
+        },
         None if ready || !may_have_container(environment) => ContainerFacts::Absent,
         None => ContainerFacts::Unseen,
     };
@@ -113,9 +108,10 @@ pub(crate) async fn observe(
                 None => LeftServices::None,
             }
         }
-        ContainerFacts::Absent | ContainerFacts::Unseen | ContainerFacts::Present { .. } => {
-            LeftServices::None
-        }
+        ContainerFacts::Absent
+        | ContainerFacts::Foreign
+        | ContainerFacts::Unseen
+        | ContainerFacts::Present { .. } => LeftServices::None,
     };
     let mut records = hook_records(parts, environment, "")?;
     if let Some(state) = &state {
@@ -130,9 +126,12 @@ pub(crate) async fn observe(
             MachinePhase::Starting | MachinePhase::Running | MachinePhase::Stopping => MachineFacts::Unready,
         },
         answered: was_answered && !memory.machine_seen,
-        config: config
-            .as_ref()
-            .map(|config| config_facts(environment, config, resolved.as_ref(), &container)),
+        config: match (&reading, &resolved) {
+            (Some(reading), Some(resolved)) => {
+                Some(config_facts(parts, environment, reading, resolved, &container)?)
+            }
+            _ => None,
+        },
         container,
         left,
         image_prepared_for: memory.image.as_ref().map(|image| (image.digest.clone(), image.rebuild.clone())),
@@ -142,69 +141,15 @@ pub(crate) async fn observe(
         failure: memory.failure.clone(),
     };
     Ok(Observation {
-        container: state.as_ref().map(|state| container_status(state, config.as_deref(), resolved.as_ref())),
+        container: state.as_ref().map(|state| container_status(state, config, resolved.as_ref())),
         services,
-        hooks: hook_statuses(&records, run.as_deref()),
+        hooks: hook_statuses(&records, run.as_deref(), memory),
         ports: open,
         started_at: state.as_ref().and_then(|state| state.started_at.as_ref()?.parse().ok()),
         state,
         resolved,
         facts,
     })
-}
-
-/// Reads the configuration of an environment from the disk.
-///
-/// # Errors
-/// The folder is gone or not shared, or the configuration has mistakes.
-pub(crate) fn read_config(parts: &Parts, environment: &Environment) -> Result<Arc<Config>, Problem> {
-    let folder = environment.spec.source.folder();
-    if !folder.is_dir() {
-        return Err(problems::folder_missing(folder));
-    }
-    if parts.machine.shared_root_of(folder).is_none() {
-        return Err(problems::folder_not_shared(folder));
-    }
-    read_config_of(folder, environment.spec.config.as_ref())
-}
-
-/// Reads the configuration of a folder from the disk.
-///
-/// # Errors
-/// There is none where one was asked for, or it has mistakes.
-pub(crate) fn read_config_of(
-    folder: &Utf8PathBuf,
-    config: Option<&Utf8PathBuf>,
-) -> Result<Arc<Config>, Problem> {
-    let located: Located = devcontainer::locate(&Disk, folder, config.map(Utf8PathBuf::as_path))
-        .map_err(|error| problems::from_locate(&error))?;
-    let config = devcontainer::read(&Disk, folder, &located, DEFAULT_IMAGE)
-        .map_err(|error| problems::from_read(&error))?;
-    Ok(Arc::new(config))
-}
-
-/// The digest by which a person agrees to an `initializeCommand`; `None` without one.
-pub(crate) fn initialize_digest(config: &Config) -> Option<String> {
-    let command = config.initialize_command.as_ref()?;
-    let text = serde_json::to_string(command).unwrap_or_default();
-    let digits = Sha256::digest(text.as_bytes());
-    Some(digits.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect())
-}
-
-fn hex_digit(value: u8) -> char {
-    char::from_digit(u32::from(value), 16).unwrap_or_default()
-}
-
-/// What holds for a container, with what its image says about itself.
-pub(crate) fn resolve(config: &Config, state: Option<&ContainerState>) -> Resolved {
-    let label = state.and_then(|state| state.labels.get(devcontainer::METADATA_LABEL));
-    devcontainer::merge(&image_metadata(label.map(String::as_str)), config)
-}
-
-/// What an image says about itself. An image whose label cannot be read says nothing, and none is told the
-/// variables of this computer (`${localEnv:…}`): an image is not trusted with them.
-pub(crate) fn image_metadata(label: Option<&str>) -> Vec<Properties> {
-    label.map(|text| devcontainer::parse_metadata_label(text).unwrap_or_default()).unwrap_or_default()
 }
 
 /// Identifies the present run of a container; `None` while it does not run.
@@ -215,14 +160,49 @@ pub(crate) fn run_of(state: &ContainerState) -> Option<String> {
 /// The main container of an environment. The label with its id alone does not tell: images that were built for the
 /// environment carry it as well, and hand it on to whatever somebody runs from them.
 pub(crate) async fn main_container(
-    engine: &Engine,
+    parts: &Parts,
     environment: &Environment,
 ) -> Result<Option<ContainerState>, Problem> {
+    let engine = parts.machine.engine();
     let label = format!("{ENVIRONMENT_LABEL}={}", environment.id);
     let found = engine.find_containers(&[label, CONFIG_LABEL.to_owned()]).await;
     let found = found.map_err(|error| problems::from_engine(&error))?;
-    let Some(first) = found.first() else { return Ok(None) };
-    engine.container(&first.id).await.map_err(|error| problems::from_engine(&error))
+    if let Some(first) = found.first() {
+        return engine.container(&first.id).await.map_err(|error| problems::from_engine(&error));
+    }
+    let Some(adopted) = parts.store.adopted(&environment.id)? else { return Ok(None) };
+    let state = engine.container(&adopted.container).await;
+    let mut state = state.map_err(|error| problems::from_engine(&error))?;
+    if let Some(state) = &mut state {
+        // As if it had been made here: nobody can add labels to a container that exists.
+        state.labels.insert(ENVIRONMENT_LABEL.to_owned(), environment.id.to_string());
+        state.labels.insert(CONFIG_LABEL.to_owned(), adopted.digest);
+        state.labels.insert(REBUILD_LABEL.to_owned(), adopted.rebuild.0);
+    }
+    Ok(state)
+}
+
+/// A container that another tool made for the same folder and configuration: known by the labels that all such tools
+/// share, and by having none of ours. One that runs is preferred.
+pub(crate) async fn foreign_container(
+    parts: &Parts,
+    config: &devcontainer::Config,
+) -> Result<Option<String>, Problem> {
+    let labels = config.labels();
+    let wanted: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let found = parts.machine.engine().find_containers(&wanted).await;
+    let mut found = found.map_err(|error| problems::from_engine(&error))?;
+    // Without a file there is one label less to ask for, which would find those of every file.
+    found.retain(|container| {
+        !container.labels.contains_key(ENVIRONMENT_LABEL)
+            && container.labels.contains_key(devcontainer::CONFIG_FILE_LABEL) == config.file.is_some()
+    });
+    found.sort_by_key(|container| !container.running);
+    Ok(found.into_iter().next().map(|container| container.id))
+}
+
+fn wants_container(environment: &Environment) -> bool {
+    environment.spec.desired_phase == DesiredPhase::Running
 }
 
 /// A service as it is in a machine that is down.
@@ -264,60 +244,36 @@ fn label(state: &ContainerState, name: &str) -> String {
 }
 
 fn config_facts(
+    parts: &Parts,
     environment: &Environment,
-    config: &Config,
-    resolved: Option<&Resolved>,
+    reading: &Reading,
+    resolved: &Resolved,
     container: &ContainerFacts,
-) -> ConfigFacts {
-    let digest = initialize_digest(config);
-    let initialize = digest
-        .as_ref()
-        .map(|digest| InitializeFacts { trusted: environment.spec.trusted_commands.contains(digest) });
-    ConfigFacts {
-        digest: config.digest.clone(),
-        hooks: resolved.map(|resolved| hook_stages(&resolved.lifecycle)).unwrap_or_default(),
-        warnings: warnings(environment, config, initialize.as_ref(), container),
-        initialize,
+) -> Result<ConfigFacts, Problem> {
+    let mut hooks = hook_stages(&resolved.lifecycle);
+    if environment.spec.dotfiles.is_some() {
+        hooks.push(HookStage::Dotfiles);
+        hooks.sort_unstable();
     }
+    Ok(ConfigFacts {
+        digest: reading.config.digest.clone(),
+        hooks,
+        warnings: warnings::of(parts, environment, reading, resolved, container)?,
+        initialize: reading.initialize.clone().map(|(consent, trust)| InitializeFacts { trust, consent }),
+        open_mounts: reading.withheld.open(),
+        wait_for: stage_of(resolved.wait_for),
+    })
 }
 
-fn warnings(
-    environment: &Environment,
-    config: &Config,
-    initialize: Option<&InitializeFacts>,
-    container: &ContainerFacts,
-) -> Vec<Problem> {
-    let name = &environment.metadata.name;
-    let mut warnings = Vec::new();
-    if let Some(digest) = initialize_digest(config)
-        && initialize.is_some_and(|initialize| !initialize.trusted)
-    {
-        let text = serde_json::to_string(&config.initialize_command).unwrap_or_default();
-        warnings.push(
-            Problem::new(ProblemCode::ConsentNeeded, "`initializeCommand` was not run on this computer")
-                .asking_consent(HostCommand { text, digest })
-                .with_command("agree to it as it is now", "cove up --trust"),
-        );
+fn stage_of(wait_for: WaitFor) -> HookStage {
+    match wait_for {
+        WaitFor::InitializeCommand => HookStage::Initialize,
+        WaitFor::OnCreateCommand => HookStage::OnCreate,
+        WaitFor::UpdateContentCommand => HookStage::UpdateContent,
+        WaitFor::PostCreateCommand => HookStage::PostCreate,
+        WaitFor::PostStartCommand => HookStage::PostStart,
+        WaitFor::PostAttachCommand => HookStage::PostAttach,
     }
-    if !config.features.is_empty() {
-        let names: Vec<&str> = config.features.keys().map(String::as_str).collect();
-        let title = format!("features are not installed by this version: {}", names.join(", "));
-        warnings.push(Problem::new(ProblemCode::Unsupported, title));
-    }
-    if let ContainerFacts::Present { digest, rebuild, .. } = container
-        && *digest != config.digest
-        && *rebuild == environment.spec.rebuild
-        && environment.spec.desired_phase == DesiredPhase::Running
-    {
-        warnings.push(
-            Problem::new(
-                ProblemCode::ConfigChanged,
-                format!("the configuration of `{name}` changed after its container was made"),
-            )
-            .with_command("make the container anew", "cove up --rebuild"),
-        );
-    }
-    warnings
 }
 
 /// The stages that have a command.
@@ -328,7 +284,7 @@ fn hook_stages(lifecycle: &Lifecycle) -> Vec<HookStage> {
 /// The commands of a stage inside the container.
 pub(crate) fn commands_of(lifecycle: &Lifecycle, stage: HookStage) -> &[devcontainer::Command] {
     match stage {
-        HookStage::Initialize => &[],
+        HookStage::Initialize | HookStage::Dotfiles => &[],
         HookStage::OnCreate => &lifecycle.on_create,
         HookStage::UpdateContent => &lifecycle.update_content,
         HookStage::PostCreate => &lifecycle.post_create,
@@ -346,8 +302,8 @@ fn hook_records(
     Ok(records.into_iter().map(|(stage, subject, millis)| (HookRecord { stage, subject }, millis)).collect())
 }
 
-/// The hooks that count for the container as it runs now.
-fn hook_statuses(records: &[(HookRecord, u64)], run: Option<&str>) -> Vec<HookStatus> {
+/// The hooks that count for the container as it runs now, and the one that failed.
+fn hook_statuses(records: &[(HookRecord, u64)], run: Option<&str>, memory: &Memory) -> Vec<HookStatus> {
     let counts =
         |record: &HookRecord| record.stage.once_per_container() || Some(record.subject.as_str()) == run;
     let mut statuses: Vec<HookStatus> = records
@@ -355,13 +311,18 @@ fn hook_statuses(records: &[(HookRecord, u64)], run: Option<&str>) -> Vec<HookSt
         .filter(|(record, _)| counts(record))
         .map(|(record, millis)| HookStatus { stage: record.stage, succeeded: true, millis: *millis })
         .collect();
+    if let Some(stage) = memory.failed_hook()
+        && statuses.iter().all(|status| status.stage != stage)
+    {
+        statuses.push(HookStatus { stage, succeeded: false, millis: 0 });
+    }
     statuses.sort_by_key(|status| status.stage);
     statuses
 }
 
 fn container_status(
     state: &ContainerState,
-    config: Option<&Config>,
+    config: Option<&devcontainer::Config>,
     resolved: Option<&Resolved>,
 ) -> ContainerStatus {
     ContainerStatus {

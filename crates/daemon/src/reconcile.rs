@@ -12,11 +12,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use api::{EnvironmentId, Plan, Problem};
+use api::{EnvironmentId, Problem};
 use devcontainer::Config;
 use engine::ContainerEventKind;
 use futures::StreamExt;
-use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,10 +23,12 @@ use tokio_util::task::TaskTracker;
 pub(crate) use memory::{Memory, OpenPorts, Prepared, Started};
 pub(crate) use report::Report;
 
+use crate::consent::ConsentPolicy;
 use crate::execute;
 use crate::machine::MachineHost;
 use crate::observe;
 use crate::ports::Ports;
+use crate::secrets::SecretFiles;
 use crate::store::Store;
 use crate::workplace::ShellVariables;
 use worker::Worker;
@@ -42,6 +43,8 @@ pub(crate) struct Parts {
     pub(crate) machine: MachineHost,
     pub(crate) ports: Ports,
     pub(crate) shells: ShellVariables,
+    pub(crate) secrets: SecretFiles,
+    pub(crate) policy: ConsentPolicy,
     /// Held while the base image is loaded: everybody who needs it waits for one load.
     pub(crate) base: Arc<tokio::sync::Mutex<()>>,
 }
@@ -71,9 +74,16 @@ pub(crate) struct Bell {
 
 impl Reconciler {
     /// A reconciler that does nothing before [`start`](Self::start).
-    pub fn new(store: Store, machine: MachineHost, ports: Ports) -> Self {
+    pub fn new(
+        store: Store,
+        machine: MachineHost,
+        ports: Ports,
+        secrets: SecretFiles,
+        policy: ConsentPolicy,
+    ) -> Self {
+        let shells = ShellVariables::default();
         let inner = Inner {
-            parts: Parts { store, machine, ports, shells: ShellVariables::default(), base: Arc::default() },
+            parts: Parts { store, machine, ports, shells, secrets, policy, base: Arc::default() },
             workers: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -113,26 +123,8 @@ impl Reconciler {
         bell.notify.notify_one();
     }
 
-    /// What is left to do for an environment, as far as it can be seen now.
-    ///
-    /// # Errors
-    /// The configuration cannot be read, or the environment is gone.
-    pub async fn plan(&self, id: &EnvironmentId) -> Result<Plan, Problem> {
-        let parts = &self.inner.parts;
-        let environment =
-            parts.store.environment(id)?.ok_or_else(|| crate::problems::environment_missing(id.as_str()))?;
-        let mut memory = self.known(id);
-        if environment.spec.desired_phase == api::DesiredPhase::Running {
-            memory.config =
-                Some((environment.metadata.generation, observe::read_config(parts, &environment)?));
-        }
-        let observed = observe::observe(parts, &environment, &mut memory).await?;
-        let generation = environment.metadata.generation;
-        Ok(reconciler::plan(&environment.spec, generation, &observed.facts, Timestamp::now()).plan)
-    }
-
     /// What the environment's task knew at its last look; nothing if it has none.
-    fn known(&self, id: &EnvironmentId) -> Memory {
+    pub(crate) fn known(&self, id: &EnvironmentId) -> Memory {
         let bell = self.inner.workers.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
         let known = bell.map(|bell| bell.known.lock().unwrap_or_else(PoisonError::into_inner).clone());
         known.unwrap_or_default()
@@ -140,7 +132,7 @@ impl Reconciler {
 
     /// The configuration as the environment's task read it last.
     pub(crate) fn config_read_last(&self, id: &EnvironmentId) -> Option<Arc<Config>> {
-        self.known(id).config.map(|(_, config)| config)
+        self.known(id).reading.map(|reading| reading.config)
     }
 
     /// The parts, for what acts on an environment outside of the loop: exec and logs.

@@ -39,6 +39,8 @@ const MAX_BODY: usize = 1 << 20;
 pub struct Api {
     /// Specs and statuses.
     pub store: Store,
+    /// Dotfiles for environments that are asked for without others.
+    pub dotfiles: Option<api::Dotfiles>,
     /// What needs a container.
     pub environments: Arc<dyn EnvironmentWork>,
     /// What needs the machine.
@@ -98,6 +100,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
             get(environments::show).patch(environments::change).delete(environments::remove),
         ),
         ("/v1/environments/{environment}/plan", get(environments::plan)),
+        ("/v1/plan", post(environments::plan_folder)),
         ("/v1/environments/{environment}/logs", get(logs::of_environment)),
         ("/v1/environments/{environment}/exec", post(exec::in_environment)),
         ("/v1/machines/{machine}", get(machine::show).patch(machine::change)),

@@ -1,12 +1,14 @@
 //! `config.toml`: the settings people write by hand.
 //!
-//! All keys are optional, unknown ones are refused by name and place. They are wishes for the default machine; a
-//! wish made later with `cove machine set` stays until the file says something new (see [`Settings::changes_since`]).
+//! All keys are optional, unknown ones are refused by name and place. Those about the machine are wishes for the
+//! default one; a wish made later with `cove machine set` stays until the file says something new (see
+//! [`Settings::changes_since`]). The others hold from the next start of the daemon.
 
-use api::MachineSpec;
+use api::{Dotfiles, MachineSpec};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use crate::consent::ConsentPolicy;
 use crate::paths::user_home;
 
 /// What `config.toml` says.
@@ -21,6 +23,11 @@ pub struct Settings {
     pub trust_host_certificates: Option<bool>,
     /// Size of the machine.
     pub machine: MachineSize,
+    /// What of this computer repositories may use without a question.
+    pub consent: ConsentPolicy,
+    /// Dotfiles for environments that are asked for without others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dotfiles: Option<Dotfiles>,
 }
 
 /// The `[machine]` table.
@@ -129,6 +136,7 @@ impl Settings {
                 memory_mib: changed(self.machine.memory_mib.as_ref(), earlier.machine.memory_mib.as_ref()),
                 disk_gib: changed(self.machine.disk_gib.as_ref(), earlier.machine.disk_gib.as_ref()),
             },
+            ..Self::default()
         }
     }
 
@@ -161,7 +169,8 @@ pub fn default_machine() -> MachineSpec {
     }
 }
 
-fn host_memory_mib() -> u64 {
+/// Memory of this computer, in MiB.
+pub(crate) fn host_memory_mib() -> u64 {
     #[cfg(target_os = "linux")]
     {
         let info = rustix::system::sysinfo();
@@ -201,6 +210,18 @@ mod tests {
         let error = parse("shares = [\"src\"]").unwrap_err().to_string();
         assert!(error.contains("`src`, which is not an absolute path"), "{error}");
         assert!(parse("[machine]\nmemory_mib = 16").unwrap_err().to_string().contains("at least 512"));
+    }
+
+    #[test]
+    fn consent_and_dotfiles_are_read() {
+        use crate::consent::Policy;
+        let settings =
+            parse("[consent]\nhost_mounts = 'never'\n[dotfiles]\nrepository = 'ada/dotfiles'").unwrap();
+        assert_eq!(settings.consent.initialize_command, Policy::Ask);
+        assert_eq!(settings.consent.host_mounts, Policy::Never);
+        assert_eq!(settings.dotfiles.map(|it| it.repository).as_deref(), Some("ada/dotfiles"));
+        let error = parse("[consent]\nhost_mounts = 'sometimes'").unwrap_err().to_string();
+        assert!(error.starts_with("/h/config.toml:2:15: ") && error.contains("`always`"), "{error}");
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //!
 //! The store decides nothing about the world and never removes a damaged file.
 
+mod containers;
 mod environments;
 mod error;
 mod events;
@@ -26,6 +27,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::broadcast;
 
+pub use containers::{Adopted, MadeFrom};
 pub use error::StoreError;
 use events::{EventLog, Pending};
 

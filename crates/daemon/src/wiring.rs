@@ -26,6 +26,7 @@ use crate::machine::MachineHost;
 use crate::paths::{Paths, PathsError};
 use crate::ports::Ports;
 use crate::reconcile::Reconciler;
+use crate::secrets::SecretFiles;
 use crate::server::{self, Api, BindError, PeerListener};
 use crate::settings::{Settings, SettingsError};
 use crate::store::{Store, StoreError};
@@ -85,7 +86,8 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     let sockets =
         DockerSockets::open(&machine, &paths.docker_socket(), &paths.default_machine().engine_socket())?;
     let ports = Ports::new(machine.clone(), store.clone());
-    let reconciler = Reconciler::new(store.clone(), machine.clone(), ports);
+    let secrets = SecretFiles::new(paths.secrets_dir());
+    let reconciler = Reconciler::new(store.clone(), machine.clone(), ports, secrets, settings.consent);
     reconciler.start().map_err(|source| ServeError::Reconcile { store: store.path().to_owned(), source })?;
     let keeper = tokio::spawn(keeper::keep(machine.clone(), store.clone()));
     tracing::info!(home = %paths.root(), pid = std::process::id(), version = env!("CARGO_PKG_VERSION"), "serving");
@@ -98,6 +100,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
                 doctor::Examined { paths: paths.clone(), machine: machine.clone(), store: store.clone() };
             Arc::new(move || doctor::diagnose(examined.clone()).boxed())
         },
+        dotfiles: settings.dotfiles,
         store,
         shutdown,
     };

@@ -13,9 +13,11 @@ use engine::{
 };
 use futures::stream::BoxStream;
 
+use crate::configuration;
 use crate::observe;
 use crate::problems;
 use crate::reconcile::{Parts, Reconciler};
+use crate::sources::Person;
 
 /// A place to run things in.
 #[derive(Debug, Clone)]
@@ -77,7 +79,7 @@ impl Workplace {
         let run = observe::run_of(state).ok_or_else(|| {
             Problem::new(ProblemCode::NotRunning, format!("the container `{}` is not running", state.name))
         })?;
-        let mut resolved = observe::resolve(config, Some(state));
+        let mut resolved = configuration::resolve(config, Some(state));
         devcontainer::substitute_container_env(&mut resolved, &state.env);
         let user = resolved.effective_user(&state.user).to_owned();
         let account = engine.account(&state.id, &user).await.map_err(|error| problems::from_user(&error))?;
@@ -92,6 +94,13 @@ impl Workplace {
             }
         }
         Ok(Self { container: state.id.clone(), account, folder: config.workspace_folder.clone(), env, unset })
+    }
+
+    /// With a person's secrets, which win over what else is set.
+    pub(crate) fn with_secrets(mut self, secrets: BTreeMap<String, String>) -> Self {
+        self.unset.retain(|name| !secrets.contains_key(name));
+        self.env.extend(secrets);
+        self
     }
 
     /// Where and as whom lifecycle commands run.
@@ -155,10 +164,12 @@ impl Reconciler {
         let (environment, state) = running(parts, id).await?;
         let engine = parts.machine.engine();
         // A mistake in the file, or a folder that is away, locks nobody out of a container that runs.
-        let config =
-            observe::read_config_of(environment.spec.source.folder(), environment.spec.config.as_ref())
-                .or_else(|problem| self.config_read_last(id).ok_or(problem))?;
+        let variables = parts.store.variables(id)?;
+        let config = configuration::read_with(parts, &environment, &Person::new(&variables))
+            .map(|reading| reading.config)
+            .or_else(|problem| self.config_read_last(id).ok_or(problem))?;
         let workplace = Workplace::of(&engine, &config, &state, &parts.shells).await?;
+        let workplace = workplace.with_secrets(parts.secrets.of(id)?);
         let session = engine.exec(&state.id, &workplace.spec(request)).await;
         session.map_err(|error| problems::from_exec(&error))
     }
@@ -192,7 +203,7 @@ async fn container(parts: &Parts, environment: &Environment) -> Result<Container
     if !parts.machine.state().is_ready() {
         return Err(not_running());
     }
-    observe::main_container(&parts.machine.engine(), environment).await?.ok_or_else(not_running)
+    observe::main_container(parts, environment).await?.ok_or_else(not_running)
 }
 
 async fn running(parts: &Parts, id: &EnvironmentId) -> Result<(Environment, ContainerState), Problem> {

@@ -5,13 +5,15 @@
 //! action is remembered anywhere but in its effects. What the planner does not know it does not touch.
 
 mod backoff;
+mod drift;
 mod observed;
 mod phase;
 mod plan;
 
 pub use backoff::{Failure, Verdict};
+pub use drift::{Properties, changes, effect_of};
 pub use observed::{
-    ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed,
+    ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed, Trust,
 };
-pub use phase::phase_of;
+pub use phase::{is_usable, phase_of};
 pub use plan::{Decision, plan};

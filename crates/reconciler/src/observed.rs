@@ -1,6 +1,6 @@
 //! What the daemon saw of one environment just now.
 
-use api::{HookStage, Problem, Session};
+use api::{Consent, HookStage, Problem, Session};
 
 use crate::Failure;
 
@@ -51,6 +51,10 @@ pub struct ConfigFacts {
     pub hooks: Vec<HookStage>,
     /// Its `initializeCommand`, if it has one.
     pub initialize: Option<InitializeFacts>,
+    /// Mounts from outside of the workspace folder that a person may still agree to.
+    pub open_mounts: Vec<Consent>,
+    /// The stage after which the environment can be worked in.
+    pub wait_for: HookStage,
     /// Things to tell a person that keep nothing from working.
     pub warnings: Vec<Problem>,
 }
@@ -59,7 +63,20 @@ pub struct ConfigFacts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InitializeFacts {
     /// Whether a person agreed to run it as it is now.
-    pub trusted: bool,
+    pub trust: Trust,
+    /// What a person agrees to.
+    pub consent: Consent,
+}
+
+/// How a thing stands that needs consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// A person agreed to it as it is now, or to all such things.
+    Given,
+    /// A person may still agree.
+    Open,
+    /// A person said that such a thing never happens.
+    Refused,
 }
 
 /// The container of an environment.
@@ -69,6 +86,8 @@ pub enum ContainerFacts {
     Unseen,
     /// There is none.
     Absent,
+    /// There is none of ours, but one that another tool made for the same folder and configuration.
+    Foreign,
     /// There is one.
     Present {
         /// Docker's id.
@@ -87,6 +106,16 @@ pub enum ContainerFacts {
         /// once more by itself would start a container that always ends for ever.
         ended: Option<Box<Problem>>,
     },
+}
+
+impl ConfigFacts {
+    /// What a person may still agree to, as far as it counts for the steps ahead: a mount counts for a container that
+    /// is to be made.
+    pub fn open_consents(&self, makes_container: bool) -> Vec<Consent> {
+        let command = self.initialize.iter().filter(|it| it.trust == Trust::Open).map(|it| &it.consent);
+        let mounts = self.open_mounts.iter().filter(|_| makes_container);
+        command.chain(mounts).cloned().collect()
+    }
 }
 
 impl Observed {

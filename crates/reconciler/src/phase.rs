@@ -1,6 +1,6 @@
 //! The phase people see, from what is wanted and what is there.
 
-use api::{DesiredPhase, EnvironmentSpec, Phase};
+use api::{DesiredPhase, EnvironmentSpec, HookStage, Phase};
 
 use crate::{ContainerFacts, Decision, Observed};
 
@@ -22,7 +22,24 @@ pub fn phase_of(spec: &EnvironmentSpec, observed: &Observed, decision: &Decision
         DesiredPhase::Running => match &observed.container {
             ContainerFacts::Present { rebuild, .. } if *rebuild != spec.rebuild => Phase::Updating,
             ContainerFacts::Present { .. } | ContainerFacts::Unseen => Phase::Starting,
-            ContainerFacts::Absent => Phase::Creating,
+            ContainerFacts::Absent | ContainerFacts::Foreign => Phase::Creating,
         },
     }
+}
+
+/// Whether an environment can be worked in: its container runs, and every hook up to the one that its configuration
+/// waits for ended well.
+pub fn is_usable(observed: &Observed) -> bool {
+    let (ContainerFacts::Present { id, run: Some(run), .. }, Some(config)) =
+        (&observed.container, &observed.config)
+    else {
+        return false;
+    };
+    let waited_for = |stage: &HookStage| *stage != HookStage::Initialize && *stage <= config.wait_for;
+    config
+        .hooks
+        .iter()
+        .copied()
+        .filter(|stage| waited_for(stage))
+        .all(|stage| observed.has_run(stage, if stage.once_per_container() { id } else { run }))
 }

@@ -1,10 +1,13 @@
 //! The decision: which steps lead from what is there to what is wanted.
 
-use api::{DesiredPhase, EnvironmentSpec, HookStage, Plan, PlannedStep, Problem, StepKind};
+use api::{
+    Consent, DesiredPhase, EnvironmentSpec, HookStage, Plan, PlannedStep, Problem, ProblemCode, StepKind,
+    Unasked,
+};
 use jiff::Timestamp;
 
 use crate::observed::{ConfigFacts, LeftServices};
-use crate::{ContainerFacts, MachineFacts, Observed, Verdict};
+use crate::{ContainerFacts, MachineFacts, Observed, Trust, Verdict};
 
 /// What to do now.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +74,12 @@ impl Steps {
             }
             return;
         }
+        // Asked before anything is done for it, and again when an image turns out to want more.
+        let open = config.open_consents(makes_container(spec, observed));
+        if spec.unasked == Unasked::Wait && !open.is_empty() {
+            self.blocked = Some(consent_needed(open));
+            return;
+        }
         self.initialize(spec, observed, config);
         if observed.machine != MachineFacts::Ready {
             self.add(StepKind::StartMachine, "the machine is off");
@@ -85,7 +94,7 @@ impl Steps {
 
     /// `initializeCommand` runs once for each time the environment is asked for, before anything is built.
     fn initialize(&mut self, spec: &EnvironmentSpec, observed: &Observed, config: &ConfigFacts) {
-        let trusted = config.initialize.as_ref().is_some_and(|initialize| initialize.trusted);
+        let trusted = config.initialize.as_ref().is_some_and(|initialize| initialize.trust == Trust::Given);
         if trusted && !observed.has_run(HookStage::Initialize, &spec.retry.0) {
             self.add(StepKind::Initialize, "the configuration has one, and it is trusted");
         }
@@ -119,6 +128,10 @@ impl Steps {
                 create(self, "there is no container yet");
                 None
             }
+            ContainerFacts::Foreign => {
+                self.add(StepKind::AdoptContainer, "another tool made one for this folder and configuration");
+                None
+            }
             // The image is made before the old container goes: a build that fails leaves it as it is.
             ContainerFacts::Present { rebuild, .. } if *rebuild != spec.rebuild => {
                 if !prepared {
@@ -145,6 +158,8 @@ impl Steps {
             let done = match (present, &observed.container) {
                 (Some(present), _) if stage.once_per_container() => observed.has_run(stage, present.id),
                 (Some(present), _) => observed.has_run(stage, present.run),
+                // Who made it ran those that run once.
+                (None, ContainerFacts::Foreign) => stage.once_per_container(),
                 (None, ContainerFacts::Present { id, .. }) if self.keeps_container() => {
                     stage.once_per_container() && observed.has_run(stage, id)
                 }
@@ -183,10 +198,28 @@ impl Steps {
             ContainerFacts::Absent if observed.left != LeftServices::None => {
                 self.add(StepKind::RemoveContainer, "other services of it are there");
             }
-            ContainerFacts::Absent => {}
+            // What was never taken over is not ours to remove.
+            ContainerFacts::Absent | ContainerFacts::Foreign => {}
         }
         self.add(StepKind::Forget, "nothing of it is left in the machine");
     }
+}
+
+/// Whether a container is to be made, as far as it can be seen.
+fn makes_container(spec: &EnvironmentSpec, observed: &Observed) -> bool {
+    match &observed.container {
+        ContainerFacts::Absent => true,
+        ContainerFacts::Present { rebuild, .. } => *rebuild != spec.rebuild,
+        ContainerFacts::Foreign | ContainerFacts::Unseen => false,
+    }
+}
+
+fn consent_needed(open: Vec<Consent>) -> Problem {
+    let title = "the configuration wants things of this computer that nobody agreed to";
+    Problem::new(ProblemCode::ConsentNeeded, title)
+        .asking_consent(open)
+        .with_command("agree to them as they are now", "cove up --trust")
+        .with_command("or come up without them", "cove up")
 }
 
 /// A container that runs and stays.
@@ -202,7 +235,7 @@ impl Observed {
             || self.left == LeftServices::Running
     }
 
-    fn has_run(&self, stage: HookStage, subject: &str) -> bool {
+    pub(crate) fn has_run(&self, stage: HookStage, subject: &str) -> bool {
         self.hooks.iter().any(|record| record.stage == stage && record.subject == subject)
     }
 }

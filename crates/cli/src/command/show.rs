@@ -1,8 +1,8 @@
-//! `cove show` and `cove plan`
+//! `cove show`
 
 use std::fmt::Write as _;
 
-use api::{Environment, EnvironmentStatus, Plan, PortStatus};
+use api::{Environment, EnvironmentStatus, PortStatus};
 use jiff::Timestamp;
 
 use super::list::state;
@@ -17,30 +17,6 @@ pub(super) async fn run(context: &Context, arguments: OneEnvironment) -> Result<
     let client = context.client().await?;
     let environment = select::environment(&client, arguments.environment.as_deref()).await?;
     context.output.show(&environment, |paint| sections(&environment, paint))
-}
-
-pub(super) async fn plan(context: &Context, arguments: OneEnvironment) -> Result<(), Failure> {
-    let client = context.client().await?;
-    let environment = select::environment(&client, arguments.environment.as_deref()).await?;
-    let plan = client.plan(environment.id.as_str()).await?;
-    context.output.show(&plan, |paint| plan_text(&environment, &plan, paint))
-}
-
-fn plan_text(environment: &Environment, plan: &Plan, paint: Paint) -> String {
-    let name = &environment.metadata.name;
-    let mut out = String::new();
-    if plan.steps.is_empty() && plan.blocked.is_none() {
-        return format!("Nothing is left to do for {name}.");
-    }
-    for (at, step) in plan.steps.iter().enumerate() {
-        let reason = paint.dim(&format!("because {}", step.reason));
-        writeln!(out, "{:2}. {}  {reason}", at + 1, step.step.title())
-            .expect("writing to a string cannot fail");
-    }
-    if let Some(problem) = &plan.blocked {
-        out.push_str(&problem_text::render(problem, Weight::Error, paint));
-    }
-    out
 }
 
 fn sections(environment: &Environment, paint: Paint) -> String {
@@ -123,7 +99,11 @@ pub(super) fn ports(ports: &[PortStatus]) -> Vec<(String, String)> {
 fn hooks(status: &EnvironmentStatus) -> Vec<(String, String)> {
     let text = |hook: &api::HookStatus| {
         let time = quantity::millis(hook.millis);
-        let end = if hook.succeeded { format!("done in {time}") } else { format!("failed after {time}") };
+        let end = if hook.succeeded {
+            format!("done in {time}")
+        } else {
+            "failed; `cove up` goes on from it".to_owned()
+        };
         (hook.stage.property().to_owned(), end)
     };
     status.hooks.iter().map(text).collect()

@@ -3,19 +3,20 @@
 use std::fmt::Write as _;
 
 use api::{
-    ConditionKind, DEFAULT_MACHINE, DesiredPhase, Environment, Name, ObjectReference, Phase, Problem,
-    ProblemCode, UpRequest,
+    ConditionKind, Consent, DEFAULT_MACHINE, DesiredPhase, Dotfiles, Environment, HookStage, Name,
+    ObjectReference, Phase, PlanRequest, Problem, ProblemCode, StepKind, Unasked, UpRequest,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use client::Client;
 
-use super::show;
+use super::{plan, show};
 use crate::arguments::UpArguments;
 use crate::context::{Context, existing_folder};
 use crate::failure::Failure;
 use crate::follow::{Follow, Verdict};
 use crate::output::Output;
 use crate::paint::Paint;
+use crate::personal;
 use crate::table;
 use crate::text::harmless;
 
@@ -23,29 +24,41 @@ pub(super) async fn run(context: &Context, arguments: UpArguments) -> Result<(),
     let mut request = request(&arguments)?;
     let client = context.client().await?;
     if arguments.no_wait {
+        if arguments.trust {
+            let wanted = client.preview(&plan_of(&request)).await?.consents;
+            request.consents = wanted.into_iter().map(|consent| consent.digest).collect();
+        }
         let environment = client.up(&request).await?;
         return context.output.show(&environment, |paint| {
             let name = environment.metadata.name.as_str();
             format!("{} is on its way; `cove up` or `cove show {name}` tells how it goes.", paint.bold(name))
         });
     }
+    if !arguments.rebuild && !arguments.keep && context.output.can_ask() {
+        request.rebuild = wants_rebuild(context.output, &client, &request).await;
+    }
+    if arguments.trust || context.output.can_ask() {
+        request.unasked = Unasked::Wait;
+    }
     let mut follow = Follow::begin(context, &client).await?;
-    // Each round ends with the environment up, or with one more host command agreed to.
+    // Each round ends with the environment up, or with an answer to what it wants of this computer.
     let environment = loop {
         let started = client.up(&request).await?;
         let end = until_running(&mut follow, &started).await;
-        match waiting_command(&end) {
-            Some(problem) if agrees(context.output, &arguments, &problem) => {
-                let digest = problem.consent.map(|command| command.digest);
-                if digest.iter().all(|digest| request.trusted_commands.contains(digest)) {
-                    return Err(unheard(&started).into());
-                }
-                request.trusted_commands.extend(digest);
-                // Once is enough: the second round must not make the container anew again.
-                request.rebuild = false;
-            }
-            _ => break detached(context, &started, end)?,
+        let wanted = unanswered(&end, arguments.trust);
+        if wanted.is_empty() {
+            break detached(context, &started, end)?;
         }
+        if wanted.iter().all(|consent| request.consents.contains(&consent.digest)) {
+            return Err(unheard(&started).into());
+        }
+        if agrees(context.output, &arguments, &wanted) {
+            request.consents.extend(wanted.into_iter().map(|consent| consent.digest));
+        } else {
+            request.unasked = Unasked::LeaveOut;
+        }
+        // Once is enough: the next round must not make the container anew again.
+        request.rebuild = false;
     };
     for warning in &environment.status.warnings {
         context.output.warning(warning);
@@ -58,12 +71,47 @@ fn request(arguments: &UpArguments) -> Result<UpRequest, Failure> {
     let name = name.map_err(|error| Failure::request(error.to_string()))?;
     let folder = existing_folder(arguments.path.as_deref().unwrap_or_else(|| ".".into()))?;
     let config = arguments.config.as_deref().map(|config| relative_to(&folder, config));
-    Ok(UpRequest { folder, config, name, rebuild: arguments.rebuild, trusted_commands: Vec::new() })
+    let dotfiles = arguments.dotfiles_repository.clone().map(|repository| Dotfiles {
+        repository,
+        install_command: arguments.dotfiles_install_command.clone(),
+        target_path: arguments.dotfiles_target_path.clone(),
+    });
+    Ok(UpRequest {
+        variables: personal::variables_of(&folder, config.as_deref()),
+        folder,
+        config,
+        name,
+        rebuild: arguments.rebuild,
+        consents: Vec::new(),
+        unasked: Unasked::LeaveOut,
+        secrets: arguments.secrets_file.as_deref().map(personal::secrets_of).transpose()?,
+        dotfiles,
+    })
+}
+
+fn plan_of(request: &UpRequest) -> PlanRequest {
+    let UpRequest { folder, config, variables, .. } = request.clone();
+    PlanRequest { folder, config, variables }
+}
+
+/// Asks whether a container shall be made anew whose configuration changed.
+async fn wants_rebuild(output: Output, client: &Client, request: &UpRequest) -> bool {
+    // What is wrong with the folder or the file is told by what follows.
+    let Ok(preview) = client.preview(&plan_of(request)).await else { return false };
+    if !preview.needs_rebuild() {
+        return false;
+    }
+    let changes = plan::changes(&preview.changes, output.note_paint());
+    output.note(&format!("The configuration changed since the container was made:\n{changes}"));
+    for lost in preview.rebuild.iter().flat_map(|rebuild| &rebuild.lost) {
+        output.note(&format!("A new container loses {}.", harmless(lost)));
+    }
+    Output::confirm("Make the container anew?")
 }
 
 /// The configuration as the daemon wants it, relative to the folder. One that a person typed relative to where they
 /// are, as shells complete it, is understood too; what is not there is left for the daemon to refuse.
-fn relative_to(folder: &Utf8Path, config: &Utf8Path) -> Utf8PathBuf {
+pub(super) fn relative_to(folder: &Utf8Path, config: &Utf8Path) -> Utf8PathBuf {
     if config.is_relative() && folder.join(config).is_file() {
         return config.to_owned();
     }
@@ -111,32 +159,44 @@ fn judge_running(environment: &Environment, generation: u64) -> Verdict {
         && status.step.is_none()
         && status.problem.is_none()
         && ready.is_none_or(|ready| ready.holds);
-    if up { Verdict::Done } else { Verdict::Going }
-}
-
-/// The problem of a host command that waits for consent: it keeps the environment down, or it is a warning.
-fn waiting_command(end: &Result<Environment, Failure>) -> Option<Problem> {
-    let waits = |problem: &&Problem| problem.code == ProblemCode::ConsentNeeded && problem.consent.is_some();
-    match end {
-        Ok(environment) => environment.status.warnings.iter().find(waits).cloned(),
-        Err(Failure::Problem(problem)) => Some(&**problem).filter(waits).cloned(),
-        Err(_) => None,
+    if up {
+        return Verdict::Done;
+    }
+    let usable = status.conditions.iter().any(|it| it.kind == ConditionKind::Usable && it.holds);
+    match status.step {
+        Some(StepKind::RunHook(stage)) if usable => {
+            let what =
+                if stage == HookStage::Dotfiles { "the installation of dotfiles" } else { stage.property() };
+            Verdict::FarEnough(format!("You can work in it now; {what} goes on."))
+        }
+        _ => Verdict::Going,
     }
 }
 
-fn agrees(output: Output, arguments: &UpArguments, problem: &Problem) -> bool {
-    let command = problem.consent.as_ref().map(|command| harmless(&command.text)).unwrap_or_default();
+/// What waits for an answer: it keeps the environment down, or was left out of it and a person trusts all of it.
+fn unanswered(end: &Result<Environment, Failure>, trusts: bool) -> Vec<Consent> {
+    let waits = |problem: &&Problem| problem.code == ProblemCode::ConsentNeeded;
+    match end {
+        Ok(environment) if trusts => {
+            let warnings = environment.status.warnings.iter().filter(waits);
+            warnings.flat_map(|warning| warning.consents.clone()).collect()
+        }
+        Err(Failure::Problem(problem)) if waits(&&**problem) => problem.consents.clone(),
+        Ok(_) | Err(_) => Vec::new(),
+    }
+}
+
+fn agrees(output: Output, arguments: &UpArguments, wanted: &[Consent]) -> bool {
+    let list = plan::wishes(wanted);
     if arguments.trust {
-        output.note(&format!("Runs on this computer, as agreed: {command}"));
+        output.note(&format!("On this computer, as agreed:\n{list}"));
         return true;
     }
     if !output.can_ask() {
         return false;
     }
-    output.note(&format!(
-        "The folder wants to run this on this computer, outside of any container:\n  {command}"
-    ));
-    Output::confirm("Run it, now and until it changes?")
+    output.note(&format!("The folder wants this of this computer:\n{list}"));
+    Output::confirm("Agree to all of it, now and until it changes?")
 }
 
 fn unheard(environment: &Environment) -> Problem {
@@ -203,6 +263,7 @@ mod tests {
     fn verdict(change: impl FnOnce(&mut Environment)) -> &'static str {
         match judge_running(&environment(change), 3) {
             Verdict::Going => "going",
+            Verdict::FarEnough(_) => "far enough",
             Verdict::Done => "done",
             Verdict::Failed(_) => "failed",
         }

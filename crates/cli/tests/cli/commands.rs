@@ -83,13 +83,25 @@ fn show_has_sections() {
 }
 
 #[test]
-fn plan_tells_steps_and_reasons() {
-    insta::assert_snapshot!(fake().run(&["plan", "web"]).all(), @r"
-     1. Starting the machine  because it is stopped
-     2. Running postCreateCommand  because it has not run yet
+fn plan_tells_what_would_be_done_of_environments_and_of_folders_without_one() {
+    let fake = fake();
+    let named = fake.run(&["plan", "web"]);
+    assert!(named.out.starts_with("web\n"), "{}", named.out);
+    assert!(named.out.contains(r#"image  "a" -> "b", needs a new container"#), "{}", named.out);
+    std::fs::create_dir(fake.home.path().join("new")).unwrap();
+    insta::assert_snapshot!(fake.run(&["plan", "./new"]).all(), @r"
+    HOME/new, which has no environment yet
+    configuration: none: the default image is used
+
+    `cove up` would
+      1. Starting the machine  because the machine is off
+      2. Running postCreateCommand  because it has not run yet
     --- stderr
     --- status 0
     ");
+    let nowhere = fake.run(&["plan", "nowhere"]);
+    assert_eq!(nowhere.status, Some(1));
+    assert!(nowhere.err.contains("there is no environment `nowhere`"), "{}", nowhere.err);
 }
 
 #[test]

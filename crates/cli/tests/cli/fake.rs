@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use api::{
     DesiredPhase, Environment, EnvironmentPatch, ErrorBody, Event, EventKind, ExecRequest, Machine,
-    ObjectReference, Phase, Problem, ProblemCode, UpRequest, Version, WatchMessage,
+    ObjectReference, Phase, PlanRequest, Problem, ProblemCode, UpRequest, Version, WatchMessage,
 };
 use axum::body::{Body, Bytes};
 use axum::extract::{Path as UrlPath, Request, State};
@@ -216,7 +216,7 @@ fn routes(world: Arc<World>) -> Router {
         .route("/v1/environments/{id}", get(one).patch(patch).delete(remove))
         .route("/v1/environments/{id}/exec", post(exec))
         .route("/v1/environments/{id}/logs", get(logs))
-        .route("/v1/environments/{id}/plan", get(async || Json(plan())))
+        .route("/v1/plan", post(preview))
         .route("/v1/machines/default", get(the_machine).patch(patch_machine))
         .route("/v1/machines/default/exec", post(exec))
         .route("/v1/watch", get(watch))
@@ -244,7 +244,8 @@ async fn up(State(world): State<Arc<World>>, Json(request): Json<UpRequest>) -> 
         let mut known = world.known.lock().unwrap();
         known.requests.push(format!("UP {}", serde_json::to_string(&request).unwrap()));
         let mut environment = environment("web", request.folder.as_str());
-        environment.spec.trusted_commands = request.trusted_commands;
+        environment.spec.consents = request.consents;
+        environment.spec.unasked = request.unasked;
         known.environments = vec![environment.clone()];
         known.read = Arc::default();
         (environment, known.script.clone(), known.read.clone())
@@ -366,11 +367,23 @@ impl World {
     }
 }
 
-fn plan() -> Value {
-    json!({"steps": [
-        {"step": {"kind": "start_machine"}, "reason": "it is stopped"},
-        {"step": {"kind": "run_hook", "stage": "post_create"}, "reason": "it has not run yet"}
-    ]})
+async fn preview(State(world): State<Arc<World>>, Json(request): Json<PlanRequest>) -> Json<Value> {
+    let known = world.known.lock().unwrap();
+    let found = known.environments.iter().find(|each| *each.spec.source.folder() == request.folder);
+    let mut preview = json!({
+        "folder": request.folder,
+        "steps": [
+            {"step": {"kind": "start_machine"}, "reason": "the machine is off"},
+            {"step": {"kind": "run_hook", "stage": "post_create"}, "reason": "it has not run yet"}
+        ],
+    });
+    if let Some(environment) = found {
+        preview["environment"] = json!(environment.metadata.name);
+        preview["changes"] =
+            json!([{"property": "image", "old": "a", "new": "b", "effect": "new_container"}]);
+        preview["rebuild"] = json!({"steps": [], "lost": ["what was installed by hand"], "kept": []});
+    }
+    Json(preview)
 }
 
 fn diagnosis() -> Value {

@@ -3,9 +3,12 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use api::{Environment, EventKind, HookStage, HostCommand, LogStream, Problem, ProblemCode, StepKind, Unit};
+use api::{
+    Consent, ConsentKind, Environment, EventKind, HookStage, LogStream, Problem, ProblemCode, StepKind,
+    Unasked, Unit,
+};
 
-use crate::fake::{Act, Fake, running};
+use crate::fake::{Act, Fake, Ran, running};
 
 fn started(step: StepKind, detail: &str) -> EventKind {
     EventKind::StepStarted { step, detail: detail.to_owned() }
@@ -84,7 +87,7 @@ fn the_way_up_is_told_and_ends_with_what_to_do_next() {
     [time] Running postCreateCommand: pip install
     --- status 0
     ");
-    insta::assert_snapshot!(fake.requests().join("\n").replace(fake.home.path().to_str().unwrap(), "HOME"), @r#"UP {"folder":"HOME/web","config":"web.json","rebuild":false}"#);
+    insta::assert_snapshot!(fake.requests().join("\n").replace(fake.home.path().to_str().unwrap(), "HOME"), @r#"UP {"folder":"HOME/web","config":"web.json","rebuild":false,"unasked":"leave_out"}"#);
 }
 
 #[test]
@@ -143,27 +146,77 @@ fn what_is_tried_again_is_told_and_waited_out_until_the_daemon_gives_up() {
 fn a_host_command_runs_only_with_consent() {
     fn waits_or_runs(environment: &mut Environment) {
         environment.status.observed_generation = 1;
-        if environment.spec.trusted_commands == ["d1"] {
+        if environment.spec.consents == ["d1", "d2"] || environment.spec.unasked == Unasked::LeaveOut {
             is_up(environment);
         } else {
-            let command = HostCommand { text: "make deps".to_owned(), digest: "d1".to_owned() };
+            let wanted =
+                [(ConsentKind::HostCommand, "make deps", "d1"), (ConsentKind::HostMount, "/etc:/e", "d2")];
+            let wanted = wanted.map(|(kind, text, digest)| Consent {
+                kind,
+                text: text.to_owned(),
+                digest: digest.to_owned(),
+            });
             environment.status.problem = Some(
-                Problem::new(ProblemCode::ConsentNeeded, "`web` wants to run a command on this computer")
-                    .asking_consent(command),
+                Problem::new(ProblemCode::ConsentNeeded, "`web` wants things of this computer")
+                    .asking_consent(wanted.to_vec()),
             );
         }
     }
     let fake = || Fake::start(Vec::new(), vec![Act::Change(waits_or_runs)]);
-    insta::assert_snapshot!(fake().run(&["up"]).all(), @r"
-    --- stderr
-    error[E0108]: `web` wants to run a command on this computer
-      command: make deps
-    see: cove explain E0108
-    --- status 1
-    ");
+    // Nobody is there to be asked: it comes up without them.
+    assert_eq!(fake().run(&["up"]).status, Some(0));
     let ran = fake().run(&["up", "--trust"]);
     assert_eq!(ran.status, Some(0), "{}", ran.err);
-    assert!(ran.err.contains("Runs on this computer, as agreed: make deps"), "{}", ran.err);
+    insta::assert_snapshot!(ran.err, @r"
+    On this computer, as agreed:
+      run, outside of any container: make deps
+      show files to the container: /etc:/e
+    ");
+}
+
+#[test]
+fn the_persons_variables_secrets_and_dotfiles_go_over() {
+    let fake = Fake::start(Vec::new(), vec![Act::Change(is_up)]);
+    let folder = fake.folder("web");
+    std::fs::write(folder.join(".devcontainer.json"), r#"{"image": "${localEnv:WHO}"}"#).unwrap();
+    std::fs::write(fake.home.path().join("secrets.json"), r#"{"TOKEN": "s3cret"}"#).unwrap();
+    let mut command =
+        fake.cove(&["up", "web", "--secrets-file", "secrets.json", "--dotfiles-repository", "ada/dots"]);
+    let ran = Ran::of(
+        {
+            command.env("WHO", "ada");
+            command
+        },
+        fake.home.path(),
+    );
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    let request = fake.requests().join("\n");
+    for part in
+        [r#""variables":{"WHO":"ada"}"#, r#""secrets":{"TOKEN":"s3cret"}"#, r#""repository":"ada/dots""#]
+    {
+        assert!(request.contains(part), "{part} is not in {request}");
+    }
+}
+
+#[test]
+fn that_it_can_be_worked_in_is_told_once() {
+    fn usable(environment: &mut Environment) {
+        environment.status.observed_generation = 1;
+        environment.status.phase = api::Phase::Starting;
+        environment.status.step = Some(StepKind::RunHook(HookStage::PostCreate));
+        let since = "2026-01-01T00:00:00Z".parse().unwrap();
+        let kind = api::ConditionKind::Usable;
+        environment.status.conditions = vec![api::Condition { kind, holds: true, since, problem: None }];
+    }
+    let fake = Fake::start(Vec::new(), vec![Act::Change(usable), Act::Change(usable), Act::Hang]);
+    let mut child = fake.cove(&["up"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    insta::assert_snapshot!(lines.next().unwrap().unwrap(), @"You can work in it now; postCreateCommand goes on.");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let next = lines.next().unwrap().unwrap();
+    assert!(next.starts_with("The work goes on without this command."), "{next}");
+    child.wait().unwrap();
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
         Ok(_) => Ok(()),
         // A run of this step that was cut off may have got so far, after the world was looked at.
         Err(ContainerError::NameTaken { .. })
-            if observe::main_container(&engine, turn.environment).await?.is_some() =>
+            if observe::main_container(turn.parts, turn.environment).await?.is_some() =>
         {
             Ok(())
         }
@@ -46,7 +46,7 @@ pub(super) async fn start(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let engine = turn.parts.machine.engine();
     let config = turn.config()?;
     let gone = || Problem::new(ProblemCode::ContainerFailed, "the container is gone");
-    let state = observe::main_container(&engine, turn.environment).await?.ok_or_else(gone)?;
+    let state = observe::main_container(turn.parts, turn.environment).await?.ok_or_else(gone)?;
     // What the container is decides, and not what its configuration says by now.
     match &config.container {
         ContainerSource::Compose(compose) if compose::project_of(&state).is_some() => {
@@ -66,7 +66,7 @@ pub(super) async fn start(turn: &mut Turn<'_>) -> Result<(), Problem> {
 /// Remembers that the container was started for this spec. One that ends after that is not started by itself again.
 async fn note_started(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let engine_starts = turn.parts.machine.engine_starts();
-    let state = observe::main_container(&turn.parts.machine.engine(), turn.environment).await?;
+    let state = observe::main_container(turn.parts, turn.environment).await?;
     turn.memory.started = state.map(|state| Started {
         container: state.id,
         generation: turn.environment.metadata.generation,
@@ -94,7 +94,7 @@ pub(super) async fn stop(turn: &mut Turn<'_>) -> Result<(), Problem> {
 pub(super) async fn remove(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let engine = turn.parts.machine.engine();
     // Not the observation of a machine that was off when this was planned.
-    let Some(state) = observe::main_container(&engine, turn.environment).await? else {
+    let Some(state) = observe::main_container(turn.parts, turn.environment).await? else {
         return match compose::left_of(&engine, &turn.environment.id).await? {
             Some((project, _)) => compose::down(&engine, &project).await,
             None => Ok(()),

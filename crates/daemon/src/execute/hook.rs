@@ -15,7 +15,7 @@ use crate::workplace::Workplace;
 pub(super) async fn run(turn: &Turn<'_>, hook: HookStage) -> Result<(), Problem> {
     let config = turn.config()?;
     let engine = turn.parts.machine.engine();
-    let Some(state) = observe::main_container(&engine, turn.environment).await? else {
+    let Some(state) = observe::main_container(turn.parts, turn.environment).await? else {
         return Err(Problem::new(ProblemCode::ContainerFailed, "the container is gone"));
     };
     let Some(run) = observe::run_of(&state) else {
@@ -26,7 +26,8 @@ pub(super) async fn run(turn: &Turn<'_>, hook: HookStage) -> Result<(), Problem>
     };
     let begun = Instant::now();
     let workplace = Workplace::of(&engine, &config, &state, &turn.parts.shells).await?;
-    let resolved = observe::resolve(&config, Some(&state));
+    let workplace = workplace.with_secrets(turn.parts.secrets.of(&turn.environment.id)?);
+    let resolved = crate::configuration::resolve(&config, Some(&state));
     for command in observe::commands_of(&resolved.lifecycle, hook) {
         let command = workplace.adapt(command);
         engine

@@ -6,7 +6,8 @@ use devcontainer::{Config, ContainerSource, METADATA_LABEL};
 use engine::{Engine, ImageInfo, image_tag, plan_build};
 
 use super::{Turn, compose, container::identity};
-use crate::observe::{self, DEFAULT_IMAGE, ENVIRONMENT_LABEL};
+use crate::configuration::{self, DEFAULT_IMAGE};
+use crate::observe::ENVIRONMENT_LABEL;
 use crate::paths;
 use crate::problems;
 use crate::reconcile::{Prepared, Report};
@@ -36,7 +37,7 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
         ContainerSource::Compose(compose) => compose::build(turn, &config, compose).await?,
     };
     let info = facts(&engine, &image).await?;
-    let metadata = observe::image_metadata(info.labels.get(METADATA_LABEL).map(String::as_str));
+    let metadata = configuration::image_metadata(info.labels.get(METADATA_LABEL).map(String::as_str));
     let resolved = devcontainer::merge(&metadata, &config);
     let user = resolved.effective_user(info.user.as_deref().unwrap_or_default()).to_owned();
     let image = if resolved.update_remote_user_uid {

@@ -1,21 +1,23 @@
 //! What one environment's task holds while it lives. All of it can be found out again.
 
-use std::sync::Arc;
-
-use api::{Environment, Phase, ProblemCode, Session};
-use devcontainer::{Config, Properties};
+use api::{Environment, HookStage, Phase, ProblemCode, Session, StepKind};
+use devcontainer::Properties;
 use engine::ImageInfo;
 use reconciler::Failure;
+
+use crate::configuration::Reading;
 
 /// Saved work.
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
-    /// The configuration, and the generation of the spec it was read for.
-    pub(crate) config: Option<(u64, Arc<Config>)>,
+    /// The configuration.
+    pub(crate) reading: Option<Reading>,
     /// The image that was made ready.
     pub(crate) image: Option<Prepared>,
     /// The step that failed last.
     pub(crate) failure: Option<Failure>,
+    /// The hook that failed last in the life of an earlier daemon, as long as it was not run again.
+    pub(crate) failed_before: Option<HookStage>,
     /// The run of the container that ports were opened for, and what is in the way of some.
     pub(crate) ports: Option<OpenPorts>,
     /// The container that was started last.
@@ -34,12 +36,37 @@ impl Memory {
         let is_answered = status.observed_generation == environment.metadata.generation
             && status.step.is_none()
             && matches!(status.phase, Phase::Running | Phase::Stopped);
-        Self { answered: is_answered.then_some(status.observed_generation), ..Self::default() }
+        let failed = status.hooks.iter().find(|hook| !hook.succeeded);
+        Self {
+            answered: is_answered.then_some(status.observed_generation),
+            failed_before: failed.map(|hook| hook.stage),
+            ..Self::default()
+        }
+    }
+
+    /// The hook that failed at its last run.
+    pub(crate) fn failed_hook(&self) -> Option<HookStage> {
+        match self.failure.as_ref().map(|failure| failure.step) {
+            Some(StepKind::RunHook(stage)) => Some(stage),
+            _ => self.failed_before,
+        }
+    }
+
+    /// A step ended well: what was known of an earlier failure may be past.
+    pub(crate) fn overcome(&mut self, step: StepKind) {
+        let is_past = match step {
+            StepKind::RunHook(stage) => self.failed_before == Some(stage),
+            StepKind::CreateContainer | StepKind::AdoptContainer => true,
+            _ => false,
+        };
+        if is_past {
+            self.failed_before = None;
+        }
     }
 
     /// A person asked: what may have changed without a sign of it is found out again.
     pub(crate) fn doubt(&mut self) {
-        self.config = None;
+        self.reading = None;
         self.image = None;
         // Open ports stay open when they are wanted still; one that was taken may be free by now.
         self.ports = None;
@@ -91,7 +118,7 @@ impl OpenPorts {
 
 #[cfg(test)]
 mod tests {
-    use api::{Problem, StepKind};
+    use api::Problem;
 
     use super::*;
 

@@ -3,6 +3,7 @@
 use api::{EnvironmentId, EventKind, LogStream, ObjectReference, StepKind, Unit};
 use engine::{Progress, ProgressEvent, ProgressKind};
 
+use crate::masks::Masks;
 use crate::store::Store;
 
 /// Tells the watchers of one environment about one step.
@@ -11,16 +12,17 @@ pub(crate) struct Report {
     store: Store,
     object: ObjectReference,
     step: StepKind,
+    masks: Masks,
 }
 
 impl Report {
-    pub(crate) fn new(store: Store, id: &EnvironmentId, step: StepKind) -> Self {
-        Self { store, object: ObjectReference::environment(id), step }
+    pub(crate) fn new(store: Store, id: &EnvironmentId, step: StepKind, masks: Masks) -> Self {
+        Self { store, object: ObjectReference::environment(id), step, masks }
     }
 
-    /// An event of the environment.
+    /// An event of the environment, without its secrets.
     pub(crate) fn emit(&self, kind: EventKind) {
-        self.store.emit(self.object.clone(), kind);
+        self.store.emit(self.object.clone(), self.masks.event(kind));
     }
 
     /// A line of output.

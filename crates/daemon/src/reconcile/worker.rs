@@ -13,6 +13,7 @@ use reconciler::{ContainerFacts, Decision, Failure, Verdict};
 
 use super::{Bell, Memory, OpenPorts, Parts, Report};
 use crate::execute::{self, Turn};
+use crate::masks::Masks;
 use crate::observe::{self, Observation};
 
 pub(super) struct Worker {
@@ -93,8 +94,10 @@ impl Worker {
 
     /// Takes a step, unless a change of the spec makes it pointless while it runs. Whether it ended well.
     async fn take(&mut self, environment: &Environment, observation: &Observation, step: StepKind) -> bool {
-        let report = Report::new(self.parts.store.clone(), &self.id, step);
-        report.emit(EventKind::StepStarted { step, detail: environment.metadata.name.to_string() });
+        // Without its file an environment has no secrets to tell.
+        let masks = Masks::new(&self.parts.secrets.of(&self.id).unwrap_or_default());
+        let report = Report::new(self.parts.store.clone(), &self.id, step, masks.clone());
+        report.emit(EventKind::StepStarted { step, detail: self.detail(environment, step) });
         let begun = Instant::now();
         let (parts, bell, id) = (self.parts.clone(), Arc::clone(&self.bell), self.id.clone());
         let mut turn =
@@ -107,15 +110,26 @@ impl Worker {
         match outcome {
             Some(Ok(())) => {
                 report.emit(EventKind::StepFinished { step, millis });
+                self.memory.overcome(step);
                 return true;
             }
-            Some(Err(problem)) => self.failed(environment, step, problem, &report),
+            Some(Err(problem)) => self.failed(environment, step, masks.problem(problem), &report),
             None => {
                 report.line("interrupted: something else is wanted now");
                 report.emit(EventKind::StepFinished { step, millis });
             }
         }
         false
+    }
+
+    /// On what a step works, for people.
+    fn detail(&self, environment: &Environment, step: StepKind) -> String {
+        match step {
+            StepKind::RunHook(stage) if self.memory.failed_hook() == Some(stage) => {
+                format!("{} failed before; running it again from there", stage.property())
+            }
+            _ => environment.metadata.name.to_string(),
+        }
     }
 
     fn failed(&mut self, environment: &Environment, step: StepKind, problem: Problem, report: &Report) {
@@ -179,7 +193,7 @@ fn status_of(
 ) -> EnvironmentStatus {
     let before = &environment.status;
     let phase = reconciler::phase_of(&environment.spec, &observation.facts, decision);
-    let config = memory.config.as_ref().map(|(_, config)| config);
+    let config = memory.reading.as_ref().map(|reading| &reading.config);
     // Who rests has the problem it came to rest with.
     let rests = observation.facts.rests() && environment.spec.desired_phase == DesiredPhase::Running;
     let problem = decision.plan.blocked.clone().or_else(|| before.problem.clone().filter(|_| rests));
@@ -195,7 +209,9 @@ fn status_of(
         retry: environment.spec.retry.clone(),
         rebuild: match &observation.facts.container {
             ContainerFacts::Present { rebuild, .. } => rebuild.clone(),
-            ContainerFacts::Absent | ContainerFacts::Unseen => before.rebuild.clone(),
+            ContainerFacts::Absent | ContainerFacts::Foreign | ContainerFacts::Unseen => {
+                before.rebuild.clone()
+            }
         },
         conditions: Vec::new(),
         warnings,
@@ -243,6 +259,7 @@ fn conditions(
     };
     let facts = [
         (ConditionKind::Ready, running && decision.plan.steps.is_empty() && problem.is_none()),
+        (ConditionKind::Usable, reconciler::is_usable(facts)),
         (ConditionKind::ConfigRead, facts.config.is_some()),
         (ConditionKind::ConfigInSync, in_sync),
         (

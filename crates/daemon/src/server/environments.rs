@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use api::{
-    DesiredPhase, Environment, EnvironmentId, EnvironmentPatch, ErrorBody, EventKind, ObjectReference, Plan,
-    Problem, ProblemCode, UpRequest,
+    DesiredPhase, Environment, EnvironmentId, EnvironmentPatch, ErrorBody, EventKind, ObjectReference,
+    PlanRequest, Preview, Problem, ProblemCode, UpRequest,
 };
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -41,7 +41,10 @@ pub(super) async fn up(
     State(api): State<Api>,
     Body(mut request): Body<UpRequest>,
 ) -> Result<(StatusCode, Json<Environment>), Refusal> {
-    check(&mut request).await?;
+    request.folder = check(&request.folder, request.config.as_deref()).await?;
+    if request.dotfiles.is_none() && !is_known(&api.store, &request)? {
+        request.dotfiles.clone_from(&api.dotfiles);
+    }
     let (environment, is_new) = match api.store.up(&request, Timestamp::now()) {
         Err(StoreError::BeingDeleted { id, .. }) => {
             wait_until_gone(&api.store, &id).await;
@@ -49,6 +52,9 @@ pub(super) async fn up(
         }
         other => other?,
     };
+    if let Some(secrets) = &request.secrets {
+        api.environments.keep_secrets(&environment.id, secrets)?;
+    }
     api.environments.asked(&environment.id);
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(environment)))
@@ -104,16 +110,37 @@ pub(super) async fn remove(
     Ok(Json(changed))
 }
 
-/// What is left to do, and why.
+/// What asking for the environment now would do, and why.
 #[utoipa::path(get, path = "/v1/environments/{environment}/plan", tag = "environments",
     params(("environment" = String, Path, description = "Name or id")),
-    responses((status = 200, body = Plan), (status = "default", body = ErrorBody)))]
+    responses((status = 200, body = Preview), (status = "default", body = ErrorBody)))]
 pub(super) async fn plan(
     State(api): State<Api>,
     Path(environment): Path<String>,
-) -> Result<Json<Plan>, Refusal> {
+) -> Result<Json<Preview>, Refusal> {
     let found = find(&api.store, &environment)?;
-    Ok(Json(api.environments.plan(&found).await?))
+    let request = PlanRequest {
+        folder: found.spec.source.folder().clone(),
+        config: found.spec.config.clone(),
+        variables: api.store.variables(&found.id)?,
+    };
+    Ok(Json(api.environments.plan(&request, Some(&found)).await?))
+}
+
+/// What asking for a folder now would do, and why; whether it has an environment or not.
+#[utoipa::path(post, path = "/v1/plan", tag = "environments", request_body = PlanRequest,
+    responses((status = 200, body = Preview), (status = "default", body = ErrorBody)))]
+pub(super) async fn plan_folder(
+    State(api): State<Api>,
+    Body(mut request): Body<PlanRequest>,
+) -> Result<Json<Preview>, Refusal> {
+    request.folder = check(&request.folder, request.config.as_deref()).await?;
+    let found = api.store.environment_of(&request.folder, request.config.as_deref())?;
+    Ok(Json(api.environments.plan(&request, found.as_ref()).await?))
+}
+
+fn is_known(store: &Store, request: &UpRequest) -> Result<bool, StoreError> {
+    Ok(store.environment_of(&request.folder, request.config.as_deref())?.is_some())
 }
 
 /// The environment with a name or id.
@@ -143,30 +170,29 @@ fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str
     scored.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
-/// Makes the folder's path the one true spelling of it, so that a folder has one environment however it is reached.
-async fn check(request: &mut UpRequest) -> Result<(), Refusal> {
-    if !request.folder.is_absolute() {
-        let title = format!("the folder `{}` is not an absolute path", request.folder);
+/// The one true spelling of a folder's path, so that a folder has one environment however it is reached.
+async fn check(folder: &Utf8Path, config: Option<&Utf8Path>) -> Result<Utf8PathBuf, Refusal> {
+    if !folder.is_absolute() {
+        let title = format!("the folder `{folder}` is not an absolute path");
         return Err(Problem::new(ProblemCode::InvalidRequest, title).into());
     }
     let missing = |title: String| Problem::new(ProblemCode::FolderNotFound, title);
-    let real = fs_err::tokio::canonicalize(&request.folder).await.map_err(|error| {
-        missing(format!("the folder `{}` cannot be found", request.folder)).caused_by(&error)
-    })?;
+    let real = fs_err::tokio::canonicalize(folder)
+        .await
+        .map_err(|error| missing(format!("the folder `{folder}` cannot be found")).caused_by(&error))?;
     let Some(real) = Utf8Path::from_path(&real) else {
-        return Err(missing(format!("the path of `{}` is not UTF-8", request.folder)).into());
+        return Err(missing(format!("the path of `{folder}` is not UTF-8")).into());
     };
     if !real.is_dir() {
-        return Err(missing(format!("`{}` is not a folder", request.folder)).into());
+        return Err(missing(format!("`{folder}` is not a folder")).into());
     }
-    request.folder = real.to_owned();
-    if let Some(config) = &request.config
+    if let Some(config) = config
         && (config.is_absolute() || config.as_str().is_empty())
     {
         let title = format!("`config` is `{config}`; it must be a path relative to the folder");
         return Err(Problem::new(ProblemCode::InvalidRequest, title).into());
     }
-    Ok(())
+    Ok(real.to_owned())
 }
 
 /// Returns when the environment is gone, or when that takes too long.

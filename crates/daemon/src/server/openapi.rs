@@ -40,6 +40,7 @@ pub fn json() -> String {
         environments::change,
         environments::remove,
         environments::plan,
+        environments::plan_folder,
         logs::of_environment,
         exec::in_environment,
         machine::show,

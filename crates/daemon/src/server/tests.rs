@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use api::{
     ContainerLogLine, DesiredPhase, Diagnosis, Environment, EnvironmentId, ErrorBody, EventKind, ExecRequest,
-    LogStream, MachineLogLine, ObjectReference, Plan, Problem, ProblemCode, WatchMessage,
+    LogStream, MachineLogLine, ObjectReference, PlanRequest, Preview, Problem, ProblemCode, Secrets,
+    WatchMessage,
 };
 use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -37,6 +38,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 #[derive(Default)]
 struct Stub {
     asked: Mutex<Vec<EnvironmentId>>,
+    secrets: Mutex<Vec<Secrets>>,
     wishes: Mutex<Vec<MachineWish>>,
     process_ended: Mutex<Option<oneshot::Sender<()>>>,
 }
@@ -46,7 +48,16 @@ impl EnvironmentWork for Stub {
         self.asked.lock().unwrap().push(id.clone());
     }
 
-    fn plan<'a>(&'a self, _: &'a Environment) -> BoxFuture<'a, Result<Plan, Problem>> {
+    fn keep_secrets(&self, _: &EnvironmentId, secrets: &Secrets) -> Result<(), Problem> {
+        self.secrets.lock().unwrap().push(secrets.clone());
+        Ok(())
+    }
+
+    fn plan<'a>(
+        &'a self,
+        _: &'a PlanRequest,
+        _: Option<&'a Environment>,
+    ) -> BoxFuture<'a, Result<Preview, Problem>> {
         async { Err(Problem::new(ProblemCode::ConfigInvalid, "devcontainer.json is no JSON")) }.boxed()
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use api::{
-    ContainerLogLine, Diagnosis, Environment, EnvironmentId, ExecRequest, MachineLogLine, Plan, Problem,
+    ContainerLogLine, Diagnosis, Environment, EnvironmentId, ExecRequest, MachineLogLine, PlanRequest,
+    Preview, Problem, Secrets,
 };
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -15,8 +16,18 @@ pub trait EnvironmentWork: Send + Sync {
     /// A person changed the spec, or asked again.
     fn asked(&self, id: &EnvironmentId);
 
-    /// What is left to do.
-    fn plan<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<Plan, Problem>>;
+    /// Keeps the secrets that a person gave.
+    ///
+    /// # Errors
+    /// They could not be written.
+    fn keep_secrets(&self, id: &EnvironmentId, secrets: &Secrets) -> Result<(), Problem>;
+
+    /// What asking for a folder, which may have an environment, would do.
+    fn plan<'a>(
+        &'a self,
+        request: &'a PlanRequest,
+        environment: Option<&'a Environment>,
+    ) -> BoxFuture<'a, Result<Preview, Problem>>;
 
     /// What the main container wrote, and will write if it is followed.
     fn logs<'a>(

@@ -8,6 +8,7 @@ use camino::Utf8Path;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::containers::keep_variables;
 use super::{Durability, Store, StoreError, Write, from_sql, to_json, to_sql};
 
 const SELECT: &str = "SELECT id, name, spec, generation, resource_version, created_at, status
@@ -46,11 +47,25 @@ impl Store {
         })
     }
 
+    /// The environment of a folder and configuration, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn environment_of(
+        &self,
+        folder: &Utf8Path,
+        config: Option<&Utf8Path>,
+    ) -> Result<Option<Environment>, StoreError> {
+        let key = [folder.as_str(), config.map_or("", Utf8Path::as_str)];
+        self.read(|connection, path| one(connection, path, "folder = ?1 AND config = ?2", key))
+    }
+
     /// The environment of a folder and configuration shall run; it is made if there is none, and then the second
     /// part of the answer is true.
     ///
     /// An existing one keeps its name. Its retry session is renewed, so that its files are read again; its rebuild
-    /// session if the request says so; newly trusted commands are added. The same request again changes nothing that runs.
+    /// session if the request says so; what is newly agreed to is added; the
+    /// variables and dotfiles it brings replace the earlier ones. The same request again changes nothing that runs.
     ///
     /// # Errors
     /// [`StoreError::BeingDeleted`] while the folder's environment is on its way out, [`StoreError::NameTaken`] when
@@ -62,9 +77,14 @@ impl Store {
             match one(&write.transaction, write.path, "folder = ?1 AND config = ?2", key)? {
                 Some(environment) => {
                     let renewed = renew(write, environment, request)?;
+                    keep_variables(write, &renewed.id, &request.variables)?;
                     Ok((renewed, false))
                 }
-                None => Ok((create(write, request, now)?, true)),
+                None => {
+                    let created = create(write, request, now)?;
+                    keep_variables(write, &created.id, &request.variables)?;
+                    Ok((created, true))
+                }
             }
         })
     }
@@ -156,10 +176,14 @@ fn renew(
         spec.rebuild = Session::fresh();
     }
     spec.desired_phase = DesiredPhase::Running;
-    for digest in &request.trusted_commands {
-        if !spec.trusted_commands.contains(digest) {
-            spec.trusted_commands.push(digest.clone());
+    for digest in &request.consents {
+        if !spec.consents.contains(digest) {
+            spec.consents.push(digest.clone());
         }
+    }
+    spec.unasked = request.unasked;
+    if request.dotfiles.is_some() {
+        spec.dotfiles.clone_from(&request.dotfiles);
     }
     save_spec(write, environment, spec)
 }
@@ -167,8 +191,8 @@ fn renew(
 fn create(write: &mut Write<'_>, request: &UpRequest, now: Timestamp) -> Result<Environment, StoreError> {
     let name = free_name(write, request)?;
     let id = EnvironmentId::random();
-    let mut trusted_commands = request.trusted_commands.clone();
-    trusted_commands.dedup();
+    let mut consents = request.consents.clone();
+    consents.dedup();
     let version = write.announce(ObjectReference::environment(&id), EventKind::Changed);
     let environment = Environment {
         id,
@@ -178,9 +202,12 @@ fn create(write: &mut Write<'_>, request: &UpRequest, now: Timestamp) -> Result<
             source: Source::Folder { path: request.folder.clone() },
             config: request.config.clone(),
             machine: Name::from_text(DEFAULT_MACHINE),
-            rebuild: Session::default(),
+            // With a session of its own, a container that another tool made counts as an older one.
+            rebuild: if request.rebuild { Session::fresh() } else { Session::default() },
             retry: Session::fresh(),
-            trusted_commands,
+            consents,
+            unasked: request.unasked,
+            dotfiles: request.dotfiles.clone(),
         },
         status: EnvironmentStatus::default(),
     };

@@ -9,7 +9,8 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use super::{StoreError, to_json};
 
 /// Each takes the file from the version that is its index to the next.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE meta (
         key    TEXT PRIMARY KEY,
         value  TEXT NOT NULL
@@ -49,7 +50,25 @@ const MIGRATIONS: [&str; 1] = ["
         sequence  INTEGER PRIMARY KEY,
         event     TEXT NOT NULL
     ) STRICT;
-"];
+",
+    "
+    CREATE TABLE variables (
+        environment  TEXT PRIMARY KEY REFERENCES environments (id) ON DELETE CASCADE,
+        given        TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE made_from (
+        environment  TEXT PRIMARY KEY REFERENCES environments (id) ON DELETE CASCADE,
+        digest       TEXT NOT NULL,
+        properties   TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE adopted (
+        environment  TEXT PRIMARY KEY REFERENCES environments (id) ON DELETE CASCADE,
+        container    TEXT NOT NULL,
+        digest       TEXT NOT NULL,
+        rebuild      TEXT NOT NULL
+    ) STRICT;
+",
+];
 
 /// Opens or makes the file, checks it, and brings it to the present format.
 pub(super) fn open(path: &Utf8Path, now: Timestamp) -> Result<Connection, StoreError> {

@@ -34,7 +34,11 @@ fn request(folder: &str) -> UpRequest {
         config: None,
         name: None,
         rebuild: false,
-        trusted_commands: Vec::new(),
+        consents: Vec::new(),
+        unasked: api::Unasked::LeaveOut,
+        variables: std::collections::BTreeMap::new(),
+        secrets: None,
+        dotfiles: None,
     }
 }
 
@@ -70,14 +74,11 @@ fn a_folder_has_one_environment_and_asking_again_repairs_and_changes_nothing_els
     let (healed, _) = up(&store, &request("/src/My App"));
     assert_ne!(healed.spec.retry, retried.spec.retry, "up with a problem: try again");
 
-    let asked = UpRequest {
-        rebuild: true,
-        trusted_commands: vec!["d1".into(), "d1".into()],
-        ..request("/src/My App")
-    };
+    let asked =
+        UpRequest { rebuild: true, consents: vec!["d1".into(), "d1".into()], ..request("/src/My App") };
     let (rebuilt, _) = up(&store, &asked);
     assert_ne!(rebuilt.spec.rebuild, healed.spec.rebuild);
-    assert_eq!(rebuilt.spec.trusted_commands, ["d1"]);
+    assert_eq!(rebuilt.spec.consents, ["d1"]);
 }
 
 #[test]
@@ -216,13 +217,13 @@ fn threads_do_not_undo_each_other() {
             scope.spawn(move || {
                 for number in 0..10 {
                     let digest = format!("{thread}-{number}");
-                    store.change_spec(id, None, |spec| spec.trusted_commands.push(digest)).unwrap();
+                    store.change_spec(id, None, |spec| spec.consents.push(digest)).unwrap();
                 }
             });
         }
     });
     let after = store.environment(&environment.id).unwrap().unwrap();
-    assert_eq!(after.spec.trusted_commands.len(), 40);
+    assert_eq!(after.spec.consents.len(), 40);
     assert_eq!(after.metadata.generation, environment.metadata.generation + 40);
 }
 

@@ -1,6 +1,9 @@
 //! The server's view of environments, by way of the reconciler.
 
-use api::{ContainerLogLine, Environment, EnvironmentId, ExecRequest, LogStream, Plan, Problem};
+use api::{
+    ContainerLogLine, Environment, EnvironmentId, ExecRequest, LogStream, PlanRequest, Preview, Problem,
+    Secrets,
+};
 use bytes::Bytes;
 use engine::{Channel, EngineError};
 use futures::future::BoxFuture;
@@ -8,6 +11,7 @@ use futures::stream::{BoxStream, StreamExt};
 use futures::{FutureExt, Stream};
 
 use super::process;
+use crate::masks::Masks;
 use crate::reconcile::Reconciler;
 use crate::server::{EnvironmentWork, LogRange, Process};
 
@@ -30,8 +34,16 @@ impl EnvironmentWork for LiveEnvironments {
         self.reconciler.ask(id);
     }
 
-    fn plan<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<Plan, Problem>> {
-        self.reconciler.plan(&environment.id).boxed()
+    fn keep_secrets(&self, id: &EnvironmentId, secrets: &Secrets) -> Result<(), Problem> {
+        self.reconciler.parts().secrets.keep(id, secrets)
+    }
+
+    fn plan<'a>(
+        &'a self,
+        request: &'a PlanRequest,
+        environment: Option<&'a Environment>,
+    ) -> BoxFuture<'a, Result<Preview, Problem>> {
+        self.reconciler.preview(request, environment).boxed()
     }
 
     fn logs<'a>(
@@ -40,7 +52,12 @@ impl EnvironmentWork for LiveEnvironments {
         range: LogRange,
     ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
         let range = engine::LogRange { tail: range.tail, since: None, follow: range.follow };
-        async move { Ok(lines(self.reconciler.logs(&environment.id, range).await?).boxed()) }.boxed()
+        async move {
+            let masks = Masks::new(&self.reconciler.parts().secrets.of(&environment.id)?);
+            let lines = lines(self.reconciler.logs(&environment.id, range).await?);
+            Ok(lines.map(move |line| ContainerLogLine { line: masks.text(&line.line), ..line }).boxed())
+        }
+        .boxed()
     }
 
     fn exec<'a>(

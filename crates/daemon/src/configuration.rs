@@ -1,0 +1,102 @@
+//! Reading an environment's configuration, and what of it counts: without what nobody agreed to.
+
+use std::sync::Arc;
+
+use api::{Consent, Environment, Problem};
+use camino::Utf8Path;
+use devcontainer::{Config, Located, Properties, Resolved, Sources};
+use engine::ContainerState;
+use reconciler::Trust;
+
+use crate::consent::{self, Judge, Withheld};
+use crate::problems;
+use crate::properties::{digest_of, properties_of};
+use crate::reconcile::Parts;
+use crate::sources::Person;
+
+/// The image of environments without a configuration; it comes with the guest image.
+pub(crate) const DEFAULT_IMAGE: &str = "cove/base:trixie";
+
+/// A configuration as it was read for one wish.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    /// The generation of the spec it was read for.
+    pub(crate) generation: u64,
+    /// The configuration, without mounts that nobody agreed to. Its digest is of what is left.
+    pub(crate) config: Arc<Config>,
+    /// All of it, by property.
+    pub(crate) properties: Arc<reconciler::Properties>,
+    /// Its `initializeCommand`, and whether that may run.
+    pub(crate) initialize: Option<(Consent, Trust)>,
+    /// The mounts that were taken out.
+    pub(crate) withheld: Withheld,
+}
+
+/// Reads the configuration of an environment from the disk.
+///
+/// # Errors
+/// The folder is gone or not shared, or the configuration has mistakes.
+pub(crate) fn read(parts: &Parts, environment: &Environment) -> Result<Reading, Problem> {
+    let folder = environment.spec.source.folder();
+    if !folder.is_dir() {
+        return Err(problems::folder_missing(folder));
+    }
+    if parts.machine.shared_root_of(folder).is_none() {
+        return Err(problems::folder_not_shared(folder));
+    }
+    let variables = parts.store.variables(&environment.id)?;
+    read_with(parts, environment, &Person::new(&variables))
+}
+
+/// Reads the configuration of an environment with other variables than were given for it.
+///
+/// # Errors
+/// There is none where one was asked for, or it has mistakes.
+pub(crate) fn read_with(
+    parts: &Parts,
+    environment: &Environment,
+    sources: &Person<'_>,
+) -> Result<Reading, Problem> {
+    let config = environment.spec.config.as_deref();
+    let mut config = plain(sources, environment.spec.source.folder(), config)?;
+    let judge = parts.judge(environment);
+    let initialize = consent::of_initialize(&config).map(|consent| {
+        let trust = judge.trust(&consent);
+        (consent, trust)
+    });
+    let withheld = consent::withhold(&mut config, &judge);
+    let properties = properties_of(&config, sources);
+    config.digest = digest_of(&properties);
+    Ok(Reading {
+        generation: environment.metadata.generation,
+        config: Arc::new(config),
+        properties: Arc::new(properties),
+        initialize,
+        withheld,
+    })
+}
+
+fn plain(sources: &dyn Sources, folder: &Utf8Path, config: Option<&Utf8Path>) -> Result<Config, Problem> {
+    let located: Located =
+        devcontainer::locate(sources, folder, config).map_err(|error| problems::from_locate(&error))?;
+    devcontainer::read(sources, folder, &located, DEFAULT_IMAGE).map_err(|error| problems::from_read(&error))
+}
+
+/// What holds for a container, with what its image says about itself.
+pub(crate) fn resolve(config: &Config, state: Option<&ContainerState>) -> Resolved {
+    let label = state.and_then(|state| state.labels.get(devcontainer::METADATA_LABEL));
+    devcontainer::merge(&image_metadata(label.map(String::as_str)), config)
+}
+
+/// What an image says about itself. An image whose label cannot be read says nothing, and none is told the
+/// variables of this computer (`${localEnv:…}`): an image is not trusted with them.
+pub(crate) fn image_metadata(label: Option<&str>) -> Vec<Properties> {
+    label.map(|text| devcontainer::parse_metadata_label(text).unwrap_or_default()).unwrap_or_default()
+}
+
+impl Parts {
+    /// Who decides what of an environment's configuration needs consent.
+    pub(crate) fn judge<'a>(&self, environment: &'a Environment) -> Judge<'a> {
+        Judge { policy: self.policy, agreed: &environment.spec.consents }
+    }
+}

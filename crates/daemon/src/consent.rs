@@ -1,0 +1,152 @@
+//! What a configuration wants of this computer, and what of it is left out because nobody agreed.
+//!
+//! Two things need consent, each as it is now: `initializeCommand`, and mounts from outside of the workspace folder.
+//! The machine's own files count as outside, and so does its Docker socket. A mount is judged by where it really
+//! leads: `..` and links are followed.
+
+mod mounts;
+
+use api::{Consent, ConsentKind};
+use camino::{Utf8Path, Utf8PathBuf};
+use devcontainer::{Config, Mount};
+use reconciler::Trust;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::properties::hex;
+
+pub(crate) use mounts::{ComposeVolume, compose_mount};
+
+/// What a person decided once for all, per kind: the `[consent]` table of `config.toml`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConsentPolicy {
+    /// For `initializeCommand`.
+    pub initialize_command: Policy,
+    /// For mounts from outside of the workspace folder.
+    pub host_mounts: Policy,
+}
+
+/// What happens to things of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// A person is asked, once for each content.
+    #[default]
+    Ask,
+    /// It is done.
+    Always,
+    /// It is never done, and nobody is asked.
+    Never,
+}
+
+/// Decides for one environment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Judge<'a> {
+    pub(crate) policy: ConsentPolicy,
+    /// Digests of what a person agreed to.
+    pub(crate) agreed: &'a [String],
+}
+
+impl Judge<'_> {
+    pub(crate) fn trust(&self, consent: &Consent) -> Trust {
+        let policy = match consent.kind {
+            ConsentKind::HostCommand => self.policy.initialize_command,
+            ConsentKind::HostMount => self.policy.host_mounts,
+        };
+        match policy {
+            Policy::Always => Trust::Given,
+            Policy::Never => Trust::Refused,
+            Policy::Ask if self.agreed.contains(&consent.digest) => Trust::Given,
+            Policy::Ask => Trust::Open,
+        }
+    }
+}
+
+/// Mounts that are left out, and how each stands: open or refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Withheld(pub(crate) Vec<(Consent, Trust)>);
+
+impl Withheld {
+    /// Those that a person may still agree to.
+    pub(crate) fn open(&self) -> Vec<Consent> {
+        let open = self.0.iter().filter(|(_, trust)| *trust == Trust::Open);
+        open.map(|(consent, _)| consent.clone()).collect()
+    }
+
+    /// Those that a person said never to.
+    pub(crate) fn refused(&self) -> Vec<Consent> {
+        let refused = self.0.iter().filter(|(_, trust)| *trust == Trust::Refused);
+        refused.map(|(consent, _)| consent.clone()).collect()
+    }
+
+    pub(crate) fn extend(&mut self, more: Self) {
+        for (consent, trust) in more.0 {
+            if self.0.iter().all(|(known, _)| known.digest != consent.digest) {
+                self.0.push((consent, trust));
+            }
+        }
+    }
+
+    /// Whether a mount stays; one that does not is noted.
+    pub(crate) fn passes(&mut self, mount: Option<Consent>, judge: &Judge<'_>) -> bool {
+        let Some(consent) = mount else { return true };
+        match judge.trust(&consent) {
+            Trust::Given => true,
+            trust @ (Trust::Open | Trust::Refused) => {
+                self.extend(Self(vec![(consent, trust)]));
+                false
+            }
+        }
+    }
+}
+
+/// The consent that an `initializeCommand` needs; `None` without one.
+pub(crate) fn of_initialize(config: &Config) -> Option<Consent> {
+    let command = config.initialize_command.as_ref()?;
+    let text = serde_json::to_string(command).unwrap_or_default();
+    let digest = digest_of(&text);
+    Some(Consent { kind: ConsentKind::HostCommand, text, digest })
+}
+
+/// The folders whose files a container sees without being asked for: the workspace, and the repository above it
+/// that is mounted where the configuration says nothing else.
+pub(crate) fn roots_of(config: &Config) -> Vec<Utf8PathBuf> {
+    let mut roots = vec![mounts::real(&config.workspace)];
+    if !config.written.contains_key("workspaceMount")
+        && let Some(source) = config.workspace_mount.as_ref().and_then(|mount| mount.source.as_ref())
+    {
+        roots.push(mounts::real(Utf8Path::new(source)));
+    }
+    roots
+}
+
+/// Takes the mounts out of a configuration that nobody agreed to.
+pub(crate) fn withhold(config: &mut Config, judge: &Judge<'_>) -> Withheld {
+    let roots = roots_of(config);
+    let mut withheld = Withheld::default();
+    config.properties.mounts.retain(|mount| withheld.passes(mounts::of_mount(mount, &roots), judge));
+    config.workspace_mount =
+        config.workspace_mount.take().filter(|mount| withheld.passes(mounts::of_mount(mount, &roots), judge));
+    let arguments = std::mem::take(&mut config.run_args);
+    for group in mounts::split_run_args(arguments) {
+        if withheld.passes(mounts::of_argument(&group, &roots), judge) {
+            config.run_args.extend(group.words);
+        }
+    }
+    withheld
+}
+
+/// Takes the mounts out of what an image or feature says that nobody agreed to.
+pub(crate) fn withhold_mounts(all: &mut Vec<Mount>, roots: &[Utf8PathBuf], judge: &Judge<'_>) -> Withheld {
+    let mut withheld = Withheld::default();
+    all.retain(|mount| withheld.passes(mounts::of_mount(mount, roots), judge));
+    withheld
+}
+
+fn digest_of(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::sources::Person;
+
+/// Reads a configuration in a real folder, whose parent has a file and which has a link out of itself.
+fn read(text: &str) -> (tempfile::TempDir, Config) {
+    let temp = tempfile::tempdir().unwrap();
+    let root = Utf8PathBuf::from_path_buf(temp.path().canonicalize().unwrap()).unwrap();
+    let workspace = root.join("app");
+    fs_err::create_dir_all(workspace.join("data")).unwrap();
+    fs_err::create_dir(root.join("keys")).unwrap();
+    std::os::unix::fs::symlink("../keys", workspace.join("link")).unwrap();
+    fs_err::write(workspace.join(".devcontainer.json"), text).unwrap();
+    let variables = BTreeMap::from([("HOME".to_owned(), root.to_string())]);
+    let sources = Person::new(&variables);
+    let located = devcontainer::locate(&sources, &workspace, None).unwrap();
+    let config = devcontainer::read(&sources, &workspace, &located, "base").unwrap();
+    (temp, config)
+}
+
+fn texts(withheld: &Withheld, temp: &tempfile::TempDir) -> Vec<String> {
+    let root = temp.path().canonicalize().unwrap();
+    let root = root.to_str().unwrap();
+    withheld.0.iter().map(|(consent, _)| consent.text.replace(root, "ROOT")).collect()
+}
+
+#[test]
+fn mounts_from_outside_are_left_out_and_the_rest_stays() {
+    let (temp, mut config) = read(
+        r#"{
+            "image": "base",
+            "mounts": [
+                "type=bind,source=${localWorkspaceFolder}/data,target=/data",
+                "type=bind,source=${localWorkspaceFolder}/data/../../keys,target=/keys",
+                "type=bind,source=${localWorkspaceFolder}/link,target=/link",
+                "type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock",
+                "type=volume,source=cache,target=/cache",
+                "type=volume,source=sly,target=/sly,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/etc",
+                "type=tmpfs,target=/tmp"
+            ],
+            "runArgs": [
+                "--cap-add", "SYS_PTRACE", "-v", "${localEnv:HOME}/keys:/k:ro", "--volume=named:/n", "-v=/etc:/e",
+                "--mount", "type=bind,src=/proc,dst=/p", "--name", "x", "-itv/:/host", "-v", "/anonymous", "-p80:80"
+            ]
+        }"#,
+    );
+    let judge = Judge { policy: ConsentPolicy::default(), agreed: &[] };
+    let withheld = withhold(&mut config, &judge);
+    assert_eq!(
+        texts(&withheld, &temp),
+        [
+            "type=bind,source=ROOT/app/data/../../keys,target=/keys",
+            "type=bind,source=ROOT/app/link,target=/link",
+            "type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock",
+            "type=volume,source=sly,target=/sly,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/etc",
+            "ROOT/keys:/k:ro",
+            "/etc:/e",
+            "type=bind,source=/proc,target=/p",
+            "/:/host",
+        ]
+    );
+    let targets: Vec<&str> = config.properties.mounts.iter().map(|mount| mount.target.as_str()).collect();
+    assert_eq!(targets, ["/data", "/cache", "/tmp"]);
+    let expected = "--cap-add SYS_PTRACE --volume=named:/n --name x -v /anonymous -p80:80";
+    assert_eq!(config.run_args.join(" "), expected);
+    assert!(config.workspace_mount.is_some(), "the folder itself is always seen");
+}
+
+#[test]
+fn a_person_agrees_to_each_content_or_to_all_by_policy() {
+    let text = r#"{"image": "base", "workspaceFolder": "/w", "workspaceMount": "type=bind,source=/srv,target=/w",
+        "initializeCommand": "make"}"#;
+    let mounts = |agreed: &[String], host_mounts| {
+        let (_temp, mut config) = read(text);
+        let policy = ConsentPolicy { host_mounts, ..ConsentPolicy::default() };
+        let withheld = withhold(&mut config, &Judge { policy, agreed });
+        (config.workspace_mount.is_some(), withheld)
+    };
+    let (stays, withheld) = mounts(&[], Policy::Ask);
+    let open = withheld.open();
+    assert!(!stays && open.len() == 1 && withheld.refused().is_empty());
+    assert_eq!(mounts(&[open[0].digest.clone()], Policy::Ask), (true, Withheld::default()));
+    assert_eq!(mounts(&[], Policy::Always), (true, Withheld::default()));
+    let (stays, withheld) = mounts(&[open[0].digest.clone()], Policy::Never);
+    assert!(!stays && withheld.open().is_empty() && withheld.refused() == open);
+
+    let (_temp, config) = read(text);
+    let command = of_initialize(&config).unwrap();
+    assert_eq!((command.kind, command.text.as_str()), (ConsentKind::HostCommand, "\"make\""));
+}
+
+#[test]
+fn volumes_of_compose_are_judged_by_where_they_lead() {
+    let roots = [Utf8PathBuf::from("/srv/app")];
+    let volume = |kind, source, device| {
+        compose_mount(&ComposeVolume { service: "db", kind, source, target: "/t", device }, &roots)
+    };
+    assert!(volume("bind", Some("/srv/app/data"), None).is_none());
+    assert!(volume("volume", Some("data"), None).is_none());
+    assert!(volume("tmpfs", None, None).is_none());
+    assert!(volume("volume", Some("data"), Some("/etc")).is_some());
+    let seen = volume("bind", Some("/home/ada/.ssh"), None).unwrap();
+    assert_eq!(seen.text, "/home/ada/.ssh at /t in the service `db`");
+}

@@ -1,0 +1,161 @@
+//! What asking for a folder would do: the same reading, looking and planning as for a real wish, without its steps.
+
+use api::{
+    DEFAULT_MACHINE, DesiredPhase, Environment, EnvironmentId, EnvironmentSpec, EnvironmentStatus, Metadata,
+    Name, PlanRequest, PlannedStep, Preview, Problem, ProblemCode, RebuildPreview, Session, Source, Unasked,
+};
+use devcontainer::{ContainerSource, MountKind};
+use jiff::Timestamp;
+use reconciler::{ContainerFacts, Trust};
+
+use crate::configuration::{self, Reading};
+use crate::observe::{self, Observation};
+use crate::problems;
+use crate::reconcile::{Memory, Reconciler};
+use crate::sources::Person;
+use crate::warnings;
+
+/// Length of the name that the engine gives to a volume without one.
+const ANONYMOUS_NAME: usize = 64;
+
+impl Reconciler {
+    /// What asking for a folder now would do, and what making its container anew would mean.
+    ///
+    /// # Errors
+    /// The configuration cannot be read, or the machine's engine does not answer though it is on.
+    pub async fn preview(
+        &self,
+        request: &PlanRequest,
+        environment: Option<&Environment>,
+    ) -> Result<Preview, Problem> {
+        let parts = self.parts();
+        if parts.machine.shared_root_of(&request.folder).is_none() {
+            return Err(problems::folder_not_shared(&request.folder));
+        }
+        let wish = asked_for(request, environment);
+        let reading = configuration::read_with(parts, &wish, &Person::new(&request.variables))?;
+        let mut memory = Memory {
+            reading: Some(reading.clone()),
+            failure: None,
+            started: None,
+            answered: None,
+            ..environment.map(|environment| self.known(&environment.id)).unwrap_or_default()
+        };
+        let mut observation = observe::observe(parts, &wish, &mut memory).await?;
+        assume_last_seen(&mut observation, &wish);
+        let facts = &observation.facts;
+        let plan = |wish: &Environment| {
+            reconciler::plan(&wish.spec, wish.metadata.generation, facts, Timestamp::now()).plan
+        };
+        let changes = match &facts.container {
+            ContainerFacts::Present { digest, .. } => {
+                warnings::changes_since(parts, &wish, &reading, digest)?
+            }
+            ContainerFacts::Absent | ContainerFacts::Foreign | ContainerFacts::Unseen => Vec::new(),
+        };
+        let rebuild = matches!(facts.container, ContainerFacts::Present { .. }).then(|| {
+            let mut anew = wish.clone();
+            anew.spec.rebuild = Session::fresh();
+            cost_of_rebuild(&reading, &observation, plan(&anew).steps)
+        });
+        let told_otherwise = [ProblemCode::ConsentNeeded, ProblemCode::ConfigChanged];
+        let warnings = facts.config.iter().flat_map(|config| config.warnings.clone());
+        Ok(Preview {
+            environment: environment.map(|environment| environment.metadata.name.clone()),
+            folder: request.folder.clone(),
+            config_file: reading.config.file.clone(),
+            plan: plan(&wish),
+            changes,
+            rebuild,
+            consents: open_consents(&reading),
+            warnings: warnings.filter(|warning| !told_otherwise.contains(&warning.code)).collect(),
+        })
+    }
+}
+
+/// The environment as it would be wanted.
+fn asked_for(request: &PlanRequest, environment: Option<&Environment>) -> Environment {
+    let mut wish = environment.cloned().unwrap_or_else(|| Environment {
+        id: EnvironmentId::random(),
+        metadata: Metadata {
+            name: Name::from_text(request.folder.file_name().unwrap_or_default()),
+            created_at: Timestamp::now(),
+            generation: 1,
+            resource_version: 0,
+        },
+        spec: EnvironmentSpec {
+            desired_phase: DesiredPhase::Running,
+            source: Source::Folder { path: request.folder.clone() },
+            config: request.config.clone(),
+            machine: Name::from_text(DEFAULT_MACHINE),
+            rebuild: Session::default(),
+            retry: Session::default(),
+            consents: Vec::new(),
+            unasked: Unasked::LeaveOut,
+            dotfiles: None,
+        },
+        status: EnvironmentStatus::default(),
+    });
+    wish.spec.desired_phase = DesiredPhase::Running;
+    wish.spec.unasked = Unasked::LeaveOut;
+    wish.spec.retry = Session::fresh();
+    wish
+}
+
+/// While the machine is off, the container is taken to be there as it was seen last.
+fn assume_last_seen(observation: &mut Observation, environment: &Environment) {
+    let status = &environment.status;
+    if let (ContainerFacts::Unseen, Some(container)) = (&observation.facts.container, &status.container) {
+        observation.facts.container = ContainerFacts::Present {
+            id: container.id.clone(),
+            run: None,
+            digest: container.config_digest.clone(),
+            rebuild: status.rebuild.clone(),
+            complete: false,
+            active: false,
+            ended: None,
+        };
+    }
+}
+
+fn open_consents(reading: &Reading) -> Vec<api::Consent> {
+    let command = reading.initialize.iter().filter(|(_, trust)| *trust == Trust::Open);
+    command.map(|(consent, _)| consent.clone()).chain(reading.withheld.open()).collect()
+}
+
+fn cost_of_rebuild(reading: &Reading, observation: &Observation, steps: Vec<PlannedStep>) -> RebuildPreview {
+    let config = &reading.config;
+    let mut lost = vec![
+        "the container's own files: what was installed or written in it by hand, outside of the folder and of volumes"
+            .to_owned(),
+    ];
+    let mut kept = vec![format!("the folder {}", config.workspace)];
+    match &observation.state {
+        Some(state) => {
+            for mount in state.mounts.iter().filter(|mount| mount.is_volume) {
+                if is_anonymous(&mount.source) {
+                    lost.push(format!("the volume without a name at {}", mount.target));
+                } else {
+                    kept.push(format!("the volume `{}` at {}", mount.source, mount.target));
+                }
+            }
+        }
+        // As far as the file says.
+        None => {
+            for mount in config.properties.mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
+                match &mount.source {
+                    Some(name) => kept.push(format!("the volume `{name}` at {}", mount.target)),
+                    None => lost.push(format!("the volume without a name at {}", mount.target)),
+                }
+            }
+        }
+    }
+    if matches!(config.container, ContainerSource::Compose(_)) {
+        kept.push("the other services of the compose project, and their volumes".to_owned());
+    }
+    RebuildPreview { steps, lost, kept }
+}
+
+fn is_anonymous(volume: &str) -> bool {
+    volume.len() == ANONYMOUS_NAME && volume.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

@@ -1,0 +1,141 @@
+//! What is known of an environment's container beside what the engine says: the person's variables it is read with,
+//! the configuration it was made from, and whether it was taken over from another tool.
+
+use std::collections::BTreeMap;
+
+use api::{EnvironmentId, Session};
+use reconciler::Properties;
+use rusqlite::{OptionalExtension, params};
+
+use super::{Durability, Store, StoreError, Write, to_json};
+
+/// The configuration a container was made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MadeFrom {
+    /// Its digest: what the container's label says too.
+    pub digest: String,
+    /// All of it, by property.
+    pub properties: Properties,
+}
+
+/// A container that another tool made. It carries no label of ours, so what the labels would say is kept here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopted {
+    /// Docker's id.
+    pub container: String,
+    /// Digest of the configuration it is taken to be made from.
+    pub digest: String,
+    /// The rebuild session it counts for.
+    pub rebuild: Session,
+}
+
+impl Store {
+    /// The person's variables that the last request for an environment brought.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn variables(&self, id: &EnvironmentId) -> Result<BTreeMap<String, String>, StoreError> {
+        let row = self.read(|connection, path| {
+            connection
+                .prepare_cached("SELECT given FROM variables WHERE environment = ?1")
+                .and_then(|mut query| {
+                    query.query_row([id.as_str()], |row| row.get::<_, String>(0)).optional()
+                })
+                .map_err(|error| StoreError::from_sqlite(path, error))
+        })?;
+        let Some(text) = row else { return Ok(BTreeMap::new()) };
+        let what = format!("variables of environment `{id}`");
+        serde_json::from_str(&text).map_err(|error| StoreError::bad_row(self.path(), &what, &error))
+    }
+
+    /// The configuration that the container of an environment was last made from.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn made_from(&self, id: &EnvironmentId) -> Result<Option<MadeFrom>, StoreError> {
+        let row = self.read(|connection, path| {
+            connection
+                .prepare_cached("SELECT digest, properties FROM made_from WHERE environment = ?1")
+                .and_then(|mut query| {
+                    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
+                    query.query_row([id.as_str()], row).optional()
+                })
+                .map_err(|error| StoreError::from_sqlite(path, error))
+        })?;
+        let Some((digest, text)) = row else { return Ok(None) };
+        let what = format!("configuration of environment `{id}`");
+        let properties =
+            serde_json::from_str(&text).map_err(|error| StoreError::bad_row(self.path(), &what, &error))?;
+        Ok(Some(MadeFrom { digest, properties }))
+    }
+
+    /// Records what the container of an environment is about to be made from.
+    ///
+    /// # Errors
+    /// [`StoreError`], also when the environment is gone.
+    pub fn record_made_from(&self, id: &EnvironmentId, made_from: &MadeFrom) -> Result<(), StoreError> {
+        self.write(Durability::Disk, |write| {
+            write
+                .transaction
+                .execute(
+                    "INSERT OR REPLACE INTO made_from (environment, digest, properties) VALUES (?1, ?2, ?3)",
+                    params![id.as_str(), made_from.digest, to_json(&made_from.properties)],
+                )
+                .map_err(|error| write.failed(error))?;
+            Ok(())
+        })
+    }
+
+    /// The container that an environment took over, if it did.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn adopted(&self, id: &EnvironmentId) -> Result<Option<Adopted>, StoreError> {
+        self.read(|connection, path| {
+            connection
+                .prepare_cached("SELECT container, digest, rebuild FROM adopted WHERE environment = ?1")
+                .and_then(|mut query| {
+                    let row = |row: &rusqlite::Row<'_>| {
+                        let rebuild = Session(row.get(2)?);
+                        Ok(Adopted { container: row.get(0)?, digest: row.get(1)?, rebuild })
+                    };
+                    query.query_row([id.as_str()], row).optional()
+                })
+                .map_err(|error| StoreError::from_sqlite(path, error))
+        })
+    }
+
+    /// Records that an environment takes a container over.
+    ///
+    /// # Errors
+    /// [`StoreError`], also when the environment is gone.
+    pub fn adopt(&self, id: &EnvironmentId, adopted: &Adopted) -> Result<(), StoreError> {
+        self.write(Durability::Disk, |write| {
+            write
+                .transaction
+                .execute(
+                    "INSERT OR REPLACE INTO adopted (environment, container, digest, rebuild)
+                     VALUES (?1, ?2, ?3, ?4)",
+                    params![id.as_str(), adopted.container, adopted.digest, adopted.rebuild.0],
+                )
+                .map_err(|error| write.failed(error))?;
+            Ok(())
+        })
+    }
+}
+
+/// Keeps the variables that a request brought, instead of the earlier ones.
+pub(super) fn keep_variables(
+    write: &Write<'_>,
+    id: &EnvironmentId,
+    variables: &BTreeMap<String, String>,
+) -> Result<(), StoreError> {
+    write
+        .transaction
+        .execute(
+            "INSERT OR REPLACE INTO variables (environment, given) VALUES (?1, ?2)",
+            params![id.as_str(), to_json(variables)],
+        )
+        .map_err(|error| write.failed(error))?;
+    Ok(())
+}
