@@ -13,7 +13,7 @@ const PUNCTUATION: &str = " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$";
 pub(super) fn compare(left: &str, right: &str) -> Ordering {
     let primary = left.chars().filter_map(primary).cmp(right.chars().filter_map(self::primary));
     let case = || {
-        let upper = |text: &str| text.chars().map(|character| character.is_uppercase()).collect::<Vec<_>>();
+        let upper = |text: &str| text.chars().map(char::is_uppercase).collect::<Vec<_>>();
         upper(left).cmp(&upper(right))
     };
     // Control characters weigh nothing; the code points make the order total.

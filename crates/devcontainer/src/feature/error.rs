@@ -27,14 +27,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// What files say is repeated in messages: it must not break the line or steer the terminal.
 fn printable(text: &str) -> String {
-    text.chars()
-        .map(|character| match character {
-            control if control.is_control() => control.escape_default().to_string(),
-            other => other.to_string(),
-        })
-        .collect()
+    text.chars().flat_map(crate::warning::printable).collect()
 }
 
 /// One thing wrong, and where.

@@ -131,41 +131,39 @@ impl Tag {
 impl Graph {
     /// The graph as a flowchart in the language of mermaid.
     pub fn mermaid(&self) -> String {
-        let mut text = "flowchart\n".to_owned();
+        let mut lines = vec!["flowchart".to_owned()];
         let mut drawn = BTreeSet::new();
-        for (index, node) in self.nodes.iter().enumerate() {
-            if node.asked {
-                text.push_str(&self.box_of(index));
-                text.push('\n');
-                self.draw(index, &mut drawn, &mut text);
-            }
+        for (index, _) in self.nodes.iter().enumerate().filter(|(_, node)| node.asked) {
+            lines.push(self.box_of(index));
+            self.draw(index, &mut drawn, &mut lines);
         }
-        text
+        lines.push(String::new());
+        lines.join("\n")
     }
 
     /// Draws the arrows from a feature and, once each, from those that are there for its sake.
-    fn draw(&self, index: usize, drawn: &mut BTreeSet<usize>, text: &mut String) {
+    fn draw(&self, index: usize, drawn: &mut BTreeSet<usize>, lines: &mut Vec<String>) {
         if !drawn.insert(index) {
             return;
         }
         let node = &self.nodes[index];
         for &target in &node.depends_on {
-            text.push_str(&format!("{} --> {}\n", self.box_of(index), self.box_of(target)));
+            lines.push(format!("{} --> {}", self.box_of(index), self.box_of(target)));
             if !self.nodes[target].asked {
-                self.draw(target, drawn, text);
+                self.draw(target, drawn, lines);
             }
         }
         for &target in node.installs_after.iter().flatten() {
-            text.push_str(&format!("{} -.-> {}\n", self.box_of(index), self.box_of(target)));
+            lines.push(format!("{} -.-> {}", self.box_of(index), self.box_of(target)));
         }
     }
 
     fn box_of(&self, index: usize) -> String {
         let node = &self.nodes[index];
         let name = digest::of(&json!([node.written, node.rank.given, node.rank.canonical]));
-        let aliases = match node.aliases.join(", ") {
-            none if none.is_empty() => none,
-            aliases => format!("<br>aliases: {aliases}"),
+        let aliases = match node.aliases.as_slice() {
+            [] => String::new(),
+            aliases => format!("<br>aliases: {}", aliases.join(", ")),
         };
         format!("{}[{}<br/><{}>{aliases}]", &name[..6], node.written, node.priority)
     }

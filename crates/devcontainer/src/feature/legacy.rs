@@ -1,5 +1,6 @@
 //! Features that were once named by a word alone, and what became of them.
 
+use crate::near;
 use serde_json::{Map, Value};
 
 /// What is done with the ids of the time before registries, such as `node`.
@@ -55,10 +56,8 @@ pub(super) fn successor(word: &str) -> Option<String> {
 
 /// A feature of the collection whose name is like the word.
 pub(super) fn nearest(word: &str) -> Option<String> {
-    let current = ["common-utils", "docker-outside-of-docker", "go", "nix", "php", "conda", "nvidia-cuda"];
-    let known = MOVED.iter().chain(&current).copied();
-    let near = known.map(|name| (strsim::damerau_levenshtein(name, &word.to_lowercase()), name)).min()?;
-    (near.0 <= 2 && near.0 < word.len()).then(|| format!("{}:1", near.1))
+    let current = ["common-utils", "conda", "docker-outside-of-docker", "go", "nix", "nvidia-cuda", "php"];
+    near::closest(word, MOVED.iter().chain(&current).copied()).map(|name| format!("{name}:1"))
 }
 
 /// Replaces each feature that became an option by that option of the other feature, which is added where it

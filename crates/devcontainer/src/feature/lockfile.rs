@@ -102,9 +102,12 @@ impl Lockfile {
         }
         let root = strict(bytes).map_err(|error| LockfileError::Syntax { file: file.to_owned(), error })?;
         let mut mistakes = Mistakes::default();
-        let features = Spot::root(root)
-            .fields("an object with \"features\"", &mut mistakes)
-            .and_then(|mut fields| fields.fields("features", &mut mistakes));
+        let expected = "an object with \"features\"";
+        let features = Spot::root(root).fields(expected, &mut mistakes).and_then(|mut fields| {
+            let at = fields.at;
+            let spot = fields.take("features").unwrap_or_else(|| absent(at, "features".to_owned()));
+            spot.fields("an object", &mut mistakes)
+        });
         let features: Vec<_> = features
             .into_iter()
             .flat_map(Fields::into_spots)
@@ -220,10 +223,7 @@ fn decode(spot: Spot, mistakes: &mut Mistakes) -> Option<LockedFeature> {
     let (at, path) = (spot.node.at, spot.path.clone());
     let mut fields = spot.fields("an object with \"resolved\" and \"integrity\"", mistakes)?;
     let mut required = |name: &str, expected: &str, is_right: fn(&str) -> bool, mistakes: &mut Mistakes| {
-        let spot = fields.take(name).unwrap_or_else(|| Spot {
-            path: format!("{path}.{name}"),
-            node: Node { at, kind: NodeKind::Null },
-        });
+        let spot = fields.take(name).unwrap_or_else(|| absent(at, format!("{path}.{name}")));
         match &spot.node.kind {
             NodeKind::Text(text) if is_right(text) => Some(text.clone()),
             _ => spot.unexpected(expected, mistakes),
@@ -235,6 +235,11 @@ fn decode(spot: Spot, mistakes: &mut Mistakes) -> Option<LockedFeature> {
     let version = fields.text("version", mistakes);
     let depends_on = fields.texts("dependsOn", mistakes).unwrap_or_default();
     Some(LockedFeature { version, resolved: resolved?, integrity: integrity?, depends_on })
+}
+
+/// A required property that is not there, told of at the object that should have it.
+fn absent(at: Position, path: String) -> Spot {
+    Spot { path, node: Node { at, kind: NodeKind::Null } }
 }
 
 /// JSON with two blanks a level and a line feed at the end.

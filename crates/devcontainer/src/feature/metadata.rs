@@ -169,7 +169,7 @@ fn decode(mut root: Node, mistakes: &mut Mistakes) -> Option<FeatureMetadata> {
     })
 }
 
-fn decode_options(fields: &mut Fields, mistakes: &mut Mistakes) -> Vec<(String, OptionSpec)> {
+pub(crate) fn decode_options(fields: &mut Fields, mistakes: &mut Mistakes) -> Vec<(String, OptionSpec)> {
     let Some(options) = fields.fields("options", mistakes) else { return Vec::new() };
     options
         .into_spots()

@@ -6,6 +6,7 @@
 
 use super::error::{FeatureProblem, WarningKind};
 use super::metadata::{FeatureMetadata, OptionKind};
+use crate::near;
 use serde_json::{Number, Value};
 use std::collections::BTreeMap;
 
@@ -108,14 +109,8 @@ pub(super) fn doubts(given: &Given, value: &Value, metadata: &FeatureMetadata) -
     doubts
 }
 
-/// What somebody probably meant.
 fn nearest(written: &str, known: &[String]) -> Option<String> {
-    let written = written.to_lowercase();
-    let scored =
-        known.iter().map(|known| (strsim::damerau_levenshtein(&known.to_lowercase(), &written), known));
-    let (distance, near) = scored.min()?;
-    let allowed = if written.chars().count() < 4 { 1 } else { 2 };
-    (distance <= allowed && distance < written.chars().count()).then(|| near.clone())
+    near::closest(written, known.iter().map(String::as_str)).map(str::to_owned)
 }
 
 /// The name of the variable for an option: other characters than letters, digits and `_` become `_`, so do
@@ -138,10 +133,9 @@ pub fn environment_name(option: &str) -> String {
 /// The shell reads it, so `$_REMOTE_USER_HOME` and the like in a value are replaced, as other tools have it.
 /// A double quote that is not escaped would end the value and is escaped here.
 pub(super) fn environment_file(options: &BTreeMap<String, String>) -> String {
-    options
-        .iter()
-        .map(|(name, value)| format!("{}={}\n", environment_name(name), double_quoted(value)))
-        .collect()
+    options.iter().fold(String::new(), |file, (name, value)| {
+        file + &environment_name(name) + "=" + &double_quoted(value) + "\n"
+    })
 }
 
 fn double_quoted(value: &str) -> String {

@@ -58,6 +58,3 @@ fn circle(graph: &Graph, is_installed: &[bool]) -> Vec<String> {
     }
     path.into_iter().map(|index| graph.nodes[index].written.clone()).collect()
 }
-
-#[cfg(test)]
-mod tests;

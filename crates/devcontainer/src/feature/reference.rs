@@ -9,7 +9,8 @@
 //! | `node` | mapped to its successor, see [`LegacyIds`](super::LegacyIds); deprecated |
 
 use super::legacy::{self, LegacyIds};
-use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use crate::path;
+use camino::{Utf8Path, Utf8PathBuf};
 use std::fmt;
 
 /// Where a feature comes from. Equal references name the same thing.
@@ -302,28 +303,13 @@ fn is_registry(first: &str) -> bool {
 
 fn parse_local(written: &str, folders: Option<Folders<'_>>) -> Result<LocalFeature, ReferenceProblem> {
     let folders = folders.ok_or(ReferenceProblem::NoConfig)?;
-    let folder = clean(&folders.config.join(written));
-    let allowed = clean(&folders.workspace.join(".devcontainer"));
+    let folder = path::join(folders.config, written);
+    let allowed = path::join(folders.workspace, ".devcontainer");
     if folder.starts_with(&allowed) {
         Ok(LocalFeature { folder })
     } else {
         Err(ReferenceProblem::Outside { folder, allowed })
     }
-}
-
-/// Takes `.` and `..` out of a path.
-fn clean(path: &Utf8Path) -> Utf8PathBuf {
-    let mut cleaned = Utf8PathBuf::new();
-    for component in path.components() {
-        match component {
-            Utf8Component::CurDir => {}
-            Utf8Component::ParentDir => {
-                cleaned.pop();
-            }
-            other => cleaned.push(other),
-        }
-    }
-    cleaned
 }
 
 fn parse_tarball(written: &str) -> Result<TarballFeature, ReferenceProblem> {
