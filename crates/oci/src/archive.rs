@@ -2,6 +2,8 @@
 
 mod links;
 mod pack;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 use std::collections::BTreeMap;

@@ -244,8 +244,8 @@ mod tests {
         Challenge::of(&map)
     }
 
-    fn bearer(realm: &str, service: Option<&str>) -> Option<Challenge> {
-        Some(Challenge::Bearer { realm: realm.parse().unwrap(), service: service.map(str::to_owned) })
+    fn bearer(realm: &str, service: Option<&str>) -> Challenge {
+        Challenge::Bearer { realm: realm.parse().unwrap(), service: service.map(str::to_owned) }
     }
 
     #[test]
@@ -253,13 +253,13 @@ mod tests {
         let ghcr =
             r#"Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:user/image:pull""#;
         for (headers, expected) in [
-            (&[ghcr][..], bearer("https://ghcr.io/token", Some("ghcr.io"))),
-            (&[r#"bearer realm="https://x.io/t""#], bearer("https://x.io/t", None)),
+            (&[ghcr][..], Some(bearer("https://ghcr.io/token", Some("ghcr.io")))),
+            (&[r#"bearer realm="https://x.io/t""#], Some(bearer("https://x.io/t", None))),
             (&[r#"Basic realm="x""#], Some(Challenge::Basic)),
-            (&[r#"Basic realm="x""#, ghcr], bearer("https://ghcr.io/token", Some("ghcr.io"))),
+            (&[r#"Basic realm="x""#, ghcr], Some(bearer("https://ghcr.io/token", Some("ghcr.io")))),
             (
                 &[r#"Basic realm="x", Bearer realm="https://x.io/t",service="s""#],
-                bearer("https://x.io/t", Some("s")),
+                Some(bearer("https://x.io/t", Some("s"))),
             ),
             (&[r#"Bearer realm="not an address""#], None),
             (&["Negotiate"], None),

@@ -239,7 +239,7 @@ impl Registry {
         Err(OciError::DigestMismatch { what: what.to_owned(), expected: digest.to_owned(), actual })
     }
 
-    /// All tags of the reference's repository, as the registry orders them.
+    /// All tags of the reference's repository, in the order of their text.
     ///
     /// # Errors
     /// Anything of [`OciError`]; offline there is no list.
@@ -260,7 +260,11 @@ impl Registry {
             let page: Page = serde_json::from_slice(&answer.body)
                 .map_err(|error| protocol(format!("its list of tags cannot be read: {error}")))?;
             tags.extend(page.tags.unwrap_or_default());
-            let Some(link) = answer.header("link").and_then(next_page) else { return Ok(tags) };
+            let Some(link) = answer.header("link").and_then(next_page) else {
+                tags.sort_unstable();
+                tags.dedup();
+                return Ok(tags);
+            };
             let next =
                 url.join(link).map_err(|error| protocol(format!("its next page is `{link}`: {error}")))?;
             // Our token goes along, and only to where it came from.
@@ -321,6 +325,24 @@ mod tests {
         ] {
             assert_eq!(next_page(header), next, "{header}");
         }
+    }
+
+    /// Whoever uses this does so from tasks.
+    #[test]
+    fn every_call_can_move_between_threads() {
+        fn movable<T: Send>(_: T) {}
+        let options = Options::new("/nowhere".into());
+        let registry = Registry::new(options).unwrap();
+        let reference: Reference = "localhost/a:1".parse().unwrap();
+        let artifact = crate::Artifact {
+            config_media_type: String::new(),
+            layers: Vec::new(),
+            annotations: BTreeMap::new(),
+        };
+        movable(registry.manifest(&reference));
+        movable(registry.tags(&reference));
+        movable(registry.push(&reference, &artifact, &[]));
+        movable(registry.download("https://x.io"));
     }
 
     #[test]

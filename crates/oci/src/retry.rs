@@ -64,7 +64,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_what_may_pass_is_tried_again() {
-        let long = Again::Later(Some(Duration::from_secs(3600)));
+        let long = Again::Later(Some(Duration::from_hours(1)));
         let short = Again::Later(Some(Duration::from_secs(5)));
         for (again, attempts) in
             [(Again::No, 1), (Again::Once, 2), (Again::Later(None), 4), (short, 4), (long, 1)]
