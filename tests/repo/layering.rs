@@ -25,7 +25,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("devcontainer-cli", &["devcontainer", "engine", "oci", "provision"]),
     ("cli", &["api", "protocol", "client", "devcontainer", "devcontainer-cli", "engine"]),
     // For development only
-    ("test-support", &["api", "client", "daemon", "devcontainer", "engine", "oci", "protocol", "provision", "reconciler", "vmm"]),
+    (
+        "test-support",
+        &[
+            "api",
+            "client",
+            "daemon",
+            "devcontainer",
+            "engine",
+            "oci",
+            "protocol",
+            "provision",
+            "reconciler",
+            "vmm",
+        ],
+    ),
     ("xtask", &["api", "protocol", "vmm"]),
     ("tests", &["api", "client", "test-support"]),
 ];
@@ -35,6 +49,9 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("bollard", &["engine"]),
     ("oci-client", &["oci"]),
     ("reqwest", &["oci"]),
+    ("http-auth", &["oci"]),
+    ("rustls", &["oci"]),
+    ("flate2", &["oci"]),
     ("yamux", &["vmm", "agent", "shim"]),
     ("tokio-vsock", &["vmm", "agent"]),
     ("rusqlite", &["daemon"]),
