@@ -1,5 +1,5 @@
 # Everything lives in xtask/; these are names for it.
-.PHONY: help run test check image bench app
+.PHONY: help run test check image conformance bench app
 
 help: ## Show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -15,6 +15,9 @@ check: linker ## Formatting and lints
 
 image: linker ## Build the guest image
 	@cargo xtask image
+
+conformance: linker ## Hold Cove against the Dev Container specification; writes docs/conformance.md
+	@cargo xtask conformance
 
 bench: linker ## Measure against peers; writes bench/RESULTS.md
 	@cargo xtask bench

@@ -29,19 +29,26 @@ pub(crate) fn test() -> Result<(), CheckError> {
     setup()?;
     image::build(&image::Options::packed())?;
     check()?;
-    let engine = step("Unpacking an engine for tests on this host", image::unpack_test_engine)?;
-    // Its client serves where this computer has none.
-    let path = format!("{}:{engine}/usr/bin", std::env::var("PATH").unwrap_or_default());
+    let parts = test_parts()?;
     // Programs first: tests of the whole product start them.
     step("Building", || run(cargo().args(["build", "--workspace", "--locked"])))?;
     step("Testing", || {
         // A part that is missing is a failure here, not a reason to skip.
-        run(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]).envs([
-            ("COVE_REQUIRE_ENGINE", "1"),
-            ("COVE_REQUIRE_VM", "1"),
-            ("COVE_TEST_ENGINE", engine.as_str()),
-            ("PATH", &path),
-        ]))
+        run(cargo()
+            .args(["test", "--workspace", "--locked", "--no-fail-fast"])
+            .envs(parts)
+            .env("COVE_REQUIRE_VM", "1"))
     })?;
     Ok(())
+}
+
+/// Unpacks the engine and the registry that tests use, after the image was built. Gives the environment that finds
+/// them, and that makes a missing one a failure.
+pub(crate) fn test_parts() -> Result<[(&'static str, String); 3], CheckError> {
+    let engine = step("Unpacking an engine for tests on this host", image::unpack_test_engine)?;
+    // Version 3 of the registry is configured in another way.
+    step("Unpacking a registry for tests", || image::unpack_beside(&engine, "docker-registry", "2."))?;
+    // The engine's client serves where this computer has none.
+    let path = format!("{}:{engine}/usr/bin", std::env::var("PATH").unwrap_or_default());
+    Ok([("COVE_REQUIRE_ENGINE", "1".to_owned()), ("COVE_TEST_ENGINE", engine.into_string()), ("PATH", path)])
 }

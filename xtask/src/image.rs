@@ -42,7 +42,7 @@ pub(crate) use places::{NoCache, Places, cache_folder};
 pub(crate) use test_engine::unpack as unpack_test_engine;
 
 use manifest::Manifest;
-use packages::{Depot, write_whole};
+use packages::{Depot, Wanted, write_whole};
 use pool::Pool;
 use recipe::PackageList;
 use stamp::Stamp;
@@ -145,6 +145,32 @@ pub(crate) fn build(options: &Options) -> Result<(), ImageError> {
 
 /// The files that a machine starts from.
 const FILES: [&str; 3] = ["kernel", "initramfs", "root.erofs"];
+
+/// Unpacks a Debian package that is no part of the image over `folder`, in the newest version that begins with
+/// `series`: pinned in a lock file of its own and verified like the image's.
+pub(crate) fn unpack_beside(folder: &Utf8Path, name: &str, series: &str) -> Result<(), ImageError> {
+    let arch = Arch::host();
+    let places = Places::new(arch, None)?;
+    let list: PackageList = recipe::read(&places.definitions().join("packages.toml"))?;
+    let depot = Depot { pool: Pool::open(places.pool())?, apt: places.apt(), suite: list.suite };
+    let wanted = Wanted::Version { name: name.to_owned(), version: series.to_owned() };
+    let lock = depot.provide(&places.lock(name), arch, &wanted, false)?;
+    let mut inputs = Hasher::default();
+    inputs.add_part(lock.digest().as_str());
+    let program = folder.join("usr/bin").join(name);
+    Stamp::new(folder, name, inputs, vec![program]).run(|| {
+        for package in lock.pins().map(|pin| depot.pool.path(pin)) {
+            let unpack = host_tools::DPKG_DEB.command();
+            let unpacked =
+                unpack.and_then(|mut unpack| run_tool(unpack.arg("--extract").args([&package, folder])));
+            unpacked.map_err(|source| {
+                system::SystemError::from(tree::TreeError::Unpack { package: package.clone(), source })
+            })?;
+        }
+        Ok::<_, ImageError>(())
+    })?;
+    Ok(())
+}
 
 /// Waits until no other build writes to the cache; the lock goes with the returned file.
 fn alone(places: &Places) -> io::Result<std::fs::File> {

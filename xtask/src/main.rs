@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod conformance;
 mod image;
 mod output;
 mod run;
@@ -33,6 +34,8 @@ enum Command {
     Check,
     /// Lints, and every test on real parts
     Test,
+    /// Hold Cove against the Dev Container specification and its reference; writes docs/conformance.md
+    Conformance(conformance::Options),
     /// Compare the time to an answering engine with that of a Debian system
     Bench(bench::Options),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Run => run::example().map_err(Into::into),
         Command::Check => check::check().map_err(Into::into),
         Command::Test => check::test().map_err(Into::into),
+        Command::Conformance(options) => conformance::conformance(&options).map_err(Into::into),
         Command::Bench(options) => bench::run(&options).map_err(Into::into),
     };
     match done {

@@ -26,7 +26,7 @@ const PACKAGES: &[&str] = &[
 
 /// Packages that only the tests need: an engine on this host, and what it works with.
 const TEST_PACKAGES: &[&str] =
-    &["bsdutils", "busybox-static", "iproute2", "iptables", "procps", "runc", "util-linux"];
+    &["bsdutils", "busybox-static", "iproute2", "iptables", "openssl", "procps", "runc", "util-linux"];
 
 /// The oldest QEMU worth running; Debian 12 has 7.2 and a newer one in its backports.
 const QEMU_MAJOR: u32 = 8;
