@@ -129,6 +129,11 @@ impl Registry {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// The port on the loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The authority that signed the registry's certificate, in PEM; `None` without TLS.
     pub fn authority(&self) -> Option<Vec<u8>> {
         self.options.tls.then(|| std::fs::read(self.place().join("ca.pem")).expect("it was written at start"))
