@@ -122,12 +122,21 @@ impl Mistakes {
         let _: Option<()> = Spot::root(node).unexpected("an object", self);
     }
 
+    /// A property that has to be there is not.
+    pub(crate) fn missing(&mut self, at: Position, name: &str) {
+        let (expected, found) = ("a string that is not empty".to_owned(), "nothing".to_owned());
+        self.add(at, name, Problem::Unexpected { expected, found, near: None });
+    }
+
     /// The error that tells all of them, in the order of the text. `files` are those of
     /// [`Position::source`].
     pub(crate) fn refuse(mut self, files: &[Utf8PathBuf]) -> ReadError {
         self.0.sort_by_key(|mistake| mistake.position);
         for mistake in &mut self.0 {
-            mistake.file = files.get(usize::from(mistake.position.source)).filter(|_| mistake.position.source > 0).cloned();
+            mistake.file = files
+                .get(usize::from(mistake.position.source))
+                .filter(|_| mistake.position.source > 0)
+                .cloned();
         }
         ReadError::Invalid { file: files.first().cloned().unwrap_or_default(), mistakes: self.0 }
     }
@@ -164,6 +173,16 @@ pub(crate) trait Choice: Serialize + Copy + 'static {
 }
 
 impl Fields {
+    /// The properties of a whole text; none if it is no object.
+    pub(crate) fn root(node: Node) -> Self {
+        let at = node.at;
+        let entries = match node.kind {
+            NodeKind::Map(entries) => entries,
+            _ => Vec::new(),
+        };
+        Self { path: String::new(), at, entries }
+    }
+
     /// Takes a property; `None` when it is absent or `null`.
     pub(crate) fn take(&mut self, name: &str) -> Option<Spot> {
         let index = self.entries.iter().position(|field| field.name == name)?;
@@ -183,8 +202,8 @@ impl Fields {
 
     /// The properties of these names that have not been taken.
     pub(crate) fn only(&self, names: &[&str]) -> Map<String, Value> {
-        let named = self.entries.iter().filter(|field| names.contains(&field.name.as_str()));
-        named.map(|field| (field.name.clone(), field.value.to_value())).collect()
+        let wanted = self.entries.iter().filter(|field| names.contains(&field.name.as_str()));
+        wanted.map(|field| (field.name.clone(), field.value.to_value())).collect()
     }
 
     /// The names of what has not been taken, and where each stands.

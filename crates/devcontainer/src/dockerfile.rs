@@ -3,8 +3,13 @@
 //!
 //! It builds nothing and checks nothing else; BuildKit says what is wrong with the rest.
 
+mod frontend;
+mod name;
 mod text;
 mod word;
+
+pub use frontend::{NamedContexts, platform_args};
+pub use name::{NamedStage, name_stage};
 
 use std::collections::BTreeMap;
 use text::Line;
@@ -33,6 +38,8 @@ pub struct Stage {
     pub platform: Option<String>,
     /// The line of the `FROM`, from 1.
     pub line: usize,
+    /// The last line of the `FROM`, from 1.
+    last_line: usize,
     instructions: Vec<Instruction>,
 }
 
@@ -247,6 +254,9 @@ impl Dockerfile {
 fn parse_from(line: &Line, escape: char) -> Result<Stage, DockerfileError> {
     let malformed =
         || DockerfileError::From { line: line.number, found: format!("FROM {}", line.rest.trim()) };
+    if !word::is_closed(&line.rest, escape) {
+        return Err(malformed());
+    }
     let mut words = word::split(&line.rest, escape);
     let mut platform = None;
     while words.first().is_some_and(|word| word.starts_with("--")) {
@@ -258,7 +268,14 @@ fn parse_from(line: &Line, escape: char) -> Result<Stage, DockerfileError> {
         [from, keyword, name] if keyword.eq_ignore_ascii_case("as") => (from, Some(name.clone())),
         _ => return Err(malformed()),
     };
-    Ok(Stage { name, from: from.clone(), platform, line: line.number, instructions: Vec::new() })
+    Ok(Stage {
+        name,
+        from: from.clone(),
+        platform,
+        line: line.number,
+        last_line: line.last,
+        instructions: Vec::new(),
+    })
 }
 
 fn parse_args(rest: &str, escape: char) -> Vec<(String, Option<String>)> {

@@ -97,9 +97,8 @@ fn base_file(
     root: &Utf8Path,
 ) -> Result<Utf8PathBuf, Problem> {
     let own = files.last().map_or(Utf8Path::new("/"), Utf8PathBuf::as_path);
-    let base = match &value.kind {
-        NodeKind::Text(text) => text,
-        _ => return Err(Problem::NotLocal { base: value.to_value().to_string() }),
+    let NodeKind::Text(base) = &value.kind else {
+        return Err(Problem::NotLocal { base: value.to_value().to_string() });
     };
     let is_path = !base.is_empty() && !base.starts_with(['/', '~']) && !base.contains([':', '\\', '\0']);
     let path = join(own.parent().unwrap_or(root), base);

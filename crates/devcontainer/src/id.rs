@@ -69,13 +69,20 @@ mod tests {
     #[test]
     fn equals_the_reference() {
         let id = |file: Option<&str>| {
-            DevcontainerId::of_labels(&labels(Some("/src/my app".into()), file.map(Utf8Path::new))).to_string()
+            DevcontainerId::of_labels(&labels(Some("/src/my app".into()), file.map(Utf8Path::new)))
+                .to_string()
         };
-        // Recorded from @devcontainers/cli 0.89, `read-configuration` of a file with `${devcontainerId}`.
+        // Printed by @devcontainers/cli 0.89 for `"name": "${devcontainerId}"` in that folder, where a `docker`
+        // that finds a container with both labels, and with the folder's alone, stood on the PATH: without
+        // a container the reference leaves the variable as it is.
         assert_eq!(
             id(Some("/src/my app/.devcontainer/devcontainer.json")),
             "0ss3v89ainjlakdatinqgk618qach9eq39h732s9vmevk06hodpn"
         );
         assert_eq!(id(None), "0n95digho6o545hej6uosqc21h06q4pq8s5kuu52q0v0djmbc9gg");
+        // And with `--id-label b=two=2 --id-label 'a=on"e'`.
+        let given = [("b", "two=2"), ("a", "on\"e")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let id = DevcontainerId::of_labels(&BTreeMap::from(given)).to_string();
+        assert_eq!(id, "1ias209jh635sda1q9n110gb8p72j4a7j9hrralqtbl46kuojef0");
     }
 }

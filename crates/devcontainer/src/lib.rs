@@ -11,8 +11,9 @@ mod config;
 mod decode;
 mod digest;
 pub mod dockerfile;
-pub mod feature;
+pub mod edit;
 mod extends;
+pub mod feature;
 mod id;
 mod jsonc;
 mod lifecycle;
@@ -29,6 +30,7 @@ mod requirements;
 mod resolve;
 mod sources;
 mod substitute;
+pub mod template;
 #[cfg(test)]
 mod testing;
 mod warning;

@@ -34,7 +34,8 @@ mod tests {
 
     #[test]
     fn finds_slips_and_not_other_words() {
-        let known = ["image", "build", "mounts", "forwardPorts", "postCreateCommand", "postStartCommand", "init"];
+        let known =
+            ["image", "build", "mounts", "forwardPorts", "postCreateCommand", "postStartCommand", "init"];
         let table = [
             ("imgae", Some("image")),
             ("Image", Some("image")),

@@ -84,12 +84,12 @@ impl View<'_> {
 
     /// The configuration's own entry, of these properties.
     fn own_entry(&self, names: &[&str]) -> Map<String, Value> {
-        let named = names.iter().filter_map(|name| {
+        let entries = names.iter().filter_map(|name| {
             let mut value = self.config.substituted.get(*name)?.clone();
             self.replace_late(&mut value);
             Some(((*name).to_owned(), value))
         });
-        named.collect()
+        entries.collect()
     }
 
     /// An entry of a label with the variables replaced that are known. Those of the host's environment are

@@ -36,10 +36,7 @@ const OF_FILE: &[&str] = &[
 const NESTED: &[(&str, &[&str])] = &[
     ("build", &["dockerfile", "context", "args", "target", "cacheFrom", "options"]),
     ("hostRequirements", &["cpus", "memory", "storage", "gpu"]),
-    (
-        "otherPortsAttributes",
-        &["label", "protocol", "onAutoForward", "requireLocalPort", "elevateIfNeeded"],
-    ),
+    ("otherPortsAttributes", &["label", "protocol", "onAutoForward", "requireLocalPort", "elevateIfNeeded"]),
 ];
 
 /// What means nothing beside what the container is made of.
@@ -70,7 +67,8 @@ pub(crate) fn oddities(fields: &[Field], files: &[Utf8PathBuf]) -> Vec<Warning> 
             }
         }
     }
-    let source = WITHOUT_EFFECT.iter().find(|(source, _)| fields.iter().any(|field| is_source(field, source)));
+    let source =
+        WITHOUT_EFFECT.iter().find(|(source, _)| fields.iter().any(|field| is_source(field, source)));
     if let Some((source, others)) = source {
         for field in fields.iter().filter(|field| others.contains(&field.name.as_str())) {
             add(field.at, field.name.clone(), Oddity::NoEffect { beside: (*source).to_owned() });

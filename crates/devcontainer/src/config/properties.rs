@@ -227,7 +227,8 @@ impl Properties {
     /// Takes what a feature can say out of its metadata; the caller sets `id`.
     pub(crate) fn decode_feature(fields: &mut Fields, mistakes: &mut Mistakes) -> Self {
         let written = fields.only(OF_FEATURE);
-        let all = Self { entrypoint: fields.filled_text("entrypoint", mistakes), ..Self::decode(fields, mistakes) };
+        let all =
+            Self { entrypoint: fields.filled_text("entrypoint", mistakes), ..Self::decode(fields, mistakes) };
         Self {
             init: all.init,
             privileged: all.privileged,

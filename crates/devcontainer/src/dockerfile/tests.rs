@@ -72,12 +72,100 @@ fn lists_images_and_the_frontend() {
     assert_eq!(Dockerfile::parse("FROM a\n# syntax=x").unwrap().syntax, None);
 }
 
+#[test]
+fn names_the_stage_to_build() {
+    let named = |text: &str, target: Option<&str>| {
+        let named = name_stage(text, target, "dev").map_err(|error| error.to_string())?;
+        assert_eq!(named.text.lines().count(), text.lines().count());
+        Ok::<_, String>((named.text.into_owned(), named.name))
+    };
+    let table = [
+        ("FROM a AS one\nFROM one  as\tTwo\nRUN x", None, "FROM a AS one\nFROM one  as\tTwo\nRUN x", "Two"),
+        (
+            "FROM a AS one\n \tfrom  --platform=p \tone  \nRUN x\n",
+            None,
+            "FROM a AS one\n \tfrom  --platform=p \tone AS dev  \nRUN x\n",
+            "dev",
+        ),
+        ("FROM a", None, "FROM a AS dev", "dev"),
+        ("FROM a\r\nRUN x\r\n", None, "FROM a AS dev\r\nRUN x\r\n", "dev"),
+        ("FROM \\\n# within\n  a\nRUN x", None, "FROM \\\n# within\n  a AS dev\nRUN x", "dev"),
+        ("FROM a \\", None, "FROM a AS dev \\", "dev"),
+        ("FROM a AS dev\nFROM b", None, "FROM a AS dev\nFROM b AS dev_", "dev_"),
+        ("FROM a AS one\nFROM b", Some("ONE"), "FROM a AS one\nFROM b", "one"),
+        ("FROM a\nFROM b", Some("0"), "FROM a AS dev\nFROM b", "dev"),
+        ("FROM a\nRUN <<E\nFROM no\nE\n", None, "FROM a AS dev\nRUN <<E\nFROM no\nE\n", "dev"),
+        ("# escape=`\nFROM `\n a", None, "# escape=`\nFROM `\n a AS dev", "dev"),
+    ];
+    for (text, target, expected, name) in table {
+        assert_eq!(named(text, target), Ok((expected.to_owned(), name.to_owned())), "{text}");
+    }
+    assert!(named("FROM a", Some("b")).is_err() && named("RUN x", None).is_err());
+}
+
+#[test]
+fn knows_the_platform_and_the_frontend() {
+    let text = "FROM a AS base-amd64\nUSER one\nFROM b AS base-arm64\nUSER two\nFROM base-${TARGETARCH}";
+    let args = platform_args("linux/amd64", "linux/arm64");
+    let file = Dockerfile::parse(text).unwrap();
+    assert_eq!(file.base_image(None, &args).as_deref(), Ok("b"));
+    assert_eq!(file.user(None, &args, &Variables::new()).unwrap().as_deref(), Some("two"));
+    let contexts = |syntax: &str| Dockerfile::parse(&format!("{syntax}\nFROM a")).unwrap().named_contexts();
+    assert_eq!(contexts(""), NamedContexts::BuiltIn);
+    assert_eq!(contexts("# syntax=mycompany/image:1.4"), NamedContexts::Unknown);
+    let table = [
+        ("", true),
+        (":latest", true),
+        (":0", false),
+        (":1", true),
+        (":1.2", false),
+        (":1.2.3", false),
+        (":1.4", true),
+        (":1.4.5", true),
+        (":1.5-labs", true),
+        (":1.2-labs", false),
+        (":2", true),
+        (":labs", true),
+        (":1-labs", true),
+    ];
+    for (tag, expected) in table {
+        let expected = if expected { NamedContexts::Yes } else { NamedContexts::No };
+        assert_eq!(contexts(&format!("# syntax=docker.io/docker/dockerfile{tag}")), expected, "{tag}");
+        assert_eq!(contexts(&format!("#syntax = docker/dockerfile{tag}")), expected, "{tag}");
+    }
+}
+
+/// Where the reference sees less than the builder, we go with the builder.
+#[test]
+fn variables_are_those_of_the_builder() {
+    assert_eq!(user("FROM a\nENV U=env\nARG U=arg\nUSER $U", &[], &[]).as_deref(), Some("env"));
+    assert_eq!(user("ARG U=top\nFROM a\nUSER $U", &[], &[]), None);
+    assert_eq!(
+        user("FROM a AS one\nENV U=env\nARG V=arg\nFROM one\nUSER $U$V", &[], &[]).as_deref(),
+        Some("envarg")
+    );
+    assert_eq!(user("FROM a\nENV U=env\nARG U\nUSER $U", &[], &[]).as_deref(), Some("env"));
+    assert_eq!(user("FROM a\nARG A=1\nENV B=${A}\nUSER A${A}B${B}C", &[], &[]).as_deref(), Some("A1B1C"));
+    assert_eq!(user("from a\nenv U=b\nuser $U", &[], &[]).as_deref(), Some("b"));
+    assert_eq!(
+        base("FROM c AS one\nFROM three AS two\nFROM d AS three", Some("two"), &[]),
+        Ok("three".to_owned())
+    );
+    assert_eq!(base("ARG C\nFROM ${C:+\"r.io/\"}a:l", None, &[("C", "1")]), Ok("r.io/a:l".to_owned()));
+    assert_eq!(base("FROM \"${C:-\"r.io/\"}a:l\"", None, &[]), Ok("r.io/a:l".to_owned()));
+}
+
 proptest! {
     #[test]
     fn never_panics(text in "(FROM |ARG |ENV |USER |RUN <<E|a|é|=|:|\\$|\\{|\\}|-|\"|'|\\\\|\n| ){0,30}") {
         if let Ok(file) = Dockerfile::parse(&text) {
             let none = Variables::new();
-            let _outcome = (file.base_image(None, &none), file.user(None, &none, &none), file.images(&none));
+            let named = name_stage(&text, None, "dev").unwrap();
+            prop_assert_eq!(named.text.matches('\n').count(), text.matches('\n').count());
+            let again = Dockerfile::parse(&named.text).unwrap();
+            prop_assert_eq!(again.stages.len(), file.stages.len());
+            prop_assert_eq!(again.stages.last().unwrap().name.as_deref(), Some(named.name.as_str()));
+            let _outcome = (file.named_contexts(), file.base_image(None, &none), file.user(None, &none, &none), file.images(&none));
         }
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Directives {
 pub(super) struct Line {
     /// Where it begins, from 1.
     pub(super) number: usize,
+    /// The last line that is part of it, from 1.
+    pub(super) last: usize,
     /// In capitals.
     pub(super) keyword: String,
     pub(super) rest: String,
@@ -28,13 +30,15 @@ pub(super) fn lines(text: &str) -> (Directives, Vec<Line>) {
             continue;
         }
         let mut joined = String::new();
-        let mut part = Some(first);
-        while let Some(line) = part.take() {
+        let mut last = index;
+        let mut part = Some((index, first));
+        while let Some((number, line)) = part.take() {
+            last = number;
             match continued(line, directives.escape) {
                 Some(begun) => {
                     joined.push_str(begun);
                     // Comments and empty lines within an instruction are not part of it.
-                    part = source.by_ref().map(|(_, next)| next).find(|next| !is_skipped(next));
+                    part = source.by_ref().find(|(_, next)| !is_skipped(next));
                 }
                 None => joined.push_str(line),
             }
@@ -47,7 +51,7 @@ pub(super) fn lines(text: &str) -> (Directives, Vec<Line>) {
                 source.by_ref().map(|(_, line)| line).find(|line| document.ends_at(line));
             }
         }
-        instructions.push(Line { number: index + 1, keyword, rest: rest.to_owned() });
+        instructions.push(Line { number: index + 1, last: last + 1, keyword, rest: rest.to_owned() });
     }
     (directives, instructions)
 }
@@ -75,7 +79,7 @@ fn is_skipped(line: &str) -> bool {
 }
 
 /// The line without the character that continues it on the next one.
-fn continued(line: &str, escape: char) -> Option<&str> {
+pub(super) fn continued(line: &str, escape: char) -> Option<&str> {
     line.trim_end().strip_suffix(escape)
 }
 

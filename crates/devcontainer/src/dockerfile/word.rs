@@ -32,6 +32,21 @@ pub(super) fn split(text: &str, escape: char) -> Vec<String> {
     words
 }
 
+/// Whether every quote that is opened is closed again.
+pub(super) fn is_closed(text: &str, escape: char) -> bool {
+    let mut quote = None;
+    let mut chars = text.chars();
+    while let Some(character) = chars.next() {
+        match character {
+            mark @ ('"' | '\'') if quote.is_none() => quote = Some(mark),
+            mark if quote == Some(mark) => quote = None,
+            other if other == escape && quote != Some('\'') && chars.next().is_none() => return false,
+            _ => {}
+        }
+    }
+    quote.is_none()
+}
+
 /// Takes away quotes and escapes and replaces `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:+other}` and
 /// their forms without the colon. An unset variable leaves nothing.
 pub(super) fn expand(text: &str, escape: char, lookup: impl Fn(&str) -> Option<String>) -> String {

@@ -5,7 +5,7 @@
 //! | true if either says so | `init`, `privileged` |
 //! | union, the base's first | `capAdd`, `securityOpt`, `forwardPorts` |
 //! | both, the last one per target | `mounts` |
-//! | the file's own per key | `remoteEnv`, `containerEnv`, `portsAttributes`, `features`, `secrets`, `build` |
+//! | the file's own per key | `remoteEnv`, `containerEnv`, `portsAttributes`, `features`, `secrets`, `build` and its `args` |
 //! | the largest | `hostRequirements` |
 //! | objects per key, lists joined, at any depth | `customizations` |
 //! | the file's own, whole | all others, the lifecycle commands among them |
@@ -25,9 +25,13 @@ pub(super) fn combine(mut base: Vec<Field>, own: Vec<Field>) -> Vec<Field> {
         "init" | "privileged" => either(base, own),
         "capAdd" | "securityOpt" | "forwardPorts" => union(base, own),
         "mounts" => joined(base, own),
-        "remoteEnv" | "containerEnv" | "portsAttributes" | "features" | "secrets" | "build" => {
+        "remoteEnv" | "containerEnv" | "portsAttributes" | "features" | "secrets" => {
             maps(base, own, &mut |_, _, own| own)
         }
+        "build" => maps(base, own, &mut |name, base, own| match name {
+            "args" => maps(base, own, &mut |_, _, own| own),
+            _ => own,
+        }),
         "hostRequirements" => maps(base, own, &mut |_, base, own| larger(base, own)),
         "customizations" => deep(base, own),
         _ => own,
@@ -66,7 +70,8 @@ fn per_key(mut base: Vec<Field>, own: Vec<Field>, rule: &mut Rule<'_>) -> Vec<Fi
             continue;
         }
         let known = std::mem::replace(&mut base[index].value, Node { at: field.at, kind: NodeKind::Null });
-        field.value = if known.kind == NodeKind::Null { field.value } else { rule(&field.name, known, field.value) };
+        field.value =
+            if known.kind == NodeKind::Null { field.value } else { rule(&field.name, known, field.value) };
         base[index] = field;
     }
     base

@@ -85,12 +85,12 @@ fn last(entries: &[Entry], name: &str, counts: impl Fn(&Value) -> bool) -> Optio
 
 /// The elements of the arrays, and values that stand alone.
 fn elements<'a>(entries: &'a [Entry], name: &'a str) -> impl DoubleEndedIterator<Item = &'a Value> {
-    entries.iter().filter_map(move |entry| entry.get(name)).filter(|value| is_truthy(value)).flat_map(|value| {
-        match value {
+    entries.iter().filter_map(move |entry| entry.get(name)).filter(|value| is_truthy(value)).flat_map(
+        |value| match value {
             Value::Array(items) => items.as_slice(),
             single => std::slice::from_ref(single),
-        }
-    })
+        },
+    )
 }
 
 fn union(entries: &[Entry], name: &str) -> Vec<Value> {
@@ -122,7 +122,8 @@ fn per_key(entries: &[Entry], name: &str) -> Value {
 /// What every entry says to a tool, in a list.
 fn customizations(entries: &[Entry]) -> Option<Value> {
     let mut tools = Map::new();
-    for (tool, value) in entries.iter().filter_map(|entry| entry.get("customizations")?.as_object()).flatten() {
+    for (tool, value) in entries.iter().filter_map(|entry| entry.get("customizations")?.as_object()).flatten()
+    {
         let list = tools.entry(tool.clone()).or_insert_with(|| json!([]));
         if let Value::Array(list) = list {
             list.push(value.clone());
@@ -173,7 +174,8 @@ fn stronger(one: Option<Value>, two: &Value) -> Option<Value> {
         (one, Value::Bool(false)) => one,
         (Some(Value::String(one)), Value::String(_)) => Some(Value::String(one)),
         (Some(one), two) => {
-            let cores = one.get("cores").and_then(Value::as_u64).max(two.get("cores").and_then(Value::as_u64));
+            let cores =
+                one.get("cores").and_then(Value::as_u64).max(two.get("cores").and_then(Value::as_u64));
             let memory = one.get("memory").and_then(size).max(two.get("memory").and_then(size));
             let cores = cores.filter(|cores| *cores > 0).map(|cores| ("cores".to_owned(), cores.into()));
             let memory = memory.filter(|memory| *memory > 0);
