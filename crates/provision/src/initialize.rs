@@ -4,16 +4,25 @@
 
 use std::collections::VecDeque;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use camino::Utf8Path;
 use devcontainer::Command;
 use engine::{Progress, ProgressEvent, ProgressKind};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::mpsc;
 
 use crate::secrets::Masks;
 
 /// Lines of output kept for the error.
 const TAIL: usize = 40;
+
+/// Longest line that is kept together, in bytes: a command may write without ever ending a line.
+const MAX_LINE: usize = 16 * 1024;
+
+/// How long output is waited for once the command has ended. What it left running in the background may hold its
+/// output open for ever.
+const DRAIN: Duration = Duration::from_millis(500);
 
 /// The name under which it is reported.
 const ITEM: &str = "initializeCommand";
@@ -94,15 +103,37 @@ async fn run_one(
         .kill_on_drop(true)
         .spawn()
         .map_err(failed_to_start)?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (out, err) = tokio::join!(relay(stdout, &report), relay(stderr, &report));
-    let status = child.wait().await.map_err(failed_to_start)?;
+    let mut lines = lines_of(child.stdout.take(), child.stderr.take());
+    let mut tail = VecDeque::new();
+    let mut told = |line: String| {
+        report(ProgressKind::Line(line.clone()));
+        if tail.len() == TAIL {
+            tail.pop_front();
+        }
+        tail.push_back(line);
+    };
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status,
+            Some(line) = lines.recv() => told(line),
+        }
+    };
+    let rest = async {
+        while let Some(line) = lines.recv().await {
+            told(line);
+        }
+    };
+    if tokio::time::timeout(DRAIN, rest).await.is_err() {
+        let note = "something that it started runs on; what that writes from now on is not shown";
+        report(ProgressKind::Line(note.to_owned()));
+    }
+    let status = status.map_err(failed_to_start)?;
     if status.success() {
         report(ProgressKind::Finished { took: Some(begun.elapsed()), cached: false });
         return Ok(());
     }
     report(ProgressKind::Failed);
-    let log_tail = out.into_iter().chain(err).collect();
+    let log_tail = tail.into();
     let command = match command {
         Command::Shell(line) => line.clone(),
         _ => argv.join(" "),
@@ -110,20 +141,48 @@ async fn run_one(
     Err(InitializeError::Failed { item: item.to_owned(), command, status, log_tail })
 }
 
-/// Reports every line, and gives the last ones.
-async fn relay(pipe: Option<impl AsyncRead + Unpin>, report: &impl Fn(ProgressKind)) -> VecDeque<String> {
-    let mut tail = VecDeque::new();
-    let Some(pipe) = pipe else { return tail };
-    let mut lines = BufReader::new(pipe).split(b'\n');
-    while let Ok(Some(line)) = lines.next_segment().await {
-        let text = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
-        report(ProgressKind::Line(text.clone()));
-        if tail.len() == TAIL {
-            tail.pop_front();
-        }
-        tail.push_back(text);
+/// The lines of both outputs. They are read to their ends even when nobody listens any more, so that what runs in the
+/// background is not ended by writing.
+fn lines_of(
+    out: Option<impl AsyncRead + Unpin + Send + 'static>,
+    err: Option<impl AsyncRead + Unpin + Send + 'static>,
+) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel(64);
+    if let Some(out) = out {
+        tokio::spawn(relay(out, sender.clone()));
     }
-    tail
+    if let Some(err) = err {
+        tokio::spawn(relay(err, sender));
+    }
+    receiver
+}
+
+async fn relay(mut pipe: impl AsyncRead + Unpin, lines: mpsc::Sender<String>) {
+    let mut line = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let count = match pipe.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(count) => count,
+        };
+        for byte in &buffer[..count] {
+            if *byte != b'\n' {
+                line.push(*byte);
+            }
+            if *byte == b'\n' || line.len() == MAX_LINE {
+                // Nobody listens after the command has ended.
+                let _ = lines.send(text_of(&line)).await;
+                line.clear();
+            }
+        }
+    }
+    if !line.is_empty() {
+        let _ = lines.send(text_of(&line)).await;
+    }
+}
+
+fn text_of(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).trim_end_matches('\r').to_owned()
 }
 
 #[cfg(test)]
@@ -155,7 +214,38 @@ mod tests {
         assert_eq!(lines, ["********-a"]);
 
         let error = run(&shell("echo one; echo two >&2; exit 3"), path, &Masks::default(), &()).await.unwrap_err();
-        let InitializeError::Failed { status, log_tail, .. } = error else { panic!("{error}") };
+        let InitializeError::Failed { status, mut log_tail, .. } = error else { panic!("{error}") };
+        // The two outputs may overtake each other.
+        log_tail.sort();
         assert_eq!((status.code(), log_tail), (Some(3), vec!["one".to_owned(), "two".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn a_line_without_an_end_is_cut_and_nothing_is_lost() {
+        let text = format!("one\r\n{}\nlast", "x".repeat(MAX_LINE + 3));
+        let mut lines = lines_of(Some(std::io::Cursor::new(text.into_bytes())), None::<tokio::io::Empty>);
+        let mut seen = Vec::new();
+        while let Some(line) = lines.recv().await {
+            seen.push(line.len());
+        }
+        assert_eq!(seen, [3, MAX_LINE, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn what_runs_on_in_the_background_holds_nothing_up_and_lives() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap();
+        // Ends by itself when it may write after the command has ended.
+        let background = "(while [ ! -e go ]; do sleep 0.05; done; echo late; touch wrote) & echo started";
+        run(&shell(background), path, &Masks::default(), &()).await.unwrap();
+        assert!(!path.join("wrote").exists(), "it was not waited for");
+        std::fs::write(path.join("go"), "").unwrap();
+        for _ in 0..200 {
+            if path.join("wrote").exists() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("writing ended what ran in the background");
     }
 }
