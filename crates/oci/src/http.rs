@@ -235,7 +235,11 @@ fn install_provider() {
 }
 
 fn setup(error: &reqwest::Error) -> OciError {
-    OciError::Tls { reason: failure::innermost(error) }
+    let mut reason = failure::innermost(error);
+    if reason.contains("No CA certificates") {
+        reason.push_str("; install the package `ca-certificates`, or name a PEM file in `SSL_CERT_FILE`");
+    }
+    OciError::Tls { reason }
 }
 
 #[cfg(test)]
