@@ -12,6 +12,7 @@ mod install;
 mod legacy;
 mod lockfile;
 mod metadata;
+mod node;
 mod options;
 mod order;
 mod places;
@@ -25,6 +26,7 @@ pub use graph::{Graph, GraphNode};
 pub use install::{Delivery, InstallPlan, InstallUsers, plan_install};
 pub use legacy::LegacyIds;
 pub use lockfile::{Difference, LockedFeature, Lockfile, LockfileError};
+pub(crate) use metadata::decode_options;
 pub use metadata::{FeatureFileError, FeatureMetadata, OptionKind, OptionSpec};
 pub use options::environment_name;
 pub use reference::{

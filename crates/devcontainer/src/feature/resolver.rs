@@ -6,7 +6,8 @@ use super::graph::{Graph, GraphNode, Rank};
 use super::legacy::{self, LegacyIds};
 use super::lockfile::Lockfile;
 use super::metadata::FeatureMetadata;
-use super::options::{self, Given};
+use super::node::{Candidate, Node};
+use super::options;
 use super::order::order;
 use super::places::Places;
 use super::reference::{FeatureReference, Folders, OciVersion};
@@ -131,25 +132,6 @@ pub struct Resolver {
     nodes: Vec<Node>,
     fetched: BTreeMap<Key, Fetched>,
     warnings: Vec<FeatureWarning>,
-}
-
-/// A feature that was named and may turn out to be there already.
-#[derive(Debug, Clone)]
-struct Candidate {
-    wanted: Wanted,
-    origin: Origin,
-    value: Value,
-    given: Given,
-}
-
-/// A feature that will be installed.
-#[derive(Debug, Clone)]
-struct Node {
-    candidate: Candidate,
-    digest: String,
-    metadata: FeatureMetadata,
-    depends_on: Vec<Candidate>,
-    installs_after: Vec<FeatureReference>,
 }
 
 impl Resolver {
@@ -428,49 +410,6 @@ impl Resolver {
         };
         let file = self.config_file.as_ref().map(ToString::to_string).unwrap_or_default();
         Place { file, position, property }
-    }
-}
-
-impl Node {
-    /// Whether a candidate is this feature: the same content with the same options. A folder or release is
-    /// known by its name, since its content is read only once.
-    fn is(&self, candidate: &Candidate, digest: &str) -> bool {
-        let (own, other) = (&self.candidate.wanted.reference, &candidate.wanted.reference);
-        let same_content = match (own, other) {
-            (FeatureReference::Oci(_), FeatureReference::Oci(_))
-            | (FeatureReference::Tarball(_), FeatureReference::Tarball(_)) => self.digest == digest,
-            (own, other) => own == other,
-        };
-        same_content && self.candidate.given == candidate.given
-    }
-
-    /// Whether a name without version means this feature, by its present id or an older one.
-    fn is_called(&self, name: &FeatureReference) -> bool {
-        match (&self.candidate.wanted.reference, name) {
-            (FeatureReference::Oci(own), FeatureReference::Oci(name)) => {
-                let same_collection = own.registry == name.registry && own.namespace() == name.namespace();
-                let mut ids = std::iter::once(own.id()).chain(self.metadata.ids());
-                same_collection && ids.any(|id| id.eq_ignore_ascii_case(name.id()))
-            }
-            (FeatureReference::Release(_), FeatureReference::Release(_)) => {
-                self.candidate.wanted.reference.without_version() == name.without_version()
-            }
-            (own, name) => own == name,
-        }
-    }
-
-    fn resolved(&self) -> ResolvedFeature {
-        let Candidate { wanted, origin, value, given } = &self.candidate;
-        ResolvedFeature {
-            written: wanted.written.clone(),
-            reference: wanted.reference.clone(),
-            origin: *origin,
-            value: value.clone(),
-            options: options::effective(given, value, &self.metadata),
-            metadata: self.metadata.clone(),
-            digest: self.digest.clone(),
-            resolved: wanted.reference.canonical(&self.digest),
-        }
     }
 }
 

@@ -3,11 +3,12 @@
 use super::resolver::ResolvedFeature;
 use super::{options, without_version};
 
-/// Says which feature it was when the installation fails, and keeps the exit status.
+/// Says which feature it was when the installation fails, and keeps the exit status. It goes where the
+/// script's own words go: builders mix two streams in any order, and this has to be the last.
 const ON_EXIT: &str = r#"failed() {
   status=$?
   [ "$status" -eq 0 ] && exit
-  echo "$failure" >&2
+  printf '%s\n' "$failure"
   exit "$status"
 }
 trap failed EXIT
