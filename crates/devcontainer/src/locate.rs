@@ -2,7 +2,8 @@
 //!
 //! The places, in the specification's order of precedence: `.devcontainer/devcontainer.json`,
 //! `.devcontainer.json`, and `.devcontainer/<folder>/devcontainer.json` one level deep. The first two are a
-//! workspace's own configuration and win silently; several named folders are a choice for a person.
+//! workspace's own configuration and win silently; several named folders are a choice for a person. The
+//! reference looks only at the first two; the specification has all three.
 
 use crate::sources::{SourceError, Sources};
 use camino::{Utf8Path, Utf8PathBuf};

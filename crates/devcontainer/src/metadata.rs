@@ -93,3 +93,41 @@ pub fn label_instruction(name: &str, value: &str) -> String {
     out.push('"');
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What a builder makes of an instruction: lines joined, then quotes and escapes taken away.
+    fn understood(instruction: &str) -> String {
+        let joined = instruction.replace("\\\n", "");
+        let quoted = joined.strip_prefix("LABEL a=\"").and_then(|rest| rest.strip_suffix('"')).unwrap();
+        let mut value = String::new();
+        let mut chars = quoted.chars();
+        while let Some(character) = chars.next() {
+            value.extend(if character == '\\' { chars.next() } else { Some(character) });
+        }
+        value
+    }
+
+    proptest! {
+        #[test]
+        fn a_label_is_what_the_builder_understands(part in "[a#\\\\\" $é{}/]{1,12}", times in 1..3000_usize) {
+            let value = part.repeat(times);
+            let instruction = label_instruction("a", &value);
+            prop_assert_eq!(understood(&instruction), value);
+            for line in instruction.lines().skip(1) {
+                prop_assert!(!line.starts_with(['#', ' ']), "the builder would drop a line");
+            }
+        }
+    }
+
+    #[test]
+    fn long_labels_have_short_lines() {
+        let value = serde_json::json!([{"customizations": {"x": "long # ".repeat(40_000)}}]).to_string();
+        let instruction = label_instruction("a", &value);
+        assert!(instruction.len() > 250_000 && instruction.lines().all(|line| line.len() < 5000));
+        assert_eq!(understood(&instruction), value);
+    }
+}

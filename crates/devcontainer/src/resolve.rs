@@ -211,6 +211,7 @@ fn decode(
         files_must_exist: options.files_must_exist,
     };
     let container = decode_container(&mut fields, &place_of_paths, mistakes);
+    let is_whole = container.is_some();
     let mut config = Config {
         file: Some(file.to_owned()),
         extends: files.into_iter().skip(1).collect(),
@@ -218,7 +219,8 @@ fn decode(
         name: fields.filled_text("name", mistakes),
         id_labels,
         id,
-        container: container?,
+        // Reading goes on without, so that all mistakes are told at once.
+        container: container.unwrap_or(ContainerSource::Image { image: String::new() }),
         workspace_mount: decode_workspace_mount(&mut fields, place.mount, mistakes),
         additional_mount: place.additional,
         workspace_folder: place.folder,
@@ -238,7 +240,7 @@ fn decode(
         digest: String::new(),
     };
     config.digest = digest_of(&config);
-    Some(config)
+    is_whole.then_some(config)
 }
 
 /// Where the workspace appears in the container; an empty folder where nobody says it.

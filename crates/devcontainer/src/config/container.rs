@@ -117,12 +117,13 @@ fn decode_compose(
     let mut paths = Vec::new();
     for spot in spots {
         let (at, path) = (spot.node.at, spot.path.clone());
-        let file = spot.text(mistakes)?;
+        let file = spot.filled_text("the path of a compose file", mistakes)?;
         paths.push(existing(&file, &path, at, place, mistakes));
     }
     if paths.is_empty() {
         paths = default_compose_files(place);
     }
+    // The reference goes on without and misses a service `undefined` later.
     if service.is_none() {
         mistakes.add(at, "service", Problem::Required { beside: "dockerComposeFile" });
     }
@@ -131,9 +132,11 @@ fn decode_compose(
     Some(Compose { service: service?, files: paths, run_services, project_name_hint })
 }
 
-/// What an empty list of files stands for: `COMPOSE_FILE`, else what compose itself looks for in the workspace.
+/// What an empty list of files stands for: `COMPOSE_FILE` of the environment or of the workspace's `.env`,
+/// else what compose itself looks for in the workspace.
 fn default_compose_files(place: &Place<'_>) -> Vec<Utf8PathBuf> {
-    if let Some(list) = place.sources.env("COMPOSE_FILE").filter(|list| !list.is_empty()) {
+    let said = place.sources.env("COMPOSE_FILE").filter(|list| !list.is_empty());
+    if let Some(list) = said.or_else(|| compose_file_of_env_file(place)) {
         return list.split(':').map(|file| join(place.workspace, file)).collect();
     }
     let present = |names: &[&str]| {
@@ -148,6 +151,13 @@ fn default_compose_files(place: &Place<'_>) -> Vec<Utf8PathBuf> {
     ]);
     let main = main.unwrap_or_else(|| place.workspace.join("docker-compose.yml"));
     std::iter::once(main).chain(overriding).collect()
+}
+
+fn compose_file_of_env_file(place: &Place<'_>) -> Option<String> {
+    let content = place.sources.read(&place.workspace.join(".env")).ok().flatten()?;
+    let text = String::from_utf8_lossy(&content).into_owned();
+    let list = text.lines().find_map(|line| line.strip_prefix("COMPOSE_FILE="))?.trim();
+    (!list.is_empty()).then(|| list.to_owned())
 }
 
 /// The name of the folder of the first file; the workspace's with `_devcontainer` where that is

@@ -377,6 +377,8 @@ fn remote_env(fields: &mut Fields, mistakes: &mut Mistakes) -> BTreeMap<String, 
 
 fn forward_ports(fields: &mut Fields, mistakes: &mut Mistakes) -> Vec<ForwardPort> {
     let Some(spot) = fields.take("forwardPorts") else { return Vec::new() };
+    // One port without its list is refused, though the reference takes a string for a list of it: the
+    // specification has only the list, and a number alone fails with the reference as well.
     // A mistake in an element is named by the whole property: its place says which one it is.
     let path = spot.path.clone();
     let spots = spot.items("an array of numbers and \"host:port\"", mistakes).unwrap_or_default();

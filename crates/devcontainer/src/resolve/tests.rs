@@ -95,7 +95,12 @@ fn reads_compose() {
     assert_eq!(compose.files, ["/src/app/compose.yaml"]);
     assert_eq!((compose.service.as_str(), compose.run_services), ("web", Some(vec!["db".to_owned()])));
     assert_eq!(compose.project_name_hint, "app");
-    let empty = read_text(r#"{"dockerComposeFile": [], "service": "web"}"#).unwrap().container;
+    let none = r#"{"dockerComposeFile": [], "service": "web"}"#;
+    let by_env_file = files(none).with("/src/app/.env", "A=1\nCOMPOSE_FILE=one.yaml:/two.yaml\n");
+    let by_env_file = read(&by_env_file, "/src/app".into(), &Located::ConfigFile(FILE.into()), "d").unwrap();
+    let ContainerSource::Compose(compose) = by_env_file.container else { panic!("not compose") };
+    assert_eq!(compose.files, ["/src/app/one.yaml", "/two.yaml"]);
+    let empty = read_text(none).unwrap().container;
     let ContainerSource::Compose(compose) = empty else { panic!("not compose") };
     assert_eq!(compose.files, ["/src/app/compose.yaml"]);
 }
@@ -144,6 +149,96 @@ fn every_mistake_is_named_with_its_place() {
     …/devcontainer.json:7:31: "postCreateCommand.a[0]": expected a string, found 1
     …/devcontainer.json:8:11: `${localEnv}` names no variable, expected for example `${localEnv:HOME}`
     "#);
+}
+
+/// Every property, with a value of a type that it does not take.
+#[test]
+fn no_property_takes_what_it_does_not_mean() {
+    let table: &[(&[&str], &str)] = &[
+        (
+            &[
+                "name",
+                "remoteUser",
+                "containerUser",
+                "workspaceFolder",
+                "initializeCommand",
+                "postCreateCommand",
+            ],
+            "5",
+        ),
+        (
+            &["onCreateCommand", "updateContentCommand", "postStartCommand", "postAttachCommand"],
+            r#"{"a": {}}"#,
+        ),
+        (&["runArgs", "capAdd", "securityOpt", "overrideFeatureInstallOrder", "mounts"], "[1]"),
+        (&["forwardPorts"], r#""8080""#),
+        (&["forwardPorts"], r#"["a:b:1"]"#),
+        (&["appPort"], "[true]"),
+        (&["containerEnv", "remoteEnv"], r#"{"A": ["x"]}"#),
+        (
+            &[
+                "customizations",
+                "features",
+                "secrets",
+                "portsAttributes",
+                "otherPortsAttributes",
+                "hostRequirements",
+            ],
+            r#""x""#,
+        ),
+        (&["init", "privileged", "overrideCommand", "updateRemoteUserUID"], r#""true""#),
+        (&["userEnvProbe", "waitFor", "shutdownAction"], r#""telepathy""#),
+        (&["workspaceMount"], r#""type=bind,target=x""#),
+        (&["hostRequirements.gpu"], r#"{"hostRequirements": {"gpu": "maybe"}}"#),
+        (&["hostRequirements.memory"], r#"{"hostRequirements": {"memory": "8 gigs"}}"#),
+        (&["hostRequirements.cpus"], r#"{"hostRequirements": {"cpus": 0}}"#),
+        (&["portsAttributes.80.onAutoForward"], r#"{"portsAttributes": {"80": {"onAutoForward": "shout"}}}"#),
+        (&["secrets.A.description"], r#"{"secrets": {"A": {"description": 1}}}"#),
+        (&["build.args.A"], r#"{"build": {"dockerfile": "Dockerfile", "args": {"A": {}}}}"#),
+        (&["build.target", "build.cacheFrom", "build.options", "build.context", "build.dockerfile"], ""),
+        (&["dockerComposeFile[0]"], r#"{"dockerComposeFile": [""], "service": "a"}"#),
+        (&["service"], r#"{"dockerComposeFile": "../compose.yaml", "service": ""}"#),
+        (&["runServices"], r#"{"dockerComposeFile": "../compose.yaml", "service": "a", "runServices": "b"}"#),
+    ];
+    for (names, value) in table {
+        for name in *names {
+            let text = match name.strip_prefix("build.") {
+                Some(part) if value.is_empty() && part == "dockerfile" => {
+                    r#"{"build": {"dockerfile": 1}}"#.to_owned()
+                }
+                Some(part) if value.is_empty() => {
+                    format!(r#"{{"build": {{"dockerfile": "Dockerfile", "{part}": 1}}}}"#)
+                }
+                _ if name.contains(['.', '[']) || value.contains("dockerCompose") => (*value).to_owned(),
+                _ => format!(r#"{{"image": "a", "{name}": {value}}}"#),
+            };
+            let message = refused(&text);
+            let is_told = message.lines().any(|line| {
+                line.starts_with("…/devcontainer.json:1:") && line.contains(&format!(": \"{name}"))
+            });
+            assert!(is_told, "{text}: {message}");
+        }
+    }
+}
+
+#[test]
+fn slips_are_told_of() {
+    insta::assert_snapshot!(refused(r#"{"image": "a", "userEnvProbe": "loginshell", "portsAttributes": {"1": {"protocol": "htps"}}}"#), @r#"
+    …/devcontainer.json:1:32: "userEnvProbe": expected one of "none", "loginShell", "loginInteractiveShell", "interactiveShell", found "loginshell"; did you mean "loginShell"?
+    …/devcontainer.json:1:84: "portsAttributes.1.protocol": expected one of "http", "https", found "htps"; did you mean "https"?
+    "#);
+    let text = r#"{"image": "a", "postCreateComand": "x", "tasks": {}, "context": "..", "hostRequirements": {"cpu": 2}, "build": {"args": {}}}"#;
+    let config = read_text(text).unwrap();
+    assert_eq!(config.unknown.keys().collect::<Vec<_>>(), ["postCreateComand", "tasks", "context"]);
+    let told: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(told.join("\n").replace("/src/app/.devcontainer/", "…/"), @r#"
+    …/devcontainer.json:1:16: "postCreateComand": unknown property, kept as it is; did you mean "postCreateCommand"?
+    …/devcontainer.json:1:54: "context": has no effect beside "image"
+    …/devcontainer.json:1:92: "hostRequirements.cpu": unknown property, kept as it is; did you mean "cpus"?
+    "#);
+    let compose = r#"{"dockerComposeFile": "../compose.yaml", "service": "s", "runArgs": []}"#;
+    let config = read_text(compose).unwrap();
+    assert_eq!(config.warnings[0].oddity, crate::Oddity::NoEffect { beside: "dockerComposeFile".into() });
 }
 
 #[test]
