@@ -215,7 +215,7 @@ impl Reconciler {
 
     async fn follow_events(&self) -> Result<(), engine::EngineError> {
         let label = observe::ENVIRONMENT_LABEL.to_owned();
-        let mut events = self.inner.parts.machine.engine().events(std::slice::from_ref(&label))?;
+        let mut events = self.inner.parts.machine.engine().events(std::slice::from_ref(&label)).await?;
         while let Some(event) = events.next().await {
             let event = event?;
             let matters = matches!(

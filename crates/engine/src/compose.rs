@@ -2,6 +2,7 @@
 
 mod model;
 mod override_file;
+mod program;
 mod teardown;
 
 use std::collections::BTreeMap;
@@ -10,17 +11,21 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 pub use model::{ComposeModel, ComposeService, project_name};
 pub use override_file::{ComposeOverride, plan_override};
+pub(crate) use program::ComposeProgram;
 
 use crate::connect::Engine;
 use crate::containers::ContainerSummary;
 use crate::error::{EngineError, says_no_space};
 use crate::progress::{Lines, Progress, ProgressExt, Tail};
-use crate::tools::{Channel, ToolCommand};
+use crate::tools::{Channel, ToolCommand, run_to_end};
 
 /// Labels that compose gives its containers.
 const PROJECT_LABEL: &str = "com.docker.compose.project";
 const SERVICE_LABEL: &str = "com.docker.compose.service";
 const ONE_OFF_LABEL: &str = "com.docker.compose.oneoff";
+
+/// What compose calls a project in a folder `.devcontainer` that says no name.
+const COMMON_FOLDER: &str = "devcontainer";
 
 /// A compose project.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,8 +37,23 @@ pub struct ComposeProject {
     pub files: Vec<Utf8PathBuf>,
     /// The file that [`Engine::put_compose_override`] wrote, if it did.
     pub override_file: Option<Utf8PathBuf>,
+    /// The file that is read in place of the `.env` beside the first of [`files`](Self::files).
+    pub env_file: Option<Utf8PathBuf>,
     /// Variables of the person for `${…}` in the files.
     pub env: BTreeMap<String, String>,
+    /// How its images are built.
+    pub building: ComposeBuilding,
+}
+
+/// How a compose project's images are built.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ComposeBuilding {
+    /// Whether to build every step again.
+    pub no_cache: bool,
+    /// Whether to ask registries for newer base images than the engine has.
+    pub pull: bool,
+    /// Images to take cached layers from, by service, beside those that the files say.
+    pub cache_from: BTreeMap<String, Vec<String>>,
 }
 
 /// What happens to containers that exist already and differ from the files.
@@ -76,6 +96,25 @@ pub enum ComposeError {
         /// The engine's words, which name the port.
         message: String,
     },
+    /// There is no compose.
+    #[error(
+        "neither `docker compose` nor `{program}` can be run: install the package `docker-compose-plugin` of Docker, \
+         or `docker-compose-v2` of the distribution"
+    )]
+    NotInstalled {
+        /// The program that was tried beside the plugin.
+        program: String,
+    },
+    /// Compose is of a version that nobody maintains any more.
+    #[error(
+        "`{program}` is Compose {version}, at least 2.8 is needed: install a newer `docker-compose-plugin`"
+    )]
+    TooOld {
+        /// The program.
+        program: String,
+        /// What it says of its version.
+        version: String,
+    },
     /// Anything else that compose could not do.
     #[error("compose could not {operation} (exit status {exit_code}): {message}")]
     Failed {
@@ -99,8 +138,8 @@ impl ComposeProject {
         self.files.first().and_then(|file| file.parent())
     }
 
-    fn command(&self, arguments: &[&str]) -> ToolCommand {
-        let mut command = ToolCommand::new(["docker", "compose", "--ansi", "never", "--progress", "plain"]);
+    fn command(&self, program: &ComposeProgram, arguments: &[&str]) -> ToolCommand {
+        let mut command = program.command();
         let argv = &mut command.argv;
         if let Some(name) = &self.name {
             argv.extend(["--project-name".to_owned(), name.clone()]);
@@ -108,9 +147,41 @@ impl ComposeProject {
         for file in self.files.iter().chain(&self.override_file) {
             argv.extend(["--file".to_owned(), file.to_string()]);
         }
+        if let Some(file) = &self.env_file {
+            argv.extend(["--env-file".to_owned(), file.to_string()]);
+        }
         argv.extend(arguments.iter().map(|&argument| argument.to_owned()));
         command.env.clone_from(&self.env);
         command.cwd = self.folder().map(Utf8Path::to_owned);
+        command
+    }
+
+    /// The command that builds. What is added to the files for that goes in on standard input, as one more file.
+    fn build_command(&self, program: &ComposeProgram, services: &[String]) -> ToolCommand {
+        let mut arguments = Vec::new();
+        if !self.building.cache_from.is_empty() {
+            arguments.extend(["--file", "-"]);
+        }
+        arguments.push("build");
+        for (wanted, flag) in [(self.building.no_cache, "--no-cache"), (self.building.pull, "--pull")] {
+            if wanted {
+                arguments.push(flag);
+            }
+        }
+        arguments.extend(services.iter().map(String::as_str));
+        let mut command = self.command(program, &arguments);
+        if !self.building.cache_from.is_empty() {
+            let services: serde_json::Map<String, serde_json::Value> = self
+                .building
+                .cache_from
+                .iter()
+                .map(|(service, images)| {
+                    (service.clone(), serde_json::json!({ "build": { "cache_from": images } }))
+                })
+                .collect();
+            command.stdin =
+                Some(serde_json::json!({ "services": services }).to_string().replace('$', "$$").into());
+        }
         command
     }
 }
@@ -120,7 +191,8 @@ impl Engine {
     /// service whatever its profile.
     pub async fn compose_model(&self, project: &ComposeProject) -> Result<ComposeModel, ComposeError> {
         let operation = "read the compose files";
-        let command = project.command(&["--profile", "*", "config", "--format", "json"]);
+        let program = self.compose_program().await?;
+        let command = project.command(program, &["--profile", "*", "config", "--format", "json"]);
         let ended = self.follow_compose(operation, command, None).await?;
         if ended.code != 0 {
             if ended.unreachable() {
@@ -128,9 +200,21 @@ impl Engine {
             }
             return Err(ComposeError::InvalidFiles { message: ended.message() });
         }
-        serde_json::from_slice(&ended.stdout).map_err(|source| {
-            EngineError::Unintelligible { operation: operation.to_owned(), source: source.into() }.into()
-        })
+        // What is printed is a compose file again, with every dollar doubled.
+        let text = String::from_utf8_lossy(&ended.stdout).replace("$$", "$");
+        let mut model: ComposeModel = serde_json::from_str(&text).map_err(|source| {
+            EngineError::Unintelligible { operation: operation.to_owned(), source: source.into() }
+        })?;
+        model.says_its_name = model.name == COMMON_FOLDER && self.files_say_a_name(project).await?;
+        Ok(model)
+    }
+
+    /// Whether one of the files has a top-level `name:`, which compose does not tell from the folder's name.
+    async fn files_say_a_name(&self, project: &ComposeProject) -> Result<bool, EngineError> {
+        let mut command = ToolCommand::new(["grep", "-q", "-E", "^[\"']?name[\"']?[[:space:]]*:", "--"]);
+        command.argv.extend(project.files.iter().map(Utf8PathBuf::to_string));
+        let looked = run_to_end(&*self.tools, command).await;
+        Ok(looked.map_err(|source| Self::tool_failed("look for the project's name", source))?.code == 0)
     }
 
     /// Writes an override file where the engine's commands see it. It may hold variables of the container:
@@ -140,7 +224,12 @@ impl Engine {
         path: &Utf8Path,
         content: &ComposeOverride,
     ) -> Result<(), EngineError> {
-        let written = self.tools.put_file(path, 0o600, content.to_file().as_bytes()).await;
+        self.put_compose_file(path, &content.to_file()).await
+    }
+
+    /// Writes any file to lay over a project's own, where its commands see it.
+    pub async fn put_compose_file(&self, path: &Utf8Path, content: &str) -> Result<(), EngineError> {
+        let written = self.tools.put_file(path, 0o600, content.as_bytes()).await;
         written.map_err(|source| Self::tool_failed("write the compose override file", source))
     }
 
@@ -151,12 +240,9 @@ impl Engine {
         services: &[String],
         progress: &dyn Progress,
     ) -> Result<(), ComposeError> {
-        let mut arguments = vec!["build"];
-        arguments.extend(services.iter().map(String::as_str));
         let operation = "build the images";
-        let ended = self
-            .follow_compose(operation, project.command(&arguments), Some(("compose build", progress)))
-            .await?;
+        let command = project.build_command(self.compose_program().await?, services);
+        let ended = self.follow_compose(operation, command, Some(("compose build", progress))).await?;
         if ended.code == 0 {
             return Ok(());
         }
@@ -182,8 +268,8 @@ impl Engine {
             arguments.push("--no-recreate");
         }
         arguments.extend(services.iter().map(String::as_str));
-        self.compose_run("start the services", project.command(&arguments), Some(("compose up", progress)))
-            .await
+        let command = project.command(self.compose_program().await?, &arguments);
+        self.compose_run("start the services", command, Some(("compose up", progress))).await
     }
 
     /// The project's containers by service; of a scaled service one that runs, if any does.

@@ -1,28 +1,66 @@
 //! The engine as a value: where its API is, and how its commands run.
 
+mod dial;
+mod foreign;
+
 use std::fmt;
 use std::sync::Arc;
 
 use bollard::{ClientVersion, Docker};
 use camino::{Utf8Path, Utf8PathBuf};
+use tokio::sync::OnceCell;
 
+pub(crate) use dial::Connection;
+pub use foreign::{AccessError, DockerAccess};
+
+use crate::compose::ComposeProgram;
 use crate::error::EngineError;
 use crate::tools::{ToolError, Tools};
 
-/// The API we speak, that of Docker 25. Newer engines serve it too; an older one says so itself.
+/// The API we speak, that of Docker 25. Newer engines serve it too; for an older foreign one we speak its own.
 pub(crate) const API_VERSION: ClientVersion = ClientVersion { major_version: 1, minor_version: 44 };
 
 /// Seconds until the first byte of an answer. The socket may stand for a machine that has to boot first.
 const ANSWER_SECONDS: u64 = 600;
 
-/// One Docker Engine: its API on a unix socket, and the `docker` command beside it.
+/// Where an engine's API is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A unix socket.
+    Socket(Utf8PathBuf),
+    /// A port without encryption, `host:port`.
+    Tcp(String),
+    /// Where only the `docker` command itself finds the way: over ssh, or with certificates. Each connection is
+    /// one `docker system dial-stdio`.
+    ThroughDocker {
+        /// The address, for people.
+        address: String,
+    },
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => path.fmt(out),
+            Self::Tcp(address) => write!(out, "tcp://{address}"),
+            Self::ThroughDocker { address } => address.fmt(out),
+        }
+    }
+}
+
+/// One Docker Engine: its API, and the `docker` command beside it.
 ///
 /// Cheap to copy. Every call opens its own connection, so an engine that was restarted is found again by
 /// the next call. Dropping a future or stream that one of the methods gave ends what it did.
 #[derive(Clone)]
 pub struct Engine {
-    socket: Utf8PathBuf,
+    dialer: dial::Dialer,
+    api_version: ClientVersion,
     pub(crate) tools: Arc<dyn Tools>,
+    /// Found out when compose is first needed.
+    pub(crate) compose: Arc<OnceCell<ComposeProgram>>,
+    /// The program to try where `docker` has no plugin `compose`.
+    pub(crate) compose_path: Option<String>,
 }
 
 /// What the engine says of itself.
@@ -39,12 +77,18 @@ pub struct Version {
 impl Engine {
     /// Names the engine behind `socket`; `tools` runs `docker` where the engine lives. Connects to nothing.
     pub fn new(socket: &Utf8Path, tools: Arc<dyn Tools>) -> Self {
-        Self { socket: socket.to_owned(), tools }
+        Self {
+            dialer: dial::Dialer::plain(Endpoint::Socket(socket.to_owned())),
+            api_version: API_VERSION,
+            tools,
+            compose: Arc::default(),
+            compose_path: None,
+        }
     }
 
-    /// The socket of its API.
-    pub fn socket(&self) -> &Utf8Path {
-        &self.socket
+    /// Where its API is.
+    pub fn endpoint(&self) -> &Endpoint {
+        self.dialer.endpoint()
     }
 
     /// Succeeds when the engine answers.
@@ -64,21 +108,52 @@ impl Engine {
         })
     }
 
+    /// Whether the engine can give containers a graphics processor: it has NVIDIA's runtime.
+    pub async fn has_gpu(&self) -> Result<bool, EngineError> {
+        let operation = "tell its runtimes";
+        let said = self.api(operation)?.info().await.map_err(|error| self.failed(operation, error))?;
+        Ok(said.runtimes.is_some_and(|runtimes| runtimes.contains_key("nvidia")))
+    }
+
     pub(crate) fn api(&self, operation: &str) -> Result<Docker, EngineError> {
-        Docker::connect_with_unix(self.socket.as_str(), ANSWER_SECONDS, &API_VERSION)
-            .map_err(|error| self.failed(operation, error))
+        let api = match self.endpoint() {
+            Endpoint::Socket(path) => {
+                Docker::connect_with_unix(path.as_str(), ANSWER_SECONDS, &self.api_version)
+            }
+            Endpoint::Tcp(_) | Endpoint::ThroughDocker { .. } => {
+                let dialer = self.dialer.clone();
+                let transport = move |request| dialer.clone().request(request);
+                let address = Some("http://docker");
+                Docker::connect_with_custom_transport(transport, address, ANSWER_SECONDS, &self.api_version)
+            }
+        };
+        api.map_err(|error| self.failed(operation, error))
+    }
+
+    /// Whether the engine belongs to somebody else: its processes need not be where our commands run.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.compose_path.is_some()
+    }
+
+    /// A connection of its own to the API.
+    pub(crate) async fn dial(&self) -> std::io::Result<Connection> {
+        self.dialer.dial().await
+    }
+
+    pub(crate) fn api_version(&self) -> ClientVersion {
+        self.api_version
     }
 
     /// Sorts an error of the API client; `operation` completes "could not …".
     pub(crate) fn failed(&self, operation: &str, error: bollard::errors::Error) -> EngineError {
-        EngineError::from_api(&self.socket, operation, error)
+        EngineError::from_api(self.endpoint(), operation, error)
     }
 
     /// Sorts what a `docker` command said before it failed.
     pub(crate) fn tool_said(&self, operation: &str, message: impl Into<String>) -> EngineError {
         let message = message.into();
         if message.contains("Cannot connect to the Docker daemon") {
-            return EngineError::Unreachable { socket: self.socket.clone(), source: message.into() };
+            return EngineError::Unreachable { endpoint: self.endpoint().clone(), source: message.into() };
         }
         EngineError::from_message(operation, None, message)
     }
@@ -91,6 +166,6 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Engine").field("socket", &self.socket).finish_non_exhaustive()
+        out.debug_struct("Engine").field("endpoint", self.endpoint()).finish_non_exhaustive()
     }
 }

@@ -33,6 +33,10 @@ pub struct ContainerSummary {
     pub image: String,
     /// Whether it runs.
     pub running: bool,
+    /// Whether it is being removed by somebody.
+    pub removing: bool,
+    /// When it was made, in seconds since 1970.
+    pub created: i64,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// The ports it publishes; empty while it does not run.
@@ -48,13 +52,17 @@ pub struct ContainerState {
     pub name: String,
     /// The id of its image.
     pub image_id: String,
+    /// The image as it was named when the container was made.
+    pub image: String,
+    /// When it was made, RFC 3339, in the engine's own spelling.
+    pub created_at: Option<String>,
     /// Whether it runs.
     pub running: bool,
     /// The verdict of its health check; `None` without a check or before its first verdict.
     pub healthy: Option<bool>,
     /// The exit status of its first process, once that ended.
     pub exit_code: Option<i64>,
-    /// When it was last started, RFC 3339; `None` if never.
+    /// When it was last started, RFC 3339, in the engine's own spelling; `None` if never.
     pub started_at: Option<String>,
     /// Its first process, as the engine's host numbers it, while it runs.
     pub pid: Option<u32>,
@@ -256,6 +264,8 @@ fn container_summary(said: ApiSummary) -> ContainerSummary {
         name: names.first().map(|name| name.trim_start_matches('/').to_owned()).unwrap_or_default(),
         image: said.image.unwrap_or_default(),
         running: said.state.is_some_and(|state| state.as_ref() == "running"),
+        removing: said.state.is_some_and(|state| state.as_ref() == "removing"),
+        created: said.created.unwrap_or_default(),
         labels: said.labels.unwrap_or_default().into_iter().collect(),
         ports: ports.into_iter().filter_map(|port| published_port(&id, port)).collect(),
         id,
@@ -312,6 +322,8 @@ fn container_state(said: ContainerInspectResponse) -> ContainerState {
     ContainerState {
         name: said.name.unwrap_or_default().trim_start_matches('/').to_owned(),
         image_id: said.image.unwrap_or_default(),
+        image: config.image.unwrap_or_default(),
+        created_at: said.created,
         running,
         healthy: state.health.and_then(|health| match health.status {
             Some(HealthStatusEnum::HEALTHY) => Some(true),

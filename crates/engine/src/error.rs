@@ -3,7 +3,8 @@
 //! Operations have their own enums for what only they can meet, and carry an [`EngineError`] for the rest.
 
 use bollard::errors::Error as ApiError;
-use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::connect::Endpoint;
 
 /// The lower error, kept without showing which client library it came from.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -12,19 +13,19 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// Nobody answers on the socket, or the connection broke in the middle: the engine is dead or going down.
-    #[error("the container engine does not answer on `{socket}`")]
+    #[error("the container engine does not answer on `{endpoint}`")]
     Unreachable {
-        /// The socket that was tried.
-        socket: Utf8PathBuf,
+        /// What was tried.
+        endpoint: Endpoint,
         /// What the connection said.
         #[source]
         source: Cause,
     },
     /// The engine took longer than any of its answers may take.
-    #[error("the container engine on `{socket}` took too long to {operation}")]
+    #[error("the container engine on `{endpoint}` took too long to {operation}")]
     TooSlow {
-        /// The socket that was tried.
-        socket: Utf8PathBuf,
+        /// What was tried.
+        endpoint: Endpoint,
         /// What it was asked to do.
         operation: String,
     },
@@ -68,19 +69,19 @@ pub enum EngineError {
 
 impl EngineError {
     /// Sorts an error of the API client.
-    pub(crate) fn from_api(socket: &Utf8Path, operation: &str, error: ApiError) -> Self {
-        let socket = socket.to_owned();
+    pub(crate) fn from_api(endpoint: &Endpoint, operation: &str, error: ApiError) -> Self {
+        let endpoint = endpoint.clone();
         let operation = operation.to_owned();
         match error {
             ApiError::DockerResponseServerError { status_code, message } => {
                 Self::from_message(&operation, Some(status_code), message)
             }
             ApiError::DockerStreamError { error } => Self::from_message(&operation, None, error),
-            ApiError::RequestTimeoutError => Self::TooSlow { socket, operation },
+            ApiError::RequestTimeoutError => Self::TooSlow { endpoint, operation },
             error @ (ApiError::SocketNotFoundError(_)
             | ApiError::HyperLegacyError { .. }
             | ApiError::HyperResponseError { .. }
-            | ApiError::IOError { .. }) => Self::Unreachable { socket, source: Box::new(error) },
+            | ApiError::IOError { .. }) => Self::Unreachable { endpoint, source: Box::new(error) },
             error => Self::Unintelligible { operation, source: Box::new(error) },
         }
     }

@@ -45,21 +45,30 @@ pub enum ContainerEventKind {
 }
 
 impl Engine {
-    /// Streams what happens to the containers that carry all these labels (`key` or `key=value`), from now
-    /// on. An error or the end means that the connection is lost and events may have been missed: list the
-    /// containers again after connecting anew.
-    pub fn events(
+    /// Streams what happens to the containers that carry all these labels (`key` or `key=value`), from the moment
+    /// of this call on, by the engine's clock: what happens after it returns is told however late the stream is
+    /// read, so a list that is made in between misses nothing. An error or the end means that the connection is
+    /// lost and events may have been missed: list the containers again after connecting anew.
+    pub async fn events(
         &self,
         labels: &[String],
     ) -> Result<BoxStream<'static, Result<ContainerEvent, EngineError>>, EngineError> {
         let operation = "report events";
+        let said = self.api(operation)?.info().await.map_err(|error| self.failed(operation, error))?;
+        // An engine that does not tell its time begins with the request, which is sent at the first look.
+        let now = said.system_time.and_then(|time| time.parse::<jiff::Timestamp>().ok());
         let actions = ["create", "start", "die", "oom", "health_status", "destroy"];
         let wanted = filters(&[
             ("type", vec!["container".to_owned()]),
             ("event", actions.map(str::to_owned).to_vec()),
             ("label", labels.to_vec()),
         ]);
-        let options = EventsOptionsBuilder::new().filters(&wanted).build();
+        let mut options = EventsOptionsBuilder::new().filters(&wanted);
+        let now = now.map(|now| format!("{}.{:09}", now.as_second(), now.subsec_nanosecond()));
+        if let Some(now) = &now {
+            options = options.since(now);
+        }
+        let options = options.build();
         let events = self.api(operation)?.events(Some(options));
         let engine = self.clone();
         let events = events.map(move |event| event.map_err(|error| engine.failed(operation, error)));

@@ -161,13 +161,19 @@ impl ExecControl {
     /// Kills the program and what it started in its session. Fine when it has ended.
     ///
     /// The engine has no call for it. The signal goes to the process from outside the container, where the
-    /// engine runs.
+    /// engine runs. Where that is another computer or another user's business, the program runs on: the process
+    /// is looked at first, and a stranger of the same number is left alone.
     pub async fn kill(&self) -> Result<(), EngineError> {
         let operation = "kill a program";
         let said = self.inspect(operation).await?;
         let Some(pid) = said.pid.filter(|pid| *pid > 1 && said.running == Some(true)) else { return Ok(()) };
-        let script = "kill -KILL -- -\"$0\" || kill -KILL \"$0\"";
-        let command = ToolCommand::new(["/bin/sh", "-c", script, &pid.to_string()]);
+        let script = if self.engine.is_foreign() {
+            "grep -q \"$1\" \"/proc/$0/cgroup\" || exit 0; kill -KILL -- -\"$0\" || kill -KILL \"$0\""
+        } else {
+            "kill -KILL -- -\"$0\" || kill -KILL \"$0\""
+        };
+        let container = said.container_id.unwrap_or_default();
+        let command = ToolCommand::new(["/bin/sh", "-c", script, &pid.to_string(), &container]);
         run_to_end(&*self.engine.tools, command)
             .await
             .map_err(|source| Engine::tool_failed(operation, source))?;

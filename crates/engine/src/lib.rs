@@ -15,6 +15,7 @@ mod containers;
 mod error;
 mod events;
 mod exec;
+mod gpu;
 mod images;
 mod logs;
 mod probe;
@@ -28,10 +29,10 @@ pub use build::{
 };
 pub use commands::{CommandContext, CommandError};
 pub use compose::{
-    ComposeError, ComposeModel, ComposeOverride, ComposeProject, ComposeService, Recreate, plan_override,
-    project_name,
+    ComposeBuilding, ComposeError, ComposeModel, ComposeOverride, ComposeProject, ComposeService, Recreate,
+    plan_override, project_name,
 };
-pub use connect::{Engine, Version};
+pub use connect::{AccessError, DockerAccess, Endpoint, Engine, Version};
 pub use containers::{
     ContainerError, ContainerSpec, ContainerState, ContainerSummary, Extras, FirstProcess, Identity,
     MountedAt, PublishedPort, plan_container,
@@ -39,6 +40,7 @@ pub use containers::{
 pub use error::{Cause, EngineError};
 pub use events::{ContainerEvent, ContainerEventKind};
 pub use exec::{ExecControl, ExecError, ExecSession, ExecSpec, OutputStream, TerminalSize};
+pub use gpu::{GpuAvailability, GpuUse};
 pub use images::{ImageInfo, PullError};
 pub use logs::LogRange;
 pub use probe::ProbeError;

@@ -129,12 +129,19 @@ pub(crate) async fn run_to_end(tools: &dyn Tools, command: ToolCommand) -> Resul
 #[derive(Debug, Clone, Default)]
 pub struct HostTools {
     env: BTreeMap<String, String>,
+    programs: BTreeMap<String, String>,
 }
 
 impl HostTools {
     /// `env` is given to every command, for instance `DOCKER_HOST`; a command's own variables win.
     pub fn new(env: BTreeMap<String, String>) -> Self {
-        Self { env }
+        Self { env, programs: BTreeMap::new() }
+    }
+
+    /// Runs the program at `path` wherever a command says `name`.
+    pub fn with_program(mut self, name: &str, path: &str) -> Self {
+        self.programs.insert(name.to_owned(), path.to_owned());
+        self
     }
 }
 
@@ -142,6 +149,7 @@ impl Tools for HostTools {
     fn run(&self, command: ToolCommand) -> BoxFuture<'_, Result<Box<dyn RunningTool>, ToolError>> {
         Box::pin(async move {
             let program = command.program();
+            let program = self.programs.get(&program).cloned().unwrap_or(program);
             let mut process = Command::new(&program);
             process.args(command.argv.iter().skip(1)).envs(&self.env).envs(&command.env);
             if let Some(cwd) = &command.cwd {

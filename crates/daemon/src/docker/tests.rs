@@ -60,7 +60,7 @@ async fn the_daemons_own_socket_wakes_nothing() {
     assert!(matches!(soon("the refusal", engine.ping()).await, Err(engine::EngineError::Unreachable { .. })));
     assert_eq!(fixture.shim.starts(), 0);
     fixture.run().await.unwrap();
-    let answer = soon("the answer", ask(engine.socket(), b"own")).await;
+    let answer = soon("the answer", ask(&fixture.paths.default_machine().engine_socket(), b"own")).await;
     assert_eq!(answer, b"hello own");
 }
 

@@ -1,6 +1,5 @@
 //! A compose project instead of a single container.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::{EnvironmentId, Problem};
@@ -53,7 +52,7 @@ pub(super) async fn create(
     let engine = turn.parts.machine.engine();
     let (mut project, model) = project_of_files(&engine, config, compose).await?;
     let service = model.service(&compose.service).map_err(|error| problems::from_compose(&error))?;
-    let extras = Extras { labels: labels(turn, config), env: BTreeMap::new(), mounts: Vec::new() };
+    let extras = Extras { labels: labels(turn, config), ..Extras::default() };
     let own = (compose.service.as_str(), service);
     let added =
         plan_override(config, resolved, own, &prepared.info, Some(&prepared.image), &identity(turn), extras);
@@ -133,12 +132,7 @@ async fn project_of_files(
     config: &Config,
     compose: &Compose,
 ) -> Result<(ComposeProject, ComposeModel), Problem> {
-    let mut project = ComposeProject {
-        name: None,
-        files: compose.files.clone(),
-        override_file: None,
-        env: BTreeMap::new(),
-    };
+    let mut project = ComposeProject { files: compose.files.clone(), ..ComposeProject::default() };
     let model = engine.compose_model(&project).await.map_err(|error| problems::from_compose(&error))?;
     let folder = compose.files.first().and_then(|file| file.parent()).unwrap_or(&config.workspace);
     let env_file = |folder: &camino::Utf8Path| {

@@ -28,7 +28,7 @@ pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
         return note_started(turn).await;
     }
     let engine = turn.parts.machine.engine();
-    let extras = Extras { labels: labels(turn, &config), env: BTreeMap::new(), mounts: Vec::new() };
+    let extras = Extras { labels: labels(turn, &config), ..Extras::default() };
     let spec = plan_container(&config, &resolved, &prepared.image, &prepared.info, &identity(turn), extras);
     match engine.create_container(&spec).await {
         Ok(_) => Ok(()),

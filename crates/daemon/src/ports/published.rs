@@ -56,7 +56,7 @@ fn ready() -> MachineState {
 async fn follow_engine(inner: &Inner) -> Result<(), EngineError> {
     let engine = inner.machine.engine();
     // Events first, then the list: what changes in between is told twice rather than never.
-    let mut events = engine.events(&[])?;
+    let mut events = engine.events(&[]).await?;
     reconcile(inner, wanted(&engine).await?).await;
     while let Some(event) = events.next().await {
         match event?.kind {

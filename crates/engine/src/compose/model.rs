@@ -12,9 +12,15 @@ use super::ComposeError;
 pub struct ComposeModel {
     /// The project's name: as the files say, else the folder's.
     pub name: String,
+    /// Whether the files say a name that could be the folder's as well.
+    #[serde(skip)]
+    pub says_its_name: bool,
     /// The services.
     #[serde(default)]
     pub services: BTreeMap<String, ComposeService>,
+    /// What the files say of the volumes that have names.
+    #[serde(default)]
+    pub volumes: BTreeMap<String, Option<serde_json::Value>>,
 }
 
 /// A service of a compose project.
@@ -30,8 +36,14 @@ pub struct ComposeService {
     pub entrypoint: Option<Vec<String>>,
     /// Its command, where the files say one.
     pub command: Option<Vec<String>>,
+    /// The profiles that it belongs to; without one it always starts.
+    #[serde(default)]
+    pub profiles: Vec<String>,
     /// Whose network it is in, where it has none of its own: `service:db`.
     pub network_mode: Option<String>,
+    /// What is mounted into it, in compose's long form.
+    #[serde(default)]
+    pub volumes: Vec<serde_json::Value>,
 }
 
 impl ComposeModel {
@@ -43,11 +55,20 @@ impl ComposeModel {
         })
     }
 
-    /// The services to start for a dev container: its own and those that it asks for, or all of them.
-    /// The empty list means all.
+    /// The services to start for a dev container: its own and those that it asks for, or all of them that belong
+    /// to no profile. The empty list means all.
     pub fn services_to_start(&self, compose: &Compose) -> Result<Vec<String>, ComposeError> {
-        self.service(&compose.service)?;
-        let Some(wanted) = &compose.run_services else { return Ok(Vec::new()) };
+        let own = self.service(&compose.service)?;
+        let wanted: Vec<&String> = match &compose.run_services {
+            // As the reference has it: nobody is no choice.
+            Some(wanted) if !wanted.is_empty() => wanted.iter().collect(),
+            // Compose itself would leave out the dev container.
+            _ if !own.profiles.is_empty() => {
+                let always = self.services.iter().filter(|(_, service)| service.profiles.is_empty());
+                always.map(|(name, _)| name).collect()
+            }
+            _ => return Ok(Vec::new()),
+        };
         let mut services = vec![compose.service.clone()];
         for name in wanted {
             self.service(name)?;
@@ -83,7 +104,8 @@ pub fn project_name(
         Some(value.trim().trim_matches(['"', '\'']))
     });
     let said = environment.into_iter().chain(in_files).find(|name| !name.is_empty());
-    let of_model = Some(model.name.as_str()).filter(|name| !name.is_empty() && *name != clean(folder));
+    let is_said = |name: &&str| !name.is_empty() && (model.says_its_name || *name != clean(folder));
+    let of_model = Some(model.name.as_str()).filter(is_said);
     match (said, of_model) {
         (Some(name), _) => clean(name),
         (None, Some(name)) => name.to_owned(),
@@ -109,7 +131,7 @@ mod tests {
 
     fn model(name: &str) -> ComposeModel {
         let services = ["app", "db"].map(|name| (name.to_owned(), ComposeService::default()));
-        ComposeModel { name: name.to_owned(), services: services.into() }
+        ComposeModel { name: name.to_owned(), services: services.into(), ..ComposeModel::default() }
     }
 
     #[test]
@@ -126,6 +148,24 @@ mod tests {
                 project_name(environment, files, &model(model_name), ".devcontainer", "-My-App_devcontainer");
             assert_eq!(name, expected);
         }
+        let said = ComposeModel { says_its_name: true, ..model("devcontainer") };
+        assert_eq!(project_name(None, &[], &said, ".devcontainer", "app_devcontainer"), "devcontainer");
+    }
+
+    #[test]
+    fn a_dev_container_with_a_profile_starts_too() {
+        let compose = |run_services| Compose {
+            files: vec![],
+            service: "app".into(),
+            run_services,
+            project_name_hint: String::new(),
+        };
+        let mut model = model("x");
+        let with_profile = || ComposeService { profiles: vec!["dev".into()], ..ComposeService::default() };
+        model.services.insert("app".into(), with_profile());
+        model.services.insert("debug".into(), with_profile());
+        assert_eq!(model.services_to_start(&compose(None)).unwrap(), ["app", "db"]);
+        assert_eq!(model.services_to_start(&compose(Some(vec!["debug".into()]))).unwrap(), ["app", "debug"]);
     }
 
     #[test]
@@ -136,6 +176,8 @@ mod tests {
             run_services: None,
             project_name_hint: String::new(),
         };
+        assert_eq!(model("x").services_to_start(&compose).unwrap(), Vec::<String>::new());
+        compose.run_services = Some(vec![]);
         assert_eq!(model("x").services_to_start(&compose).unwrap(), Vec::<String>::new());
         compose.run_services = Some(vec!["db".into(), "app".into()]);
         assert_eq!(model("x").services_to_start(&compose).unwrap(), ["app", "db"]);

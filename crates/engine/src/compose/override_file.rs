@@ -21,19 +21,24 @@ impl ComposeOverride {
 /// Computes what to add to the service `name`, the dev container. `service` is what the files say of it,
 /// `facts` what the engine says of its image. `image` replaces the service's image, for instance by one with
 /// another user; it is not pulled or built then.
-pub fn plan_override(
+///
+/// `identity` is none on an engine that is not ours: nothing is added there but what the configuration means.
+pub fn plan_override<'a>(
     config: &Config,
     resolved: &Resolved,
     (name, service): (&str, &ComposeService),
     facts: &ImageInfo,
     image: Option<&str>,
-    identity: &Identity,
+    identity: impl Into<Option<&'a Identity>>,
     extras: Extras,
 ) -> ComposeOverride {
+    let identity = identity.into();
     let mut added = Map::new();
     let mut labels = extras.labels;
     labels.extend(config.labels());
-    labels.insert(ENVIRONMENT_LABEL.to_owned(), identity.environment.clone());
+    if let Some(identity) = identity {
+        labels.insert(ENVIRONMENT_LABEL.to_owned(), identity.environment.clone());
+    }
     added.insert("labels".into(), labels.iter().map(|(key, value)| (key.clone(), literal(value))).collect());
     let mut env = extras.env;
     env.extend(resolved.container_env.clone());
@@ -58,7 +63,12 @@ pub fn plan_override(
             added.insert(key.into(), values.iter().map(|value| literal(value)).collect());
         }
     }
-    if service.network_mode.as_deref().is_none_or(|mode| mode == "bridge") {
+    if extras.gpu {
+        let devices =
+            json!({ "resources": { "reservations": { "devices": [{ "capabilities": ["gpu"] }] } } });
+        added.insert("deploy".into(), devices);
+    }
+    if identity.is_some() && service.network_mode.as_deref().is_none_or(|mode| mode == "bridge") {
         added.insert("extra_hosts".into(), json!(LOCAL_HOSTS));
     }
     add_first_process(&mut added, resolved, service, facts);
@@ -68,10 +78,8 @@ pub fn plan_override(
     if !mounts.is_empty() {
         added.insert("volumes".into(), mounts.iter().map(|mount| volume(mount)).collect());
         let named = mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
-        // Named, so that compose does not put the project's name before it: the same volume without compose.
-        let named = named
-            .filter_map(|mount| mount.source.as_ref())
-            .map(|source| (source.clone(), json!({ "name": literal(source) })));
+        // As in the reference, compose puts the project's name before it, unless the files say another.
+        let named = named.filter_map(|mount| mount.source.as_ref()).map(|source| (source.clone(), json!({})));
         let named: Map<String, Value> = named.collect();
         if !named.is_empty() {
             file.insert("volumes".into(), named.into());
@@ -112,6 +120,26 @@ fn volume(mount: &Mount) -> Value {
     }
     if mount.read_only {
         volume.insert("read_only".into(), json!(true));
+    }
+    if let Some(consistency) = &mount.consistency {
+        volume.insert("consistency".into(), literal(consistency));
+    }
+    // `bind-propagation=rslave` is `bind: { propagation: rslave }`; one that stands alone is true.
+    let mut options: Map<String, Value> = Map::new();
+    for (name, value) in &mount.options {
+        let Some(name) = name.strip_prefix(kind).and_then(|name| name.strip_prefix('-')) else { continue };
+        let value = match value.as_deref() {
+            None | Some("true" | "1") => json!(true),
+            Some(number) if kind == "tmpfs" && number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let base = if name == "mode" { 8 } else { 10 };
+                i64::from_str_radix(number, base).map_or_else(|_| literal(number), |number| json!(number))
+            }
+            Some(text) => literal(text),
+        };
+        options.insert(name.to_owned(), value);
+    }
+    if !options.is_empty() {
+        volume.insert(kind.into(), options.into());
     }
     volume.into()
 }

@@ -85,6 +85,8 @@ mod tests {
             name: (*service).to_owned(),
             image: String::new(),
             running: true,
+            removing: false,
+            created: 0,
             labels: [(SERVICE_LABEL, *service), (DEPENDS_ON_LABEL, *needs)]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into(),

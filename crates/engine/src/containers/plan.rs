@@ -15,7 +15,7 @@ pub(crate) const LOCAL_HOSTS: [&str; 1] = ["host.docker.internal:host-gateway"];
 /// A container to make.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ContainerSpec {
-    /// Its name.
+    /// Its name; the engine makes one up where it is empty.
     pub name: String,
     /// The image it is made of, which the engine must have.
     pub image: String,
@@ -37,6 +37,8 @@ pub struct ContainerSpec {
     pub cap_add: Vec<String>,
     /// Security options, as the engine takes them.
     pub security_opt: Vec<String>,
+    /// Whether it gets all graphics processors.
+    pub gpu: bool,
     /// Names it can resolve, `name:address`.
     pub hosts: Vec<String>,
     /// More arguments for `docker create`, as a person wrote them.
@@ -78,27 +80,33 @@ pub struct Extras {
     pub env: BTreeMap<String, String>,
     /// More mounts; one of the configuration with the same target wins.
     pub mounts: Vec<Mount>,
+    /// Whether the container gets all graphics processors; see [`Engine::gpu_for`](crate::Engine::gpu_for).
+    pub gpu: bool,
 }
 
 /// Computes the container for a configuration without compose. `image` names the image to use, `facts` is
-/// what the engine says of it.
-pub fn plan_container(
+/// what the engine says of it. `identity` is none on an engine that is not ours: the container gets no name and
+/// nothing but what the configuration means.
+pub fn plan_container<'a>(
     config: &Config,
     resolved: &Resolved,
     image: &str,
     facts: &ImageInfo,
-    identity: &Identity,
+    identity: impl Into<Option<&'a Identity>>,
     extras: Extras,
 ) -> ContainerSpec {
+    let identity = identity.into();
     let mut labels = extras.labels;
     labels.extend(config.labels());
-    labels.insert(ENVIRONMENT_LABEL.to_owned(), identity.environment.clone());
+    if let Some(identity) = identity {
+        labels.insert(ENVIRONMENT_LABEL.to_owned(), identity.environment.clone());
+    }
     let mut env = extras.env;
     env.extend(resolved.container_env.clone());
     let mounts = config.workspace_mount.iter().chain(&resolved.mounts).cloned().chain(extras.mounts);
 
     ContainerSpec {
-        name: format!("cove-{}", resource_name(&identity.name)),
+        name: identity.map(|identity| format!("cove-{}", resource_name(&identity.name))).unwrap_or_default(),
         image: image.to_owned(),
         labels,
         env,
@@ -109,7 +117,8 @@ pub fn plan_container(
         privileged: resolved.privileged,
         cap_add: resolved.cap_add.clone(),
         security_opt: resolved.security_opt.clone(),
-        hosts: if shares_a_network(&config.run_args) {
+        gpu: extras.gpu,
+        hosts: if identity.is_none() || shares_a_network(&config.run_args) {
             Vec::new()
         } else {
             LOCAL_HOSTS.map(str::to_owned).to_vec()
@@ -122,11 +131,11 @@ pub fn plan_container(
 /// What the container runs: the image's own command, or a script that runs the entrypoints of features and
 /// then either that command or waits to be stopped.
 pub(crate) fn first_process(resolved: &Resolved, entrypoint: &[String], cmd: &[String]) -> FirstProcess {
-    if !resolved.override_command && resolved.entrypoints.is_empty() {
+    let own: Vec<String> = entrypoint.iter().chain(cmd).cloned().collect();
+    if !resolved.override_command && resolved.entrypoints.is_empty() && !own.is_empty() {
         return FirstProcess::OfImage;
     }
     let mut lines = vec!["echo Container started".to_owned()];
-    let own: Vec<String> = entrypoint.iter().chain(cmd).cloned().collect();
     if resolved.override_command || own.is_empty() {
         // The shell is process 1, for which no signal has a default effect.
         lines.push("trap 'exit 0' TERM INT".to_owned());

@@ -14,18 +14,12 @@ const LONGEST_FILE_LINE: usize = 60_000;
 /// environment of the command itself; only these, since a variable such as `DOCKER_HOST` or `PATH` would
 /// change what the command does.
 pub(super) fn create_command(spec: &ContainerSpec) -> ToolCommand {
-    let mut command = ToolCommand::new([
-        "docker",
-        "create",
-        "--pull",
-        "never",
-        "--name",
-        &spec.name,
-        "--env-file",
-        "/dev/stdin",
-    ]);
+    let mut command = ToolCommand::new(["docker", "create", "--pull", "never", "--env-file", "/dev/stdin"]);
     let mut file = String::new();
     let argv = &mut command.argv;
+    if !spec.name.is_empty() {
+        argv.extend(["--name".to_owned(), spec.name.clone()]);
+    }
     for (name, value) in &spec.env {
         if fits_a_line(name, value) {
             file.extend([name, "=", value, "\n"]);
@@ -64,11 +58,12 @@ pub(super) fn create_command(spec: &ContainerSpec) -> ToolCommand {
     if spec.privileged {
         argv.push("--privileged".to_owned());
     }
-    // After ours, so that what a person wrote wins. `docker run` has these two, `docker create` has not, and
-    // they would change nothing: nobody looks at what it prints.
-    argv.extend(
-        spec.run_args.iter().filter(|argument| *argument != "-d" && *argument != "--detach").cloned(),
-    );
+    let asks_for_gpus = |argument: &String| argument == "--gpus" || argument.starts_with("--gpus=");
+    if spec.gpu && !spec.run_args.iter().any(asks_for_gpus) {
+        argv.extend(["--gpus".to_owned(), "all".to_owned()]);
+    }
+    // After ours, so that what a person wrote wins.
+    argv.extend(for_create(&spec.run_args));
     match &spec.first_process {
         FirstProcess::OfImage => argv.push(spec.image.clone()),
         FirstProcess::Script { script, arguments } => {
@@ -77,6 +72,30 @@ pub(super) fn create_command(spec: &ContainerSpec) -> ToolCommand {
         }
     }
     command
+}
+
+/// The arguments of a `docker run`, without those few that `docker create` has not. They would change nothing:
+/// nobody watches what the container prints.
+fn for_create(run_args: &[String]) -> Vec<String> {
+    let mut kept = Vec::with_capacity(run_args.len());
+    let mut arguments = run_args.iter();
+    while let Some(argument) = arguments.next() {
+        let (name, value) = argument.split_once('=').map_or((argument.as_str(), None), |(n, v)| (n, Some(v)));
+        match name {
+            "-d" | "--detach" | "--sig-proxy" => {}
+            "--detach-keys" if value.is_some() => {}
+            "--detach-keys" => drop(arguments.next()),
+            // `-itd`: letters that stand for switches, among them this one.
+            _ if is_switches(argument) => kept.push(argument.replace('d', "")),
+            _ => kept.push(argument.clone()),
+        }
+    }
+    kept
+}
+
+fn is_switches(argument: &str) -> bool {
+    let letters = argument.strip_prefix('-').unwrap_or_default();
+    letters.len() > 1 && letters.chars().all(|letter| "ditP".contains(letter))
 }
 
 /// Whether a variable survives as a line of an `--env-file`.
@@ -106,13 +125,25 @@ mod tests {
             mounts: vec![devcontainer::Mount::bind("/a", "/b")],
             user: Some("dev".into()),
             init: true,
-            run_args: ["--name", "mine", "--detach"].map(str::to_owned).to_vec(),
+            gpu: true,
+            run_args: [
+                "--name",
+                "mine",
+                "--detach",
+                "-dit",
+                "--sig-proxy=false",
+                "--detach-keys",
+                "x",
+                "--dns=d",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             first_process: FirstProcess::Script { script: "x".into(), arguments: vec!["y".into()] },
             ..ContainerSpec::default()
         };
         let expected = [
-            "docker create --pull never --name cove-app --env-file /dev/stdin --label l=v w",
-            "--mount type=bind,source=/a,target=/b --user dev --init --name mine",
+            "docker create --pull never --env-file /dev/stdin --name cove-app --label l=v w",
+            "--mount type=bind,source=/a,target=/b --user dev --init --gpus all --name mine -it --dns=d",
             "--entrypoint /bin/sh img -c x - y",
         ];
         assert_eq!(create_command(&spec).argv.join(" "), expected.join(" "));

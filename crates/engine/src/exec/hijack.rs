@@ -10,10 +10,9 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
 
 use super::{OutputStream, StartExec};
-use crate::connect::{API_VERSION, Engine};
+use crate::connect::{Connection, Engine};
 use crate::error::EngineError;
 use crate::tools::Channel;
 
@@ -33,17 +32,20 @@ pub(super) async fn start(
     body: &StartExec,
 ) -> Result<(Input, OutputStream), EngineError> {
     let lost = {
-        let socket = engine.socket().to_owned();
-        move |source: io::Error| EngineError::Unreachable { socket: socket.clone(), source: source.into() }
+        let endpoint = engine.endpoint().clone();
+        move |source: io::Error| EngineError::Unreachable {
+            endpoint: endpoint.clone(),
+            source: source.into(),
+        }
     };
     let body_bytes = serde_json::to_vec(body).map_err(|source| EngineError::Unintelligible {
         operation: operation.to_owned(),
         source: source.into(),
     })?;
-    let stream = UnixStream::connect(engine.socket()).await.map_err(&lost)?;
-    let (read, mut write) = stream.into_split();
+    let Connection { read, mut write } = engine.dial().await.map_err(&lost)?;
+    let version = engine.api_version();
     let head = format!(
-        "POST /v{API_VERSION}/exec/{id}/start HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n\
+        "POST /v{version}/exec/{id}/start HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n\
          Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: {}\r\n\r\n",
         body_bytes.len()
     );

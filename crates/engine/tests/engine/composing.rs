@@ -69,8 +69,9 @@ async fn a_project_comes_up_stops_and_goes() {
     assert!(app.running, "it waits instead of its own command, which fails");
     assert_eq!(app.labels["dev.cove.environment"], "env1");
     let state = engine.container(&app.id).await.unwrap().unwrap();
+    let volume = format!("{name}_my-cache");
     assert_eq!(state.env["ODD"], "$HOME 'x' \"y\" \\b\nnext");
-    assert!(state.mounts.iter().any(|mount| mount.is_volume && mount.source == "my-cache"));
+    assert!(state.mounts.iter().any(|mount| mount.is_volume && mount.source == volume));
     assert_eq!(collect(&engine, &app.id, &["cat", "/src/README", "/word"]).await.1, "hibuilt\n");
     assert_eq!(
         collect(&engine, &app.id, &["ping", "-c1", "-W5", "db"]).await.0,
@@ -84,7 +85,7 @@ async fn a_project_comes_up_stops_and_goes() {
     assert!(stopped.len() == 2 && stopped.values().all(|container| !container.running), "{stopped:?}");
     engine.compose_down(&name, false).await.unwrap();
     assert!(engine.compose_containers(&name).await.unwrap().is_empty());
-    assert_eq!(dockerd.docker(&["volume", "ls", "-q"]), "my-cache", "volumes are kept unless asked");
+    assert_eq!(dockerd.docker(&["volume", "ls", "-q"]), volume, "volumes are kept unless asked");
     engine.compose_down(&name, true).await.unwrap();
 }
 
@@ -121,4 +122,120 @@ async fn mistakes_in_compose_files_are_told() {
     let ports = project(&format!("services:\n{}{}", service("a"), service("b"))).await;
     let error = engine.compose_up(&ports, &[], Recreate::Never, &()).await.unwrap_err();
     assert!(matches!(&error, ComposeError::PortTaken { message } if message.contains("8099")), "{error:?}");
+}
+
+/// Everything at once that compose files in the wild have: several files, `include`, `extends`, variables from `.env`
+/// and the environment, profiles, dollars, an entrypoint of the service, a network of another service.
+#[tokio::test]
+async fn compose_files_of_every_kind_keep_their_meaning() {
+    let Some((engine, dockerd)) = start() else { return };
+    let (_kept, folder) = folder();
+    let config = r#"{ "dockerComposeFile": ["compose.yml", "more.yml"], "service": "app", "runServices": ["job"],
+        "workspaceFolder": "/", "containerEnv": { "E": "a$b" }, "capAdd": ["SYS_PTRACE"], "privileged": true }"#;
+    let main = format!(
+        "name: ${{PROJECT:-none}}\ninclude: [part/compose.yml]\nservices:\n  app:\n    extends: {{ file: base.yml, service: base }}\n\
+         \x20   entrypoint: [sh, -c, 'echo entered \"$$0\" \"$$@\" $$HOME > /said; sleep 300']\n    command: [one, 'two $$x']\n\
+         \x20   user: '0'\n    profiles: [dev]\n    network_mode: service:net\n    volumes: [my-cache:/there]\n    depends_on: [net]\n\
+         \x20 net:\n    image: {BASE_IMAGE}\n    command: sleep 300\n    stop_grace_period: 1s\n\
+         \x20 job:\n    image: {BASE_IMAGE}\n    command: sleep 300\n    profiles: [jobs]\n    stop_grace_period: 1s\nvolumes:\n  my-cache:\n"
+    );
+    let base = "services:\n  base:\n    image: will/be:replaced\n    env_file: base.env\n    environment: { FROM_BASE: '1' }\n";
+    let more = "services:\n  app:\n    image: ${IMAGE}\n    stop_grace_period: 1s\n    environment: { W: \"${WORD}\" }\n";
+    let part = format!("services:\n  part:\n    image: {BASE_IMAGE}\n    profiles: [never]\n");
+    let written = [
+        (".devcontainer/devcontainer.json", config),
+        (".devcontainer/compose.yml", &main),
+        (".devcontainer/more.yml", more),
+        (".devcontainer/base.yml", base),
+        (".devcontainer/base.env", "FILE=from the file\n"),
+        (".devcontainer/part/compose.yml", &part),
+        (".devcontainer/.env", &format!("PROJECT=Named-By\nIMAGE={BASE_IMAGE}\nWORD=overridden\n")),
+    ];
+    let (config, mut resolved) = configure(&folder, &written);
+    resolved.entrypoints = vec!["echo \"of a $FEATURE_X feature\" > /feature".to_owned()];
+    let ContainerSource::Compose(compose) = &config.container else { panic!("it says compose") };
+    let env =
+        [("WORD".to_owned(), "of the person".to_owned()), ("PROJECT".to_owned(), "named-by".to_owned())];
+    let mut project =
+        ComposeProject { files: compose.files.clone(), env: env.into(), ..ComposeProject::default() };
+    let model = engine.compose_model(&project).await.unwrap();
+    assert_eq!(model.services.keys().collect::<Vec<_>>(), ["app", "job", "net", "part"]);
+    let app = model.service("app").unwrap();
+    assert_eq!(app.command.as_deref().unwrap(), ["one", "two $x"], "as the container gets it");
+    let name = project_name(None, &[], &model, ".devcontainer", &compose.project_name_hint);
+    assert_eq!(name, "named-by");
+    project.name = Some(name.clone());
+    let image = engine.image(BASE_IMAGE).await.unwrap().unwrap();
+    let extras = Extras {
+        labels: [("odd.label".to_owned(), "{\"a\":\"$x ${y}\"}".to_owned())].into(),
+        ..Extras::default()
+    };
+    let added = plan_override(&config, &resolved, ("app", app), &image, None, None, extras);
+    let path = folder.join("kept/override.json");
+    engine.put_compose_override(&path, &added).await.unwrap();
+    project.override_file = Some(path.clone());
+    let services = model.services_to_start(compose).unwrap();
+    engine.compose_up(&project, &services, Recreate::Never, &()).await.unwrap();
+
+    let containers = engine.compose_containers(&name).await.unwrap();
+    assert_eq!(containers.keys().collect::<Vec<_>>(), ["app", "job", "net"]);
+    let state = engine.container(&containers["app"].id).await.unwrap().unwrap();
+    for (variable, value) in
+        [("E", "a$b"), ("FILE", "from the file"), ("FROM_BASE", "1"), ("W", "of the person")]
+    {
+        assert_eq!(state.env[variable], value);
+    }
+    assert_eq!(state.labels["odd.label"], "{\"a\":\"$x ${y}\"}");
+    assert!(state.labels["com.docker.compose.project.config_files"].ends_with(path.as_str()));
+    assert_eq!(state.mounts[0].source, "named-by_my-cache");
+    wait_for(&engine, &state.id, "/said").await;
+    let said = collect(&engine, &state.id, &["cat", "/feature", "/said"]).await.1;
+    assert_eq!(said, "of a  feature\nentered one two $x /root\n", "features first, then the service's own");
+
+    // Started again it is the same container, with the override that its labels name.
+    engine.compose_stop(&name, Duration::from_secs(5)).await.unwrap();
+    engine.compose_up(&project, &services, Recreate::Never, &()).await.unwrap();
+    let again = engine.compose_containers(&name).await.unwrap();
+    assert_eq!(again["app"].id, state.id);
+    engine.compose_down(&name, false).await.unwrap();
+    assert_eq!(dockerd.docker(&["volume", "ls", "-q"]), "named-by_my-cache");
+}
+
+async fn wait_for(engine: &engine::Engine, container: &str, file: &str) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while collect(engine, container, &["test", "-s", file]).await.0 != 0 {
+        assert!(std::time::Instant::now() < deadline, "there is no {file}");
+    }
+}
+
+#[tokio::test]
+async fn a_project_called_as_its_folder_keeps_that_name_if_it_says_so() {
+    let Some((engine, _dockerd)) = start() else { return };
+    let (_kept, folder) = folder();
+    let name = async |text: &str| {
+        let file = folder.join(".devcontainer/compose.yml");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+        let project = ComposeProject { files: vec![file], ..ComposeProject::default() };
+        let model = engine.compose_model(&project).await.unwrap();
+        project_name(None, &[], &model, ".devcontainer", "app_devcontainer")
+    };
+    let services = format!("services: {{ app: {{ image: '{BASE_IMAGE}' }} }}\n");
+    assert_eq!(name(&services).await, "app_devcontainer");
+    assert_eq!(name(&format!("name: devcontainer\n{services}")).await, "devcontainer");
+
+    // A build with more sources of cached layers; one that is not there is no reason to fail.
+    let text = "services:\n  app:\n    build: .\n".to_owned();
+    std::fs::write(folder.join(".devcontainer/Dockerfile"), format!("FROM {BASE_IMAGE}\nRUN true\n"))
+        .unwrap();
+    name(&text).await;
+    let mut project = ComposeProject {
+        name: Some("short".into()),
+        files: vec![folder.join(".devcontainer/compose.yml")],
+        ..ComposeProject::default()
+    };
+    project.building.cache_from.insert("app".into(), vec![BASE_IMAGE.to_owned()]);
+    project.building.no_cache = true;
+    engine.compose_build(&project, &["app".to_owned()], &()).await.unwrap();
+    assert!(engine.image("short-app").await.unwrap().is_some());
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::{collect, start, waiting};
 use engine::{
-    Channel, CommandContext, ContainerError, ContainerEventKind, ContainerSpec, EngineError, ExecSpec,
-    FirstProcess, LogRange, ProgressKind, TerminalSize,
+    Channel, CommandContext, ContainerError, ContainerEventKind, ContainerSpec, Endpoint, EngineError,
+    ExecSpec, FirstProcess, LogRange, ProgressKind, TerminalSize,
 };
 use futures::StreamExt;
 use test_support::dockerd::BASE_IMAGE;
@@ -41,7 +41,7 @@ async fn variables_arrive_byte_for_byte() {
 async fn a_container_lives_and_is_told_about() {
     let Some((engine, _dockerd)) = start() else { return };
     let label = "dev.cove.environment=e1".to_owned();
-    let mut events = engine.events(&["dev.cove.environment".to_owned()]).unwrap();
+    let mut events = engine.events(&["dev.cove.environment".to_owned()]).await.unwrap();
     let spec = ContainerSpec {
         labels: BTreeMap::from([("dev.cove.environment".to_owned(), "e1".to_owned())]),
         publish: vec!["127.0.0.1:8081:80".to_owned()],
@@ -236,16 +236,16 @@ async fn a_dead_engine_is_told_from_a_refusal() {
     let Some((engine, dockerd)) = start() else { return };
     engine.ping().await.unwrap();
     assert!(!engine.version().await.unwrap().version.is_empty());
-    let mut events = engine.events(&[]).unwrap();
+    let mut events = engine.events(&[]).await.unwrap();
     let (next, ()) = tokio::join!(events.next(), async {
         engine.create_container(&waiting("box")).await.unwrap();
     });
     assert!(next.is_some_and(|event| event.is_ok()), "the stream is connected");
-    let socket = dockerd.socket();
+    let at = Endpoint::Socket(dockerd.socket());
     drop(dockerd);
     assert!(!matches!(events.next().await, Some(Ok(_))), "a lost connection ends the stream");
     let unreachable =
-        |error: &EngineError| matches!(error, EngineError::Unreachable { socket: at, .. } if *at == socket);
+        |error: &EngineError| matches!(error, EngineError::Unreachable { endpoint, .. } if *endpoint == at);
     let error = engine.ping().await.unwrap_err();
     assert!(unreachable(&error), "{error:?}");
     let error = engine.create_container(&waiting("other")).await.unwrap_err();

@@ -5,5 +5,6 @@
 mod builds;
 mod composing;
 mod containers;
+mod foreign;
 mod plans;
 mod support;

@@ -70,6 +70,31 @@ fn the_first_process_waits_or_runs_what_the_image_says() {
 }
 
 #[test]
+fn an_image_without_a_command_waits() {
+    let (_kept, folder) = folder();
+    let json = r#"{ "image": "x", "overrideCommand": false }"#;
+    let (config, resolved) = configure(&folder, &[(".devcontainer.json", json)]);
+    let spec = plan_container(&config, &resolved, "x", &ImageInfo::default(), None, Extras::default());
+    assert!(matches!(spec.first_process, FirstProcess::Script { script, .. } if script.contains("wait")));
+}
+
+#[test]
+fn on_an_engine_that_is_not_ours_only_the_configuration_counts() {
+    let (_kept, folder) = folder();
+    let (config, resolved) = configure(&folder, &[(".devcontainer.json", r#"{ "image": "x" }"#)]);
+    let extras = || Extras { gpu: true, ..Extras::default() };
+    let spec = plan_container(&config, &resolved, "x", &image(), None, extras());
+    assert_eq!((spec.name.as_str(), spec.hosts.len(), spec.gpu), ("", 0, true));
+    assert!(spec.labels.keys().all(|label| label.starts_with("devcontainer.")), "{:?}", spec.labels);
+    let service = engine::ComposeService::default();
+    let file = plan_override(&config, &resolved, ("app", &service), &image(), None, None, extras());
+    let file: serde_json::Value = serde_json::from_str(&file.to_file()).unwrap();
+    let app = &file["services"]["app"];
+    assert_eq!(app.get("extra_hosts"), None);
+    assert_eq!(app["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"][0], "gpu");
+}
+
+#[test]
 fn a_container_in_anothers_network_gets_no_names() {
     for run_args in [r#"["--network=container:db"]"#, r#"["--net", "container:db"]"#] {
         assert!(plan(&format!(r#"{{ "image": "x", "runArgs": {run_args} }}"#), &[]).hosts.is_empty());
@@ -81,7 +106,11 @@ fn a_container_in_anothers_network_gets_no_names() {
 fn an_override_file_keeps_every_character() {
     let (_kept, folder) = folder();
     let json = r#"{ "dockerComposeFile": "c.yml", "service": "app", "workspaceFolder": "/w", "overrideCommand": false,
-                    "containerEnv": { "A": "$HOME \"\\b\n: #" }, "mounts": ["source=cache,target=/data", "target=/any"] }"#;
+                    "containerEnv": { "A": "$HOME \"\\b\n: #" }, "mounts": [
+                        "source=cache,target=/data,volume-nocopy", "target=/any",
+                        "type=bind,source=/a,target=/b,readonly,consistency=cached,bind-propagation=rslave",
+                        "type=tmpfs,target=/t,tmpfs-size=1000,tmpfs-mode=1770"
+                    ] }"#;
     let (config, mut resolved) =
         configure(&folder, &[(".devcontainer.json", json), ("c.yml", "services: {}")]);
     resolved.entrypoints = vec!["/init.sh \"$X\"".to_owned()];
@@ -93,8 +122,19 @@ fn an_override_file_keeps_every_character() {
     assert_eq!(app["environment"]["A"], "$$HOME \"\\b\n: #");
     assert_eq!(app["entrypoint"][2], "echo Container started\n/init.sh \"$$X\"\nexec \"$$@\"");
     assert_eq!(app["command"], serde_json::json!(["/entry", "run"]));
-    assert_eq!(app["volumes"][0]["source"], "cache");
+    assert_eq!(
+        (&app["volumes"][0]["source"], &app["volumes"][0]["volume"]),
+        (&serde_json::json!("cache"), &serde_json::json!({ "nocopy": true }))
+    );
+    assert_eq!(
+        app["volumes"][2],
+        serde_json::json!({
+            "type": "bind", "source": "/a", "target": "/b", "read_only": true, "consistency": "cached",
+            "bind": { "propagation": "rslave" }
+        })
+    );
+    assert_eq!(app["volumes"][3]["tmpfs"], serde_json::json!({ "size": 1000, "mode": 0o1770 }));
     assert_eq!(app["volumes"][1], serde_json::json!({ "type": "volume", "target": "/any" }));
-    assert_eq!(file["volumes"], serde_json::json!({ "cache": { "name": "cache" } }));
+    assert_eq!(file["volumes"], serde_json::json!({ "cache": {} }));
     assert_eq!(app.get("image"), None);
 }
