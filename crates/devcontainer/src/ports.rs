@@ -5,6 +5,9 @@ use crate::jsonc::NodeKind;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// What was expected where something else stands.
+const FORWARDED: &str = "a port from 1 to 65535, or \"host:port\"";
+
 /// A port to make reachable on the host's loopback.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
@@ -27,7 +30,7 @@ impl ForwardPort {
             NodeKind::Text(text) => Self::from_text(text),
             _ => spot.whole_number().and_then(|number| u16::try_from(number).ok()).map(Self::own),
         };
-        read.filter(|port| port.port != 0).or_else(|| spot.unexpected("a number or \"host:port\"", mistakes))
+        read.filter(|port| port.port != 0).or_else(|| spot.unexpected(FORWARDED, mistakes))
     }
 
     fn from_text(text: &str) -> Option<Self> {

@@ -122,6 +122,10 @@ fn decode_compose(
     }
     if paths.is_empty() {
         paths = default_compose_files(place);
+        let missing = paths.iter().find(|path| place.files_must_exist && !place.sources.exists(path));
+        if let Some(path) = missing {
+            mistakes.add(at, "dockerComposeFile", Problem::NoFile { path: path.clone() });
+        }
     }
     // The reference goes on without and misses a service `undefined` later.
     if service.is_none() {

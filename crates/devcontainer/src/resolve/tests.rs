@@ -96,10 +96,20 @@ fn reads_compose() {
     assert_eq!((compose.service.as_str(), compose.run_services), ("web", Some(vec!["db".to_owned()])));
     assert_eq!(compose.project_name_hint, "app");
     let none = r#"{"dockerComposeFile": [], "service": "web"}"#;
-    let by_env_file = files(none).with("/src/app/.env", "A=1\nCOMPOSE_FILE=one.yaml:/two.yaml\n");
+    let by_env_file = files(none)
+        .with("/src/app/.env", "A=1\nCOMPOSE_FILE=one.yaml:/two.yaml\n")
+        .with("/src/app/one.yaml", "")
+        .with("/two.yaml", "");
     let by_env_file = read(&by_env_file, "/src/app".into(), &Located::ConfigFile(FILE.into()), "d").unwrap();
     let ContainerSource::Compose(compose) = by_env_file.container else { panic!("not compose") };
     assert_eq!(compose.files, ["/src/app/one.yaml", "/two.yaml"]);
+    let missing = Files::new().with(FILE, none);
+    let missing = read(&missing, "/src/app".into(), &Located::ConfigFile(FILE.into()), "d").unwrap_err();
+    assert!(
+        missing
+            .to_string()
+            .ends_with("\"dockerComposeFile\": there is no file `/src/app/docker-compose.yml`")
+    );
     let empty = read_text(none).unwrap().container;
     let ContainerSource::Compose(compose) = empty else { panic!("not compose") };
     assert_eq!(compose.files, ["/src/app/compose.yaml"]);
@@ -141,8 +151,8 @@ fn the_digest_covers_what_needs_a_new_container() {
 fn every_mistake_is_named_with_its_place() {
     let text = "{\n  \"image\": \"a\",\n  \"forwardPorts\": [1, true, 70000],\n  \"remoteUser\": 1,\n  \"waitFor\": \"never\",\n  \"mounts\": [\"source=x\"],\n  \"postCreateCommand\": {\"a\": [1]},\n  \"name\": \"${localEnv}\"\n}";
     insta::assert_snapshot!(refused(text), @r#"
-    …/devcontainer.json:3:23: "forwardPorts": expected a number or "host:port", found true
-    …/devcontainer.json:3:29: "forwardPorts": expected a number or "host:port", found 70000
+    …/devcontainer.json:3:23: "forwardPorts": expected a port from 1 to 65535, or "host:port", found true
+    …/devcontainer.json:3:29: "forwardPorts": expected a port from 1 to 65535, or "host:port", found 70000
     …/devcontainer.json:4:17: "remoteUser": expected a string, found 1
     …/devcontainer.json:5:14: "waitFor": expected one of "initializeCommand", "onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand", "postAttachCommand", found "never"
     …/devcontainer.json:6:14: "mounts[0]": the mount has no target, expected `target=/path/in/container`
