@@ -95,9 +95,19 @@ impl HomeLayout {
         self.root.join("secrets")
     }
 
+    /// The folder of what can be fetched or found out again.
+    pub fn cache_dir(&self) -> Utf8PathBuf {
+        self.root.join("cache")
+    }
+
     /// The folder of what was fetched from registries. All of it can be fetched again.
     pub fn registry_cache_dir(&self) -> Utf8PathBuf {
-        self.root.join("cache/registry")
+        self.cache_dir().join("registry")
+    }
+
+    /// The folder of variables that users' shells set. All of it can be found out again.
+    pub fn shell_cache_dir(&self) -> Utf8PathBuf {
+        self.root.join("cache/shells")
     }
 
     /// The folder of a machine.

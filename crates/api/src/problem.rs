@@ -264,6 +264,8 @@ problem_codes! {
     PortTaken = "E0207", ByItself, "Stop the program that holds it, or let another port be used.";
     /// A wanted port was moved to another.
     PortMoved = "E0208", OnRequest, "Another program holds the port, so a free one is used instead. `cove show ENV` lists the ports.";
+    /// A feature cannot be used.
+    FeatureFailed = "E0209", OnRequest, "The message names the feature and what is wrong: its name, its version, its file, or that it is not what `devcontainer-lock.json` says. Nothing was built. Correct `features` in devcontainer.json; if a feature really changed, update the lockfile with `devcontainer upgrade`.";
 
     /// The machine does not start.
     MachineFailed = "E0301", ByItself, "`cove machine logs` shows its console and `cove doctor` checks what it needs.";

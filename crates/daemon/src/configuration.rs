@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use api::{Consent, Environment, Problem};
 use camino::Utf8Path;
-use devcontainer::{Config, Located, Properties, Resolved, Sources};
+use devcontainer::{Config, Located, Resolved, Sources};
 use engine::ContainerState;
+use provision::container;
 use reconciler::Trust;
 
 use crate::consent::{self, Judge, Withheld};
@@ -16,6 +17,13 @@ use crate::sources::Person;
 
 /// The image of environments without a configuration; it comes with the guest image.
 pub(crate) const DEFAULT_IMAGE: &str = "cove/base:trixie";
+
+/// How many entries of a container's metadata label are the image's and the features'. What follows is the
+/// configuration's own, as it was when the container was made.
+pub(crate) const BASE_ENTRIES_LABEL: &str = "dev.cove.metadata";
+
+/// What marks a container that another tool made, in what is told of it; the container itself has no such label.
+pub(crate) const ADOPTED_LABEL: &str = "dev.cove.adopted";
 
 /// A configuration as it was read for one wish.
 #[derive(Debug, Clone)]
@@ -82,16 +90,20 @@ fn plain(sources: &dyn Sources, folder: &Utf8Path, config: Option<&Utf8Path>) ->
     devcontainer::read(sources, folder, &located, DEFAULT_IMAGE).map_err(|error| problems::from_read(&error))
 }
 
-/// What holds for a container, with what its image says about itself.
+/// What holds for a container that exists, or, with what its image and features say, for one that is to be made.
+///
+/// The configuration counts as it is now, also for hooks, and not as it stands in the container's label.
 pub(crate) fn resolve(config: &Config, state: Option<&ContainerState>) -> Resolved {
-    let label = state.and_then(|state| state.labels.get(devcontainer::METADATA_LABEL));
-    devcontainer::merge(&image_metadata(label.map(String::as_str)), config)
-}
-
-/// What an image says about itself. An image whose label cannot be read says nothing, and none is told the
-/// variables of this computer (`${localEnv:…}`): an image is not trusted with them.
-pub(crate) fn image_metadata(label: Option<&str>) -> Vec<Properties> {
-    label.map(|text| devcontainer::parse_metadata_label(text).unwrap_or_default()).unwrap_or_default()
+    let Some(state) = state else { return devcontainer::merge(&[], config) };
+    let mut entries = container::metadata(&state.labels);
+    if state.labels.contains_key(ADOPTED_LABEL) {
+        return container::resolve(&entries, config, true);
+    }
+    // One that an earlier version made has no label of its own, only that of its image.
+    if let Some(base) = state.labels.get(BASE_ENTRIES_LABEL).and_then(|count| count.parse().ok()) {
+        entries.truncate(base);
+    }
+    devcontainer::merge(&entries, config)
 }
 
 impl Parts {

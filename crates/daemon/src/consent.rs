@@ -5,6 +5,7 @@
 //! leads: `..` and links are followed.
 
 mod mounts;
+mod volumes;
 
 use api::{Consent, ConsentKind};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -15,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::properties::hex;
 
-pub(crate) use mounts::{ComposeVolume, compose_mount};
+pub(crate) use volumes::{volumes_file, withhold_volumes};
 
 /// What a person decided once for all, per kind: the `[consent]` table of `config.toml`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +79,11 @@ impl Withheld {
     pub(crate) fn refused(&self) -> Vec<Consent> {
         let refused = self.0.iter().filter(|(_, trust)| *trust == Trust::Refused);
         refused.map(|(consent, _)| consent.clone()).collect()
+    }
+
+    /// All of them.
+    pub(crate) fn consents(&self) -> Vec<Consent> {
+        self.0.iter().map(|(consent, _)| consent.clone()).collect()
     }
 
     pub(crate) fn extend(&mut self, more: Self) {

@@ -23,7 +23,6 @@ pub(crate) use self::container::ended;
 use crate::configuration::{self, Reading};
 use crate::observe::Observation;
 use crate::reconcile::{Memory, Parts, Report};
-use crate::store::MadeFrom;
 
 /// What a step works with.
 pub(crate) struct Turn<'a> {
@@ -73,13 +72,7 @@ pub(crate) async fn execute(step: StepKind, turn: &mut Turn<'_>) -> Result<(), P
         StepKind::Initialize => initialize::run(turn).await,
         StepKind::PrepareImage => image::run(turn).await,
         StepKind::AdoptContainer => adopt::run(turn).await,
-        StepKind::CreateContainer => {
-            let reading = turn.reading()?;
-            let properties = (*reading.properties).clone();
-            let made_from = MadeFrom { digest: reading.config.digest.clone(), properties };
-            turn.parts.store.record_made_from(&turn.environment.id, &made_from)?;
-            container::create(turn).await
-        }
+        StepKind::CreateContainer => container::create(turn).await,
         StepKind::StartContainer => container::start(turn).await,
         StepKind::StopContainer => container::stop(turn).await,
         StepKind::RemoveContainer => container::remove(turn).await,

@@ -26,6 +26,7 @@ pub mod machine;
 mod masks;
 mod observe;
 pub mod paths;
+mod place;
 pub mod ports;
 mod preview;
 mod problems;
@@ -40,7 +41,6 @@ pub mod store;
 pub mod tools;
 mod warnings;
 pub mod wiring;
-mod workplace;
 
 pub use paths::{MachinePaths, Paths};
 pub use store::{Store, StoreError};

@@ -1,20 +1,21 @@
 //! What is there: one look at an environment's files, container and ports.
 
 use api::{
-    ContainerStatus, DesiredPhase, Environment, HookStage, HookStatus, MachinePhase, PortStatus, Problem,
-    ServiceStatus, Session,
+    Consent, ContainerStatus, DesiredPhase, Environment, HookStage, HookStatus, MachinePhase, PortStatus,
+    Problem, ServiceStatus, Session,
 };
 use devcontainer::{Lifecycle, Resolved, WaitFor};
 use engine::{ContainerState, Engine};
 use jiff::Timestamp;
 use reconciler::{
-    ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed,
+    ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed, Trust,
 };
 
-use crate::configuration::{Reading, resolve};
+use crate::configuration::{ADOPTED_LABEL, Reading, resolve};
+use crate::consent::Withheld;
 use crate::execute;
 use crate::problems;
-use crate::reconcile::{Memory, Parts, Started};
+use crate::reconcile::{Memory, Parts, Prepared, Started};
 use crate::warnings;
 
 /// The environment a container belongs to.
@@ -62,7 +63,15 @@ pub(crate) async fn observe(
     let engine_starts = parts.machine.engine_starts();
     memory.machine_seen |= ready;
     let state = if ready { main_container(parts, environment).await? } else { None };
-    let resolved = config.map(|config| resolve(config, state.as_ref()));
+    // The image counts once it was made ready for this wish.
+    let prepared = memory.image.clone().filter(|image| {
+        config.is_some_and(|config| config.digest == image.digest)
+            && image.rebuild == environment.spec.rebuild
+    });
+    let resolved = config.map(|config| match (&state, &prepared) {
+        (None, Some(prepared)) => devcontainer::merge(&prepared.image.metadata, config),
+        (state, _) => resolve(config, state.as_ref()),
+    });
     let run = state.as_ref().and_then(run_of);
 
     let was_answered = memory.answered == Some(generation);
@@ -128,7 +137,8 @@ pub(crate) async fn observe(
         answered: was_answered && !memory.machine_seen,
         config: match (&reading, &resolved) {
             (Some(reading), Some(resolved)) => {
-                Some(config_facts(parts, environment, reading, resolved, &container)?)
+                let left_out = left_out(parts, environment, &container, prepared.as_ref())?;
+                Some(config_facts(parts, environment, reading, resolved, &container, &left_out)?)
             }
             _ => None,
         },
@@ -178,6 +188,7 @@ pub(crate) async fn main_container(
         state.labels.insert(ENVIRONMENT_LABEL.to_owned(), environment.id.to_string());
         state.labels.insert(CONFIG_LABEL.to_owned(), adopted.digest);
         state.labels.insert(REBUILD_LABEL.to_owned(), adopted.rebuild.0);
+        state.labels.insert(ADOPTED_LABEL.to_owned(), adopted.container);
     }
     Ok(state)
 }
@@ -249,6 +260,7 @@ fn config_facts(
     reading: &Reading,
     resolved: &Resolved,
     container: &ContainerFacts,
+    left_out: &LeftOut,
 ) -> Result<ConfigFacts, Problem> {
     let mut hooks = hook_stages(&resolved.lifecycle);
     if environment.spec.dotfiles.is_some() {
@@ -258,11 +270,56 @@ fn config_facts(
     Ok(ConfigFacts {
         digest: reading.config.digest.clone(),
         hooks,
-        warnings: warnings::of(parts, environment, reading, resolved, container)?,
+        warnings: warnings::of(parts, environment, reading, resolved, container, left_out)?,
         initialize: reading.initialize.clone().map(|(consent, trust)| InitializeFacts { trust, consent }),
-        open_mounts: reading.withheld.open(),
+        open_mounts: left_out.with(&reading.withheld).open(),
         wait_for: stage_of(resolved.wait_for),
     })
+}
+
+/// Mounts of images, features and compose services that are not in the container.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOut {
+    /// Nobody agreed to these.
+    pub(crate) withheld: Withheld,
+    /// A person agreed to these after the container was made.
+    pub(crate) agreed_since: Vec<Consent>,
+}
+
+impl LeftOut {
+    /// Together with those of the configuration.
+    pub(crate) fn with(&self, withheld: &Withheld) -> Withheld {
+        let mut all = withheld.clone();
+        all.extend(self.withheld.clone());
+        all
+    }
+}
+
+/// What is left out of the container that is there, or of the one that is about to be made.
+fn left_out(
+    parts: &Parts,
+    environment: &Environment,
+    container: &ContainerFacts,
+    prepared: Option<&Prepared>,
+) -> Result<LeftOut, Problem> {
+    let mut left_out = LeftOut::default();
+    if let ContainerFacts::Present { digest, rebuild, .. } = container
+        && *rebuild == environment.spec.rebuild
+    {
+        let judge = parts.judge(environment);
+        let made_from = parts.store.made_from(&environment.id)?;
+        for consent in made_from.filter(|it| it.digest == *digest).into_iter().flat_map(|it| it.left_out) {
+            match judge.trust(&consent) {
+                Trust::Given => left_out.agreed_since.push(consent),
+                trust @ (Trust::Open | Trust::Refused) => {
+                    left_out.withheld.extend(Withheld(vec![(consent, trust)]));
+                }
+            }
+        }
+    } else if let Some(prepared) = prepared {
+        left_out.withheld = prepared.withheld.clone();
+    }
+    Ok(left_out)
 }
 
 fn stage_of(wait_for: WaitFor) -> HookStage {
@@ -278,19 +335,14 @@ fn stage_of(wait_for: WaitFor) -> HookStage {
 
 /// The stages that have a command.
 fn hook_stages(lifecycle: &Lifecycle) -> Vec<HookStage> {
-    HookStage::ALL.into_iter().filter(|stage| !commands_of(lifecycle, *stage).is_empty()).collect()
-}
-
-/// The commands of a stage inside the container.
-pub(crate) fn commands_of(lifecycle: &Lifecycle, stage: HookStage) -> &[devcontainer::Command] {
-    match stage {
-        HookStage::Initialize | HookStage::Dotfiles => &[],
-        HookStage::OnCreate => &lifecycle.on_create,
-        HookStage::UpdateContent => &lifecycle.update_content,
-        HookStage::PostCreate => &lifecycle.post_create,
-        HookStage::PostStart => &lifecycle.post_start,
-        HookStage::PostAttach => &lifecycle.post_attach,
-    }
+    let stages = [
+        (HookStage::OnCreate, &lifecycle.on_create),
+        (HookStage::UpdateContent, &lifecycle.update_content),
+        (HookStage::PostCreate, &lifecycle.post_create),
+        (HookStage::PostStart, &lifecycle.post_start),
+        (HookStage::PostAttach, &lifecycle.post_attach),
+    ];
+    stages.into_iter().filter(|(_, commands)| !commands.is_empty()).map(|(stage, _)| stage).collect()
 }
 
 fn hook_records(

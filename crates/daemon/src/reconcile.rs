@@ -16,6 +16,8 @@ use api::{EnvironmentId, Problem};
 use devcontainer::Config;
 use engine::ContainerEventKind;
 use futures::StreamExt;
+use oci::Registry;
+use provision::workplace::ProbeCache;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,7 +32,6 @@ use crate::observe;
 use crate::ports::Ports;
 use crate::secrets::SecretFiles;
 use crate::store::Store;
-use crate::workplace::ShellVariables;
 use worker::Worker;
 
 /// Pause before the engine is asked for its events again after they broke off.
@@ -42,11 +43,36 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) machine: MachineHost,
     pub(crate) ports: Ports,
-    pub(crate) shells: ShellVariables,
     pub(crate) secrets: SecretFiles,
     pub(crate) policy: ConsentPolicy,
+    /// Where features are fetched.
+    pub(crate) registry: Registry,
+    /// What users' shells set, kept between runs.
+    pub(crate) probes: ProbeCache,
     /// Held while the base image is loaded: everybody who needs it waits for one load.
     pub(crate) base: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// What is this person's and this computer's, beside the store and the machine.
+pub struct Surroundings {
+    /// The secrets that were given to environments.
+    pub secrets: SecretFiles,
+    /// What repositories may do without a question.
+    pub policy: ConsentPolicy,
+    /// Where features are fetched.
+    pub registry: Registry,
+    /// Where variables of users' shells are kept.
+    pub probes: ProbeCache,
+}
+
+impl Parts {
+    /// The secrets of an environment.
+    ///
+    /// # Errors
+    /// Their file cannot be read.
+    pub(crate) fn secrets_of(&self, id: &EnvironmentId) -> Result<provision::Secrets, Problem> {
+        self.secrets.of(id)
+    }
 }
 
 /// Keeps all environments in their wanted state. Cheap to clone.
@@ -74,16 +100,10 @@ pub(crate) struct Bell {
 
 impl Reconciler {
     /// A reconciler that does nothing before [`start`](Self::start).
-    pub fn new(
-        store: Store,
-        machine: MachineHost,
-        ports: Ports,
-        secrets: SecretFiles,
-        policy: ConsentPolicy,
-    ) -> Self {
-        let shells = ShellVariables::default();
+    pub fn new(store: Store, machine: MachineHost, ports: Ports, surroundings: Surroundings) -> Self {
+        let Surroundings { secrets, policy, registry, probes } = surroundings;
         let inner = Inner {
-            parts: Parts { store, machine, ports, shells, secrets, policy, base: Arc::default() },
+            parts: Parts { store, machine, ports, secrets, policy, registry, probes, base: Arc::default() },
             workers: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -208,25 +228,32 @@ impl Reconciler {
                 tracing::debug!(%error, "the events of containers broke off");
             }
             tokio::time::sleep(EVENTS_PAUSE).await;
-            // What happened in between was told to nobody.
-            self.wake_all();
         }
     }
 
     async fn follow_events(&self) -> Result<(), engine::EngineError> {
-        let label = observe::ENVIRONMENT_LABEL.to_owned();
-        let mut events = self.inner.parts.machine.engine().events(std::slice::from_ref(&label)).await?;
+        // A label that containers of other tools have as well: one of them may have been taken over.
+        let label = devcontainer::LOCAL_FOLDER_LABEL.to_owned();
+        let mut events = self.inner.parts.machine.engine().events(&[label]).await?;
+        // What happened before these events is told to nobody.
+        self.wake_all();
         while let Some(event) = events.next().await {
             let event = event?;
             let matters = matches!(
                 event.kind,
                 ContainerEventKind::Started | ContainerEventKind::Died | ContainerEventKind::Removed
             );
-            if matters && let Some(id) = event.attributes.get(&label) {
-                let id = EnvironmentId(id.clone());
-                if matches!(self.inner.parts.store.environment(&id), Ok(Some(_))) {
-                    self.wake(&id);
+            if !matters {
+                continue;
+            }
+            match event.attributes.get(observe::ENVIRONMENT_LABEL) {
+                Some(id) => {
+                    let id = EnvironmentId(id.clone());
+                    if matches!(self.inner.parts.store.environment(&id), Ok(Some(_))) {
+                        self.wake(&id);
+                    }
                 }
+                None => self.wake_all(),
             }
         }
         Ok(())

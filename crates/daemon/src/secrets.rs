@@ -1,7 +1,6 @@
 //! Secrets that a person gave to environments: one file each, readable by this user alone, and never in the store, a
 //! label, an argument or a log.
 
-use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 
@@ -53,7 +52,7 @@ impl SecretFiles {
     ///
     /// # Errors
     /// The file cannot be read or is damaged.
-    pub fn of(&self, id: &EnvironmentId) -> Result<BTreeMap<String, String>, Problem> {
+    pub(crate) fn of(&self, id: &EnvironmentId) -> Result<provision::Secrets, Problem> {
         let failed = |error: &dyn std::error::Error| {
             Problem::new(ProblemCode::Internal, "the secrets of the environment cannot be read")
                 .caused_by(error)
@@ -64,9 +63,9 @@ impl SecretFiles {
                 // serde's words could quote the file.
                 let secrets: Secrets = serde_json::from_slice(&text)
                     .map_err(|_| failed(&std::io::Error::other("the file is damaged")))?;
-                Ok(secrets.0)
+                Ok(provision::Secrets::new(secrets.0))
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(provision::Secrets::default()),
             Err(error) => Err(failed(&error)),
         }
     }
@@ -91,6 +90,7 @@ impl SecretFiles {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -100,11 +100,11 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let folder = Utf8PathBuf::from_path_buf(temp.path().join("secrets")).unwrap();
         let (files, id) = (SecretFiles::new(&folder), EnvironmentId("aa11".into()));
-        assert!(files.of(&id).unwrap().is_empty());
+        assert!(files.of(&id).unwrap().variables().is_empty());
         let secrets = Secrets(BTreeMap::from([("TOKEN".to_owned(), "s3cret".to_owned())]));
         files.keep(&id, &secrets).unwrap();
         files.keep(&id, &secrets).unwrap();
-        assert_eq!(files.of(&id).unwrap(), secrets.0);
+        assert_eq!(*files.of(&id).unwrap().variables(), secrets.0);
         let mode = |path: &Utf8PathBuf| fs_err::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&folder), mode(&folder.join("aa11.json"))), (0o700, 0o600));
         assert!(!format!("{secrets:?}").contains("s3cret"));

@@ -25,9 +25,21 @@ pub struct Settings {
     pub machine: MachineSize,
     /// What of this computer repositories may use without a question.
     pub consent: ConsentPolicy,
+    /// How registries are spoken to.
+    pub registries: RegistrySettings,
     /// Dotfiles for environments that are asked for without others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dotfiles: Option<Dotfiles>,
+}
+
+/// The `[registries]` table: where features come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RegistrySettings {
+    /// Ask none: what was fetched before must do.
+    pub offline: bool,
+    /// Registries without TLS (`host:port`), beyond those on this computer.
+    pub plain_http: Vec<String>,
 }
 
 /// The `[machine]` table.

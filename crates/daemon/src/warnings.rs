@@ -5,6 +5,7 @@ use devcontainer::{Config, Resolved};
 use reconciler::{ContainerFacts, Trust};
 
 use crate::configuration::Reading;
+use crate::observe::LeftOut;
 use crate::reconcile::Parts;
 use crate::requirements::{HostLimits, Lack};
 
@@ -21,18 +22,15 @@ pub(crate) fn of(
     reading: &Reading,
     resolved: &Resolved,
     container: &ContainerFacts,
+    left_out: &LeftOut,
 ) -> Result<Vec<Problem>, Problem> {
     let mut warnings = Vec::new();
     warnings.extend(initialize(reading));
-    warnings.extend(mounts(reading.withheld.open(), Trust::Open));
-    warnings.extend(mounts(reading.withheld.refused(), Trust::Refused));
-    if !reading.config.features.is_empty() {
-        let names: Vec<&str> = reading.config.features.keys().map(String::as_str).collect();
-        let title = format!("features are not installed by this version: {}", names.join(", "));
-        warnings.push(Problem::new(ProblemCode::Unsupported, title));
-    }
+    let withheld = left_out.with(&reading.withheld);
+    warnings.extend(mounts(withheld.open(), Trust::Open));
+    warnings.extend(mounts(withheld.refused(), Trust::Refused));
     if let ContainerFacts::Present { digest, rebuild, .. } = container
-        && *digest != reading.config.digest
+        && (*digest != reading.config.digest || !left_out.agreed_since.is_empty())
         && *rebuild == environment.spec.rebuild
         && environment.spec.desired_phase == DesiredPhase::Running
     {
@@ -41,8 +39,8 @@ pub(crate) fn of(
     let machine = parts.store.machine()?.spec;
     let lack = Lack::of(&resolved.host_requirements, &machine);
     warnings.extend(lack.warning(&machine, HostLimits::of_this_computer()));
-    let given = parts.secrets.of(&environment.id)?;
-    warnings.extend(missing_secrets(&reading.config, |name| given.contains_key(name)));
+    let given = parts.secrets_of(&environment.id)?;
+    warnings.extend(missing_secrets(&reading.config, |name| given.variables().contains_key(name)));
     Ok(warnings)
 }
 
@@ -57,8 +55,18 @@ pub(crate) fn changes_since(
     digest: &str,
 ) -> Result<Vec<PropertyChange>, Problem> {
     let made_from = parts.store.made_from(&environment.id)?.filter(|made_from| made_from.digest == digest);
-    Ok(made_from
-        .map_or_else(Vec::new, |made_from| reconciler::changes(&made_from.properties, &reading.properties)))
+    let Some(made_from) = made_from else { return Ok(Vec::new()) };
+    let judge = parts.judge(environment);
+    let agreed = made_from.left_out.iter().filter(|consent| judge.trust(consent) == Trust::Given);
+    let added = agreed.map(|consent| PropertyChange {
+        property: "mounts".to_owned(),
+        old: None,
+        new: Some(consent.text.as_str().into()),
+        effect: ChangeEffect::NewContainer,
+    });
+    let mut changes: Vec<PropertyChange> = added.collect();
+    changes.extend(reconciler::changes(&made_from.properties, &reading.properties));
+    Ok(changes)
 }
 
 fn initialize(reading: &Reading) -> Option<Problem> {

@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 use futures::FutureExt;
+use oci::{OciError, Options, Registry};
+use provision::workplace::ProbeCache;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -25,10 +27,10 @@ use crate::lock::{DaemonLock, LockError};
 use crate::machine::MachineHost;
 use crate::paths::{Paths, PathsError};
 use crate::ports::Ports;
-use crate::reconcile::Reconciler;
+use crate::reconcile::{Reconciler, Surroundings};
 use crate::secrets::SecretFiles;
 use crate::server::{self, Api, BindError, PeerListener};
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{RegistrySettings, Settings, SettingsError};
 use crate::store::{Store, StoreError};
 
 /// Why the daemon cannot run.
@@ -52,6 +54,9 @@ pub enum ServeError {
     /// The Docker sockets cannot be opened.
     #[error(transparent)]
     Docker(#[from] DockerSocketError),
+    /// Registries cannot be spoken to.
+    #[error(transparent)]
+    Registry(#[from] OciError),
     /// The reconciler cannot begin.
     #[error("could not take up the environments of the store `{store}`")]
     Reconcile {
@@ -86,8 +91,13 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     let sockets =
         DockerSockets::open(&machine, &paths.docker_socket(), &paths.default_machine().engine_socket())?;
     let ports = Ports::new(machine.clone(), store.clone());
-    let secrets = SecretFiles::new(paths.secrets_dir());
-    let reconciler = Reconciler::new(store.clone(), machine.clone(), ports, secrets, settings.consent);
+    let surroundings = Surroundings {
+        secrets: SecretFiles::new(paths.secrets_dir()),
+        policy: settings.consent,
+        registry: registry(paths, &settings.registries)?,
+        probes: ProbeCache::new(paths.shell_cache_dir()),
+    };
+    let reconciler = Reconciler::new(store.clone(), machine.clone(), ports, surroundings);
     reconciler.start().map_err(|source| ServeError::Reconcile { store: store.path().to_owned(), source })?;
     let keeper = tokio::spawn(keeper::keep(machine.clone(), store.clone()));
     tracing::info!(home = %paths.root(), pid = std::process::id(), version = env!("CARGO_PKG_VERSION"), "serving");
@@ -114,6 +124,16 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     let _ = fs_err::remove_file(paths.api_socket());
     drop(lock);
     Ok(served?)
+}
+
+/// Registries, with the person's own docker credentials and this computer's certificates.
+fn registry(paths: &Paths, settings: &RegistrySettings) -> Result<Registry, ServeError> {
+    let options = Options {
+        plain_http: settings.plain_http.clone(),
+        offline: settings.offline,
+        ..Options::new(paths.registry_cache_dir())
+    };
+    Ok(Registry::new(options)?)
 }
 
 fn end_on_signals(shutdown: CancellationToken) -> std::io::Result<()> {

@@ -94,6 +94,7 @@ fn is_secret(property: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use ChangeEffect::{AtOnce, NewContainer, NextStart};
     use serde_json::json;
 
     use super::*;
@@ -114,7 +115,6 @@ mod tests {
         }));
         let seen: Vec<(String, Option<Value>, Option<Value>, ChangeEffect)> =
             changes(&before, &now).into_iter().map(|it| (it.property, it.old, it.new, it.effect)).collect();
-        use ChangeEffect::{AtOnce, NewContainer, NextStart};
         let expected = [
             ("containerEnv.GITHUB_TOKEN", Some(json!("***")), Some(json!("***")), NewContainer),
             ("image", Some(json!("debian:12")), Some(json!("debian:13")), NewContainer),

@@ -21,17 +21,17 @@ enum Mounts {
 }
 
 /// A volume of a compose service, as compose itself understands it.
-pub(crate) struct ComposeVolume<'a> {
+pub(super) struct ComposeVolume<'a> {
     /// The service.
-    pub(crate) service: &'a str,
+    pub(super) service: &'a str,
     /// `bind`, `volume`, `tmpfs`, …
-    pub(crate) kind: &'a str,
+    pub(super) kind: &'a str,
     /// The path of the host, or the volume.
-    pub(crate) source: Option<&'a str>,
+    pub(super) source: Option<&'a str>,
     /// Where it is in the container.
-    pub(crate) target: &'a str,
+    pub(super) target: &'a str,
     /// The path of the host behind a named volume whose driver is told to bind one.
-    pub(crate) device: Option<&'a str>,
+    pub(super) device: Option<&'a str>,
 }
 
 /// The consent that a mount needs; `None` if it needs none.
@@ -65,7 +65,7 @@ pub(super) fn of_argument(group: &Group, roots: &[Utf8PathBuf]) -> Option<Consen
 }
 
 /// The consent that a volume of a compose service needs; `None` if it needs none.
-pub(crate) fn compose_mount(volume: &ComposeVolume<'_>, roots: &[Utf8PathBuf]) -> Option<Consent> {
+pub(super) fn compose_mount(volume: &ComposeVolume<'_>, roots: &[Utf8PathBuf]) -> Option<Consent> {
     let source = match volume.kind {
         "bind" => volume.source?,
         "volume" => volume.device?,

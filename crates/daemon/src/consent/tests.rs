@@ -91,15 +91,36 @@ fn a_person_agrees_to_each_content_or_to_all_by_policy() {
 }
 
 #[test]
-fn volumes_of_compose_are_judged_by_where_they_lead() {
+fn volumes_of_compose_are_judged_by_where_they_lead_and_the_rest_stays() {
+    let model: engine::ComposeModel = serde_json::from_value(serde_json::json!({
+        "name": "app",
+        "services": {
+            "app": {"volumes": [
+                {"type": "bind", "source": "/srv/app/data", "target": "/data"},
+                {"type": "bind", "source": "/home/ada/.ssh", "target": "/ssh", "read_only": true},
+                {"type": "volume", "source": "plain", "target": "/plain"},
+                {"type": "volume", "source": "sly", "target": "/sly"},
+                {"type": "tmpfs", "target": "/tmp"}
+            ]},
+            "db": {"volumes": [{"type": "volume", "source": "plain", "target": "/var/lib/db"}]}
+        },
+        "volumes": {"plain": null, "sly": {"driver_opts": {"type": "none", "o": "bind", "device": "/etc"}}}
+    }))
+    .unwrap();
     let roots = [Utf8PathBuf::from("/srv/app")];
-    let volume = |kind, source, device| {
-        compose_mount(&ComposeVolume { service: "db", kind, source, target: "/t", device }, &roots)
-    };
-    assert!(volume("bind", Some("/srv/app/data"), None).is_none());
-    assert!(volume("volume", Some("data"), None).is_none());
-    assert!(volume("tmpfs", None, None).is_none());
-    assert!(volume("volume", Some("data"), Some("/etc")).is_some());
-    let seen = volume("bind", Some("/home/ada/.ssh"), None).unwrap();
-    assert_eq!(seen.text, "/home/ada/.ssh at /t in the service `db`");
+    let judge = Judge { policy: ConsentPolicy::default(), agreed: &[] };
+    let (withheld, kept) = withhold_volumes(&model, &roots, &judge);
+    let open: Vec<String> = withheld.open().into_iter().map(|consent| consent.text).collect();
+    let expected = ["/home/ada/.ssh at /ssh in the service `app`", "/etc at /sly in the service `app`"];
+    assert_eq!(open, expected);
+    assert_eq!(
+        volumes_file(&kept),
+        "{\"services\": {\"app\": {\"volumes\": !override \
+         [{\"type\":\"bind\",\"source\":\"/srv/app/data\",\"target\":\"/data\"},\
+         {\"type\":\"volume\",\"source\":\"plain\",\"target\":\"/plain\"},\
+         {\"type\":\"tmpfs\",\"target\":\"/tmp\"}]}}}\n"
+    );
+    let agreed: Vec<String> = withheld.open().into_iter().map(|consent| consent.digest).collect();
+    let judge = Judge { policy: ConsentPolicy::default(), agreed: &agreed };
+    assert!(withhold_volumes(&model, &roots, &judge).1.is_empty());
 }

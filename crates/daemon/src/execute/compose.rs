@@ -4,41 +4,29 @@ use std::time::Duration;
 
 use api::{EnvironmentId, Problem};
 use camino::Utf8PathBuf;
-use devcontainer::{Compose, Config, Resolved, Sources};
-use engine::{
-    ComposeModel, ComposeProject, ContainerState, Engine, Extras, Recreate, plan_override, project_name,
-};
+use devcontainer::{Compose, Config, Resolved};
+use engine::{ComposeProject, ContainerState, Engine, Extras, Recreate};
+use provision::compose::{self, PROJECT_LABEL, Project, Wanted};
 
 use super::Turn;
 use super::container::{identity, labels};
-use super::image::provide;
+use crate::consent;
 use crate::problems;
 use crate::reconcile::Prepared;
-use crate::sources::Disk;
+use crate::sources::Person;
 
-/// Compose's label with the project's name.
-const PROJECT_LABEL: &str = "com.docker.compose.project";
-/// Compose's label with the folder the project was made from.
-const FOLDER_LABEL: &str = "com.docker.compose.project.working_dir";
 /// Compose's label with the files the project was made from.
 const FILES_LABEL: &str = "com.docker.compose.project.config_files";
 /// How long services may take to end after they were asked to.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// Builds the project's images, and gives that of the dev container.
-pub(super) async fn build(turn: &Turn<'_>, config: &Config, compose: &Compose) -> Result<String, Problem> {
+/// Reads the project's files, with the variables of the person. A name in them that is not there is told at once.
+pub(super) async fn read(turn: &Turn<'_>, config: &Config, compose: &Compose) -> Result<Project, Problem> {
     let engine = turn.parts.machine.engine();
-    let (project, model) = project_of_files(&engine, config, compose).await?;
-    // Asked before anything is built: a name that is not there is told at once.
-    model.services_to_start(compose).map_err(|error| problems::from_compose(&error))?;
-    let name = project.name.clone().unwrap_or_default();
-    let image = model.image_of(&name, &compose.service).map_err(|error| problems::from_compose(&error))?;
-    if model.services.values().any(|service| service.build.is_some()) {
-        let built = engine.compose_build(&project, &[], turn.report).await;
-        built.map_err(|error| problems::from_compose(&error))?;
-    }
-    provide(&engine, &image, turn.report).await?;
-    Ok(image)
+    let variables = turn.parts.store.variables(&turn.environment.id)?;
+    let given = ComposeProject { env: variables.clone(), ..ComposeProject::default() };
+    let project = compose::read_as(&engine, config, compose, &Person::new(&variables), given).await;
+    project.map_err(|error| problems::from_compose(&error))
 }
 
 /// Makes the project's containers; compose starts them in the same breath.
@@ -50,24 +38,50 @@ pub(super) async fn create(
     prepared: &Prepared,
 ) -> Result<(), Problem> {
     let engine = turn.parts.machine.engine();
-    let (mut project, model) = project_of_files(&engine, config, compose).await?;
-    let service = model.service(&compose.service).map_err(|error| problems::from_compose(&error))?;
-    let extras = Extras { labels: labels(turn, config), ..Extras::default() };
-    let own = (compose.service.as_str(), service);
-    let added =
-        plan_override(config, resolved, own, &prepared.info, Some(&prepared.image), &identity(turn), extras);
-    let path = override_path(turn);
-    engine.put_compose_override(&path, &added).await.map_err(|error| problems::from_engine(&error))?;
-    project.override_file = Some(path);
-    up(turn, &engine, &project, &model, compose, Recreate::Changed).await
+    let mut project = read(turn, config, compose).await?;
+    leave_out(turn, &engine, config, &mut project).await?;
+    let wanted = Wanted {
+        config,
+        resolved,
+        image: &prepared.image,
+        identity: Some(&identity(turn)),
+        extras: Extras { labels: labels(turn, prepared), ..Extras::default() },
+        path: added_file(&turn.environment.id),
+    };
+    let made = compose::create(&engine, &project, &wanted, Recreate::Changed, turn.report).await;
+    made.map_err(|error| problems::from_compose(&error))
+}
+
+/// Lays a file over the project's that takes the mounts out that nobody agreed to.
+async fn leave_out(
+    turn: &Turn<'_>,
+    engine: &Engine,
+    config: &Config,
+    project: &mut Project,
+) -> Result<(), Problem> {
+    let judge = turn.parts.judge(turn.environment);
+    let (withheld, kept) = consent::withhold_volumes(&project.model, &consent::roots_of(config), &judge);
+    if withheld.0.is_empty() {
+        return Ok(());
+    }
+    let path = volumes_file(&turn.environment.id);
+    let written = engine.put_compose_file(&path, &consent::volumes_file(&kept)).await;
+    written.map_err(|error| problems::from_engine(&error))?;
+    project.files.files.push(path);
+    Ok(())
 }
 
 /// Starts containers that exist.
-pub(super) async fn start(turn: &Turn<'_>, config: &Config, compose: &Compose) -> Result<(), Problem> {
+pub(super) async fn start(
+    turn: &Turn<'_>,
+    config: &Config,
+    compose: &Compose,
+    state: &ContainerState,
+) -> Result<(), Problem> {
+    let project = read(turn, config, compose).await?;
     let engine = turn.parts.machine.engine();
-    let (mut project, model) = project_of_files(&engine, config, compose).await?;
-    project.override_file = Some(override_path(turn));
-    up(turn, &engine, &project, &model, compose, Recreate::Never).await
+    let started = compose::start(&engine, &project, state, turn.report).await;
+    started.map_err(|error| problems::from_compose(&error))
 }
 
 /// The project a container belongs to, if it belongs to one.
@@ -104,58 +118,12 @@ pub(super) async fn down(engine: &Engine, project: &str) -> Result<(), Problem> 
     engine.compose_down(project, false).await.map_err(|error| problems::from_engine(&error))
 }
 
-async fn up(
-    turn: &Turn<'_>,
-    engine: &Engine,
-    project: &ComposeProject,
-    model: &ComposeModel,
-    compose: &Compose,
-    recreate: Recreate,
-) -> Result<(), Problem> {
-    let services = model.services_to_start(compose).map_err(|error| problems::from_compose(&error))?;
-    let done = engine.compose_up(project, &services, recreate, turn.report).await;
-    done.map_err(|error| problems::from_compose(&error))
-}
-
 /// What Cove adds to the project, on the machine's disk: it is needed as long as the containers are.
-fn override_path(turn: &Turn<'_>) -> Utf8PathBuf {
-    added_file(&turn.environment.id)
-}
-
 fn added_file(id: &EnvironmentId) -> Utf8PathBuf {
     format!("/var/lib/cove/environments/{id}/compose.json").into()
 }
 
-/// Reads the compose files, and finds the project's name.
-async fn project_of_files(
-    engine: &Engine,
-    config: &Config,
-    compose: &Compose,
-) -> Result<(ComposeProject, ComposeModel), Problem> {
-    let mut project = ComposeProject { files: compose.files.clone(), ..ComposeProject::default() };
-    let model = engine.compose_model(&project).await.map_err(|error| problems::from_compose(&error))?;
-    let folder = compose.files.first().and_then(|file| file.parent()).unwrap_or(&config.workspace);
-    let env_file = |folder: &camino::Utf8Path| {
-        let bytes = Disk.read(&folder.join(".env")).ok().flatten();
-        bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
-    };
-    let env_files = [env_file(&config.workspace), env_file(folder)];
-    let env_files: Vec<&str> = env_files.iter().map(String::as_str).collect();
-    let from_environment = Disk.env("COMPOSE_PROJECT_NAME");
-    let folder_name = folder.file_name().unwrap_or_default();
-    let hint = &compose.project_name_hint;
-    let mut name = project_name(from_environment.as_deref(), &env_files, &model, folder_name, hint);
-    if is_taken(engine, &name, folder.as_str()).await? {
-        let digest: String = config.id.as_str().chars().rev().take(6).collect();
-        name = format!("{name}-{digest}");
-    }
-    project.name = Some(name);
-    Ok((project, model))
-}
-
-/// Whether another folder of the same name has a project of that name: theirs must stay whole.
-async fn is_taken(engine: &Engine, name: &str, folder: &str) -> Result<bool, Problem> {
-    let containers = engine.compose_containers(name).await.map_err(|error| problems::from_engine(&error))?;
-    let folders = containers.values().filter_map(|container| container.labels.get(FOLDER_LABEL));
-    Ok(folders.into_iter().any(|other| other != folder))
+/// The volumes of services some of which were left out.
+fn volumes_file(id: &EnvironmentId) -> Utf8PathBuf {
+    format!("/var/lib/cove/environments/{id}/volumes.yaml").into()
 }

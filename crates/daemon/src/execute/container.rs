@@ -4,32 +4,36 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::{DesiredPhase, Problem, ProblemCode};
-use devcontainer::{Config, ContainerSource, Resolved};
-use engine::{ContainerError, ContainerState, Engine, Extras, Identity, LogRange, plan_container};
-use futures::StreamExt;
+use devcontainer::{ContainerSource, METADATA_LABEL, Resolved};
+use engine::{ContainerError, ContainerState, Engine, Extras, Identity, plan_container};
+use provision::container::{self, StartError};
 
 use super::{Turn, compose};
+use crate::configuration::BASE_ENTRIES_LABEL;
+use crate::consent;
 use crate::observe::{self, CONFIG_LABEL, REBUILD_LABEL};
 use crate::problems;
 use crate::reconcile::{Prepared, Started};
+use crate::store::MadeFrom;
 
 /// How long a container may take to end after it was asked to.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// How long a fresh container is watched: one whose command is wrong ends at once.
-const WATCHED: Duration = Duration::from_millis(300);
-
 pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let config = turn.config()?;
     let prepared = prepared(turn)?;
-    let resolved = devcontainer::merge(&prepared.metadata, &config);
+    record_made_from(turn, &prepared)?;
+    let mut resolved = devcontainer::merge(&prepared.image.metadata, &config);
+    let judge = turn.parts.judge(turn.environment);
+    consent::withhold_mounts(&mut resolved.mounts, &consent::roots_of(&config), &judge);
     if let ContainerSource::Compose(compose) = &config.container {
         compose::create(turn, &config, compose, &resolved, &prepared).await?;
         return note_started(turn).await;
     }
     let engine = turn.parts.machine.engine();
-    let extras = Extras { labels: labels(turn, &config), ..Extras::default() };
-    let spec = plan_container(&config, &resolved, &prepared.image, &prepared.info, &identity(turn), extras);
+    let extras = Extras { labels: labels(turn, &prepared), ..Extras::default() };
+    let image = &prepared.image;
+    let spec = plan_container(&config, &resolved, &image.image, &image.info, &identity(turn), extras);
     match engine.create_container(&spec).await {
         Ok(_) => Ok(()),
         // A run of this step that was cut off may have got so far, after the world was looked at.
@@ -42,24 +46,37 @@ pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
     }
 }
 
+/// Records what the container is about to be made from: with what was left out of the image's and compose's wishes.
+fn record_made_from(turn: &Turn<'_>, prepared: &Prepared) -> Result<(), Problem> {
+    let reading = turn.reading()?;
+    let made_from = MadeFrom {
+        digest: reading.config.digest.clone(),
+        properties: (*reading.properties).clone(),
+        left_out: prepared.withheld.consents(),
+    };
+    Ok(turn.parts.store.record_made_from(&turn.environment.id, &made_from)?)
+}
+
 pub(super) async fn start(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let engine = turn.parts.machine.engine();
     let config = turn.config()?;
-    let gone = || Problem::new(ProblemCode::ContainerFailed, "the container is gone");
-    let state = observe::main_container(turn.parts, turn.environment).await?.ok_or_else(gone)?;
+    let found = observe::main_container(turn.parts, turn.environment).await?;
+    let state = found.ok_or_else(|| problems::from_start(&StartError::Gone))?;
     // What the container is decides, and not what its configuration says by now.
-    match &config.container {
+    let started = match &config.container {
         ContainerSource::Compose(compose) if compose::project_of(&state).is_some() => {
-            compose::start(turn, &config, compose).await?;
+            compose::start(turn, &config, compose, &state).await?;
+            container::watch(&engine, &state.id).await
         }
-        _ if state.running => {}
-        _ => engine.start_container(&state.id).await.map_err(|error| problems::from_container(&error))?,
-    }
-    tokio::time::sleep(WATCHED).await;
-    match engine.container(&state.id).await.map_err(|error| problems::from_engine(&error))? {
-        Some(state) if state.running => note_started(turn).await,
-        Some(state) => Err(ended(&engine, &state, "at once", turn.observation.resolved.as_ref()).await),
-        None => Err(gone()),
+        _ => container::start(&engine, &state.id).await,
+    };
+    match started {
+        Ok(_) => note_started(turn).await,
+        Err(StartError::Ended { container, status, log_tail }) => {
+            let resolved = turn.observation.resolved.as_ref();
+            Err(ended_with(&container, "at once", status, log_tail, resolved))
+        }
+        Err(error) => Err(problems::from_start(&error)),
     }
 }
 
@@ -132,11 +149,14 @@ pub(super) fn identity(turn: &Turn<'_>) -> Identity {
     }
 }
 
-/// Labels by which the container is found and compared later.
-pub(super) fn labels(turn: &Turn<'_>, config: &Config) -> BTreeMap<String, String> {
+/// Labels by which the container is found and compared later, and by which every dev container tool knows what holds
+/// for it.
+pub(super) fn labels(turn: &Turn<'_>, prepared: &Prepared) -> BTreeMap<String, String> {
     BTreeMap::from([
-        (CONFIG_LABEL.to_owned(), config.digest.clone()),
+        (CONFIG_LABEL.to_owned(), prepared.digest.clone()),
         (REBUILD_LABEL.to_owned(), turn.environment.spec.rebuild.0.clone()),
+        (METADATA_LABEL.to_owned(), prepared.image.label.clone()),
+        (BASE_ENTRIES_LABEL.to_owned(), prepared.image.metadata.len().to_string()),
     ])
 }
 
@@ -147,21 +167,15 @@ pub(crate) async fn ended(
     how: &str,
     resolved: Option<&Resolved>,
 ) -> Problem {
-    let mut tail = Vec::new();
-    let range = LogRange { tail: Some(30), since: None, follow: false };
-    if let Ok(mut log) = engine.logs(&state.id, range) {
-        while let Some(Ok((_, piece))) = log.next().await {
-            tail.extend(String::from_utf8_lossy(&piece).lines().map(str::to_owned));
-        }
-    }
-    let code = state.exit_code.unwrap_or(-1);
-    let mut problem = Problem::new(
-        ProblemCode::ContainerFailed,
-        format!("the container `{}` ended {how}, with status {code}", state.name),
-    )
-    .with_log(tail);
+    let tail = container::log_tail(engine, &state.id).await;
+    ended_with(&state.name, how, state.exit_code.unwrap_or(-1), tail, resolved)
+}
+
+fn ended_with(name: &str, how: &str, status: i64, tail: Vec<String>, resolved: Option<&Resolved>) -> Problem {
+    let title = format!("the container `{name}` ended {how}, with status {status}");
+    let problem = Problem::new(ProblemCode::ContainerFailed, title).with_log(tail);
     if resolved.is_some_and(|resolved| !resolved.override_command) {
-        problem = problem.with_hint(
+        return problem.with_hint(
             "its own command ended: keep it running, or set `\"overrideCommand\": true` to let Cove keep the container up",
         );
     }

@@ -1,20 +1,27 @@
-//! Run a lifecycle hook in the container, as the remote user, with the environment that user works in.
+//! Run a lifecycle hook in the container, or install dotfiles, as the remote user, with the environment that user
+//! works in.
 //!
 //! That it ended well is recorded after it did, so one that failed, or was cut off, is run again by the next try.
 
 use std::time::Instant;
 
-use api::{HookStage, Problem, ProblemCode};
-use engine::CommandError;
+use api::{EventKind, HookStage, Problem, ProblemCode};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use provision::dotfiles::{self, DEFAULT_TARGET};
+use provision::lifecycle::{Hook, HookError, Lifecycle, Record, RecordError};
+use provision::{Secrets, Workplace};
 
 use super::Turn;
 use crate::observe;
+use crate::place;
 use crate::problems;
-use crate::workplace::Workplace;
 
-pub(super) async fn run(turn: &Turn<'_>, hook: HookStage) -> Result<(), Problem> {
+/// The folder in a person's home where dev container tools keep what they did in a container.
+const DATA_FOLDER: &str = ".devcontainer";
+
+pub(super) async fn run(turn: &Turn<'_>, stage: HookStage) -> Result<(), Problem> {
     let config = turn.config()?;
-    let engine = turn.parts.machine.engine();
     let Some(state) = observe::main_container(turn.parts, turn.environment).await? else {
         return Err(Problem::new(ProblemCode::ContainerFailed, "the container is gone"));
     };
@@ -25,31 +32,86 @@ pub(super) async fn run(turn: &Turn<'_>, hook: HookStage) -> Result<(), Problem>
         ));
     };
     let begun = Instant::now();
-    let workplace = Workplace::of(&engine, &config, &state, &turn.parts.shells).await?;
-    let workplace = workplace.with_secrets(turn.parts.secrets.of(&turn.environment.id)?);
-    let resolved = crate::configuration::resolve(&config, Some(&state));
-    for command in observe::commands_of(&resolved.lifecycle, hook) {
-        let command = workplace.adapt(command);
-        engine
-            .run_command(&command, &workplace.context(), hook.property(), turn.report)
-            .await
-            .map_err(|error| failed(&error, turn.environment.metadata.name.as_str()))?;
+    let (place, resolved) = place::of(turn.parts, &config, &state, turn.report).await?;
+    let secrets = turn.parts.secrets_of(&turn.environment.id)?;
+    match hook_of(stage) {
+        Some(hook) => {
+            let lifecycle = Lifecycle {
+                place: &place,
+                resolved: &resolved,
+                origins: &provision::container::origins(&provision::container::metadata(&state.labels)),
+                record: &InTheStore,
+                secrets: &secrets,
+                dotfiles: None,
+                progress: turn.report,
+            };
+            let ran = lifecycle.commands(hook).await;
+            ran.map_err(|error| failed(&error, turn.environment.metadata.name.as_str()))?;
+        }
+        None => install_dotfiles(turn, &place, &secrets).await,
     }
     let millis = begun.elapsed().as_millis() as u64;
-    let subject = if hook.once_per_container() { &state.id } else { &run };
-    turn.parts.store.hook_succeeded(&turn.environment.id, &state.id, subject, hook, millis)?;
+    let subject = if stage.once_per_container() { &state.id } else { &run };
+    turn.parts.store.hook_succeeded(&turn.environment.id, &state.id, subject, stage, millis)?;
     Ok(())
 }
 
-fn failed(error: &CommandError, environment: &str) -> Problem {
+/// The hook of a stage in the container; `None` for dotfiles, and for the one that does not run there.
+fn hook_of(stage: HookStage) -> Option<Hook> {
+    Hook::ALL.into_iter().find(|hook| hook.property() == stage.property())
+}
+
+/// Dotfiles that cannot be installed are told of and keep nothing else from running: the container is of use without.
+async fn install_dotfiles(turn: &Turn<'_>, place: &Workplace, secrets: &Secrets) {
+    let Some(wanted) = &turn.environment.spec.dotfiles else { return };
+    let wanted = dotfiles::Dotfiles {
+        repository: wanted.repository.clone(),
+        install_command: wanted.install_command.clone(),
+        target: wanted.target_path.clone().unwrap_or_else(|| DEFAULT_TARGET.to_owned()),
+        data_folder: format!("{}/{DATA_FOLDER}", place.home().trim_end_matches('/')),
+    };
+    if let Err(error) = dotfiles::install(place, &wanted, secrets, turn.report).await {
+        let title = format!("the dotfiles of `{}` were not installed", wanted.repository);
+        let name = &turn.environment.metadata.name;
+        let problem = problems::from_command(&error, ProblemCode::HookFailed, title)
+            .with_command("look at it in the container", format!("cove shell {name}"))
+            .with_command("a new container tries again", "cove up --rebuild");
+        turn.report.emit(EventKind::Warning { problem });
+    }
+}
+
+fn failed(error: &HookError, environment: &str) -> Problem {
     match error {
-        CommandError::Exec { source, .. } => problems::from_exec(source),
-        CommandError::Failed { exit_code, log_tail, .. } => {
-            Problem::new(ProblemCode::HookFailed, error.to_string())
-                .with_log(log_tail.clone())
-                .with_exit_code(*exit_code)
+        HookError::Command { source, .. } => {
+            problems::from_command(source, ProblemCode::HookFailed, source.to_string())
                 .with_command("look at the container, which is up", format!("cove shell {environment}"))
                 .with_command("run it again", format!("cove start {environment}"))
         }
+        HookError::Record(error) => Problem::new(ProblemCode::Internal, error.to_string()).caused_by(error),
+    }
+}
+
+/// What ended well is recorded by this step, and the planner decides what runs.
+struct InTheStore;
+
+impl Record for InTheStore {
+    fn is_done(&self, _: Hook) -> BoxFuture<'_, Result<bool, RecordError>> {
+        async { Ok(false) }.boxed()
+    }
+
+    fn done(&self, _: Hook) -> BoxFuture<'_, Result<(), RecordError>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stage_in_the_container_is_a_hook_but_dotfiles() {
+        let without: Vec<HookStage> =
+            HookStage::ALL.into_iter().filter(|stage| hook_of(*stage).is_none()).collect();
+        assert_eq!(without, [HookStage::Initialize, HookStage::Dotfiles]);
     }
 }

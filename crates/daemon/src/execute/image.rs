@@ -1,19 +1,26 @@
-//! Load, pull or build the image a container is made from, and give its user the numbers of the shared files.
+//! Load, pull or build the image a container is made from, install its features, and give its user the numbers of the
+//! shared files.
 
-use api::{Problem, ProblemCode};
+use std::collections::BTreeMap;
+
+use api::{EventKind, Problem, ProblemCode};
 use camino::Utf8Path;
-use devcontainer::{Config, ContainerSource, METADATA_LABEL};
-use engine::{Engine, ImageInfo, image_tag, plan_build};
+use devcontainer::{Config, ContainerSource};
+use engine::Engine;
+use provision::features::{self, LockfileUse};
+use provision::image::{self, Building, LabelContent, Names, Numbers};
+use serde_json::Map;
 
-use super::{Turn, compose, container::identity};
-use crate::configuration::{self, DEFAULT_IMAGE};
+use super::{Turn, compose};
+use crate::configuration::DEFAULT_IMAGE;
+use crate::consent;
 use crate::observe::ENVIRONMENT_LABEL;
 use crate::paths;
 use crate::problems;
-use crate::reconcile::{Prepared, Report};
+use crate::reconcile::Prepared;
 
 /// User and group that the host's files have in the machine.
-pub(super) const SHARED_IDS: (u32, u32) = (1000, 1000);
+const SHARED_IDS: Numbers = Numbers::UnlessRefused(1000, 1000);
 
 /// The archive with [`DEFAULT_IMAGE`], beside the guest image.
 const BASE_ARCHIVE: &str = "base-image.tar.zst";
@@ -21,39 +28,63 @@ const BASE_ARCHIVE: &str = "base-image.tar.zst";
 pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let config = turn.config()?;
     let engine = turn.parts.machine.engine();
+    // First what can be wrong with words alone: nothing is built or pulled for a feature that does not exist.
+    let request = features::Request {
+        config: &config,
+        additional: &Map::new(),
+        lockfile: LockfileUse::Kept,
+        registry: &turn.parts.registry,
+    };
+    let features = features::resolve(&request, turn.report).await;
+    let features = features.map_err(|error| problems::from_features(&error))?;
+    for warning in &features.warnings {
+        let problem = Problem::new(ProblemCode::FeatureFailed, warning.to_string());
+        turn.report.emit(EventKind::Warning { problem });
+    }
+    let project = match &config.container {
+        ContainerSource::Compose(compose) => Some(compose::read(turn, &config, compose).await?),
+        ContainerSource::Image { .. } | ContainerSource::Build(_) => None,
+    };
     if may_use_base(&config) {
         provide_base(&engine, &turn.parts.base, turn.report).await?;
     }
-    let image = match &config.container {
-        ContainerSource::Image { image } => {
-            provide(&engine, image, turn.report).await?;
-            image.clone()
-        }
-        ContainerSource::Build(build) => {
-            let spec = plan_build(build, &identity(turn), &config.digest);
-            engine.build(&spec, turn.report).await.map_err(|error| problems::from_build(&error))?;
-            spec.tags.into_iter().next().unwrap_or_default()
-        }
-        ContainerSource::Compose(compose) => compose::build(turn, &config, compose).await?,
+    let request = image::Request {
+        config: &config,
+        features: &features,
+        registry: &turn.parts.registry,
+        project: project.as_ref(),
+        names: names(turn),
+        labels: BTreeMap::from([(ENVIRONMENT_LABEL.to_owned(), turn.environment.id.to_string())]),
+        building: Building::default(),
+        numbers: SHARED_IDS,
+        label: LabelContent::default(),
     };
-    let info = facts(&engine, &image).await?;
-    let metadata = configuration::image_metadata(info.labels.get(METADATA_LABEL).map(String::as_str));
-    let resolved = devcontainer::merge(&metadata, &config);
-    let user = resolved.effective_user(info.user.as_deref().unwrap_or_default()).to_owned();
-    let image = if resolved.update_remote_user_uid {
-        move_user(turn, &engine, (&image, &info), &user).await?
-    } else {
-        image
-    };
-    let info = facts(&engine, &image).await?;
+    let prepared = image::prepare(&engine, &request, turn.report).await;
+    let prepared = prepared.map_err(|error| problems::from_image(&error))?;
+    let judge = turn.parts.judge(turn.environment);
+    let roots = consent::roots_of(&config);
+    let mut merged = devcontainer::merge(&prepared.metadata, &config);
+    let mut withheld = consent::withhold_mounts(&mut merged.mounts, &roots, &judge);
+    if let Some(project) = &project {
+        withheld.extend(consent::withhold_volumes(&project.model, &roots, &judge).0);
+    }
     turn.memory.image = Some(Prepared {
         digest: config.digest.clone(),
         rebuild: turn.environment.spec.rebuild.clone(),
-        image,
-        info,
-        metadata,
+        image: prepared,
+        withheld,
     });
     Ok(())
+}
+
+/// What the images of an environment are called.
+fn names(turn: &Turn<'_>) -> Names {
+    let repository = format!("cove/env-{}", turn.environment.id);
+    Names {
+        base: format!("{repository}:base"),
+        features: format!("{repository}:features"),
+        user: format!("{repository}:user"),
+    }
 }
 
 /// Removes the images that were built for an environment. What cannot be removed is in use by somebody else.
@@ -65,14 +96,6 @@ pub(super) async fn remove_built(turn: &Turn<'_>) {
             tracing::info!(%image, %error, "an image of a removed environment stays");
         }
     }
-}
-
-/// Makes sure that the engine has an image, from its registry if it must be.
-pub(super) async fn provide(engine: &Engine, image: &str, report: &Report) -> Result<(), Problem> {
-    if engine.image(image).await.map_err(|error| problems::from_engine(&error))?.is_none() {
-        engine.pull(image, report).await.map_err(|error| problems::from_pull(&error))?;
-    }
-    Ok(())
 }
 
 /// Whether a configuration may need the base image: a Dockerfile or a compose file may name it anywhere.
@@ -114,25 +137,4 @@ async fn open(archive: &Utf8Path) -> Result<tokio::fs::File, Problem> {
     opened.map_err(|error| {
         Problem::new(ProblemCode::GuestImageMissing, format!("could not read `{archive}`")).caused_by(&error)
     })
-}
-
-async fn facts(engine: &Engine, image: &str) -> Result<ImageInfo, Problem> {
-    let found = engine.image(image).await.map_err(|error| problems::from_engine(&error))?;
-    found
-        .ok_or_else(|| Problem::new(ProblemCode::ImageNotFound, format!("the engine has no image `{image}`")))
-}
-
-/// Gives the user the numbers of the shared files, in a thin image on top where that is needed.
-async fn move_user(
-    turn: &Turn<'_>,
-    engine: &Engine,
-    (image, info): (&str, &ImageInfo),
-    user: &str,
-) -> Result<String, Problem> {
-    let identity = identity(turn);
-    let tag = format!("{}-user", image_tag(&identity, info.id.trim_start_matches("sha256:")));
-    let labels = [(ENVIRONMENT_LABEL.to_owned(), identity.environment)].into();
-    let moved = engine.move_user(image, user, SHARED_IDS, &tag, &labels, turn.report).await;
-    let (image, _) = moved.map_err(|error| problems::from_build(&error))?;
-    Ok(image)
 }

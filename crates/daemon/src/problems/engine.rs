@@ -124,7 +124,9 @@ pub(crate) fn from_compose(error: &ComposeError) -> Problem {
         ComposeError::BuildFailed { log_tail, .. } => {
             problem(ProblemCode::BuildFailed).with_log(log_tail.clone())
         }
-        ComposeError::NotInstalled { .. } | ComposeError::TooOld { .. } => problem(ProblemCode::ContainerFailed),
+        ComposeError::NotInstalled { .. } | ComposeError::TooOld { .. } => {
+            problem(ProblemCode::ContainerFailed)
+        }
         ComposeError::PortTaken { .. } => problem(ProblemCode::PortTaken)
             .with_hint("stop what holds it, or change `ports` in the compose file"),
         ComposeError::Failed { log_tail, exit_code, .. } => {

@@ -1,11 +1,11 @@
 //! What one environment's task holds while it lives. All of it can be found out again.
 
 use api::{Environment, HookStage, Phase, ProblemCode, Session, StepKind};
-use devcontainer::Properties;
-use engine::ImageInfo;
+use provision::image::PreparedImage;
 use reconciler::Failure;
 
 use crate::configuration::Reading;
+use crate::consent::Withheld;
 
 /// Saved work.
 #[derive(Clone, Default)]
@@ -91,12 +91,10 @@ pub(crate) struct Prepared {
     pub(crate) digest: String,
     /// The rebuild session it was made for.
     pub(crate) rebuild: Session,
-    /// Its name or id.
-    pub(crate) image: String,
-    /// What the engine says of it.
-    pub(crate) info: ImageInfo,
-    /// What it says of itself in the label of the Dev Container specification.
-    pub(crate) metadata: Vec<Properties>,
+    /// The image, and what it and the features say of themselves.
+    pub(crate) image: PreparedImage,
+    /// Mounts of the image, of features and of compose services that nobody agreed to.
+    pub(crate) withheld: Withheld,
 }
 
 /// Ports that were opened.

@@ -2,8 +2,9 @@
 
 use api::{EnvironmentId, EventKind, LogStream, ObjectReference, StepKind, Unit};
 use engine::{Progress, ProgressEvent, ProgressKind};
+use provision::Masks;
 
-use crate::masks::Masks;
+use crate::masks;
 use crate::store::Store;
 
 /// Tells the watchers of one environment about one step.
@@ -22,7 +23,7 @@ impl Report {
 
     /// An event of the environment, without its secrets.
     pub(crate) fn emit(&self, kind: EventKind) {
-        self.store.emit(self.object.clone(), self.masks.event(kind));
+        self.store.emit(self.object.clone(), masks::event(&self.masks, kind));
     }
 
     /// A line of output.

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use api::{
     Condition, ConditionKind, DesiredPhase, Environment, EnvironmentId, EnvironmentStatus, EventKind, Phase,
-    Problem, StepKind,
+    Problem, ProblemCode, StepKind,
 };
 use jiff::Timestamp;
 use reconciler::{ContainerFacts, Decision, Failure, Verdict};
 
 use super::{Bell, Memory, OpenPorts, Parts, Report};
 use crate::execute::{self, Turn};
-use crate::masks::Masks;
+use crate::masks;
 use crate::observe::{self, Observation};
 
 pub(super) struct Worker {
@@ -95,7 +95,8 @@ impl Worker {
     /// Takes a step, unless a change of the spec makes it pointless while it runs. Whether it ended well.
     async fn take(&mut self, environment: &Environment, observation: &Observation, step: StepKind) -> bool {
         // Without its file an environment has no secrets to tell.
-        let masks = Masks::new(&self.parts.secrets.of(&self.id).unwrap_or_default());
+        let secrets = self.parts.secrets_of(&self.id).unwrap_or_default();
+        let masks = secrets.masks();
         let report = Report::new(self.parts.store.clone(), &self.id, step, masks.clone());
         report.emit(EventKind::StepStarted { step, detail: self.detail(environment, step) });
         let begun = Instant::now();
@@ -113,7 +114,7 @@ impl Worker {
                 self.memory.overcome(step);
                 return true;
             }
-            Some(Err(problem)) => self.failed(environment, step, masks.problem(problem), &report),
+            Some(Err(problem)) => self.failed(environment, step, masks::problem(&masks, problem), &report),
             None => {
                 report.line("interrupted: something else is wanted now");
                 report.emit(EventKind::StepFinished { step, millis });
@@ -253,10 +254,8 @@ fn conditions(
     let facts = &observation.facts;
     let running = matches!(facts.container, ContainerFacts::Present { run: Some(_), .. });
     let pending = |step: fn(StepKind) -> bool| decision.plan.steps.iter().any(|planned| step(planned.step));
-    let in_sync = match (&facts.container, &facts.config) {
-        (ContainerFacts::Present { digest, .. }, Some(config)) => *digest == config.digest,
-        _ => true,
-    };
+    let mut warnings = facts.config.iter().flat_map(|config| &config.warnings);
+    let in_sync = warnings.all(|warning| warning.code != ProblemCode::ConfigChanged);
     let facts = [
         (ConditionKind::Ready, running && decision.plan.steps.is_empty() && problem.is_none()),
         (ConditionKind::Usable, reconciler::is_usable(facts)),

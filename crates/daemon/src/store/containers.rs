@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use api::{EnvironmentId, Session};
+use api::{Consent, EnvironmentId, Session};
 use reconciler::Properties;
 use rusqlite::{OptionalExtension, params};
 
@@ -16,6 +16,8 @@ pub struct MadeFrom {
     pub digest: String,
     /// All of it, by property.
     pub properties: Properties,
+    /// Mounts of its image, features and compose services that were left out of it: nobody had agreed to them.
+    pub left_out: Vec<Consent>,
 }
 
 /// A container that another tool made. It carries no label of ours, so what the labels would say is kept here.
@@ -55,18 +57,22 @@ impl Store {
     pub fn made_from(&self, id: &EnvironmentId) -> Result<Option<MadeFrom>, StoreError> {
         let row = self.read(|connection, path| {
             connection
-                .prepare_cached("SELECT digest, properties FROM made_from WHERE environment = ?1")
+                .prepare_cached("SELECT digest, properties, left_out FROM made_from WHERE environment = ?1")
                 .and_then(|mut query| {
-                    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
+                    let row = |row: &rusqlite::Row<'_>| {
+                        Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+                    };
                     query.query_row([id.as_str()], row).optional()
                 })
                 .map_err(|error| StoreError::from_sqlite(path, error))
         })?;
-        let Some((digest, text)) = row else { return Ok(None) };
-        let what = format!("configuration of environment `{id}`");
-        let properties =
-            serde_json::from_str(&text).map_err(|error| StoreError::bad_row(self.path(), &what, &error))?;
-        Ok(Some(MadeFrom { digest, properties }))
+        let Some((digest, properties, left_out)) = row else { return Ok(None) };
+        let bad = |error: serde_json::Error| {
+            StoreError::bad_row(self.path(), &format!("configuration of environment `{id}`"), &error)
+        };
+        let properties = serde_json::from_str(&properties).map_err(bad)?;
+        let left_out = serde_json::from_str(&left_out).map_err(bad)?;
+        Ok(Some(MadeFrom { digest, properties, left_out }))
     }
 
     /// Records what the container of an environment is about to be made from.
@@ -78,8 +84,14 @@ impl Store {
             write
                 .transaction
                 .execute(
-                    "INSERT OR REPLACE INTO made_from (environment, digest, properties) VALUES (?1, ?2, ?3)",
-                    params![id.as_str(), made_from.digest, to_json(&made_from.properties)],
+                    "INSERT OR REPLACE INTO made_from (environment, digest, properties, left_out)
+                     VALUES (?1, ?2, ?3, ?4)",
+                    params![
+                        id.as_str(),
+                        made_from.digest,
+                        to_json(&made_from.properties),
+                        to_json(&made_from.left_out)
+                    ],
                 )
                 .map_err(|error| write.failed(error))?;
             Ok(())

@@ -59,7 +59,8 @@ const MIGRATIONS: [&str; 2] = [
     CREATE TABLE made_from (
         environment  TEXT PRIMARY KEY REFERENCES environments (id) ON DELETE CASCADE,
         digest       TEXT NOT NULL,
-        properties   TEXT NOT NULL
+        properties   TEXT NOT NULL,
+        left_out     TEXT NOT NULL
     ) STRICT;
     CREATE TABLE adopted (
         environment  TEXT PRIMARY KEY REFERENCES environments (id) ON DELETE CASCADE,

@@ -11,7 +11,6 @@ use futures::stream::{BoxStream, StreamExt};
 use futures::{FutureExt, Stream};
 
 use super::process;
-use crate::masks::Masks;
 use crate::reconcile::Reconciler;
 use crate::server::{EnvironmentWork, LogRange, Process};
 
@@ -53,9 +52,11 @@ impl EnvironmentWork for LiveEnvironments {
     ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
         let range = engine::LogRange { tail: range.tail, since: None, follow: range.follow };
         async move {
-            let masks = Masks::new(&self.reconciler.parts().secrets.of(&environment.id)?);
+            let masks = self.reconciler.parts().secrets_of(&environment.id)?.masks();
             let lines = lines(self.reconciler.logs(&environment.id, range).await?);
-            Ok(lines.map(move |line| ContainerLogLine { line: masks.text(&line.line), ..line }).boxed())
+            Ok(lines
+                .map(move |line| ContainerLogLine { line: masks.apply(&line.line).into_owned(), ..line })
+                .boxed())
         }
         .boxed()
     }

@@ -1,0 +1,102 @@
+//! Where a person works in a running container, and what can be done there outside of the loop: exec and logs.
+
+use api::{Environment, EnvironmentId, ExecRequest, Problem, ProblemCode};
+use bytes::Bytes;
+use devcontainer::{Config, Resolved};
+use engine::{Channel, ContainerState, ExecSession, LogRange, Progress, TerminalSize};
+use futures::stream::BoxStream;
+use provision::Workplace;
+use provision::workplace::{Circumstances, Program};
+
+use crate::configuration;
+use crate::observe;
+use crate::problems;
+use crate::reconcile::{Parts, Reconciler};
+use crate::sources::Person;
+
+/// Finds out about a running container: where its user works, and what holds for it.
+pub(crate) async fn of(
+    parts: &Parts,
+    config: &Config,
+    state: &ContainerState,
+    progress: &dyn Progress,
+) -> Result<(Workplace, Resolved), Problem> {
+    let mut resolved = configuration::resolve(config, Some(state));
+    devcontainer::substitute_container_env(&mut resolved, &state.env);
+    let circumstances = Circumstances {
+        folder: Some(config.workspace_folder.clone()),
+        cache: Some(parts.probes.clone()),
+        ..Circumstances::default()
+    };
+    let found = Workplace::find(&parts.machine.engine(), state, &resolved, circumstances, progress).await;
+    let place = found.map_err(|error| problems::from_user(&error))?;
+    Ok((place, resolved))
+}
+
+impl Reconciler {
+    /// Runs a process in the main container of an environment, as the person who works there would, with the secrets
+    /// that were given for it.
+    ///
+    /// # Errors
+    /// The environment does not run, or the process cannot be started.
+    pub async fn exec(&self, id: &EnvironmentId, request: &ExecRequest) -> Result<ExecSession, Problem> {
+        let parts = self.parts();
+        let (environment, state) = running(parts, id).await?;
+        // A mistake in the file, or a folder that is away, locks nobody out of a container that runs.
+        let variables = parts.store.variables(id)?;
+        let config = configuration::read_with(parts, &environment, &Person::new(&variables))
+            .map(|reading| reading.config)
+            .or_else(|problem| self.config_read_last(id).ok_or(problem))?;
+        let (place, _) = of(parts, &config, &state, &()).await?;
+        let mut env = parts.secrets_of(id)?.variables().clone();
+        env.extend(request.env.clone());
+        let program = Program {
+            argv: request.argv.clone(),
+            env,
+            user: request.user.clone(),
+            cwd: request.cwd.clone(),
+            terminal: request.terminal.map(|size| TerminalSize { rows: size.rows, columns: size.columns }),
+            input: request.input,
+        };
+        let session = place.engine().exec(&state.id, &place.exec_spec(program)).await;
+        session.map_err(|error| problems::from_exec(&error))
+    }
+
+    /// What the main container of an environment has said, and goes on saying if asked to follow.
+    ///
+    /// # Errors
+    /// The environment has no container that can be seen.
+    pub async fn logs(
+        &self,
+        id: &EnvironmentId,
+        range: LogRange,
+    ) -> Result<BoxStream<'static, Result<(Channel, Bytes), engine::EngineError>>, Problem> {
+        let parts = self.parts();
+        let environment = existing(parts, id)?;
+        let state = container(parts, &environment).await?;
+        parts.machine.engine().logs(&state.id, range).map_err(|error| problems::from_engine(&error))
+    }
+}
+
+fn existing(parts: &Parts, id: &EnvironmentId) -> Result<Environment, Problem> {
+    parts.store.environment(id)?.ok_or_else(|| problems::environment_missing(id.as_str()))
+}
+
+async fn container(parts: &Parts, environment: &Environment) -> Result<ContainerState, Problem> {
+    if !parts.machine.state().is_ready() {
+        return Err(not_running(environment));
+    }
+    observe::main_container(parts, environment).await?.ok_or_else(|| not_running(environment))
+}
+
+async fn running(parts: &Parts, id: &EnvironmentId) -> Result<(Environment, ContainerState), Problem> {
+    let environment = existing(parts, id)?;
+    let state = container(parts, &environment).await?;
+    if state.running { Ok((environment, state)) } else { Err(not_running(&environment)) }
+}
+
+fn not_running(environment: &Environment) -> Problem {
+    let name = &environment.metadata.name;
+    Problem::new(ProblemCode::NotRunning, format!("`{name}` is not running"))
+        .with_command("start it", format!("cove start {name}"))
+}

@@ -1,0 +1,73 @@
+//! Faults of making a dev container: features, images, starts, commands in it.
+
+use api::{Place, Problem, ProblemCode};
+use engine::CommandError;
+use oci::OciError;
+use provision::container::StartError;
+use provision::features::FeaturesError;
+use provision::image::ImageError;
+
+use super::{from_build, from_compose, from_container, from_engine, from_exec, from_pull};
+
+/// Features could not be had.
+pub(crate) fn from_features(error: &FeaturesError) -> Problem {
+    let problem = |code| Problem::new(code, error.to_string()).caused_by(error);
+    match error {
+        FeaturesError::Feature(_) => problem(ProblemCode::FeatureFailed),
+        FeaturesError::Fetch { source, .. } => problem(code_of(source)),
+        FeaturesError::Archive { .. }
+        | FeaturesError::File(_)
+        | FeaturesError::NoFile { .. }
+        | FeaturesError::Local { .. }
+        | FeaturesError::Lockfile(_)
+        | FeaturesError::Frozen { .. }
+        | FeaturesError::NoLockfile { .. }
+        | FeaturesError::LockfileAccess { .. } => problem(ProblemCode::FeatureFailed),
+    }
+}
+
+/// Whose fault it is that a registry did not give something.
+fn code_of(error: &OciError) -> ProblemCode {
+    match error {
+        OciError::Unauthorized { .. } => ProblemCode::RegistryDenied,
+        OciError::Unreachable { .. } => ProblemCode::RegistryUnreachable,
+        _ => ProblemCode::FeatureFailed,
+    }
+}
+
+/// An image could not be made ready.
+pub(crate) fn from_image(error: &ImageError) -> Problem {
+    match error {
+        ImageError::Pull(error) => from_pull(error),
+        ImageError::Build(error) => from_build(error),
+        ImageError::Compose(error) => from_compose(error),
+        ImageError::Features(error) => from_features(error),
+        ImageError::Engine(error) => from_engine(error),
+        ImageError::Dockerfile { file, .. } => Problem::new(ProblemCode::BuildFailed, error.to_string())
+            .at(Place { file: file.to_string(), line: None, column: None }),
+        ImageError::Read { path, .. } => Problem::new(ProblemCode::BuildFailed, error.to_string())
+            .caused_by(error)
+            .at(Place { file: path.to_string(), line: None, column: None }),
+    }
+}
+
+/// A container was not brought to run.
+pub(crate) fn from_start(error: &StartError) -> Problem {
+    match error {
+        StartError::Container(error) => from_container(error),
+        StartError::Ended { log_tail, .. } => {
+            Problem::new(ProblemCode::ContainerFailed, error.to_string()).with_log(log_tail.clone())
+        }
+        StartError::Gone => Problem::new(ProblemCode::ContainerFailed, error.to_string()),
+    }
+}
+
+/// A command in a container did not end well.
+pub(crate) fn from_command(error: &CommandError, code: ProblemCode, title: String) -> Problem {
+    match error {
+        CommandError::Exec { source, .. } => from_exec(source),
+        CommandError::Failed { exit_code, log_tail, .. } => {
+            Problem::new(code, title).caused_by(error).with_log(log_tail.clone()).with_exit_code(*exit_code)
+        }
+    }
+}
