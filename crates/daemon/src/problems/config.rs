@@ -2,7 +2,7 @@
 
 use api::{Place, Problem, ProblemCode};
 use camino::Utf8Path;
-use devcontainer::{LocateError, ReadError, SyntaxError};
+use devcontainer::{LocateError, Mistake, ReadError, SyntaxError};
 
 /// The folder of an environment is not there.
 pub(crate) fn folder_missing(folder: &Utf8Path) -> Problem {
@@ -44,14 +44,16 @@ pub(crate) fn from_read(error: &ReadError) -> Problem {
             }
         }
         ReadError::Invalid { file, mistakes } => {
-            let lines: Vec<String> = mistakes.iter().map(|mistake| format!("{file}:{mistake}")).collect();
+            let file_of = |mistake: &Mistake| mistake.file.clone().unwrap_or_else(|| file.clone());
+            let line = |mistake: &Mistake| format!("{}:{mistake}", file_of(mistake));
+            let lines: Vec<String> = mistakes.iter().map(line).collect();
             let mut problem = problem(match lines.len() {
                 1 => format!("`{file}` has a mistake"),
                 count => format!("`{file}` has {count} mistakes"),
             });
             problem.causes = lines;
             match mistakes.first() {
-                Some(first) => problem.at(place(file, first.position)),
+                Some(first) => problem.at(place(&file_of(first), first.position)),
                 None => problem,
             }
         }
