@@ -13,11 +13,11 @@ use camino::Utf8PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use groups::{
-    AttachOptions, ContainerFolders, DockerPath, DotfilesOptions, FeatureOptions, LockfileOptions, Lookup, LogOptions,
-    MergeOptions, ProbeOptions, Secrets,
+    AttachOptions, ContainerFolders, DockerPath, DotfilesOptions, FeatureOptions, LockfileOptions,
+    LogOptions, Lookup, MergeOptions, ProbeOptions, Secrets,
 };
 pub(crate) use values::{
-    BuildKit, Consistency, ExtraMount, GpuAvailability, LogFormat, LogLevel, Pair, Probe, UidDefault,
+    BuildKit, Consistency, ExtraMount, GpuAvailability, LogFormat, LogLevel, Pair, UidDefault,
 };
 
 use crate::REFERENCE_VERSION;
@@ -350,7 +350,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     let grammar = Arguments::command();
     let words = std::iter::once(OsString::from("devcontainer")).chain(arguments).collect();
     let words = join_switches(&grammar, words);
-    let parsed = grammar.try_get_matches_from(words).and_then(|matches| Arguments::from_arg_matches(&matches));
+    let parsed =
+        grammar.try_get_matches_from(words).and_then(|matches| Arguments::from_arg_matches(&matches));
     parsed.map(|arguments| arguments.command).map_err(|error| {
         // Nobody reads it: there is nothing left to do about that.
         let _ = error.print();
@@ -385,7 +386,8 @@ fn join_switches(grammar: &clap::Command, words: Vec<OsString>) -> Vec<OsString>
             continue;
         };
         let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
-        let Some(argument) = current.get_arguments().find(|argument| argument.get_long() == Some(name)) else {
+        let Some(argument) = current.get_arguments().find(|argument| argument.get_long() == Some(name))
+        else {
             joined.push(word);
             continue;
         };

@@ -6,11 +6,29 @@ use futures::future::BoxFuture;
 
 /// Gives Cove's own engine.
 pub trait Host: Send + Sync {
-    /// The engine in Cove's machine, which is started if need be; `None` on a computer where Cove has none.
-    fn engine(&self) -> BoxFuture<'_, Result<Option<HostEngine>, HostError>>;
+    /// Whether Cove has a machine on this computer, or has to make one first.
+    fn has_engine(&self) -> bool;
+
+    /// The engine in Cove's machine. With `wake` the machine is made and started if need be.
+    fn engine(&self, wake: bool) -> BoxFuture<'_, Result<OwnEngine, HostError>>;
+
+    /// The socket of that engine, whether it is there or not: who names it means Cove's engine.
+    fn socket(&self) -> Utf8PathBuf;
 
     /// The folder for what can be fetched or found out again: features, variables of shells.
     fn cache(&self) -> Utf8PathBuf;
+
+    /// The folder for what is needed as long as a container of another engine is.
+    fn state(&self) -> Utf8PathBuf;
+}
+
+/// Cove's own engine as it stands.
+#[derive(Debug, Clone)]
+pub enum OwnEngine {
+    /// The machine does not run, and was not asked to.
+    Off,
+    /// It answers.
+    Ready(HostEngine),
 }
 
 /// An engine and what to know about the place where it runs.

@@ -4,17 +4,30 @@
 //! itself is that of crate `provision`; this crate reads arguments, chooses the engine and calls the steps in a row.
 
 mod arguments;
+mod build;
+mod collecting;
 mod collections;
+mod engines;
+mod existing;
 mod host;
+mod inside;
 mod log;
+mod names;
 mod outcome;
+mod read_configuration;
+mod secrets_file;
+mod stop;
+mod target;
+mod terminal;
+mod up;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-pub use host::{Host, HostEngine, HostError};
+pub use host::{Host, HostEngine, HostError, OwnEngine};
 
 use crate::arguments::Command;
+use crate::stop::Ending;
 
 /// The version of the reference whose behaviour this command has. Tools ask for it with `--version`.
 pub const REFERENCE_VERSION: &str = "0.89.0";
@@ -35,7 +48,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, host: &dyn Host) -> E
     };
     let folder = match std::env::current_dir().map(camino::Utf8PathBuf::from_path_buf) {
         Ok(Ok(folder)) => folder,
-        Ok(Err(folder)) => return outcome::cannot_begin(&format!("the path `{}` is not UTF-8", folder.display())),
+        Ok(Err(folder)) => {
+            return outcome::cannot_begin(&format!("the path `{}` is not UTF-8", folder.display()));
+        }
         Err(error) => return outcome::cannot_begin(&format!("the working folder cannot be used: {error}")),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
@@ -50,6 +65,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, host: &dyn Host) -> E
 
 async fn run(command: Command, surroundings: &Surroundings<'_>) -> ExitCode {
     match command {
+        Command::Up(arguments) => up::run(*arguments, surroundings).await,
+        Command::SetUp(arguments) => existing::set_up(*arguments, surroundings).await,
+        Command::Build(arguments) => build::run(*arguments, surroundings).await,
+        Command::RunUserCommands(arguments) => existing::run_user_commands(*arguments, surroundings).await,
+        Command::ReadConfiguration(arguments) => read_configuration::run(*arguments, surroundings).await,
+        Command::Exec(arguments) => existing::exec(*arguments, surroundings).await,
+        Command::Stop(arguments) => stop::run(*arguments, surroundings, Ending::Stop).await,
+        Command::Down(arguments) => stop::run(*arguments, surroundings, Ending::Down).await,
+        Command::List(arguments) => stop::list(*arguments, surroundings).await,
         Command::Collections(command) => collections::run(command, surroundings).await,
     }
 }

@@ -2,6 +2,7 @@
 //! line for programs.
 
 use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use provision::Masks;
 use serde::Serialize;
 
 use crate::arguments::{LogFormat, LogLevel};
+use crate::outcome::Failure;
 
 /// How much an entry matters. The numbers are what programs see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -102,7 +104,7 @@ struct State {
 
 impl Log {
     /// A log. `masks` are kept out of every entry; without `header` nothing says who writes.
-    pub(crate) fn new(level: LogLevel, format: LogFormat, masks: Masks, header: bool) -> Self {
+    pub(crate) fn new(level: impl Into<Level>, format: LogFormat, masks: Masks, header: bool) -> Self {
         let header = header.then(|| {
             format!(
                 "@devcontainers/cli {} (Cove {}). {} {}.",
@@ -127,6 +129,18 @@ impl Log {
     /// Writes what went wrong.
     pub(crate) fn error(&self, text: &str) {
         self.write(Level::Error, text);
+    }
+
+    /// Writes why a command failed, and prints it where programs look for it.
+    pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
+        failure.details.iter().for_each(|line| self.error(line));
+        self.error(&failure.description);
+        if failure.message != failure.description {
+            self.error(&failure.message);
+        }
+        let masked = |text: &str| self.shared.masks.apply(text).into_owned();
+        let (message, description) = (masked(&failure.message), masked(&failure.description));
+        Failure { message, description, ..failure.clone() }.print()
     }
 
     /// Whether entries of this level are shown as text.
@@ -227,7 +241,9 @@ impl Steps {
     }
 
     fn stage(&self, item: &str, status: &str) {
-        let name = format!("Running {item}...");
+        // The item says also who wants it, and which one of several it is.
+        let stage = item.split(' ').next().unwrap_or(item);
+        let name = format!("Running {stage}...");
         let channel = Some(HOOKS);
         self.log.entry(Level::Info, &Entry::Progress { name: &name, status, step_detail: None, channel });
     }
@@ -297,7 +313,12 @@ mod tests {
                 r#"{"type":"raw","level":3,"timestamp":5,"text":"x\r\n","channel":"postCreate"}"#,
             ),
             (
-                Entry::Progress { name: "Running x...", status: "running", step_detail: None, channel: Some(HOOKS) },
+                Entry::Progress {
+                    name: "Running x...",
+                    status: "running",
+                    step_detail: None,
+                    channel: Some(HOOKS),
+                },
                 r#"{"type":"progress","name":"Running x...","status":"running","channel":"postCreate"}"#,
             ),
         ] {
@@ -308,7 +329,12 @@ mod tests {
     #[test]
     fn files_get_no_colours() {
         assert_eq!(plain("\u{1b}[1mRunning\u{1b}[0m it \u{1b}["), "Running it ");
-        let raw = Entry::Raw { level: Level::Info, timestamp: 0, text: "\u{1b}[31mno\u{1b}[39m\r\n", channel: None };
+        let raw = Entry::Raw {
+            level: Level::Info,
+            timestamp: 0,
+            text: "\u{1b}[31mno\u{1b}[39m\r\n",
+            channel: None,
+        };
         assert!(file_text(&raw, Level::Info).unwrap().ends_with("Z] no\n"));
         let stop = Entry::Stop { level: Level::Info, timestamp: 9, text: "x", start_timestamp: 5 };
         assert_eq!(file_text(&stop, Level::Info), None);

@@ -4,7 +4,10 @@ fn parsed(line: &str) -> Command {
     let grammar = Arguments::command();
     let words = std::iter::once("devcontainer").chain(line.split_whitespace()).map(OsString::from).collect();
     let matches = grammar.clone().try_get_matches_from(join_switches(&grammar, words));
-    matches.and_then(|matches| Arguments::from_arg_matches(&matches)).unwrap_or_else(|error| panic!("{line}: {error}")).command
+    matches
+        .and_then(|matches| Arguments::from_arg_matches(&matches))
+        .unwrap_or_else(|error| panic!("{line}: {error}"))
+        .command
 }
 
 fn refused(line: &str) -> String {
@@ -29,16 +32,18 @@ fn switches_take_words() {
     ) else {
         panic!("not up")
     };
-    assert!(!up.mount_workspace_git_root && up.remove_existing_container && !up.prebuild && up.build_no_cache);
+    assert!(
+        !up.mount_workspace_git_root && up.remove_existing_container && !up.prebuild && up.build_no_cache
+    );
     assert!(up.include.include_configuration);
     assert_eq!(up.workspace_folder.as_deref().map(camino::Utf8Path::as_str), Some("true"));
 }
 
 #[test]
 fn exec_stops_reading_at_the_command() {
-    let Command::Exec(exec) =
-        parsed("exec --mount-workspace-git-root --workspace-folder /w ls --prebuild true -l --workspace-folder x")
-    else {
+    let Command::Exec(exec) = parsed(
+        "exec --mount-workspace-git-root --workspace-folder /w ls --prebuild true -l --workspace-folder x",
+    ) else {
         panic!("not exec")
     };
     assert_eq!(exec.command, ["ls", "--prebuild", "true", "-l", "--workspace-folder", "x"]);
@@ -48,8 +53,9 @@ fn exec_stops_reading_at_the_command() {
 
 #[test]
 fn lists_collect_and_single_options_take_the_last() {
-    let Command::Up(up) = parsed("up --id-label a=1 --id-label b=2=3 --config one --config two --mount type=volume,source=v,target=/v")
-    else {
+    let Command::Up(up) = parsed(
+        "up --id-label a=1 --id-label b=2=3 --config one --config two --mount type=volume,source=v,target=/v",
+    ) else {
         panic!("not up")
     };
     assert_eq!(up.id_label.len(), 2);

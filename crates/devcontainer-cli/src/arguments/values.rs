@@ -64,9 +64,10 @@ pub(super) fn mount(text: &str) -> Result<ExtraMount, String> {
     let mount = devcontainer::Mount::bind(source, target);
     match kind {
         "bind" => Ok(ExtraMount { mount, external }),
-        "volume" => {
-            Ok(ExtraMount { mount: devcontainer::Mount { kind: devcontainer::MountKind::Volume, ..mount }, external })
-        }
+        "volume" => Ok(ExtraMount {
+            mount: devcontainer::Mount { kind: devcontainer::MountKind::Volume, ..mount },
+            external,
+        }),
         _ => Err(unmatched()),
     }
 }

@@ -1,0 +1,79 @@
+//! `set-up`: makes a container that somebody else made a dev container.
+
+use std::process::ExitCode;
+
+use devcontainer::reference::View;
+use provision::lifecycle::Extent;
+use provision::{Masks, Secrets};
+
+use super::{folder_of, held};
+use crate::Surroundings;
+use crate::arguments::SetUpArguments;
+use crate::engines::Said;
+use crate::inside::Inside;
+use crate::log::Log;
+use crate::outcome::{self, Failure, Success};
+use crate::target::{Asked, absolute};
+
+/// What is said to fail.
+const FAILING: &str = "An error occurred running user commands in the container.";
+
+pub(crate) async fn run(arguments: SetUpArguments, surroundings: &Surroundings<'_>) -> ExitCode {
+    let log = Log::new(arguments.log.log_level, arguments.log.log_format, Masks::default(), true);
+    match set_up(&arguments, surroundings, &log).await {
+        Ok(done) => {
+            outcome::line(&done);
+            ExitCode::SUCCESS
+        }
+        // Of this command the reference does not name the container again.
+        Err(failure) => log.failure(&Failure { container_id: None, ..failure }),
+    }
+}
+
+async fn set_up(
+    arguments: &SetUpArguments,
+    surroundings: &Surroundings<'_>,
+    log: &Log,
+) -> Result<outcome::SetUp, Failure> {
+    let asked = Asked {
+        config: arguments.config.as_deref().map(|path| absolute(&surroundings.folder, path)),
+        container_id: Some(arguments.container_id.clone()),
+        ..Asked::default()
+    };
+    let target = asked.read(FAILING)?;
+    let said = Said { docker: &arguments.docker, compose: None };
+    let host = surroundings.awake(said).await?;
+    let found = target.find(&host.engine).await.map_err(|error| Failure::caused(FAILING, &error))?;
+    let missing =
+        || Failure { description: FAILING.to_owned(), ..Failure::plain("Dev container not found.") };
+    let state = found.0.ok_or_else(missing)?;
+    let held = held(target.config.as_ref(), &state, false)?;
+    let mut inside = Inside {
+        engine: &host.engine,
+        state: &state,
+        resolved: held.resolved,
+        entries: held.entries,
+        folder: folder_of(&held.config),
+        folders: &arguments.folders,
+        default_probe: arguments.probe.default_user_env_probe.into(),
+        remote_env: &arguments.remote_env,
+        surroundings,
+        log,
+    };
+    inside.patch_system_files().await;
+    let place = inside.workplace(!arguments.skip_post_create).await?;
+    if !arguments.skip_post_create {
+        let skip_non_blocking = arguments.skip_non_blocking_commands;
+        let extent = Extent { skip_non_blocking, ..Extent::default() };
+        inside.lifecycle(&place, &extent, &Secrets::default(), &arguments.dotfiles).await?;
+    }
+    let view = View { config: &held.config, scheme: target.scheme, container_env: Some(&state.env) };
+    let include = arguments.include;
+    Ok(outcome::SetUp {
+        outcome: Success::Success,
+        configuration: include.include_configuration.then(|| view.configuration().into()),
+        merged_configuration: include
+            .include_merged_configuration
+            .then(|| view.merged_for_image(&held.of_label, &[]).into()),
+    })
+}

@@ -1,0 +1,112 @@
+//! What is done in a container that runs: patched files, the workplace, the lifecycle.
+
+use std::collections::BTreeMap;
+
+use devcontainer::{Properties, Resolved, UserEnvProbe};
+use engine::{ContainerState, Engine};
+use provision::lifecycle::{Extent, HookError, Lifecycle, Markers, Reached};
+use provision::workplace::{Circumstances, ProbeCache};
+use provision::{Secrets, Workplace, dotfiles::Dotfiles, system_files};
+
+use crate::Surroundings;
+use crate::arguments::{ContainerFolders, DotfilesOptions, Pair};
+use crate::log::{Level, Log};
+use crate::outcome::{Failure, with_causes};
+
+/// A running container and what holds for it.
+pub(crate) struct Inside<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) state: &'a ContainerState,
+    /// What holds for it; the container's variables are put in by [`Inside::workplace`].
+    pub(crate) resolved: Resolved,
+    /// What was merged into that, in order.
+    pub(crate) entries: Vec<Properties>,
+    /// The folder to work in.
+    pub(crate) folder: Option<String>,
+    pub(crate) folders: &'a ContainerFolders,
+    pub(crate) default_probe: UserEnvProbe,
+    pub(crate) remote_env: &'a [Pair],
+    pub(crate) surroundings: &'a Surroundings<'a>,
+    pub(crate) log: &'a Log,
+}
+
+impl Inside<'_> {
+    /// Lets logins by other ways see the container's variables. Where that cannot be done, it is noted.
+    pub(crate) async fn patch_system_files(&self) {
+        let folder = self.folders.container_system_data_folder.as_deref();
+        if let Err(error) = system_files::patch(self.engine, self.state, folder).await {
+            self.log.write(Level::Debug, &with_causes(&error));
+        }
+    }
+
+    /// Finds out where and as whom to work. The shell is asked only where something is to be run.
+    pub(crate) async fn workplace(&mut self, to_run: bool) -> Result<Workplace, Failure> {
+        devcontainer::substitute_container_env(&mut self.resolved, &self.state.env);
+        if self.entries.iter().all(|entry| entry.user_env_probe.is_none()) {
+            self.resolved.user_env_probe = self.default_probe;
+        }
+        if !to_run {
+            self.resolved.user_env_probe = UserEnvProbe::None;
+        }
+        let env = self.remote_env.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect();
+        let cache = ProbeCache::new(self.surroundings.host.cache().join("shells"));
+        let circumstances = Circumstances { folder: self.folder.clone(), env, cache: Some(cache) };
+        let steps = self.log.steps();
+        let found = Workplace::find(self.engine, self.state, &self.resolved, circumstances, &steps).await;
+        found.map_err(|error| Failure::plain(with_causes(&error)))
+    }
+
+    /// Runs the lifecycle as far as it is asked to.
+    pub(crate) async fn lifecycle(
+        &self,
+        place: &Workplace,
+        extent: &Extent,
+        secrets: &Secrets,
+        dotfiles: &DotfilesOptions,
+    ) -> Result<Reached, Failure> {
+        let record =
+            Markers::new(self.engine, place, self.state, self.folders.container_data_folder.as_deref());
+        let dotfiles = dotfiles.dotfiles_repository.as_ref().map(|repository| Dotfiles {
+            repository: repository.clone(),
+            install_command: dotfiles.dotfiles_install_command.clone(),
+            target: dotfiles.dotfiles_target_path.clone(),
+            data_folder: record.folder().to_owned(),
+        });
+        let origins: BTreeMap<_, _> = provision::container::origins(&self.entries);
+        let hooks = self.log.hooks();
+        let lifecycle = Lifecycle {
+            place,
+            resolved: &self.resolved,
+            origins: &origins,
+            record: &record,
+            secrets,
+            dotfiles: dotfiles.as_ref(),
+            progress: &hooks,
+        };
+        let ran = lifecycle.run(extent).await;
+        ran.map_err(|error| self.failed_hook(&error))
+    }
+
+    /// A failed hook, in the reference's words.
+    fn failed_hook(&self, error: &HookError) -> Failure {
+        let mut failure = match error {
+            HookError::Command { argv, source, .. } => Failure {
+                description: format!("{error}."),
+                message: match source {
+                    engine::CommandError::Failed { .. } => format!("Command failed: {}", argv.join(" ")),
+                    engine::CommandError::Exec { .. } => with_causes(source),
+                },
+                ..Failure::default()
+            },
+            HookError::Record(error) => Failure::plain(with_causes(error)),
+        };
+        if let HookError::Command { source: engine::CommandError::Failed { exit_code, .. }, .. } = error {
+            let what = failure.description.trim_end_matches('.');
+            self.log.error(&format!(
+                "{what} with exit code {exit_code}. Skipping any further user-provided commands."
+            ));
+        }
+        failure.container_id = Some(self.state.id.clone());
+        failure
+    }
+}

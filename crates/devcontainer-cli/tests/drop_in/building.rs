@@ -1,0 +1,124 @@
+//! Dockerfiles, compose projects and `build`.
+
+use serde_json::json;
+use test_support::dockerd::BASE_IMAGE;
+
+use crate::support::World;
+
+#[test]
+fn a_dockerfile_is_built_and_a_failed_one_is_told() {
+    let config =
+        "{ \"build\": { \"dockerfile\": \"Dockerfile\", \"args\": { \"WORD\": \"${localEnv:A_WORD}\" } } }";
+    let dockerfile = format!("FROM {BASE_IMAGE}\nARG WORD\nRUN echo $WORD > /word\nUSER vscode\n");
+    let files = [(".devcontainer/devcontainer.json", config), (".devcontainer/Dockerfile", &dockerfile)];
+    let Some(world) = World::with_engine(&files) else { return };
+    let up = world.run_with(&["up"], &[("A_WORD", "built")], b"");
+    assert_eq!(up.status, 0, "{}", up.stderr);
+    assert_eq!(up.json()["remoteUser"], json!("vscode"));
+    assert_eq!(world.sh("cat /word; id -un"), "built\nvscode");
+
+    let broken = format!("FROM {BASE_IMAGE}\nRUN echo why-it-failed; exit 9\n");
+    world.write(&[(".devcontainer/Dockerfile", &broken)]);
+    let failed = world.run(&["up", "--remove-existing-container"]);
+    assert_eq!(
+        (failed.status, &failed.json()["description"]),
+        (1, &json!("An error occurred building the image."))
+    );
+    assert!(failed.stderr.contains("why-it-failed"), "{}", failed.stderr);
+    assert!(failed.json()["message"].as_str().unwrap().contains("line 2"), "{}", failed.stdout);
+}
+
+#[test]
+fn an_image_is_built_with_its_metadata() {
+    let config = "{ \"build\": { \"dockerfile\": \"Dockerfile\" }, \"postCreateCommand\": \"echo x\", \"remoteUser\": \"dev\" }";
+    let dockerfile = format!("from {BASE_IMAGE}\nLABEL own=1\nUSER vscode\n");
+    let files = [(".devcontainer/devcontainer.json", config), (".devcontainer/Dockerfile", &dockerfile)];
+    let Some(world) = World::with_engine(&files) else { return };
+    let built =
+        world.json(&["build", "--image-name", "one:1", "--image-name", "two:2", "--label", "more=yes"]);
+    assert_eq!(built, json!({ "outcome": "success", "imageName": ["one:1", "two:2"] }));
+    for image in ["one:1", "two:2"] {
+        let inspect = |format: &str| world.engine().docker(&["image", "inspect", "--format", format, image]);
+        assert_eq!(
+            inspect("{{.Config.User}} {{index .Config.Labels \"own\"}} {{index .Config.Labels \"more\"}}"),
+            "vscode 1 yes"
+        );
+        let label = inspect("{{index .Config.Labels \"devcontainer.metadata\"}}");
+        assert_eq!(label, r#"[{"postCreateCommand":"echo x","remoteUser":"dev"}]"#);
+    }
+    let usual = world.json(&["build"])["imageName"][0].as_str().unwrap().to_owned();
+    assert!(usual.starts_with("vsc-app-"), "{usual}");
+    assert_eq!(
+        world.refused(&["build", "--push", "--output", "type=docker"]),
+        json!({
+            "outcome": "error",
+            "message": "--push true cannot be used with --output.",
+            "description": "--push true cannot be used with --output.",
+        })
+    );
+
+    // Elsewhere than into the engine goes one build of one text.
+    let archive = world.beside("image.tar");
+    let output = format!("type=docker,dest={archive}");
+    world.json(&["build", "--output", &output, "--image-name", "three:3"]);
+    world.engine().docker(&["load", "--input", archive.as_str()]);
+    let label = [
+        "image",
+        "inspect",
+        "--format",
+        "{{index .Config.Labels \"devcontainer.metadata\"}} {{.Config.User}}",
+        "three:3",
+    ];
+    assert_eq!(
+        world.engine().docker(&label),
+        r#"[{"postCreateCommand":"echo x","remoteUser":"dev"}] vscode"#
+    );
+}
+
+#[test]
+fn a_compose_project_comes_up_stops_and_goes() {
+    let config = "{ \"dockerComposeFile\": \"compose.yml\", \"service\": \"app\", \"workspaceFolder\": \"/src\", \"remoteUser\": \"dev\", \
+         \"containerEnv\": { \"ODD\": \"$HOME 'x' \\\\b\" }, \"postCreateCommand\": \"echo made > ~/made\", \"overrideCommand\": true }";
+    let compose = format!(
+        "services:\n  app:\n    build: {{ context: ., args: {{ WORD: w }} }}\n    volumes: ['..:/src']\n    depends_on: [db]\n  \
+         db:\n    image: {BASE_IMAGE}\n    command: [sleep, '1000']\n    stop_grace_period: 1s\n"
+    );
+    let dockerfile = format!("FROM {BASE_IMAGE}\nARG WORD\nRUN echo $WORD > /word\n");
+    let files = [
+        (".devcontainer/devcontainer.json", config),
+        (".devcontainer/compose.yml", &compose),
+        (".devcontainer/Dockerfile", &dockerfile),
+    ];
+    let Some(world) = World::with_engine(&files) else { return };
+    let up = world.run(&["up", "--include-merged-configuration"]);
+    assert_eq!(up.status, 0, "{}", up.stderr);
+    let up = up.json();
+    assert_eq!(up["composeProjectName"], json!("app_devcontainer"));
+    assert_eq!((&up["remoteUser"], &up["remoteWorkspaceFolder"]), (&json!("dev"), &json!("/src")));
+    assert_eq!(up["mergedConfiguration"]["postCreateCommands"], json!(["echo made > ~/made"]));
+    assert_eq!(world.sh("cat /word ~/made; echo \"$ODD\"; pwd"), "w\nmade\n$HOME 'x' \\b\n/src");
+    let id = up["containerId"].as_str().unwrap();
+
+    world.json(&["stop"]);
+    assert_eq!(world.engine().docker(&["ps", "--quiet"]), "", "the whole project is stopped");
+    assert_eq!(world.json(&["up"])["containerId"], json!(id), "the same container comes back");
+    assert_eq!(world.engine().docker(&["ps", "--quiet"]).lines().count(), 2);
+    world.json(&["down"]);
+    assert_eq!(world.engine().docker(&["ps", "--all", "--quiet"]), "");
+
+    world.write(&[(".devcontainer/devcontainer.json", &config.replace("\"app\"", "\"apq\""))]);
+    let words = "Service 'apq' configured in devcontainer.json not found in Docker Compose configuration.";
+    assert_eq!(world.refused(&["up"])["message"], json!(words));
+    world.write(&[(".devcontainer/devcontainer.json", config)]);
+    let built = world.json(&["build", "--image-name", "mine:1"]);
+    assert_eq!(built, json!({ "outcome": "success", "imageName": ["mine:1"] }));
+    let label = world.engine().docker(&[
+        "image",
+        "inspect",
+        "--format",
+        "{{index .Config.Labels \"devcontainer.metadata\"}}",
+        "mine:1",
+    ]);
+    assert!(label.starts_with("[{") && label.contains("remoteUser"), "{label}");
+    assert_eq!(world.refused(&["build", "--push"])["message"], json!("--platform or --push not supported."));
+}

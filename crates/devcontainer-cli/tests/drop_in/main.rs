@@ -1,0 +1,8 @@
+//! The drop-in as a process on a real engine: its JSON, its exit statuses, and what it leaves in the engine.
+
+mod building;
+mod containers;
+mod features;
+mod hooks;
+mod reading;
+mod support;

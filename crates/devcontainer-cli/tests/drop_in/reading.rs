@@ -1,0 +1,64 @@
+//! `read-configuration`, and mistakes on the command line.
+
+use serde_json::json;
+use test_support::dockerd::BASE_IMAGE;
+
+use crate::support::World;
+
+#[test]
+fn a_configuration_is_read_without_an_engine() {
+    let text = "// c\n{ \"image\": \"img\", \"name\": \"${localWorkspaceFolderBasename}\", \"features\": {}, \"x\": [1,], }";
+    let world = World::without_engine(&[(".devcontainer/devcontainer.json", text)]);
+    let folder = world.folder.clone();
+    // Recorded from @devcontainers/cli 0.89, but for the path.
+    let expected = format!(
+        "{{\"configuration\":{{\"image\":\"img\",\"name\":\"app\",\"features\":{{}},\"x\":[1],\"configFilePath\":{{\"$mid\":1,\
+         \"fsPath\":\"{folder}/.devcontainer/devcontainer.json\",\"path\":\"{folder}/.devcontainer/devcontainer.json\",\
+         \"scheme\":\"vscode-fileHost\"}}}},\"workspace\":{{\"workspaceFolder\":\"/workspaces/app\",\"workspaceMount\":\
+         \"type=bind,source={folder},target=/workspaces/app\"}},\"ociAuthDiagnostics\":{{\"authLookupWouldBeBlocked\":false,\
+         \"registryRedirectWouldPreventCredentialForwarding\":false,\"authServerRedirect\":false}}}}\n"
+    );
+    let answer = world.run(&["read-configuration", "--workspace-folder", "."]);
+    assert_eq!((answer.status, answer.stdout), (0, expected), "{}", answer.stderr);
+}
+
+#[test]
+fn mistakes_end_with_status_one_and_a_place() {
+    let world = World::without_engine(&[(".devcontainer/devcontainer.json", "{\n  \"image\": 5\n}")]);
+    let answer = world.run(&["read-configuration"]);
+    assert_eq!((answer.status, answer.stdout.as_str()), (1, ""));
+    assert!(answer.stderr.contains("devcontainer.json:2:12: \"image\""), "{}", answer.stderr);
+
+    let answer = world.run(&["up", "--id-label", "x"]);
+    assert_eq!((answer.status, answer.stdout.as_str()), (1, ""));
+    assert!(answer.stderr.contains("id-label must match <name>=<value>"), "{}", answer.stderr);
+
+    // Recorded from @devcontainers/cli 0.89, but for the path.
+    let missing = world.beside("other");
+    std::fs::create_dir(&missing).unwrap();
+    let words = format!("Dev container config ({missing}/.devcontainer/devcontainer.json) not found.");
+    assert_eq!(
+        world.refused(&["up", "--workspace-folder", missing.as_str()]),
+        json!({ "outcome": "error", "message": words, "description": words })
+    );
+}
+
+#[test]
+fn merged_configurations_come_from_image_and_container() {
+    let Some(world) = World::with_engine(&[(
+        ".devcontainer/devcontainer.json",
+        &format!(
+            "{{ \"image\": \"{BASE_IMAGE}\", \"postCreateCommand\": \"echo own\", \"remoteEnv\": {{ \"A\": \"${{containerEnv:B}}\" }}, \"containerEnv\": {{ \"B\": \"b\" }} }}"
+        ),
+    )]) else {
+        return;
+    };
+    let merged = |world: &World| {
+        let read = world.json(&["read-configuration", "--include-merged-configuration"]);
+        let merged = &read["mergedConfiguration"];
+        (merged["postCreateCommands"].clone(), merged["remoteEnv"].clone())
+    };
+    assert_eq!(merged(&world), (json!(["echo own"]), json!({ "A": "${containerEnv:B}" })));
+    world.json(&["up"]);
+    assert_eq!(merged(&world), (json!(["echo own"]), json!({ "A": "b" })), "the container's own, once");
+}

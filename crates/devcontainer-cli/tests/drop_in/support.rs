@@ -1,0 +1,129 @@
+//! A workspace, an engine, and the drop-in between them.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
+use tempfile::TempDir;
+use test_support::dockerd::Dockerd;
+
+/// A place to run the drop-in in.
+pub(crate) struct World {
+    engine: Option<Dockerd>,
+    home: TempDir,
+    kept: TempDir,
+    /// The workspace folder.
+    pub(crate) folder: Utf8PathBuf,
+}
+
+/// What a run said.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl World {
+    /// A world with an engine; `None` where there is none for tests.
+    pub(crate) fn with_engine(files: &[(&str, &str)]) -> Option<Self> {
+        let engine = Dockerd::start()?;
+        let mut world = Self::without_engine(files);
+        world.engine = Some(engine);
+        Some(world)
+    }
+
+    /// A world in which whoever asks an engine fails.
+    pub(crate) fn without_engine(files: &[(&str, &str)]) -> Self {
+        let (home, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folder = Utf8PathBuf::from_path_buf(kept.path().join("app")).unwrap();
+        std::fs::create_dir(&folder).unwrap();
+        let world = Self { engine: None, home, kept, folder };
+        world.write(files);
+        world
+    }
+
+    /// Writes files into the workspace.
+    pub(crate) fn write(&self, files: &[(&str, &str)]) {
+        for (name, text) in files {
+            let path = self.folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+    }
+
+    pub(crate) fn engine(&self) -> &Dockerd {
+        self.engine.as_ref().unwrap()
+    }
+
+    /// A folder beside the workspace.
+    pub(crate) fn beside(&self, name: &str) -> Utf8PathBuf {
+        Utf8Path::from_path(self.kept.path()).unwrap().join(name)
+    }
+
+    /// Runs the drop-in in the workspace.
+    pub(crate) fn run(&self, line: &[&str]) -> Answer {
+        self.run_with(line, &[], b"")
+    }
+
+    /// Runs the drop-in with more variables, and with input.
+    pub(crate) fn run_with(&self, line: &[&str], env: &[(&str, &str)], input: &[u8]) -> Answer {
+        let mut command = Command::new(program());
+        command.args(line).current_dir(&self.folder).env("COVE_HOME", self.home.path());
+        match &self.engine {
+            Some(engine) => command.envs(engine.env()),
+            None => command.env("DOCKER_HOST", "unix:///nobody/is/here.sock"),
+        };
+        command.envs(env.iter().copied());
+        let piped = || Stdio::piped();
+        let mut child = command.stdin(piped()).stdout(piped()).stderr(piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Answer {
+            status: output.status.code().unwrap_or(-1),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    /// Runs the drop-in, which must succeed, and reads its line of JSON.
+    pub(crate) fn json(&self, line: &[&str]) -> Value {
+        let answer = self.run(line);
+        assert_eq!(answer.status, 0, "{line:?}: {}\n{}", answer.stdout, answer.stderr);
+        answer.json()
+    }
+
+    /// Runs the drop-in, which must fail, and reads its line of JSON.
+    pub(crate) fn refused(&self, line: &[&str]) -> Value {
+        let answer = self.run(line);
+        assert_eq!(answer.status, 1, "{line:?}: {}\n{}", answer.stdout, answer.stderr);
+        answer.json()
+    }
+
+    /// Runs a shell line in the dev container; what it prints.
+    pub(crate) fn sh(&self, line: &str) -> String {
+        let answer = self.run(&["exec", "sh", "-c", line]);
+        assert_eq!(answer.status, 0, "{line}: {}", answer.stderr);
+        answer.stdout.trim_end().to_owned()
+    }
+}
+
+impl Answer {
+    /// The one line of JSON on standard output.
+    pub(crate) fn json(&self) -> Value {
+        let mut lines = self.stdout.lines();
+        let line = lines.next().unwrap_or_else(|| panic!("nothing on standard output: {}", self.stderr));
+        assert_eq!(lines.next(), None, "more than a line: {}", self.stdout);
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+}
+
+/// The example that is this crate without Cove. Cargo builds it together with the tests.
+fn program() -> Utf8PathBuf {
+    let tests = Utf8PathBuf::from_path_buf(std::env::current_exe().unwrap()).unwrap();
+    let built = tests.parent().and_then(Utf8Path::parent).unwrap().join("examples/devcontainer");
+    assert!(built.exists(), "build it with `cargo build -p devcontainer-cli --examples`");
+    built
+}
