@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::{Compose, Config, Resolved, Sources};
 use engine::{
-    ComposeError, ComposeModel, ComposeProject, ContainerState, Engine, EngineError, Extras, Identity, Progress,
-    Recreate, plan_override, project_name,
+    ComposeBuilding, ComposeError, ComposeModel, ComposeProject, ContainerState, Engine, EngineError, Extras,
+    Identity, Progress, Recreate, plan_override, project_name,
 };
 
 use crate::image::PreparedImage;
@@ -55,9 +55,21 @@ pub async fn read(
     engine: &Engine,
     config: &Config,
     compose: &Compose,
-    sources: &dyn Sources,
+    sources: &(dyn Sources + Sync),
+    building: ComposeBuilding,
 ) -> Result<Project, ComposeError> {
-    let mut files = ComposeProject { files: compose.files.clone(), ..ComposeProject::default() };
+    read_as(engine, config, compose, sources, ComposeProject { building, ..ComposeProject::default() }).await
+}
+
+/// As [`read`], with what `project` says beside the files: variables for `${…}` in them, for instance.
+pub async fn read_as(
+    engine: &Engine,
+    config: &Config,
+    compose: &Compose,
+    sources: &(dyn Sources + Sync),
+    project: ComposeProject,
+) -> Result<Project, ComposeError> {
+    let mut files = ComposeProject { files: compose.files.clone(), ..project };
     let model = engine.compose_model(&files).await?;
     let services = model.services_to_start(compose)?;
     let name = name_of(config, compose, &model, sources);
@@ -156,8 +168,8 @@ pub struct Wanted<'a> {
     pub resolved: &'a Resolved,
     /// The image.
     pub image: &'a PreparedImage,
-    /// Whose it is.
-    pub identity: &'a Identity,
+    /// Whose it is, on an engine of ours.
+    pub identity: Option<&'a Identity>,
     /// Labels, variables and mounts beside those of the configuration.
     pub extras: Extras,
     /// Where the added file goes.

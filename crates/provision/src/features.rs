@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::feature::{
-    Difference, FeatureError, FeatureFileError, FeatureRequest, FeatureWarning, LegacyIds, Lockfile, LockfileError,
-    ResolvedFeature, Resolver,
+    Difference, FeatureError, FeatureFileError, FeatureRequest, FeatureWarning, LegacyIds, Lockfile,
+    LockfileError, ResolvedFeature, Resolver,
 };
 use devcontainer::{Config, Properties};
 use engine::{Progress, ProgressEvent, ProgressKind};

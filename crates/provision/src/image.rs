@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use devcontainer::feature::{Delivery, InstallPlan, InstallUsers, plan_install};
 use devcontainer::{Config, ContainerSource, METADATA_LABEL, Properties, Resolved};
 use engine::{
-    BuildContext, BuildError, BuildSpec, ComposeError, ContextFiles, Dockerfile, Engine, EngineError, ImageInfo,
-    Progress, PullError,
+    BuildContext, BuildError, BuildSpec, ComposeError, ContextFiles, Dockerfile, Engine, EngineError,
+    ImageInfo, Progress, PullError,
 };
 use oci::{Files, Registry};
 
-pub use single::{SingleBuild, build_single};
+pub use single::{SingleBuild, base_of, base_of_service, build_single};
 
 use crate::compose::{self, Project};
 use crate::container;
@@ -78,13 +78,15 @@ pub enum Numbers {
     IfWanted(u32, u32),
 }
 
-/// What is left out of the metadata label.
+/// What becomes of the metadata label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LabelContent {
-    /// The configuration's `remoteEnv`.
+    /// It is left without the configuration's `remoteEnv`.
     pub without_remote_env: bool,
-    /// The features' `customizations`.
+    /// It is left without the features' `customizations`.
     pub without_feature_customizations: bool,
+    /// The image itself is to have it, and is built for it where there is no feature.
+    pub on_image: bool,
 }
 
 /// An image to make the container of.
@@ -186,7 +188,9 @@ pub async fn provide_base(
         }
         (ContainerSource::Compose(compose), None) => {
             let operation = format!("build the service `{}` without its compose project", compose.service);
-            return Err(EngineError::Refused { operation, status: None, message: "it was not read".into() }.into());
+            return Err(
+                EngineError::Refused { operation, status: None, message: "it was not read".into() }.into()
+            );
         }
     };
     let info = provide(engine, &image, progress).await?;
@@ -200,7 +204,7 @@ pub async fn install_features(
     base: PreparedImage,
     progress: &dyn Progress,
 ) -> Result<PreparedImage, ImageError> {
-    if request.features.is_empty() {
+    if request.features.is_empty() && !request.label.on_image {
         return Ok(base);
     }
     let contents = features::download(request.registry, request.features).await?;
@@ -236,7 +240,8 @@ pub async fn give_numbers(
         _ => return Ok(image),
     };
     let user = user_of(&resolved, request.config, &image.user);
-    let moved = engine.move_user(&image.image, &user, numbers, &request.names.user, &request.labels, progress);
+    let moved =
+        engine.move_user(&image.image, &user, numbers, &request.names.user, &request.labels, progress);
     let (name, _) = moved.await?;
     let info = if name == image.image { image.info.clone() } else { facts(engine, &name).await? };
     Ok(PreparedImage { image: name, info, ..image })

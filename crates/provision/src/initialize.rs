@@ -213,7 +213,8 @@ mod tests {
         }
         assert_eq!(lines, ["********-a"]);
 
-        let error = run(&shell("echo one; echo two >&2; exit 3"), path, &Masks::default(), &()).await.unwrap_err();
+        let error =
+            run(&shell("echo one; echo two >&2; exit 3"), path, &Masks::default(), &()).await.unwrap_err();
         let InitializeError::Failed { status, mut log_tail, .. } = error else { panic!("{error}") };
         // The two outputs may overtake each other.
         log_tail.sort();

@@ -15,7 +15,7 @@ use serde::Serialize;
 pub use markers::Markers;
 
 use crate::dotfiles::{self, Dotfiles};
-use crate::secrets::Secrets;
+use crate::secrets::{Masks, Secrets};
 use crate::workplace::Workplace;
 
 /// A stage in the container, in the order in which they run.
@@ -98,11 +98,17 @@ pub struct RecordError {
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
     /// One of its commands failed or could not be run.
-    #[error("`{}` failed", hook.property())]
+    #[error("{} from {origin} failed", name.as_ref().map_or_else(|| hook.property().to_owned(), |name| format!("{name} of {}", hook.property())))]
     Command {
         /// The hook.
         hook: Hook,
-        /// Which command, and how.
+        /// Who says it: `devcontainer.json`, or `Feature '…'`.
+        origin: String,
+        /// The command's own name, where it is one of several in parallel.
+        name: Option<String>,
+        /// The command as it was run.
+        argv: Vec<String>,
+        /// How it failed.
         #[source]
         source: CommandError,
     },
@@ -236,11 +242,18 @@ impl Lifecycle<'_> {
         let origins = self.origins.get(hook.property());
         for (at, command) in hook.commands(self.resolved).iter().enumerate() {
             let origin = origins.and_then(|origins| origins.get(at)).and_then(Option::as_deref);
-            let origin = origin.map_or_else(|| "devcontainer.json".to_owned(), |id| format!("Feature '{id}'"));
+            let origin =
+                origin.map_or_else(|| "devcontainer.json".to_owned(), |id| format!("Feature '{id}'"));
             let item = format!("{} from {origin}", hook.property());
-            let command = self.place.adapt(command);
-            let ran = self.place.engine().run_command(&command, &context, &item, &progress).await;
-            ran.map_err(|source| HookError::Command { hook, source: without_secrets(source, self.secrets) })?;
+            let adapted = self.place.adapt(command);
+            let ran = self.place.engine().run_command(&adapted, &context, &item, &progress).await;
+            ran.map_err(|source| {
+                let name = name_within(&source, &item);
+                let argv = argv_of(command, name.as_deref());
+                let argv = argv.iter().map(|word| masks.apply(word).into_owned()).collect();
+                let source = without_secrets(source, &masks);
+                HookError::Command { hook, origin: origin.clone(), name, argv, source }
+            })?;
         }
         Ok(())
     }
@@ -255,9 +268,27 @@ impl Lifecycle<'_> {
     }
 }
 
+/// The own name of a command that failed, which follows its hook's name in brackets.
+fn name_within(error: &CommandError, hook_item: &str) -> Option<String> {
+    let (CommandError::Failed { item, .. } | CommandError::Exec { item, .. }) = error;
+    let name = item.strip_prefix(hook_item)?.trim_start().strip_prefix('(')?;
+    Some(name.strip_suffix(')').unwrap_or(name).to_owned())
+}
+
+/// A command, or the one of that name in it, as it is run.
+fn argv_of(command: &Command, name: Option<&str>) -> Vec<String> {
+    match command {
+        Command::Shell(line) => vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()],
+        Command::Exec(argv) => argv.clone(),
+        Command::Parallel(all) => {
+            let named = all.iter().find(|(own, _)| Some(own.as_str()) == name);
+            named.map(|(_, command)| argv_of(command, None)).unwrap_or_default()
+        }
+    }
+}
+
 /// What a failed command said may hold a secret.
-fn without_secrets(error: CommandError, secrets: &Secrets) -> CommandError {
-    let masks = secrets.masks();
+fn without_secrets(error: CommandError, masks: &Masks) -> CommandError {
     match error {
         CommandError::Failed { item, command, exit_code, log_tail } => CommandError::Failed {
             item,

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use devcontainer::{Command, Resolved};
 use engine::{
-    Account, CommandContext, ContainerState, Engine, ExecSpec, Progress, ProgressEvent, ProgressKind, TerminalSize,
-    UserError,
+    Account, CommandContext, ContainerState, Engine, ExecSpec, Progress, ProgressEvent, ProgressKind,
+    TerminalSize, UserError,
 };
 
 pub use cache::ProbeCache;

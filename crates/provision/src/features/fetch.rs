@@ -3,7 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use devcontainer::feature::{FEATURE_FILE, FeatureMetadata, FeatureReference, Fetched, LocalFeature, ResolvedFeature, Wanted};
+use devcontainer::feature::{
+    FEATURE_FILE, FeatureMetadata, FeatureReference, Fetched, LocalFeature, ResolvedFeature, Wanted,
+};
 use oci::{File, Files, Limits, Manifest, Reference, Registry};
 use sha2::{Digest, Sha256};
 
@@ -53,8 +55,12 @@ pub(super) async fn files(registry: &Registry, feature: &ResolvedFeature) -> Res
             let manifest = manifest(registry, written, &reference).await?;
             layer(registry, written, &reference, &manifest).await
         }
-        FeatureReference::Tarball(found) => download(registry, written, &found.url).await.map(|(_, files)| files),
-        FeatureReference::Release(found) => download(registry, written, &found.url()).await.map(|(_, files)| files),
+        FeatureReference::Tarball(found) => {
+            download(registry, written, &found.url).await.map(|(_, files)| files)
+        }
+        FeatureReference::Release(found) => {
+            download(registry, written, &found.url()).await.map(|(_, files)| files)
+        }
         FeatureReference::Local(found) => local(written, found),
     }
 }
@@ -64,7 +70,11 @@ fn reference(written: &str, text: &str) -> Result<Reference, FeaturesError> {
     parsed.map_err(|error| FeaturesError::Fetch { written: written.to_owned(), source: error.into() })
 }
 
-async fn manifest(registry: &Registry, written: &str, reference: &Reference) -> Result<Manifest, FeaturesError> {
+async fn manifest(
+    registry: &Registry,
+    written: &str,
+    reference: &Reference,
+) -> Result<Manifest, FeaturesError> {
     let found = registry.manifest(reference).await;
     found.map_err(|source| FeaturesError::Fetch { written: written.to_owned(), source })
 }
@@ -147,7 +157,10 @@ fn local(written: &str, feature: &LocalFeature) -> Result<Files, FeaturesError> 
                 continue;
             }
             left = left.checked_sub(metadata.len()).ok_or_else(|| {
-                failed(&path, std::io::Error::new(std::io::ErrorKind::FileTooLarge, "the feature is too large"))
+                failed(
+                    &path,
+                    std::io::Error::new(std::io::ErrorKind::FileTooLarge, "the feature is too large"),
+                )
             })?;
             let bytes = std::fs::read(&path).map_err(|source| failed(&path, source))?;
             let name = path.strip_prefix(&feature.folder).map(Utf8Path::to_owned);

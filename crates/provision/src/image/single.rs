@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::dockerfile::{self, DockerfileError};
 use devcontainer::{Build, ContainerSource};
 use engine::{BuildContext, BuildOutput, BuildSpec, Dockerfile, Engine, ImageInfo, Progress};
 
 use super::{ImageError, PreparedImage, Request, context_files, provide};
+use crate::compose::Project;
 use crate::features;
 
 /// The name of the last stage of a Dockerfile that gives it none.
@@ -74,6 +75,66 @@ pub async fn build_single(
     Ok(())
 }
 
+/// What the target of a Dockerfile is built on in the end: its text, the image's name, and what the engine says of
+/// the image, with the user that the target leaves behind. The image is pulled where the engine has it not.
+pub async fn base_of(
+    engine: &Engine,
+    build: &Build,
+    progress: &dyn Progress,
+) -> Result<(String, String, ImageInfo), ImageError> {
+    let path = &build.dockerfile;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ImageError::Read { path: path.clone(), source })?;
+    let (image, info) = base_of_text(engine, &text, build, progress).await?;
+    Ok((text, image, info))
+}
+
+/// As [`base_of`], for the service that is the dev container.
+pub async fn base_of_service(
+    engine: &Engine,
+    project: &Project,
+    progress: &dyn Progress,
+) -> Result<ImageInfo, ImageError> {
+    let service = project.model.service(&project.service)?;
+    let Some(said) = &service.build else {
+        let image = project.model.image_of(project.name(), &project.service)?;
+        return provide(engine, &image, progress).await;
+    };
+    let text = |name: &str| said.get(name).and_then(serde_json::Value::as_str);
+    let context = Utf8PathBuf::from(text("context").or(said.as_str()).unwrap_or("."));
+    let args = said.get("args").and_then(serde_json::Value::as_object).into_iter().flatten();
+    let build = Build {
+        dockerfile: context.join(text("dockerfile").unwrap_or("Dockerfile")),
+        context,
+        args: args.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect(),
+        target: text("target").map(str::to_owned),
+        cache_from: Vec::new(),
+        options: Vec::new(),
+    };
+    match text("dockerfile_inline") {
+        Some(inline) => Ok(base_of_text(engine, inline, &build, progress).await?.1),
+        None => Ok(base_of(engine, &build, progress).await?.2),
+    }
+}
+
+async fn base_of_text(
+    engine: &Engine,
+    text: &str,
+    build: &Build,
+    progress: &dyn Progress,
+) -> Result<(String, ImageInfo), ImageError> {
+    let wrong = |source| ImageError::Dockerfile { file: build.dockerfile.clone(), source };
+    let parsed = dockerfile::Dockerfile::parse(text).map_err(wrong)?;
+    let target = build.target.as_deref();
+    let image = parsed.base_image(target, &build.args).map_err(wrong)?;
+    let info = match image.as_str() {
+        "scratch" => ImageInfo::default(),
+        image => provide(engine, image, progress).await?,
+    };
+    let user = parsed.user(target, &build.args, &info.env).map_err(wrong)?;
+    Ok((image, ImageInfo { user: user.or(info.user.clone()), ..info }))
+}
+
 /// The person's Dockerfile, the stage to go on from, and what is known of what it will leave behind.
 async fn whole_text(
     engine: &Engine,
@@ -83,20 +144,10 @@ async fn whole_text(
     progress: &dyn Progress,
 ) -> Result<(String, String, PreparedImage), ImageError> {
     let path = &build.dockerfile;
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ImageError::Read { path: path.clone(), source })?;
     let wrong = |source| ImageError::Dockerfile { file: path.clone(), source };
-    let parsed = dockerfile::Dockerfile::parse(&text).map_err(wrong)?;
-    let target = build.target.as_deref();
-    let image = parsed.base_image(target, &build.args).map_err(wrong)?;
-    let info = match image.as_str() {
-        "scratch" => ImageInfo::default(),
-        image => provide(engine, image, progress).await?,
-    };
-    let user = parsed.user(target, &build.args, &info.env).map_err(wrong)?;
-    let info = ImageInfo { user: user.or(info.user.clone()), ..info };
-    let (mut text, stage) = match target {
-        Some(target) => (text, target.to_owned()),
+    let (text, image, info) = base_of(engine, build, progress).await?;
+    let (mut text, stage) = match &build.target {
+        Some(target) => (text, target.clone()),
         None => with_named_end(&text, path).map_err(wrong)?,
     };
     if single.without_syntax {
@@ -115,7 +166,8 @@ fn with_named_end(text: &str, path: &Utf8Path) -> Result<(String, String), Docke
         return Ok((text.to_owned(), name));
     }
     let lines: Vec<&str> = text.lines().collect();
-    let is_from = |line: &str| line.trim_start().get(..4).is_some_and(|word| word.eq_ignore_ascii_case("from"));
+    let is_from =
+        |line: &str| line.trim_start().get(..4).is_some_and(|word| word.eq_ignore_ascii_case("from"));
     // The last line that begins with `FROM` may be text of a here-document: reading the result tells.
     for at in (0..lines.len()).rev().filter(|at| is_from(lines[*at])) {
         let mut changed: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();

@@ -117,13 +117,8 @@ mod tests {
     #[test]
     fn whatever_they_follow_from_asks_again() {
         let state = ContainerState { image_id: "i".into(), ..ContainerState::default() };
-        let account = Account {
-            name: "me".into(),
-            uid: 1,
-            gid: 1,
-            home: "/home/me".into(),
-            shell: "/bin/sh".into(),
-        };
+        let account =
+            Account { name: "me".into(), uid: 1, gid: 1, home: "/home/me".into(), shell: "/bin/sh".into() };
         let probe = UserEnvProbe::LoginShell;
         let first = key(&state, &account, probe, "f");
         assert_eq!(first, key(&state, &account, probe, "f"));
