@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
 }
 
 /// Options of every command.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct GlobalOptions {
     /// Print results as JSON; problems too, on standard error
     #[arg(long, global = true, help_heading = "Output")]
@@ -35,9 +35,10 @@ pub(crate) struct GlobalOptions {
 }
 
 /// When colour is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColorChoice {
     /// On a terminal
+    #[default]
     Auto,
     /// Always
     Always,
@@ -76,6 +77,13 @@ pub(crate) enum Command {
     Docker(DockerCommand),
     /// Check everything Cove needs
     Doctor,
+    /// Do what the reference's devcontainer command does, with its flags and output
+    #[command(disable_help_flag = true)]
+    Devcontainer {
+        /// A command of it, and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<std::ffi::OsString>,
+    },
     /// Run the daemon in the foreground, or speak to it
     Daemon(DaemonArguments),
     /// Print the completion script of a shell

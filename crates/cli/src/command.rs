@@ -37,6 +37,10 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Machine(command) => machine::run(context, command).await,
         Command::Docker(command) => docker::run(context, command),
         Command::Doctor => doctor::run(context).await,
+        // It has a runtime of its own, and begins before this one; only options before it lead here.
+        Command::Devcontainer { .. } => {
+            Err(Failure::request("`devcontainer` comes first: `cove devcontainer …`").into())
+        }
         Command::Daemon(arguments) => daemon::run(context, arguments).await,
         Command::Completion { shell } => completion(shell),
         Command::Explain { code } => explain::run(context, code),

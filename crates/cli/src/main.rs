@@ -9,6 +9,7 @@ mod command;
 mod complete;
 mod context;
 mod docker_context;
+mod drop_in;
 mod failure;
 mod follow;
 mod output;
@@ -32,6 +33,14 @@ use crate::context::Context;
 use crate::output::Output;
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let (program, command) = (words.next(), words.next());
+    if drop_in::is_called(program.as_ref()) {
+        return drop_in::run(command.into_iter().chain(words));
+    }
+    if command.as_ref().is_some_and(|command| command == "devcontainer") {
+        return drop_in::run(words);
+    }
     CompleteEnv::with_factory(Arguments::command).bin("cove").complete();
     let arguments = Arguments::parse();
     let output = Output::new(arguments.global);
