@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::arguments::{LogFormat, LogLevel, LogOptions};
+use crate::log::Level;
 
 /// Commands for people who write features.
 #[derive(Debug, Subcommand)]
@@ -153,6 +154,17 @@ pub(crate) enum SilentLevel {
     Debug,
     /// Everything.
     Trace,
+}
+
+impl From<SilentLevel> for Level {
+    fn from(level: SilentLevel) -> Self {
+        match level {
+            SilentLevel::Error => Self::Error,
+            SilentLevel::Info => Self::Info,
+            SilentLevel::Debug => Self::Debug,
+            SilentLevel::Trace => Self::Trace,
+        }
+    }
 }
 
 /// Arguments of `features resolve-dependencies`.

@@ -111,9 +111,28 @@ pub(crate) fn write_bytes(path: &Utf8Path, bytes: &[u8]) -> Result<(), FolderErr
     std::fs::write(path, bytes).map_err(refused("write", path))
 }
 
+/// Puts another content into a file, as a whole: whoever reads it meanwhile sees the old one or the new one. A link stays
+/// a link, and a file that exists keeps its mode.
+pub(crate) fn replace(path: &Utf8Path, bytes: &[u8]) -> Result<(), FolderError> {
+    let target = path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned());
+    let beside = Utf8PathBuf::from(format!("{target}.{}.new", std::process::id()));
+    let written = std::fs::write(&beside, bytes).and_then(|()| {
+        if let Ok(metadata) = target.metadata() {
+            std::fs::set_permissions(&beside, metadata.permissions())?;
+        }
+        std::fs::rename(&beside, &target)
+    });
+    written.inspect_err(|_| drop(std::fs::remove_file(&beside))).map_err(refused("write", path))
+}
+
 /// Makes a folder and those that lead to it.
 pub(crate) fn make(folder: &Utf8Path) -> Result<(), FolderError> {
     std::fs::create_dir_all(folder).map_err(refused("make the folder", folder))
+}
+
+/// Lets everybody do everything in a folder.
+pub(crate) fn open(folder: &Utf8Path) -> Result<(), FolderError> {
+    set_mode(folder, 0o777).map_err(refused("change the mode of", folder))
 }
 
 /// Removes a folder with all that is in it.

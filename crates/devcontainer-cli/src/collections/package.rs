@@ -1,6 +1,7 @@
 //! Packages a feature or template, or a whole collection of them: one archive each, and a file that lists them.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use devcontainer::feature::{FeatureFileError, FeatureMetadata};
 use oci::Files;
 use serde_json::{Map, Value, json};
 
@@ -48,6 +49,9 @@ pub(crate) enum PackageError {
     /// A metadata file is not JSON.
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// A feature's file says what cannot be.
+    #[error(transparent)]
+    Feature(#[from] FeatureFileError),
     /// A property that has to be there is missing, empty, or of another type.
     #[error("{file}: \"{property}\" is required and must be a string that says something")]
     Property {
@@ -55,6 +59,14 @@ pub(crate) enum PackageError {
         file: Utf8PathBuf,
         /// The property.
         property: &'static str,
+    },
+    /// An id that cannot be part of a name in a registry.
+    #[error("{file}: the id \"{id}\" may only have letters, digits, and `.`, `_` or `-` between them")]
+    Id {
+        /// The metadata file.
+        file: Utf8PathBuf,
+        /// The id.
+        id: String,
     },
     /// A feature that cannot be installed.
     #[error("the feature in `{folder}` has no `{INSTALL_SCRIPT}`")]
@@ -85,7 +97,9 @@ pub(crate) enum PackageError {
         id: String,
     },
     /// The archives would replace what may be wanted.
-    #[error("the output folder `{folder}` exists already: delete it, or let --force-clean-output-folder do so")]
+    #[error(
+        "the output folder `{folder}` exists already: delete it, or let --force-clean-output-folder do so"
+    )]
     OutputExists {
         /// The folder.
         folder: Utf8PathBuf,
@@ -130,7 +144,8 @@ pub(crate) fn collect(
                 return Err(PackageError::Twice { kind, id: package.id });
             }
             if path.file_name() != Some(&package.id) {
-                let note = format!("(!) the folder `{path}` should have the name of its id, `{}`", package.id);
+                let note =
+                    format!("(!) the folder `{path}` should have the name of its id, `{}`", package.id);
                 log.write(Level::Warning, &note);
             }
             log.write(Level::Info, &format!("Packaged the {} `{}`", kind.word(), package.id));
@@ -163,8 +178,13 @@ fn finish(kind: Kind, folder: &Utf8Path, mut files: Files) -> Result<Package, Pa
     };
     let (id, version, _name) = (required("id")?, required("version")?, required("name")?);
     let legacy_ids = texts(metadata.get("legacyIds"));
+    // The id becomes the name of a file here, and of a repository later.
+    if let Some(id) = legacy_ids.iter().chain([&id]).find(|id| !is_id(id)) {
+        return Err(PackageError::Id { file: place, id: id.clone() });
+    }
     match kind {
         Kind::Feature => {
+            FeatureMetadata::parse(&file.bytes, place.as_str())?;
             if !legacy_ids.is_empty() {
                 // By this, who installs the feature by an older name learns its present one.
                 metadata.insert("currentId".to_owned(), Value::String(id.clone()));
@@ -182,6 +202,12 @@ fn finish(kind: Kind, folder: &Utf8Path, mut files: Files) -> Result<Package, Pa
         }
     }
     Ok(Package { id, version, legacy_ids, metadata, archive: oci::pack(&files) })
+}
+
+fn is_id(id: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let ends = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    id.bytes().all(inner) && ends(id.bytes().next()) && ends(id.bytes().last())
 }
 
 fn texts(value: Option<&Value>) -> Vec<String> {

@@ -33,7 +33,8 @@ impl Page<'_> {
         let description = self.text("description").unwrap_or_default();
         let _ = write!(page, "\n# {title}\n\n{description}\n\n");
         if let Some((registry, namespace)) = self.published {
-            let version = self.text("version").and_then(|version| version.split('.').next()).unwrap_or("latest");
+            let version =
+                self.text("version").and_then(|version| version.split('.').next()).unwrap_or("latest");
             let example = format!("    \"{registry}/{namespace}/{id}:{version}\": {{}}\n");
             let _ = write!(page, "## Example Usage\n\n```json\n\"features\": {{\n{example}}}\n```\n\n");
         }
@@ -84,12 +85,14 @@ impl Page<'_> {
             };
             format!("| {name} | {} | {} | {default} |", or_dash("description"), or_dash("type"))
         });
-        let head = "## Options\n\n| Options Id | Description | Type | Default Value |\n|-----|-----|-----|-----|\n";
+        let head =
+            "## Options\n\n| Options Id | Description | Type | Default Value |\n|-----|-----|-----|-----|\n";
         head.to_owned() + &rows.collect::<Vec<_>>().join("\n")
     }
 
     fn extensions(&self) -> String {
-        let listed = self.metadata.get("customizations").and_then(|tools| tools.pointer("/vscode/extensions"));
+        let listed =
+            self.metadata.get("customizations").and_then(|tools| tools.pointer("/vscode/extensions"));
         let Some(Value::Array(extensions)) = listed else { return String::new() };
         if extensions.is_empty() {
             return String::new();
@@ -123,9 +126,7 @@ fn shown(value: Option<&Value>) -> String {
     match value {
         None => "undefined".to_owned(),
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(items)) => {
-            items.iter().map(|item| shown(Some(item))).collect::<Vec<_>>().join(",")
-        }
+        Some(Value::Array(items)) => items.iter().map(|item| shown(Some(item))).collect::<Vec<_>>().join(","),
         Some(other) => other.to_string(),
     }
 }

@@ -2,7 +2,7 @@
 //! the features it uses.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use devcontainer::feature::FeatureReference;
+use devcontainer::feature::{FeatureReference, LegacyIds};
 use oci::Files;
 use serde_json::{Map, Value};
 
@@ -15,7 +15,9 @@ const CONFIG_FILES: [&str; 2] = [".devcontainer.json", ".devcontainer/devcontain
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TemplateFactsError {
     /// It has no configuration.
-    #[error("the template in `{folder}` has neither `.devcontainer.json` nor `.devcontainer/devcontainer.json`")]
+    #[error(
+        "the template in `{folder}` has neither `.devcontainer.json` nor `.devcontainer/devcontainer.json`"
+    )]
     NoConfig {
         /// Its folder.
         folder: Utf8PathBuf,
@@ -48,8 +50,9 @@ pub(crate) fn add(
     };
     let names: Vec<Value> = files.keys().map(|name| Value::from(name.as_str())).collect();
     metadata.insert("type".to_owned(), container.into());
-    metadata.insert("fileCount".to_owned(), names.len().into());
+    let count = names.len();
     metadata.insert("files".to_owned(), names.into());
+    metadata.insert("fileCount".to_owned(), count.into());
     metadata.insert("featureIds".to_owned(), features(&config).into());
     if let Some(Value::Array(paths)) = metadata.get_mut("optionalPaths") {
         for path in paths {
@@ -75,7 +78,8 @@ fn container(config: &Map<String, Value>) -> Option<&'static str> {
 /// The features of a registry, by their names without versions.
 fn features(config: &Map<String, Value>) -> Vec<String> {
     let Some(Value::Object(features)) = config.get("features") else { return Vec::new() };
-    let references = features.keys().filter_map(|written| FeatureReference::parse(written, "/".into()).ok());
+    let read = |written: &String| FeatureReference::parse(written, None, LegacyIds::Refused).ok();
+    let references = features.keys().filter_map(read);
     let of_registry = references.filter(|reference| matches!(reference, FeatureReference::Oci(_)));
     of_registry.map(|reference| reference.without_version()).collect()
 }
