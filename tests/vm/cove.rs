@@ -144,11 +144,6 @@ impl Cove {
         self.home.path()
     }
 
-    /// The machine's folder.
-    pub(crate) fn machine_folder(&self) -> PathBuf {
-        self.home.path().join("machines/default")
-    }
-
     /// Processes whose command line names the state folder and contains a word.
     pub(crate) fn processes(&self, word: &str) -> Vec<i32> {
         let home = self.home.path().to_string_lossy().into_owned();

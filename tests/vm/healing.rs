@@ -104,7 +104,6 @@ pub(crate) fn killing_the_shim_leaves_nothing_behind(cove: &Cove) {
         cove.processes("qemu-system").is_empty() && cove.processes("virtiofsd").is_empty()
     });
     // What the dead one left in its folder is in nobody's way.
-    assert!(cove.machine_folder().join("shim.json").exists());
     cove.ok(&["machine", "start"]);
     has_base(cove);
     let said = cove.docker(&["run", "--rm", "cove/base:trixie", "echo", "fine"]);
