@@ -20,6 +20,13 @@ use crate::tools::{Channel, ToolCommand, run_to_end};
 /// How long the engine may take to learn a program's exit status after the program's output has ended.
 const STATUS_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Kills the process of the number `$0` and its session.
+const KILL: &str = "kill -KILL -- -\"$0\" || kill -KILL \"$0\"";
+
+/// Ends unless the process sees the same files as the container's first one, `$1`, and others than we do.
+const OF_THE_CONTAINER: &str = "files() { readlink \"/proc/$1/ns/mnt\"; }; theirs=$(files \"$0\") || exit 0; \
+    [ \"$theirs\" = \"$(files \"$1\")\" ] && [ \"$theirs\" != \"$(files self)\" ] || exit 0";
+
 /// A program to run in a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExecSpec {
@@ -167,13 +174,14 @@ impl ExecControl {
         let operation = "kill a program";
         let said = self.inspect(operation).await?;
         let Some(pid) = said.pid.filter(|pid| *pid > 1 && said.running == Some(true)) else { return Ok(()) };
-        let script = if self.engine.is_foreign() {
-            "grep -q \"$1\" \"/proc/$0/cgroup\" || exit 0; kill -KILL -- -\"$0\" || kill -KILL \"$0\""
-        } else {
-            "kill -KILL -- -\"$0\" || kill -KILL \"$0\""
-        };
-        let container = said.container_id.unwrap_or_default();
-        let command = ToolCommand::new(["/bin/sh", "-c", script, &pid.to_string(), &container]);
+        let mut argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), KILL.to_owned(), pid.to_string()];
+        if self.engine.is_foreign() {
+            let container = self.engine.container(&said.container_id.unwrap_or_default()).await?;
+            let Some(first) = container.and_then(|container| container.pid) else { return Ok(()) };
+            argv[2] = format!("{OF_THE_CONTAINER}; {KILL}");
+            argv.push(first.to_string());
+        }
+        let command = ToolCommand::new(argv);
         run_to_end(&*self.engine.tools, command)
             .await
             .map_err(|source| Engine::tool_failed(operation, source))?;

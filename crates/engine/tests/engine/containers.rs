@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::support::{collect, start, waiting};
+use crate::support::{collect, configure, folder, start, waiting};
 use engine::{
     Channel, CommandContext, ContainerError, ContainerEventKind, ContainerSpec, Endpoint, EngineError,
-    ExecSpec, FirstProcess, LogRange, ProgressKind, TerminalSize,
+    ExecSpec, Extras, FirstProcess, ImageInfo, LogRange, ProgressKind, TerminalSize, plan_container,
 };
 use futures::StreamExt;
 use test_support::dockerd::BASE_IMAGE;
@@ -250,4 +250,72 @@ async fn a_dead_engine_is_told_from_a_refusal() {
     assert!(unreachable(&error), "{error:?}");
     let error = engine.create_container(&waiting("other")).await.unwrap_err();
     assert!(matches!(&error, ContainerError::Engine(error) if unreachable(error)), "{error:?}");
+}
+
+/// A configuration all the way to a container: what features add, every form of mount, arguments of `docker run`.
+#[tokio::test]
+async fn a_container_has_everything_that_its_configuration_says() {
+    let Some((engine, _dockerd)) = start() else { return };
+    let (_kept, folder) = folder();
+    let json = format!(
+        r#"{{ "image": "{BASE_IMAGE}", "workspaceFolder": "/work", "overrideCommand": false, "init": true,
+              "workspaceMount": "type=bind,source={folder},target=/work,consistency=cached",
+              "containerEnv": {{ "V": "a\\b \"$c\"\nd" }}, "appPort": ["127.0.0.1:8097:80"], "containerUser": "dev",
+              "mounts": [{{ "type": "volume", "target": "/anonymous" }}, "target=/too",
+                         "type=bind,source={folder}/one file,target=/file,readonly", "type=tmpfs,target=/mem",
+                         {{ "type": "volume", "source": "named", "target": "/named" }}],
+              "runArgs": ["-dit", "--hostname=box", "--label", "x=$y z", "--platform", "linux/amd64"] }}"#
+    );
+    std::fs::write(folder.join("one file"), "of the host").unwrap();
+    let (config, mut resolved) = configure(&folder, &[(".devcontainer.json", &json)]);
+    resolved.entrypoints = vec!["echo first > /tmp/order".into(), "echo second >> /tmp/order".into()];
+    let image = ImageInfo {
+        entrypoint: vec!["sh".into(), "-c".into(), "echo \"$0 $1\" >> /tmp/order; sleep 300".into()],
+        cmd: vec!["own".into(), "$command".into()],
+        ..ImageInfo::default()
+    };
+    let spec = plan_container(&config, &resolved, BASE_IMAGE, &image, None, Extras::default());
+    let id = engine.create_container(&spec).await.unwrap();
+    engine.start_container(&id).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while collect(&engine, &id, &["grep", "-q", "own", "/tmp/order"]).await.0 != 0 {
+        assert!(Instant::now() < deadline, "its own command has not run");
+    }
+    let said = collect(&engine, &id, &["cat", "/tmp/order", "/file"]).await.1;
+    assert_eq!(said, "first\nsecond\nown $command\nof the host");
+    assert_eq!(collect(&engine, &id, &["hostname"]).await.1, "box\n");
+    assert_ne!(collect(&engine, &id, &["sh", "-c", "echo x > /file"]).await.0, 0, "it is read-only");
+
+    let state = engine.container(&id).await.unwrap().unwrap();
+    assert_eq!((state.user.as_str(), state.image.as_str()), ("dev", BASE_IMAGE));
+    assert_eq!((state.env["V"].as_str(), state.labels["x"].as_str()), ("a\\b \"$c\"\nd", "$y z"));
+    assert_eq!(state.labels["devcontainer.local_folder"], folder.as_str());
+    assert!(state.created_at.is_some_and(|moment| moment.starts_with("20") && moment.ends_with('Z')));
+    assert_eq!((state.ports[0].host_port, state.ports[0].container_port), (8097, 80));
+    let mut targets: Vec<_> =
+        state.mounts.iter().map(|mount| (mount.target.as_str(), mount.is_volume)).collect();
+    targets.sort_unstable();
+    let expected = [
+        ("/anonymous", true),
+        ("/file", false),
+        ("/mem", false),
+        ("/named", true),
+        ("/too", true),
+        ("/work", false),
+    ];
+    assert_eq!(targets, expected);
+}
+
+#[tokio::test]
+async fn a_name_may_be_missing_and_a_missing_gpu_is_told() {
+    let Some((engine, _dockerd)) = start() else { return };
+    let spec = ContainerSpec { gpu: true, ..waiting("gpu") };
+    let id = engine.create_container(&spec).await.unwrap();
+    let error = engine.start_container(&id).await.unwrap_err();
+    assert!(error.to_string().contains("gpu"), "{error}");
+    let nameless = ContainerSpec { name: String::new(), ..waiting("") };
+    let id = engine.create_container(&nameless).await.unwrap();
+    let found = engine.find_containers(&[]).await.unwrap();
+    let found = found.iter().find(|container| container.id == id).expect("it is in the list");
+    assert!(!found.name.is_empty() && !found.removing && found.created > 1_600_000_000);
 }

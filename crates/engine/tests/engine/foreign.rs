@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use engine::{
-    AccessError, ComposeError, ComposeProject, DockerAccess, Endpoint, Engine, GpuAvailability, GpuUse,
+    AccessError, ComposeError, ComposeProject, DockerAccess, Endpoint, Engine, ExecSpec, GpuAvailability,
+    GpuUse,
 };
+use futures::StreamExt;
 use tokio::net::{TcpListener, UnixStream};
 
 use crate::support::{collect, folder, start, waiting};
@@ -81,6 +83,12 @@ async fn an_engine_is_found_wherever_docker_finds_it() {
             (0, "hello\n".to_owned()),
             "{endpoint}"
         );
+        let argv = ["sh", "-c", "echo up; exec sleep 300"].map(str::to_owned).to_vec();
+        let mut sleeping = engine.exec("box", &ExecSpec { argv, ..ExecSpec::default() }).await.unwrap();
+        assert!(sleeping.output.next().await.is_some_and(|piece| piece.is_ok()));
+        sleeping.control.kill().await.unwrap();
+        while sleeping.output.next().await.is_some() {}
+        assert_eq!(sleeping.control.exit_code().await.unwrap(), 137);
         let gpu = Some(&devcontainer::Gpu::Required);
         assert_eq!(engine.gpu_for(gpu, GpuAvailability::Detect).await.unwrap(), GpuUse::Missing);
         assert_eq!(engine.gpu_for(gpu, GpuAvailability::All).await.unwrap(), GpuUse::All);
