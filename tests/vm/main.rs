@@ -13,6 +13,7 @@ mod cove;
 mod daily;
 mod docker;
 mod healing;
+mod specification;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -31,6 +32,13 @@ const CASES: &[Case] = &[
     (
         "the_host_s_certificates_reach_builds_and_containers",
         daily::the_host_s_certificates_reach_builds_and_containers,
+    ),
+    ("features_are_installed_with_all_they_bring", specification::features_are_installed_with_all_they_bring),
+    ("the_host_is_touched_only_with_consent", specification::the_host_is_touched_only_with_consent),
+    ("secrets_reach_hooks_and_nothing_else", specification::secrets_reach_hooks_and_nothing_else),
+    (
+        "the_drop_in_and_cove_find_each_other_s_containers",
+        specification::the_drop_in_and_cove_find_each_other_s_containers,
     ),
     ("docker_sees_the_host_s_files", docker::docker_sees_the_host_s_files),
     ("published_ports_answer_on_the_host", docker::published_ports_answer_on_the_host),
