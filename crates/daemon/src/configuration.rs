@@ -53,7 +53,7 @@ pub(crate) fn read(parts: &Parts, environment: &Environment) -> Result<Reading, 
         return Err(problems::folder_not_shared(folder));
     }
     let variables = parts.store.variables(&environment.id)?;
-    read_with(parts, environment, &Person::new(&variables))
+    read_with(parts, environment, Person::new(&variables))
 }
 
 /// Reads the configuration of an environment with other variables than were given for it.
@@ -63,17 +63,17 @@ pub(crate) fn read(parts: &Parts, environment: &Environment) -> Result<Reading, 
 pub(crate) fn read_with(
     parts: &Parts,
     environment: &Environment,
-    sources: &Person<'_>,
+    sources: Person<'_>,
 ) -> Result<Reading, Problem> {
     let config = environment.spec.config.as_deref();
-    let mut config = plain(sources, environment.spec.source.folder(), config)?;
+    let mut config = plain(&sources, environment.spec.source.folder(), config)?;
     let judge = parts.judge(environment);
     let initialize = consent::of_initialize(&config).map(|consent| {
         let trust = judge.trust(&consent);
         (consent, trust)
     });
     let withheld = consent::withhold(&mut config, &judge);
-    let properties = properties_of(&config, sources);
+    let properties = properties_of(&config, &sources);
     config.digest = digest_of(&properties);
     Ok(Reading {
         generation: environment.metadata.generation,

@@ -20,6 +20,7 @@ pub mod docker;
 pub mod doctor;
 mod execute;
 pub mod host_trust;
+mod left_out;
 pub mod lock;
 pub mod logging;
 pub mod machine;

@@ -70,18 +70,20 @@ impl MachineState {
 }
 
 /// The programs and files a machine is made of.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MachineParts {
     /// The shim's program.
     pub shim: Utf8PathBuf,
     /// The folder of the guest image; `None` when no variable says where it is.
     pub image: Option<Utf8PathBuf>,
+    /// Who runs the engine's own commands; the agent in the machine if absent.
+    pub tools: Option<Arc<dyn engine::Tools>>,
 }
 
 impl MachineParts {
     /// Those that belong to this installation and user.
     pub fn installed() -> Self {
-        Self { shim: process::shim_program(), image: paths::image_dir() }
+        Self { shim: process::shim_program(), image: paths::image_dir(), tools: None }
     }
 }
 
@@ -291,8 +293,9 @@ impl MachineHost {
 
     /// The Docker Engine in the machine, by a way that does not wake it: its calls fail while the machine is off.
     pub fn engine(&self) -> engine::Engine {
-        let agent = AgentClient::new(self.shim());
-        engine::Engine::new(&self.inner.machine_paths.engine_socket(), Arc::new(GuestTools::new(agent)))
+        let in_guest = || Arc::new(GuestTools::new(AgentClient::new(self.shim())));
+        let tools = self.inner.parts.tools.clone().unwrap_or_else(|| in_guest());
+        engine::Engine::new(&self.inner.machine_paths.engine_socket(), tools)
     }
 
     /// The shared folder that a folder of this computer lies in; `None` if the machine cannot see it. While the

@@ -1,21 +1,21 @@
 //! What is there: one look at an environment's files, container and ports.
 
 use api::{
-    Consent, ContainerStatus, DesiredPhase, Environment, HookStage, HookStatus, MachinePhase, PortStatus,
-    Problem, ServiceStatus, Session,
+    ContainerStatus, DesiredPhase, Environment, HookStage, HookStatus, MachinePhase, PortStatus, Problem,
+    ServiceStatus, Session,
 };
 use devcontainer::{Lifecycle, Resolved, WaitFor};
 use engine::{ContainerState, Engine};
 use jiff::Timestamp;
 use reconciler::{
-    ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed, Trust,
+    ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed,
 };
 
 use crate::configuration::{ADOPTED_LABEL, Reading, resolve};
-use crate::consent::Withheld;
 use crate::execute;
+use crate::left_out::LeftOut;
 use crate::problems;
-use crate::reconcile::{Memory, Parts, Prepared, Started};
+use crate::reconcile::{Memory, Parts, Started};
 use crate::warnings;
 
 /// The environment a container belongs to.
@@ -108,20 +108,7 @@ pub(crate) async fn observe(
         None if ready || !may_have_container(environment) => ContainerFacts::Absent,
         None => ContainerFacts::Unseen,
     };
-    let left = match &container {
-        // The main one comes soon, and takes them with it.
-        ContainerFacts::Absent if ready && environment.spec.desired_phase != DesiredPhase::Running => {
-            match execute::left_of(&parts.machine.engine(), &environment.id).await? {
-                Some((_, true)) => LeftServices::Running,
-                Some((_, false)) => LeftServices::Stopped,
-                None => LeftServices::None,
-            }
-        }
-        ContainerFacts::Absent
-        | ContainerFacts::Foreign
-        | ContainerFacts::Unseen
-        | ContainerFacts::Present { .. } => LeftServices::None,
-    };
+    let left = left_services(parts, environment, &container).await?;
     let mut records = hook_records(parts, environment, "")?;
     if let Some(state) = &state {
         records.extend(hook_records(parts, environment, &state.id)?);
@@ -137,7 +124,7 @@ pub(crate) async fn observe(
         answered: was_answered && !memory.machine_seen,
         config: match (&reading, &resolved) {
             (Some(reading), Some(resolved)) => {
-                let left_out = left_out(parts, environment, &container, prepared.as_ref())?;
+                let left_out = LeftOut::of(parts, environment, &container, prepared.as_ref())?;
                 Some(config_facts(parts, environment, reading, resolved, &container, &left_out)?)
             }
             _ => None,
@@ -254,6 +241,26 @@ fn label(state: &ContainerState, name: &str) -> String {
     state.labels.get(name).cloned().unwrap_or_default()
 }
 
+/// What is there of a compose project without its main container.
+async fn left_services(
+    parts: &Parts,
+    environment: &Environment,
+    container: &ContainerFacts,
+) -> Result<LeftServices, Problem> {
+    // One that shall run gets its main container soon, and that takes them with it.
+    let is_asked = *container == ContainerFacts::Absent
+        && parts.machine.state().is_ready()
+        && !wants_container(environment);
+    if !is_asked {
+        return Ok(LeftServices::None);
+    }
+    Ok(match execute::left_of(&parts.machine.engine(), &environment.id).await? {
+        Some((_, true)) => LeftServices::Running,
+        Some((_, false)) => LeftServices::Stopped,
+        None => LeftServices::None,
+    })
+}
+
 fn config_facts(
     parts: &Parts,
     environment: &Environment,
@@ -275,51 +282,6 @@ fn config_facts(
         open_mounts: left_out.with(&reading.withheld).open(),
         wait_for: stage_of(resolved.wait_for),
     })
-}
-
-/// Mounts of images, features and compose services that are not in the container.
-#[derive(Debug, Default)]
-pub(crate) struct LeftOut {
-    /// Nobody agreed to these.
-    pub(crate) withheld: Withheld,
-    /// A person agreed to these after the container was made.
-    pub(crate) agreed_since: Vec<Consent>,
-}
-
-impl LeftOut {
-    /// Together with those of the configuration.
-    pub(crate) fn with(&self, withheld: &Withheld) -> Withheld {
-        let mut all = withheld.clone();
-        all.extend(self.withheld.clone());
-        all
-    }
-}
-
-/// What is left out of the container that is there, or of the one that is about to be made.
-fn left_out(
-    parts: &Parts,
-    environment: &Environment,
-    container: &ContainerFacts,
-    prepared: Option<&Prepared>,
-) -> Result<LeftOut, Problem> {
-    let mut left_out = LeftOut::default();
-    if let ContainerFacts::Present { digest, rebuild, .. } = container
-        && *rebuild == environment.spec.rebuild
-    {
-        let judge = parts.judge(environment);
-        let made_from = parts.store.made_from(&environment.id)?;
-        for consent in made_from.filter(|it| it.digest == *digest).into_iter().flat_map(|it| it.left_out) {
-            match judge.trust(&consent) {
-                Trust::Given => left_out.agreed_since.push(consent),
-                trust @ (Trust::Open | Trust::Refused) => {
-                    left_out.withheld.extend(Withheld(vec![(consent, trust)]));
-                }
-            }
-        }
-    } else if let Some(prepared) = prepared {
-        left_out.withheld = prepared.withheld.clone();
-    }
-    Ok(left_out)
 }
 
 fn stage_of(wait_for: WaitFor) -> HookStage {
@@ -363,7 +325,7 @@ fn hook_statuses(records: &[(HookRecord, u64)], run: Option<&str>, memory: &Memo
         .filter(|(record, _)| counts(record))
         .map(|(record, millis)| HookStatus { stage: record.stage, succeeded: true, millis: *millis })
         .collect();
-    if let Some(stage) = memory.failed_hook()
+    if let Some(stage) = memory.failed_hook
         && statuses.iter().all(|status| status.stage != stage)
     {
         statuses.push(HookStatus { stage, succeeded: false, millis: 0 });

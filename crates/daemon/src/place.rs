@@ -44,7 +44,7 @@ impl Reconciler {
         let (environment, state) = running(parts, id).await?;
         // A mistake in the file, or a folder that is away, locks nobody out of a container that runs.
         let variables = parts.store.variables(id)?;
-        let config = configuration::read_with(parts, &environment, &Person::new(&variables))
+        let config = configuration::read_with(parts, &environment, Person::new(&variables))
             .map(|reading| reading.config)
             .or_else(|problem| self.config_read_last(id).ok_or(problem))?;
         let (place, _) = of(parts, &config, &state, &()).await?;

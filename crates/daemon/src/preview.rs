@@ -33,7 +33,7 @@ impl Reconciler {
             return Err(problems::folder_not_shared(&request.folder));
         }
         let wish = asked_for(request, environment);
-        let reading = configuration::read_with(parts, &wish, &Person::new(&request.variables))?;
+        let reading = configuration::read_with(parts, &wish, Person::new(&request.variables))?;
         let mut memory = Memory {
             reading: Some(reading.clone()),
             failure: None,

@@ -83,7 +83,8 @@ fn properties_insert(add: &mut impl FnMut(String, Value), name: String, value: &
 
 /// The properties that images and features can say too, but for the mounts.
 fn merged_properties(config: &Config) -> Map<String, Value> {
-    let properties = devcontainer::Properties { mounts: Vec::new(), ..config.properties.clone() };
+    let properties =
+        devcontainer::Properties { mounts: Vec::new(), written: Map::new(), ..config.properties.clone() };
     match serde_json::to_value(properties) {
         Ok(Value::Object(map)) => map,
         _ => Map::new(),

@@ -63,12 +63,12 @@ impl Lack {
     /// What a person is told; `None` if nothing is lacking.
     pub(crate) fn warning(&self, machine: &MachineSpec, limits: HostLimits) -> Option<Problem> {
         let mut lacks = Vec::new();
-        let mut flags = String::new();
+        let mut flags = Vec::new();
         let mut beyond = Vec::new();
         if let Some(cpus) = self.cpus {
             lacks.push(format!("{cpus} processors (it has {})", machine.cpus));
             if cpus <= limits.cpus {
-                flags += &format!(" --cpus {cpus}");
+                flags.push(format!("--cpus {cpus}"));
             } else {
                 beyond.push(format!("{} processors", limits.cpus));
             }
@@ -76,14 +76,14 @@ impl Lack {
         if let Some(memory) = self.memory_mib {
             lacks.push(format!("{} of memory (it has {})", shown_mib(memory), shown_mib(machine.memory_mib)));
             if memory <= limits.memory_mib {
-                flags += &format!(" --memory {memory}M");
+                flags.push(format!("--memory {memory}M"));
             } else {
                 beyond.push(format!("{} of memory for a machine", shown_mib(limits.memory_mib)));
             }
         }
         if let Some(disk) = self.disk_gib {
             lacks.push(format!("{disk} GiB of disk (it has {})", machine.disk_gib));
-            flags += &format!(" --disk {disk}G");
+            flags.push(format!("--disk {disk}G"));
         }
         if self.gpu {
             lacks.push("a graphics processor, which no machine has".to_owned());
@@ -94,7 +94,7 @@ impl Lack {
         let title = format!("the configuration asks the machine for {}", lacks.join(", "));
         let mut problem = Problem::new(ProblemCode::RequirementsUnmet, title);
         if !flags.is_empty() {
-            let command = format!("cove machine set{flags} && cove machine restart");
+            let command = format!("cove machine set {} && cove machine restart", flags.join(" "));
             problem = problem.with_command("make it large enough; all that runs in it restarts", command);
         }
         if !beyond.is_empty() {

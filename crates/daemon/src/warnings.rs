@@ -5,7 +5,7 @@ use devcontainer::{Config, Resolved};
 use reconciler::{ContainerFacts, Trust};
 
 use crate::configuration::Reading;
-use crate::observe::LeftOut;
+use crate::left_out::LeftOut;
 use crate::reconcile::Parts;
 use crate::requirements::{HostLimits, Lack};
 

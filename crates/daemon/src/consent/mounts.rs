@@ -135,12 +135,12 @@ pub(super) fn split_run_args(arguments: Vec<String>) -> Vec<Group> {
             "--mount" => Mounts::Mount,
             "--volume" => Mounts::Volume,
             _ => match short_volume(&word) {
-                Some(Some(value)) => {
+                Short::WithValue(value) => {
                     groups.push(Group { words: vec![word.clone()], mounts: Some(Mounts::Volume(value)) });
                     continue;
                 }
-                Some(None) => Mounts::Volume,
-                None => {
+                Short::Alone => Mounts::Volume,
+                Short::Other => {
                     groups.push(Group { words: vec![word], mounts: None });
                     continue;
                 }
@@ -157,13 +157,26 @@ pub(super) fn split_run_args(arguments: Vec<String>) -> Vec<Group> {
     groups
 }
 
-/// Whether a word is `-v`, alone or behind short options without values (`-itv`); then its value, if that is in the
-/// same word.
-fn short_volume(word: &str) -> Option<Option<String>> {
-    let letters = word.strip_prefix('-').filter(|letters| !letters.starts_with('-'))?;
-    let (before, value) = letters.split_once('v')?;
-    before.chars().all(|letter| "ditPq".contains(letter)).then(|| {
-        let value = value.strip_prefix('=').unwrap_or(value);
-        (!value.is_empty()).then(|| value.to_owned())
-    })
+/// What a word is with regard to `-v`.
+enum Short {
+    /// `-v`, whose value is the next word.
+    Alone,
+    /// `-v` with its value in the same word.
+    WithValue(String),
+    /// Something else.
+    Other,
+}
+
+/// Looks for `-v`, alone or behind short options without values (`-itv`).
+fn short_volume(word: &str) -> Short {
+    let letters = word.strip_prefix('-').filter(|letters| !letters.starts_with('-'));
+    match letters.and_then(|letters| letters.split_once('v')) {
+        Some((before, value)) if before.chars().all(|letter| "ditPq".contains(letter)) => {
+            match value.strip_prefix('=').unwrap_or(value) {
+                "" => Short::Alone,
+                value => Short::WithValue(value.to_owned()),
+            }
+        }
+        _ => Short::Other,
+    }
 }

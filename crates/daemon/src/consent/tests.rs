@@ -6,7 +6,7 @@ use crate::sources::Person;
 /// Reads a configuration in a real folder, whose parent has a file and which has a link out of itself.
 fn read(text: &str) -> (tempfile::TempDir, Config) {
     let temp = tempfile::tempdir().unwrap();
-    let root = Utf8PathBuf::from_path_buf(temp.path().canonicalize().unwrap()).unwrap();
+    let root = Utf8PathBuf::from_path_buf(fs_err::canonicalize(temp.path()).unwrap()).unwrap();
     let workspace = root.join("app");
     fs_err::create_dir_all(workspace.join("data")).unwrap();
     fs_err::create_dir(root.join("keys")).unwrap();
@@ -20,7 +20,7 @@ fn read(text: &str) -> (tempfile::TempDir, Config) {
 }
 
 fn texts(withheld: &Withheld, temp: &tempfile::TempDir) -> Vec<String> {
-    let root = temp.path().canonicalize().unwrap();
+    let root = fs_err::canonicalize(temp.path()).unwrap();
     let root = root.to_str().unwrap();
     withheld.0.iter().map(|(consent, _)| consent.text.replace(root, "ROOT")).collect()
 }

@@ -22,24 +22,24 @@ const DATA_FOLDER: &str = ".devcontainer";
 
 pub(super) async fn run(turn: &Turn<'_>, stage: HookStage) -> Result<(), Problem> {
     let config = turn.config()?;
-    let Some(state) = observe::main_container(turn.parts, turn.environment).await? else {
+    let Some(found) = observe::main_container(turn.parts, turn.environment).await? else {
         return Err(Problem::new(ProblemCode::ContainerFailed, "the container is gone"));
     };
-    let Some(run) = observe::run_of(&state) else {
+    let Some(run) = observe::run_of(&found) else {
         return Err(Problem::new(
             ProblemCode::ContainerFailed,
             "the container ended before its hooks had run",
         ));
     };
     let begun = Instant::now();
-    let (place, resolved) = place::of(turn.parts, &config, &state, turn.report).await?;
+    let (place, resolved) = place::of(turn.parts, &config, &found, turn.report).await?;
     let secrets = turn.parts.secrets_of(&turn.environment.id)?;
     match hook_of(stage) {
         Some(hook) => {
             let lifecycle = Lifecycle {
                 place: &place,
                 resolved: &resolved,
-                origins: &provision::container::origins(&provision::container::metadata(&state.labels)),
+                origins: &provision::container::origins(&provision::container::metadata(&found.labels)),
                 record: &InTheStore,
                 secrets: &secrets,
                 dotfiles: None,
@@ -51,8 +51,8 @@ pub(super) async fn run(turn: &Turn<'_>, stage: HookStage) -> Result<(), Problem
         None => install_dotfiles(turn, &place, &secrets).await,
     }
     let millis = begun.elapsed().as_millis() as u64;
-    let subject = if stage.once_per_container() { &state.id } else { &run };
-    turn.parts.store.hook_succeeded(&turn.environment.id, &state.id, subject, stage, millis)?;
+    let subject = if stage.once_per_container() { &found.id } else { &run };
+    turn.parts.store.hook_succeeded(&turn.environment.id, &found.id, subject, stage, millis)?;
     Ok(())
 }
 

@@ -1,10 +1,13 @@
 //! A machine for tests: real files, a real process for a shim, and a guest in memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::Problem;
 use camino::{Utf8Path, Utf8PathBuf};
+use engine::HostTools;
 use tempfile::TempDir;
+use test_support::dockerd::Dockerd;
 use test_support::fake_shim::FakeShim;
 
 use super::{MachineHost, MachineParts, MachineState};
@@ -43,9 +46,18 @@ impl Fixture {
         let store = Store::open(&paths.store_file()).unwrap();
         store.change_machine_spec(None, |spec| spec.shares = vec![share]).unwrap();
         let shim = FakeShim::install(paths.default_machine().dir());
-        let parts = MachineParts { shim: shim.program(), image: Some(image) };
+        let parts = MachineParts { shim: shim.program(), image: Some(image), tools: None };
         let machine = MachineHost::with_parts(&paths, store.clone(), parts.clone());
         Self { paths, store, shim, machine, parts, home }
+    }
+
+    /// The same with a real engine behind it, whose commands run here.
+    pub(crate) fn with_engine(&self, dockerd: &Dockerd) -> MachineHost {
+        let socket = self.paths.default_machine().engine_socket();
+        std::os::unix::fs::symlink(dockerd.socket(), socket).unwrap();
+        let tools: Arc<dyn engine::Tools> = Arc::new(HostTools::new(dockerd.env().clone()));
+        let parts = MachineParts { tools: Some(tools), ..self.parts.clone() };
+        MachineHost::with_parts(&self.paths, self.store.clone(), parts)
     }
 
     /// The folder that the machine sees.

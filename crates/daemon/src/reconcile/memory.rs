@@ -16,8 +16,9 @@ pub(crate) struct Memory {
     pub(crate) image: Option<Prepared>,
     /// The step that failed last.
     pub(crate) failure: Option<Failure>,
-    /// The hook that failed last in the life of an earlier daemon, as long as it was not run again.
-    pub(crate) failed_before: Option<HookStage>,
+    /// The hook that failed at its last run, until it ends well. Kept apart from `failure`, which is forgotten once a
+    /// person asks again.
+    pub(crate) failed_hook: Option<HookStage>,
     /// The run of the container that ports were opened for, and what is in the way of some.
     pub(crate) ports: Option<OpenPorts>,
     /// The container that was started last.
@@ -39,28 +40,28 @@ impl Memory {
         let failed = status.hooks.iter().find(|hook| !hook.succeeded);
         Self {
             answered: is_answered.then_some(status.observed_generation),
-            failed_before: failed.map(|hook| hook.stage),
+            failed_hook: failed.map(|hook| hook.stage),
             ..Self::default()
         }
     }
 
-    /// The hook that failed at its last run.
-    pub(crate) fn failed_hook(&self) -> Option<HookStage> {
-        match self.failure.as_ref().map(|failure| failure.step) {
-            Some(StepKind::RunHook(stage)) => Some(stage),
-            _ => self.failed_before,
+    /// A step failed.
+    pub(crate) fn note_failure(&mut self, failure: Failure) {
+        if let StepKind::RunHook(stage) = failure.step {
+            self.failed_hook = Some(stage);
         }
+        self.failure = Some(failure);
     }
 
     /// A step ended well: what was known of an earlier failure may be past.
     pub(crate) fn overcome(&mut self, step: StepKind) {
         let is_past = match step {
-            StepKind::RunHook(stage) => self.failed_before == Some(stage),
+            StepKind::RunHook(stage) => self.failed_hook == Some(stage),
             StepKind::CreateContainer | StepKind::AdoptContainer => true,
             _ => false,
         };
         if is_past {
-            self.failed_before = None;
+            self.failed_hook = None;
         }
     }
 

@@ -126,7 +126,7 @@ impl Worker {
     /// On what a step works, for people.
     fn detail(&self, environment: &Environment, step: StepKind) -> String {
         match step {
-            StepKind::RunHook(stage) if self.memory.failed_hook() == Some(stage) => {
+            StepKind::RunHook(stage) if self.memory.failed_hook == Some(stage) => {
                 format!("{} failed before; running it again from there", stage.property())
             }
             _ => environment.metadata.name.to_string(),
@@ -152,7 +152,7 @@ impl Worker {
                 EventKind::Warning { problem: problem.with_hint("it is tried again by itself") }
             }
         });
-        self.memory.failure = Some(failure);
+        self.memory.note_failure(failure);
     }
 }
 

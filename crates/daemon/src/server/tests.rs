@@ -131,6 +131,7 @@ impl Served {
         let store = Store::open(&home.join("state.db")).unwrap();
         let (stub, shutdown) = (Arc::new(Stub::default()), CancellationToken::new());
         let api = Api {
+            dotfiles: None,
             store: store.clone(),
             environments: stub.clone(),
             machine: stub.clone(),

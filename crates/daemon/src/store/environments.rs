@@ -74,18 +74,14 @@ impl Store {
         self.write(Durability::Disk, |write| {
             let config = request.config.as_deref().map_or("", Utf8Path::as_str);
             let key = [request.folder.as_str(), config];
-            match one(&write.transaction, write.path, "folder = ?1 AND config = ?2", key)? {
-                Some(environment) => {
-                    let renewed = renew(write, environment, request)?;
-                    keep_variables(write, &renewed.id, &request.variables)?;
-                    Ok((renewed, false))
-                }
-                None => {
-                    let created = create(write, request, now)?;
-                    keep_variables(write, &created.id, &request.variables)?;
-                    Ok((created, true))
-                }
-            }
+            let found = one(&write.transaction, write.path, "folder = ?1 AND config = ?2", key)?;
+            let is_new = found.is_none();
+            let environment = match found {
+                Some(environment) => renew(write, environment, request)?,
+                None => create(write, request, now)?,
+            };
+            keep_variables(write, &environment.id, &request.variables)?;
+            Ok((environment, is_new))
         })
     }
 

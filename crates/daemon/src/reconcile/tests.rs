@@ -1,0 +1,298 @@
+//! Whole environments on a real engine, with a machine that is only played.
+
+use std::collections::BTreeMap;
+
+use api::{
+    ConditionKind, Environment, EnvironmentId, EventKind, ExecRequest, PlanRequest, Problem, ProblemCode,
+    Secrets, Session, Unasked, UpRequest,
+};
+use camino::Utf8PathBuf;
+use futures::StreamExt;
+use jiff::Timestamp;
+use oci::{Options, Registry};
+use provision::workplace::ProbeCache;
+use test_support::dockerd::{BASE_IMAGE, Dockerd};
+
+use super::{Reconciler, Surroundings};
+use crate::consent::ConsentPolicy;
+use crate::machine::testing::{Fixture, soon};
+use crate::ports::Ports;
+use crate::secrets::SecretFiles;
+
+/// A daemon's inside, on a real engine.
+struct Place {
+    reconciler: Reconciler,
+    fixture: Fixture,
+    dockerd: Dockerd,
+    /// The folder of the environment.
+    folder: Utf8PathBuf,
+    /// The last sequence before anything happened.
+    began: u64,
+}
+
+impl Place {
+    /// `None` where there is no engine for tests.
+    fn start(name: &str) -> Option<Self> {
+        let dockerd = Dockerd::start()?;
+        let fixture = Fixture::new();
+        let machine = fixture.with_engine(&dockerd);
+        let surroundings = Surroundings {
+            secrets: SecretFiles::new(fixture.paths.secrets_dir()),
+            policy: ConsentPolicy::default(),
+            registry: Registry::new(Options::new(fixture.paths.registry_cache_dir())).unwrap(),
+            probes: ProbeCache::new(fixture.paths.shell_cache_dir()),
+        };
+        let ports = Ports::new(machine.clone(), fixture.store.clone());
+        let reconciler = Reconciler::new(fixture.store.clone(), machine, ports, surroundings);
+        reconciler.start().unwrap();
+        let folder = fixture.share().join(name);
+        fs_err::create_dir(&folder).unwrap();
+        let began = fixture.store.last_sequence();
+        Some(Self { reconciler, fixture, dockerd, folder, began })
+    }
+
+    fn write(&self, files: &[(&str, &str)]) {
+        for (name, text) in files {
+            let path = self.folder.join(name);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, text).unwrap();
+        }
+    }
+
+    fn request(&self) -> UpRequest {
+        UpRequest {
+            folder: self.folder.clone(),
+            config: None,
+            name: None,
+            rebuild: false,
+            consents: Vec::new(),
+            unasked: Unasked::LeaveOut,
+            variables: BTreeMap::new(),
+            secrets: None,
+            dotfiles: None,
+        }
+    }
+
+    /// Asks for the environment as a client does, and waits until that is answered.
+    async fn up(&self, request: &UpRequest) -> Environment {
+        let (environment, _) = self.fixture.store.up(request, Timestamp::now()).unwrap();
+        if let Some(secrets) = &request.secrets {
+            self.reconciler.parts().secrets.keep(&environment.id, secrets).unwrap();
+        }
+        self.reconciler.ask(&environment.id);
+        self.answered(&environment.id, environment.metadata.generation).await
+    }
+
+    async fn answered(&self, id: &EnvironmentId, generation: u64) -> Environment {
+        let mut events = self.fixture.store.subscribe();
+        let answered = async {
+            loop {
+                let now = self.fixture.store.environment(id).unwrap().unwrap();
+                let is_ready = |kind| now.status.conditions.iter().any(|it| it.kind == kind && it.holds);
+                let is_heard = now.status.observed_generation >= generation && now.status.step.is_none();
+                if is_heard && (is_ready(ConditionKind::Ready) || now.status.problem.is_some()) {
+                    return now;
+                }
+                let _ = events.recv().await;
+            }
+        };
+        soon("the answer", answered).await
+    }
+
+    /// Everything that was told.
+    fn events(&self) -> Vec<api::Event> {
+        self.fixture.store.events_since(self.began).expect("nothing is forgotten so soon")
+    }
+
+    /// What a command in the container of an environment prints.
+    async fn output(&self, environment: &Environment, line: &str) -> String {
+        let argv = ["/bin/sh", "-c", line].map(str::to_owned).to_vec();
+        let request = ExecRequest { argv, ..ExecRequest::default() };
+        let mut session = self.reconciler.exec(&environment.id, &request).await.unwrap();
+        let mut said = Vec::new();
+        while let Some(piece) = session.output.next().await {
+            said.extend(piece.unwrap().1);
+        }
+        String::from_utf8_lossy(&said).trim().to_owned()
+    }
+
+    async fn end(self) {
+        self.reconciler.stop().await;
+    }
+}
+
+fn codes(problems: &[Problem]) -> Vec<ProblemCode> {
+    problems.iter().map(|problem| problem.code).collect()
+}
+
+const FEATURE: &[(&str, &str)] = &[
+    (
+        ".devcontainer/hello/devcontainer-feature.json",
+        r#"{"id": "hello", "version": "1.0.0", "name": "Hello",
+            "options": {"word": {"type": "string", "default": "hi"}},
+            "containerEnv": {"FROM_FEATURE": "yes"},
+            "mounts": [{"type": "bind", "source": "/proc", "target": "/of-feature"}],
+            "postCreateCommand": "echo feature > /order"}"#,
+    ),
+    (".devcontainer/hello/install.sh", "#!/bin/sh\nset -e\necho \"$WORD\" > /installed\n"),
+];
+
+#[tokio::test]
+async fn an_environment_gets_its_features_and_keeps_what_nobody_agreed_to_out() {
+    let Some(place) = Place::start("web") else { return };
+    place.write(FEATURE);
+    let config = |image: &str, token: &str| {
+        format!(
+            r#"{{"image": "{image}", "features": {{"./hello": {{"word": "servus"}}}},
+                "containerEnv": {{"API_TOKEN": "{token}", "WHO": "${{localEnv:WHO}}"}},
+                "mounts": ["type=bind,source=/etc,target=/of-config", "type=volume,source=kept,target=/kept"],
+                "waitFor": "onCreateCommand", "secrets": {{"DEPLOY_KEY": {{}}, "OTHER": {{"description": "the other"}}}},
+                "onCreateCommand": "echo made", "postCreateCommand": "echo own >> /order; echo key=$DEPLOY_KEY"}}"#
+        )
+    };
+    place.write(&[(".devcontainer/devcontainer.json", &config(BASE_IMAGE, "first"))]);
+    let request = UpRequest {
+        variables: BTreeMap::from([("WHO".to_owned(), "ada".to_owned())]),
+        secrets: Some(Secrets(BTreeMap::from([("DEPLOY_KEY".to_owned(), "s3cret-value".to_owned())]))),
+        ..place.request()
+    };
+    let web = place.up(&request).await;
+    assert_eq!(web.status.problem, None);
+    assert_eq!(
+        place.output(&web, "cat /installed; echo $WHO $FROM_FEATURE $DEPLOY_KEY").await,
+        "servus\nada yes s3cret-value"
+    );
+    assert_eq!(place.output(&web, "cat /order").await, "feature\nown");
+    assert_eq!(place.output(&web, "ls -d /of-config /of-feature 2>/dev/null; ls -d /kept").await, "/kept");
+    assert_eq!(codes(&web.status.warnings), [ProblemCode::ConsentNeeded, ProblemCode::SecretMissing]);
+    let wanted = &web.status.warnings[0].consents;
+    assert_eq!(wanted.len(), 2, "{wanted:?}");
+    let usable = web.status.conditions.iter().find(|condition| condition.kind == ConditionKind::Usable);
+    assert!(usable.is_some_and(|condition| condition.holds));
+
+    // The secret is nowhere but in the hook and the shell.
+    let events = serde_json::to_string(&place.events()).unwrap();
+    assert!(events.contains("key=********") && !events.contains("s3cret-value"));
+    let container = web.status.container.clone().unwrap();
+    assert!(!place.dockerd.docker(&["inspect", &container.id]).contains("s3cret-value"));
+    let label = place.dockerd.docker(&[
+        "inspect",
+        "--format",
+        "{{index .Config.Labels \"devcontainer.metadata\"}}",
+        &container.id,
+    ]);
+    assert!(label.contains("\"id\":\"./hello\"") && label.contains("${localEnv:WHO}"), "{label}");
+
+    // A change is told property by property, and kept back until it is asked for.
+    place.write(&[(".devcontainer/devcontainer.json", &config(BASE_IMAGE, "second"))]);
+    let kept = place.up(&request).await;
+    assert_eq!(kept.status.container.as_ref().map(|it| &it.id), Some(&container.id));
+    assert!(codes(&kept.status.warnings).contains(&ProblemCode::ConfigChanged));
+    let plan =
+        PlanRequest { folder: place.folder.clone(), config: None, variables: request.variables.clone() };
+    let preview = place.reconciler.preview(&plan, Some(&kept)).await.unwrap();
+    let changed: Vec<&str> = preview.changes.iter().map(|change| change.property.as_str()).collect();
+    assert_eq!(changed, ["containerEnv.API_TOKEN"]);
+    assert!(!serde_json::to_string(&preview).unwrap().contains("second"));
+    let rebuild = preview.rebuild.unwrap();
+    assert!(rebuild.kept.iter().any(|it| it == "the volume `kept` at /kept"), "{:?}", rebuild.kept);
+
+    // Agreed to, both mounts come with the next container.
+    let consents = wanted.iter().map(|consent| consent.digest.clone()).collect();
+    let anew = place.up(&UpRequest { rebuild: true, consents, ..request }).await;
+    assert_ne!(anew.status.container.as_ref().map(|it| &it.id), Some(&container.id));
+    assert_eq!(codes(&anew.status.warnings), [ProblemCode::SecretMissing]);
+    assert_eq!(
+        place.output(&anew, "ls -d /of-config/passwd /of-feature/self").await,
+        "/of-config/passwd\n/of-feature/self"
+    );
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_hook_that_failed_is_run_again_from_there_and_that_is_said() {
+    let Some(place) = Place::start("web") else { return };
+    let config = format!(
+        r#"{{"image": "{BASE_IMAGE}", "onCreateCommand": "echo once >> /runs",
+            "postCreateCommand": "echo try >> /runs; test -e $PWD/mended", "postStartCommand": "echo start >> /runs"}}"#
+    );
+    place.write(&[(".devcontainer.json", &config)]);
+    let failed = place.up(&place.request()).await;
+    let problem = failed.status.problem.clone().expect("the hook failed");
+    assert_eq!(problem.code, ProblemCode::HookFailed);
+    assert!(failed.status.hooks.iter().any(|hook| !hook.succeeded));
+    place.write(&[("mended", "")]);
+    let mended = place.up(&place.request()).await;
+    assert_eq!(mended.status.problem, None);
+    assert_eq!(place.output(&mended, "cat /runs").await, "once\ntry\ntry\nstart");
+    let said = place.events().into_iter().any(|event| {
+        matches!(event.kind, EventKind::StepStarted { detail, .. } if detail.contains("failed before; running it again from there"))
+    });
+    assert!(said);
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_container_of_another_tool_is_taken_over() {
+    let Some(place) = Place::start("web") else { return };
+    let config = format!(r#"{{"image": "{BASE_IMAGE}", "onCreateCommand": "touch /again"}}"#);
+    place.write(&[(".devcontainer.json", &config)]);
+    let folder = format!("devcontainer.local_folder={}", place.folder);
+    let file = format!("devcontainer.config_file={}/.devcontainer.json", place.folder);
+    let volume = format!("{}:/workspaces/web", place.folder);
+    let run = [
+        "run", "--detach", "--volume", &volume, "--label", &folder, "--label", &file, BASE_IMAGE, "sleep",
+        "3600",
+    ];
+    let other = place.dockerd.docker(&run);
+    let web = place.up(&place.request()).await;
+    assert_eq!(web.status.problem, None);
+    assert_eq!(web.status.container.as_ref().map(|container| &container.id), Some(&other));
+    assert_eq!(place.output(&web, "ls /again 2>/dev/null; echo looked").await, "looked");
+    let said = place.events().into_iter().any(|event| {
+        matches!(event.kind, EventKind::Log { line, .. } if line.contains("made for this folder by another tool"))
+    });
+    assert!(said);
+    let count = place.dockerd.docker(&["ps", "--all", "--quiet"]).lines().count();
+    assert_eq!(count, 1, "no second one was made");
+    let anew = place.up(&UpRequest { rebuild: true, ..place.request() }).await;
+    assert_ne!(anew.status.container.as_ref().map(|container| &container.id), Some(&other));
+    assert_eq!(place.output(&anew, "ls /again").await, "/again");
+    place.end().await;
+}
+
+#[tokio::test]
+async fn services_of_compose_get_only_the_mounts_that_were_agreed_to() {
+    let Some(place) = Place::start("web") else { return };
+    place.write(&[
+        (".devcontainer.json", r#"{"dockerComposeFile": "compose.yaml", "service": "app", "workspaceFolder": "/w",
+            "overrideCommand": true}"#),
+        ("compose.yaml", &format!(
+            "services:\n  app:\n    image: {BASE_IMAGE}\n    volumes: ['.:/w', '/etc:/outside', 'named:/named']\n    environment: ['WHO=${{WHO:?must be given}}']\nvolumes: {{named: {{}}}}\n"
+        )),
+    ]);
+    let variables = BTreeMap::from([("WHO".to_owned(), "ada".to_owned())]);
+    let request = UpRequest { variables, ..place.request() };
+    let web = place.up(&request).await;
+    assert_eq!(web.status.problem, None);
+    assert_eq!(
+        place.output(&web, "ls -d /outside 2>/dev/null; ls /w; ls -d /named; echo $WHO").await,
+        "compose.yaml\n/named\nada"
+    );
+    let wanted = web.status.warnings.iter().flat_map(|warning| warning.consents.clone()).collect::<Vec<_>>();
+    assert_eq!(wanted.len(), 1, "{wanted:?}");
+    // Asked first: nothing is made until the answer is there.
+    let asking = UpRequest { rebuild: true, unasked: Unasked::Wait, ..request.clone() };
+    let waiting = place.up(&asking).await;
+    assert_eq!(waiting.status.problem.map(|problem| problem.consents), Some(wanted.clone()));
+    let consents = wanted.into_iter().map(|consent| consent.digest).collect();
+    let anew = place.up(&UpRequest { consents, rebuild: false, ..asking }).await;
+    assert_eq!(anew.status.problem, None);
+    assert_ne!(anew.status.container.map(|it| it.id), web.status.container.clone().map(|it| it.id));
+    assert_eq!(
+        place.output(&place.fixture.store.environment(&web.id).unwrap().unwrap(), "ls /outside/passwd").await,
+        "/outside/passwd"
+    );
+    assert_ne!(anew.spec.rebuild, Session::default());
+    place.end().await;
+}
