@@ -177,6 +177,8 @@ mod tests {
             name: name.into(),
             image: "i".into(),
             running,
+            created: 0,
+            removing: false,
             labels: [(LOCAL_FOLDER_LABEL.to_owned(), "/src/a".to_owned())].into(),
             ports: Vec::new(),
         };

@@ -46,7 +46,8 @@ pub async fn find(
     labels: &BTreeMap<String, String>,
 ) -> Result<Option<ContainerState>, EngineError> {
     let wanted: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    for found in engine.find_containers(&wanted).await? {
+    let found = engine.find_containers(&wanted).await?;
+    for found in found.into_iter().filter(|container| !container.removing) {
         if let Some(state) = engine.container(&found.id).await? {
             return Ok(Some(state));
         }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use test_support::dockerd::BASE_IMAGE;
+use test_support::registry::Registry;
 
 use crate::support::World;
 
@@ -58,21 +59,40 @@ fn an_image_is_built_with_its_metadata() {
     );
 
     // Elsewhere than into the engine goes one build of one text.
-    let archive = world.beside("image.tar");
-    let output = format!("type=docker,dest={archive}");
-    world.json(&["build", "--output", &output, "--image-name", "three:3"]);
-    world.engine().docker(&["load", "--input", archive.as_str()]);
-    let label = [
+    let files = world.beside("files");
+    world.json(&["build", "--output", &format!("type=local,dest={files}")]);
+    assert!(files.join("etc/passwd").exists());
+}
+
+#[test]
+fn an_image_with_features_is_pushed_from_one_build() {
+    let config = "{ \"build\": { \"dockerfile\": \"Dockerfile\" }, \"postCreateCommand\": \"echo x\", \"features\": { \"./f\": {} } }";
+    let dockerfile = format!("# a comment\nfrom {BASE_IMAGE}\nCOPY word /word\nUSER vscode\n");
+    let feature = "{ \"id\": \"f\", \"version\": \"1.0.0\", \"name\": \"F\", \"init\": true }";
+    let files = [
+        (".devcontainer/devcontainer.json", config),
+        (".devcontainer/Dockerfile", &dockerfile),
+        (".devcontainer/word", "said\n"),
+        (".devcontainer/f/devcontainer-feature.json", feature),
+        (".devcontainer/f/install.sh", "#!/bin/sh\ncat /word > /installed\n"),
+    ];
+    let Some(world) = World::with_engine(&files) else { return };
+    let Some(mut registry) = Registry::start() else { return };
+    registry.serve_in(world.engine());
+    let image = format!("{}/pushed:1", registry.address());
+    let built = world.json(&["build", "--push", "--image-name", &image]);
+    assert_eq!(built, json!({ "outcome": "success", "imageName": [image] }));
+    let docker = |line: &[&str]| world.engine().docker(line);
+    docker(&["pull", &image]);
+    assert_eq!(docker(&["run", "--rm", &image, "sh", "-c", "cat /installed; id -un"]), "said\nvscode");
+    let label = docker(&[
         "image",
         "inspect",
         "--format",
-        "{{index .Config.Labels \"devcontainer.metadata\"}} {{.Config.User}}",
-        "three:3",
-    ];
-    assert_eq!(
-        world.engine().docker(&label),
-        r#"[{"postCreateCommand":"echo x","remoteUser":"dev"}] vscode"#
-    );
+        "{{index .Config.Labels \"devcontainer.metadata\"}}",
+        &image,
+    ]);
+    assert_eq!(label, r#"[{"id":"./f","init":true},{"postCreateCommand":"echo x"}]"#);
 }
 
 #[test]

@@ -9,10 +9,10 @@ use crate::support::World;
 fn an_image_comes_up_is_used_again_and_goes() {
     let config = format!(
         "{{ \"image\": \"{BASE_IMAGE}\", \"remoteUser\": \"dev\", \"containerEnv\": {{ \"ODD\": \"a $HOME 'b' \\\"c\\\"\" }}, \
-         \"remoteEnv\": {{ \"MORE\": \"${{containerEnv:ODD}}!\", \"ODD\": null }}, \"mounts\": [\"type=volume,source=v,target=/vol\"] }}"
+         \"remoteEnv\": {{ \"MORE\": \"${{containerEnv:ODD}}!\", \"ODD\": null }}, \"mounts\": [\"type=volume,source=vol1,target=/vol\"] }}"
     );
     let Some(world) = World::with_engine(&[(".devcontainer/devcontainer.json", &config)]) else { return };
-    world.write(&[("README", "hello")]);
+    world.write(&[("README", "hello\n")]);
     let answer = world.run(&["up", "--workspace-folder", "."]);
     assert_eq!(answer.status, 0, "{}", answer.stderr);
     let id = answer.json()["containerId"].as_str().unwrap().to_owned();
@@ -51,7 +51,7 @@ fn an_image_comes_up_is_used_again_and_goes() {
     assert_ne!(anew, id);
     assert_eq!(world.json(&["down"])["containerIds"], json!([anew]));
     assert_eq!(world.engine().docker(&["ps", "--all", "--quiet"]), "");
-    assert_eq!(world.engine().docker(&["volume", "ls", "--quiet"]), "v", "volumes stay");
+    assert_eq!(world.engine().docker(&["volume", "ls", "--quiet"]), "vol1", "volumes stay");
     assert_eq!(
         world.refused(&["up", "--expect-existing-container"])["message"],
         json!("The expected container does not exist.")
@@ -69,7 +69,7 @@ fn exec_hands_input_output_and_status_over() {
     assert_eq!((answer.status, answer.stdout.trim(), answer.stderr.trim()), (42, "300000", "told"));
     assert_eq!(world.run(&["exec", "sh", "-c", "kill -9 $$"]).status, 137);
     assert_eq!(world.run(&["exec", "--remote-env", "A=1 2", "sh", "-c", "test \"$A\" = '1 2'"]).status, 0);
-    assert_eq!(world.run(&["exec", "no-such-program"]).status, 127);
+    assert_eq!(world.run(&["exec", "no-such-program"]).status, 126);
 }
 
 #[test]

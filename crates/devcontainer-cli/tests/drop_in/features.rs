@@ -38,7 +38,9 @@ fn a_local_feature_is_installed_and_its_hooks_run_first() {
         world.sh("greet; cat /log; ls /entered; echo $LOCAL_HOME; ls /tmp"),
         "good day root /root\nlocal\nown\n/entered\n/opt/local"
     );
-    assert!(!world.folder.join(".devcontainer/devcontainer-lock.json").exists(), "local ones are not locked");
+    // As the reference has it: there is a lockfile, and local features are not in it.
+    let locked = std::fs::read_to_string(world.folder.join(".devcontainer/devcontainer-lock.json")).unwrap();
+    assert_eq!(locked, "{\n  \"features\": {}\n}\n");
 
     world.write(&[(".devcontainer/devcontainer.json", &config)]);
     world.json(&["up", "--remove-existing-container", "--skip-post-create"]);

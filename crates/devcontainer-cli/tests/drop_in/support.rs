@@ -69,7 +69,7 @@ impl World {
 
     /// Runs the drop-in with more variables, and with input.
     pub(crate) fn run_with(&self, line: &[&str], env: &[(&str, &str)], input: &[u8]) -> Answer {
-        let mut command = Command::new(program());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_devcontainer-alone"));
         command.args(line).current_dir(&self.folder).env("COVE_HOME", self.home.path());
         match &self.engine {
             Some(engine) => command.envs(engine.env()),
@@ -118,12 +118,4 @@ impl Answer {
         assert_eq!(lines.next(), None, "more than a line: {}", self.stdout);
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
-}
-
-/// The example that is this crate without Cove. Cargo builds it together with the tests.
-fn program() -> Utf8PathBuf {
-    let tests = Utf8PathBuf::from_path_buf(std::env::current_exe().unwrap()).unwrap();
-    let built = tests.parent().and_then(Utf8Path::parent).unwrap().join("examples/devcontainer");
-    assert!(built.exists(), "build it with `cargo build -p devcontainer-cli --examples`");
-    built
 }

@@ -14,10 +14,11 @@ use sha2::{Digest, Sha256};
 use super::Circumstances;
 use crate::shell::Shell;
 
-/// The files that shells read when they start, below the home folder and in `/etc`.
-const START_UP_FILES: &str = "cd ~ 2>/dev/null; cksum .profile .bash_profile .bash_login .bashrc .zshenv .zprofile \
-     .zshrc .zlogin .config/fish/config.fish .config/fish/conf.d/* .nvm/alias/default .cargo/env \
-     /etc/profile /etc/profile.d/* /etc/bash.bashrc /etc/bashrc /etc/environment /etc/zsh/* 2>/dev/null; :";
+/// Prints the files that shells read when they start, below the home folder and in `/etc`, each with its name.
+const START_UP_FILES: &str = "cd ~ 2>/dev/null; for file in .profile .bash_profile .bash_login .bashrc .zshenv \
+     .zprofile .zshrc .zlogin .config/fish/config.fish .config/fish/conf.d/* .nvm/alias/default .cargo/env \
+     /etc/profile /etc/profile.d/* /etc/bash.bashrc /etc/bashrc /etc/environment /etc/zsh/*; do \
+     if [ -f \"$file\" ] && [ -r \"$file\" ]; then echo \"== $file\"; cat \"$file\"; fi; done; :";
 
 /// Variables of one process or container, of no use to the next.
 const PASSING: [&str; 3] = ["HOSTNAME", "SSH_AUTH_SOCK", "TERM"];
