@@ -47,7 +47,7 @@ async fn build(
     let asked = Asked {
         workspace: Some(folder.clone()),
         config: arguments.config.as_deref().map(|path| absolute(&surroundings.folder, path)),
-        files_must_exist: true,
+        must_be_complete: true,
         ..Asked::default()
     };
     let target = asked.read(FAILING)?;

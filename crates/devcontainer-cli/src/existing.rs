@@ -42,7 +42,7 @@ fn held(config: Option<&Config>, state: &ContainerState, is_own: bool) -> Result
 }
 
 /// The configuration of a container that has none.
-fn nothing_said() -> Result<Config, Failure> {
+pub(crate) fn nothing_said() -> Result<Config, Failure> {
     let options = ReadOptions {
         workspace: None,
         file: None,
@@ -50,7 +50,7 @@ fn nothing_said() -> Result<Config, Failure> {
         default_image: "",
         mounting: devcontainer::Mounting::default(),
         id_labels: None,
-        files_must_exist: false,
+        must_be_complete: false,
     };
     devcontainer::read_with(&Disk, &options)
         .map_err(|error| Failure::caused("An error occurred reading the configuration.", &error))

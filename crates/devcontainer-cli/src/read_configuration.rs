@@ -13,6 +13,7 @@ use crate::Surroundings;
 use crate::arguments::ReadConfigurationArguments;
 use crate::collecting;
 use crate::engines::Said;
+use crate::existing::nothing_said;
 use crate::host::HostEngine;
 use crate::log::{Level, Log};
 use crate::outcome::{self, Failure};
@@ -57,6 +58,12 @@ async fn read(
     let Some(config) = target.config.as_ref() else {
         // A container that is named by itself: there is nothing to say about it but what its label says.
         printed.insert("configuration".to_owned(), json!({}));
+        if let Some(state) = found.filter(|_| merged) {
+            let config = nothing_said()?;
+            let view = View { config: &config, scheme: target.scheme, container_env: Some(&state.env) };
+            let merged = of_container(&view, &state, arguments);
+            printed.insert("mergedConfiguration".to_owned(), Value::Object(merged));
+        }
         printed.insert("ociAuthDiagnostics".to_owned(), oci_diagnostics());
         return Ok(printed);
     };

@@ -31,8 +31,8 @@ pub(crate) struct Asked {
     pub(crate) worktree_common_dir: bool,
     /// How mounts may lag behind.
     pub(crate) consistency: Option<Consistency>,
-    /// Whether a Dockerfile or compose file that is not there is a mistake.
-    pub(crate) files_must_exist: bool,
+    /// Whether a container is to be made of it.
+    pub(crate) must_be_complete: bool,
 }
 
 /// What was found.
@@ -64,7 +64,7 @@ impl Asked {
             git_root: lookup.mount_workspace_git_root,
             worktree_common_dir: lookup.mount_git_worktree_common_dir,
             consistency: None,
-            files_must_exist: false,
+            must_be_complete: false,
         }
     }
 
@@ -111,7 +111,7 @@ impl Asked {
                 consistency: self.consistency_word(),
             },
             id_labels: self.id_labels.as_ref(),
-            files_must_exist: self.files_must_exist,
+            must_be_complete: self.must_be_complete,
         };
         let config = devcontainer::read_with(&Disk, &options).map_err(|error| match error {
             devcontainer::ReadError::Gone { file } => not_found(Some(&file)),

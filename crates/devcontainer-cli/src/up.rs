@@ -160,7 +160,7 @@ fn asked(arguments: &UpArguments, surroundings: &Surroundings<'_>) -> Asked {
         git_root: arguments.mount_workspace_git_root,
         worktree_common_dir: arguments.mount_git_worktree_common_dir,
         consistency: Some(arguments.workspace_mount_consistency),
-        files_must_exist: true,
+        must_be_complete: true,
     }
 }
 

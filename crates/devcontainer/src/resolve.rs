@@ -68,9 +68,9 @@ pub struct ReadOptions<'a> {
     pub text_from: Option<&'a Utf8Path>,
     /// The image of the container where there is no file.
     pub default_image: &'a str,
-    /// Whether the Dockerfile and the compose files that the configuration names must be there. Whoever only
-    /// shows a configuration can do without.
-    pub files_must_exist: bool,
+    /// Whether a container can be made of it: it says of what, and the Dockerfile and the compose files that it
+    /// names are there. Whoever only shows a configuration, or has a container already, can do without.
+    pub must_be_complete: bool,
     /// How the workspace gets into the container where the file does not say.
     pub mounting: Mounting<'a>,
     /// The labels by which the container is found, where they are not those of folder and file.
@@ -94,7 +94,7 @@ pub fn read(
         file,
         text_from: None,
         default_image,
-        files_must_exist: true,
+        must_be_complete: true,
         mounting: Mounting::default(),
         id_labels: None,
     };
@@ -208,7 +208,7 @@ fn decode(
         sources,
         workspace: options.workspace.unwrap_or(folder),
         folder,
-        files_must_exist: options.files_must_exist,
+        must_be_complete: options.must_be_complete,
     };
     let container = decode_container(&mut fields, &place_of_paths, mistakes);
     let is_whole = container.is_some();

@@ -61,7 +61,7 @@ pub(crate) fn read(
         file: Some(&file),
         text_from: None,
         default_image: "",
-        files_must_exist: false,
+        must_be_complete: false,
         mounting: Mounting::default(),
         id_labels: None,
     };

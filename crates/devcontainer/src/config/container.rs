@@ -16,8 +16,8 @@ pub(crate) struct Place<'a> {
     pub(crate) workspace: &'a Utf8Path,
     /// The folder of the configuration, to which paths are relative.
     pub(crate) folder: &'a Utf8Path,
-    /// Whether a file that is named must be there.
-    pub(crate) files_must_exist: bool,
+    /// Whether it must say what the container is made of, and every file that it names must be there.
+    pub(crate) must_be_complete: bool,
 }
 
 /// Takes the container's source out of a configuration; `None` after a mistake.
@@ -48,6 +48,7 @@ pub(crate) fn decode(
             Some(ContainerSource::Image { image })
         }
         (_, Some(build)) => decode_build(build, place, mistakes).map(ContainerSource::Build),
+        _ if !place.must_be_complete => Some(ContainerSource::Image { image: String::new() }),
         _ => {
             const SOURCES: [&str; 4] = ["image", "build", "dockerFile", "dockerComposeFile"];
             let near = fields.places().find(|(name, _)| near::closest(name, SOURCES).is_some());
@@ -122,7 +123,7 @@ fn decode_compose(
     }
     if paths.is_empty() {
         paths = default_compose_files(place);
-        let missing = paths.iter().find(|path| place.files_must_exist && !place.sources.exists(path));
+        let missing = paths.iter().find(|path| place.must_be_complete && !place.sources.exists(path));
         if let Some(path) = missing {
             mistakes.add(at, "dockerComposeFile", Problem::NoFile { path: path.clone() });
         }
@@ -190,7 +191,7 @@ fn existing(
     mistakes: &mut Mistakes,
 ) -> Utf8PathBuf {
     let path = join(place.folder, file);
-    if place.files_must_exist && !place.sources.exists(&path) {
+    if place.must_be_complete && !place.sources.exists(&path) {
         mistakes.add(at, property, Problem::NoFile { path: path.clone() });
     }
     path

@@ -258,6 +258,24 @@ fn what_a_file_says_cannot_steer_the_terminal() {
 }
 
 #[test]
+fn what_is_only_shown_need_not_say_what_it_is_made_of() {
+    let file = Utf8Path::new(FILE);
+    let options = ReadOptions {
+        workspace: None,
+        file: Some(file),
+        text_from: None,
+        default_image: "",
+        must_be_complete: false,
+        mounting: Mounting::default(),
+        id_labels: None,
+    };
+    for text in [r#"{"postAttachCommand": "true"}"#, r#"{"build": {"dockerfile": "none"}}"#] {
+        read_with(&files(text), &options).unwrap();
+        read_with(&files(text), &ReadOptions { must_be_complete: true, ..options }).unwrap_err();
+    }
+}
+
+#[test]
 fn wrong_sources_of_the_container_are_explained() {
     insta::assert_snapshot!(refused("{}"), @r#"…/devcontainer.json:1:1: expected one of "image", "build" or "dockerComposeFile""#);
     insta::assert_snapshot!(refused(r#"{"imgae": "a"}"#), @r#"…/devcontainer.json:1:2: expected one of "image", "build" or "dockerComposeFile"; is "imgae" a misspelling?"#);
