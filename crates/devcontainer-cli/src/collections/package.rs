@@ -1,7 +1,9 @@
 //! Packages a feature or template, or a whole collection of them: one archive each, and a file that lists them.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use devcontainer::ReadError;
 use devcontainer::feature::{FeatureFileError, FeatureMetadata};
+use devcontainer::template::TemplateMetadata;
 use oci::Files;
 use serde_json::{Map, Value, json};
 
@@ -52,6 +54,9 @@ pub(crate) enum PackageError {
     /// A feature's file says what cannot be.
     #[error(transparent)]
     Feature(#[from] FeatureFileError),
+    /// A template's file says what cannot be.
+    #[error(transparent)]
+    TemplateFile(#[from] ReadError),
     /// A property that has to be there is missing, empty, or of another type.
     #[error("{file}: \"{property}\" is required and must be a string that says something")]
     Property {
@@ -172,6 +177,10 @@ fn finish(kind: Kind, folder: &Utf8Path, mut files: Files) -> Result<Package, Pa
         return Err(PackageError::Empty { kind, folder: folder.to_owned() });
     };
     let mut metadata = json::read_object(&file.bytes, place.as_str())?;
+    match kind {
+        Kind::Feature => drop(FeatureMetadata::parse(&file.bytes, place.as_str())?),
+        Kind::Template => drop(TemplateMetadata::parse(&file.bytes, &place)?),
+    }
     let required = |property: &'static str| match metadata.get(property).and_then(Value::as_str) {
         Some(text) if !text.is_empty() => Ok(text.to_owned()),
         _ => Err(PackageError::Property { file: place.clone(), property }),
@@ -184,7 +193,6 @@ fn finish(kind: Kind, folder: &Utf8Path, mut files: Files) -> Result<Package, Pa
     }
     match kind {
         Kind::Feature => {
-            FeatureMetadata::parse(&file.bytes, place.as_str())?;
             if !legacy_ids.is_empty() {
                 // By this, who installs the feature by an older name learns its present one.
                 metadata.insert("currentId".to_owned(), Value::String(id.clone()));

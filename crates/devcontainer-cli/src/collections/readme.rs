@@ -130,3 +130,38 @@ fn shown(value: Option<&Value>) -> String {
         Some(other) => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            "[a-z#{}$|]{0,6}".prop_map(Value::from)
+        ];
+        let keys =
+            "id|name|version|description|options|default|type|legacyIds|customizations|vscode|extensions";
+        leaf.prop_recursive(4, 24, 4, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::vec((keys, inner), 0..5)
+                    .prop_map(|pairs| Value::Object(pairs.into_iter().collect()))
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_metadata_has_a_page(metadata in values(), notes in "[a-z$`&]{0,8}") {
+            let Value::Object(metadata) = metadata else { return Ok(()) };
+            for (kind, published) in [(Kind::Feature, Some(("r.io", "o/r"))), (Kind::Template, None)] {
+                let page = Page { kind, metadata: &metadata, notes: &notes, link: "x", published }.render();
+                prop_assert!(page.contains(&notes) && page.ends_with("`NOTES.md`._\n"));
+            }
+        }
+    }
+}

@@ -38,6 +38,7 @@ pub(crate) fn plan(id: &str, version: &str, published: &[String]) -> Result<Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn planned(version: &str, published: &str) -> String {
         let published: Vec<String> = published.split_whitespace().map(str::to_owned).collect();
@@ -66,5 +67,18 @@ mod tests {
             assert_eq!(planned(version, published), expected, "{version} beside {published}");
         }
         assert!(planned("1.x", "").contains("not a semantic version"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_version_always_gets_its_own_tag(
+            version in "[0-9]{1,2}\\.[0-9]\\.[0-9](-[a-z0-9.]{1,4})?|[0-9.x-]{0,8}",
+            published in proptest::collection::vec("[0-9.]{0,5}|[0-9]\\.[0-9]\\.[0-9]|[a-z]{0,6}", 0..6),
+        ) {
+            if let Ok(Some(tags)) = plan("x", &version, &published) {
+                prop_assert!(tags.contains(&version) && !published.contains(&version));
+                prop_assert!(tags.len() <= 4);
+            }
+        }
     }
 }

@@ -177,7 +177,8 @@ impl<'a> Bench<'a> {
 
 impl BenchError {
     fn told(failure: &Failure, what: &str) -> Self {
-        Self::of(what, &failure.message)
+        let why = std::iter::once(&failure.message).chain(&failure.details);
+        Self::of(what, &why.map(String::as_str).collect::<Vec<_>>().join("\n"))
     }
 
     fn of(what: &str, why: &str) -> Self {
