@@ -33,7 +33,7 @@ pub(crate) struct Inside<'a> {
 impl Inside<'_> {
     /// Lets logins by other ways see the container's variables. Where that cannot be done, it is noted.
     pub(crate) async fn patch_system_files(&self) {
-        let folder = self.folders.container_system_data_folder.as_deref();
+        let folder = self.folders.system.as_deref();
         if let Err(error) = system_files::patch(self.engine, self.state, folder).await {
             self.log.write(Level::Debug, &with_causes(&error));
         }
@@ -64,12 +64,11 @@ impl Inside<'_> {
         secrets: &Secrets,
         dotfiles: &DotfilesOptions,
     ) -> Result<Reached, Failure> {
-        let record =
-            Markers::new(self.engine, place, self.state, self.folders.container_data_folder.as_deref());
-        let dotfiles = dotfiles.dotfiles_repository.as_ref().map(|repository| Dotfiles {
+        let record = Markers::new(self.engine, place, self.state, self.folders.data.as_deref());
+        let dotfiles = dotfiles.repository.as_ref().map(|repository| Dotfiles {
             repository: repository.clone(),
-            install_command: dotfiles.dotfiles_install_command.clone(),
-            target: dotfiles.dotfiles_target_path.clone(),
+            install_command: dotfiles.install_command.clone(),
+            target: dotfiles.target_path.clone(),
             data_folder: record.folder().to_owned(),
         });
         let origins: BTreeMap<_, _> = provision::container::origins(&self.entries);

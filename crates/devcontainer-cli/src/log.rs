@@ -133,14 +133,16 @@ impl Log {
 
     /// Writes why a command failed, and prints it where programs look for it.
     pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
-        failure.details.iter().for_each(|line| self.error(line));
+        for line in &failure.details {
+            self.error(line);
+        }
         self.error(&failure.description);
         if failure.message != failure.description {
             self.error(&failure.message);
         }
         let masked = |text: &str| self.shared.masks.apply(text).into_owned();
-        let (message, description) = (masked(&failure.message), masked(&failure.description));
-        Failure { message, description, ..failure.clone() }.print()
+        let (description, message) = (masked(&failure.description), masked(&failure.message));
+        Failure { description, message, ..failure.clone() }.print()
     }
 
     /// Whether entries of this level are shown as text.

@@ -70,7 +70,7 @@ pub(crate) async fn up(
     log: &Log,
 ) -> Result<outcome::Up, Failure> {
     let asked = asked(arguments, surroundings);
-    for file in asked.config.iter().filter(|file| !is_usual_name(file.file_name())) {
+    if let Some(file) = asked.config.as_ref().filter(|file| !is_usual_name(file.file_name())) {
         let message = format!("Filename must be devcontainer.json or .devcontainer.json ({file}).");
         return Err(Failure { message, ..Failure::plain(FAILING) });
     }

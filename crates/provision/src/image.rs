@@ -318,7 +318,9 @@ impl Request<'_> {
         let omitted: &[&str] = if self.label.without_remote_env { &["remoteEnv"] } else { &[] };
         let mut in_label = of_features.clone();
         if self.label.without_feature_customizations {
-            in_label.iter_mut().for_each(|entry| entry.customizations.clear());
+            for entry in &mut in_label {
+                entry.customizations.clear();
+            }
         }
         let label = devcontainer::metadata_label(&entries, &in_label, self.config, omitted);
         entries.append(&mut of_features);

@@ -17,14 +17,14 @@ pub(crate) struct DockerPath {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ContainerFolders {
     /// The user's folder for marks of what ran; relative to the home folder
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) container_data_folder: Option<String>,
+    #[arg(long = "container-data-folder", value_name = "FOLDER")]
+    pub(crate) data: Option<String>,
     /// The system's folder for marks of what was changed
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) container_system_data_folder: Option<String>,
-    /// The folder for variables of shells
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) container_session_data_folder: Option<String>,
+    #[arg(long = "container-system-data-folder", value_name = "FOLDER")]
+    pub(crate) system: Option<String>,
+    /// Not needed: variables of shells are kept on this computer
+    #[arg(long = "container-session-data-folder", value_name = "FOLDER")]
+    pub(crate) session: Option<String>,
 }
 
 /// How the log looks.
@@ -78,14 +78,14 @@ pub(crate) struct FeatureOptions {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DotfilesOptions {
     /// The git repository of dotfiles, as URL or `owner/name` on GitHub
-    #[arg(long, value_name = "URL")]
-    pub(crate) dotfiles_repository: Option<String>,
+    #[arg(long = "dotfiles-repository", value_name = "URL")]
+    pub(crate) repository: Option<String>,
     /// The command in it to run; the first of the usual install scripts if left out
-    #[arg(long, value_name = "COMMAND")]
-    pub(crate) dotfiles_install_command: Option<String>,
+    #[arg(long = "dotfiles-install-command", value_name = "COMMAND")]
+    pub(crate) install_command: Option<String>,
     /// The folder it is cloned to
-    #[arg(long, value_name = "FOLDER", default_value = "~/dotfiles")]
-    pub(crate) dotfiles_target_path: String,
+    #[arg(long = "dotfiles-target-path", value_name = "FOLDER", default_value = provision::dotfiles::DEFAULT_TARGET)]
+    pub(crate) target_path: String,
 }
 
 /// Values that nobody may see.

@@ -15,7 +15,7 @@ pub(crate) struct Pair {
 fn pair(text: &str, value_needed: bool, option: &str) -> Result<Pair, String> {
     // The reference wants one character on each side of some `=`, wherever it is.
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !(value_needed && value.is_empty()) => {
+        Some((name, value)) if !(name.is_empty() || value_needed && value.is_empty()) => {
             Ok(Pair { name: name.to_owned(), value: value.to_owned() })
         }
         _ => Err(format!("Unmatched argument format: {option} must match <name>=<value>")),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
-use devcontainer::{Compose, Config, ContainerSource, METADATA_LABEL, Resolved};
+use devcontainer::{Compose, Config, ContainerSource, METADATA_LABEL, Properties, Resolved};
 use engine::{ComposeBuilding, ComposeError, ContainerState, Extras, GpuUse, Recreate, plan_container};
 use provision::compose::{self, Project};
 use provision::features::{self, Features};
@@ -28,6 +28,12 @@ pub(super) struct Bringing<'a> {
     pub(super) log: &'a Log,
     pub(super) target: &'a Target,
     pub(super) config: &'a Config,
+}
+
+/// Like the reference, an image may use the variables of the person who runs it.
+fn with_local_env(mut entries: Vec<Properties>) -> Vec<Properties> {
+    devcontainer::substitute_local_env(&mut entries, &Disk);
+    entries
 }
 
 /// Why the container did not come up, with what the reference says of it.
@@ -146,7 +152,7 @@ impl Bringing<'_> {
         // As the reference does for compose, from the container's label.
         let running = self.fresh(state, name, resolved, &prepared);
         let entries = container::metadata(&running.state.labels);
-        Ok(Running { merged_from: MergedFrom::Container(self.with_local_env(entries)), ..running })
+        Ok(Running { merged_from: MergedFrom::Container(with_local_env(entries)), ..running })
     }
 
     async fn start_existing(
@@ -217,13 +223,7 @@ impl Bringing<'_> {
 
     /// What holds for a fresh container.
     fn resolved(&self, prepared: &PreparedImage) -> Resolved {
-        devcontainer::merge(&self.with_local_env(prepared.metadata.clone()), self.config)
-    }
-
-    /// Like the reference, an image may use the variables of the person who runs it.
-    fn with_local_env(&self, mut entries: Vec<devcontainer::Properties>) -> Vec<devcontainer::Properties> {
-        devcontainer::substitute_local_env(&mut entries, &Disk);
-        entries
+        devcontainer::merge(&with_local_env(prepared.metadata.clone()), self.config)
     }
 
     async fn extras(
@@ -266,7 +266,7 @@ impl Bringing<'_> {
         resolved: Resolved,
         prepared: &PreparedImage,
     ) -> Running {
-        let of_image = self.with_local_env(prepared.metadata.clone());
+        let of_image = with_local_env(prepared.metadata.clone());
         let mut entries = of_image.clone();
         entries.push(self.config.properties.clone());
         Running { state, project, resolved, entries, merged_from: MergedFrom::Image(of_image) }
@@ -278,7 +278,7 @@ impl Bringing<'_> {
         project: Option<String>,
         labels: &BTreeMap<String, String>,
     ) -> Running {
-        let of_label = self.with_local_env(container::metadata(&state.labels));
+        let of_label = with_local_env(container::metadata(&state.labels));
         let is_own = labels.keys().all(|label| state.labels.contains_key(label));
         let resolved = container::resolve(&of_label, self.config, is_own);
         let mut entries = of_label.clone();
@@ -291,7 +291,9 @@ impl Bringing<'_> {
 
     fn not_started(&self, error: &container::StartError) -> Failure {
         if let container::StartError::Ended { log_tail, .. } = error {
-            log_tail.iter().for_each(|line| self.log.error(line));
+            for line in log_tail {
+                self.log.error(line);
+            }
         }
         failed(FAILING, error)
     }
