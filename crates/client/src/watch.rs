@@ -29,7 +29,6 @@ pub struct Watch {
 }
 
 /// What a watch tells.
-#[expect(clippy::large_enum_variant, reason = "nearly all updates are events, and each is short-lived")]
 #[derive(Debug)]
 pub enum WatchUpdate {
     /// Something happened.

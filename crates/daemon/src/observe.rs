@@ -192,7 +192,8 @@ pub(crate) async fn foreign_container(
     let mut found = found.map_err(|error| problems::from_engine(&error))?;
     // Without a file there is one label less to ask for, which would find those of every file.
     found.retain(|container| {
-        !container.labels.contains_key(ENVIRONMENT_LABEL)
+        !container.removing
+            && !container.labels.contains_key(ENVIRONMENT_LABEL)
             && container.labels.contains_key(devcontainer::CONFIG_FILE_LABEL) == config.file.is_some()
     });
     found.sort_by_key(|container| !container.running);

@@ -19,6 +19,9 @@ use crate::store::MadeFrom;
 /// How long a container may take to end after it was asked to.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
+/// Longest metadata that is put on a container, in bytes: it goes through an argument of `docker create`.
+const MAX_LABEL: usize = 100_000;
+
 pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let config = turn.config()?;
     let prepared = prepared(turn)?;
@@ -152,12 +155,16 @@ pub(super) fn identity(turn: &Turn<'_>) -> Identity {
 /// Labels by which the container is found and compared later, and by which every dev container tool knows what holds
 /// for it.
 pub(super) fn labels(turn: &Turn<'_>, prepared: &Prepared) -> BTreeMap<String, String> {
-    BTreeMap::from([
+    let mut labels = BTreeMap::from([
         (CONFIG_LABEL.to_owned(), prepared.digest.clone()),
         (REBUILD_LABEL.to_owned(), turn.environment.spec.rebuild.0.clone()),
-        (METADATA_LABEL.to_owned(), prepared.image.label.clone()),
         (BASE_ENTRIES_LABEL.to_owned(), prepared.image.metadata.len().to_string()),
-    ])
+    ]);
+    // A longer one is in no argument's reach; then that of the image has to do.
+    if prepared.image.label.len() <= MAX_LABEL {
+        labels.insert(METADATA_LABEL.to_owned(), prepared.image.label.clone());
+    }
+    labels
 }
 
 /// Why a container does not run that should: it ended, `how` says in what way.
