@@ -76,10 +76,12 @@ pub(crate) struct Published {
 pub(crate) struct Step {
     /// Arguments of `devcontainer`; `--workspace-folder` is added unless `bare`.
     pub(crate) run: Option<Words>,
-    /// A command of the host's shell, in the workspace.
+    /// A command of the host's shell, in the workspace. `$DEVCONTAINER` is the program.
     pub(crate) host: Option<String>,
     /// A command of the shell in the container that came up last, as its first process' user.
     pub(crate) inside: Option<String>,
+    /// Features to publish now, as in [`Case::features`].
+    pub(crate) publish: Option<BTreeMap<String, Published>>,
     /// What `docker inspect` tells of that container, by JSON pointer.
     pub(crate) inspect: Option<BTreeMap<String, Value>>,
     /// `UID:GID` of the person that the program believes to run for; root without it.
@@ -148,11 +150,17 @@ pub(crate) fn read_rows(folder: &Path) -> Vec<Row> {
 }
 
 fn check(row: &str, step: &Step) {
-    let kinds = [step.run.is_some(), step.host.is_some(), step.inside.is_some(), step.inspect.is_some()];
+    let kinds = [
+        step.run.is_some(),
+        step.host.is_some(),
+        step.inside.is_some(),
+        step.inspect.is_some(),
+        step.publish.is_some(),
+    ];
     assert_eq!(
         kinds.into_iter().filter(|it| *it).count(),
         1,
-        "{row}: a step is one of run, host, inside, inspect"
+        "{row}: a step is one of run, host, inside, inspect, publish"
     );
     if let Some(out) = &step.out {
         let json: Result<Value, _> = serde_json::from_str(out);

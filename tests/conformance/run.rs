@@ -80,7 +80,8 @@ impl Run<'_> {
         if let Some(script) = &step.host {
             let mut command =
                 self.world.command(Path::new("sh"), &self.workspace, &self.home, &self.case.env);
-            return self.answer(&command.args(["-c", &self.fill(script)]).output().unwrap());
+            command.args(["-c", &self.fill(script)]).env("DEVCONTAINER", self.world.program(self.program));
+            return self.answer(&command.output().unwrap());
         }
         if let Some(script) = &step.inside {
             return self.answer(&self.world.docker(&[
@@ -90,6 +91,12 @@ impl Run<'_> {
                 "-c",
                 &self.fill(script),
             ]));
+        }
+        if let Some(published) = &step.publish {
+            for (key, published) in published {
+                publish(&self.world.registry, &self.base, key, published, &|text| self.fill(text));
+            }
+            return Answer { exit: 0, out: Value::Null, said: String::new() };
         }
         let pointers = step.inspect.iter().flat_map(BTreeMap::keys);
         let output = self.world.docker(&["inspect", &self.container]);
@@ -128,22 +135,19 @@ impl Run<'_> {
             command.arg("--omit-syntax-directive");
         }
         let output = command.args(rest).output().unwrap();
-        let container = serde_json::from_slice::<Value>(&output.stdout)
-            .ok()
-            .and_then(|told| told.get("containerId")?.as_str().map(ToOwned::to_owned));
-        if let Some(container) = container {
-            self.container = container;
-        }
         self.answer(&output)
     }
 
-    fn answer(&self, output: &Output) -> Answer {
+    fn answer(&mut self, output: &Output) -> Answer {
         let text = String::from_utf8_lossy(&output.stdout);
         let mut said = String::from_utf8_lossy(&output.stderr).into_owned();
         let out = match serde_json::from_str::<Value>(&text) {
             Ok(json @ (Value::Object(_) | Value::Array(_))) => json,
             _ => Value::String(text.trim().to_owned()),
         };
+        if let Some(Value::String(container)) = out.get("containerId") {
+            self.container.clone_from(container);
+        }
         for key in ["message", "description"] {
             if let Some(Value::String(text)) = out.get(key) {
                 said.push('\n');
@@ -162,6 +166,8 @@ impl Run<'_> {
     fn fill(&self, text: &str) -> String {
         let registry = self.registry();
         text.replace("{workspace}", self.workspace.to_str().unwrap())
+            .replace("{port}", &self.world.registry.port().to_string())
+            .replace("{namespace}", &self.base)
             .replace("{registry}", &registry)
             .replace("{container}", &self.container)
     }

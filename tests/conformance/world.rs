@@ -9,7 +9,7 @@ use test_support::dockerd::Dockerd;
 use test_support::registry::Registry;
 
 /// Seconds that a command may take.
-const PATIENCE: &str = "240";
+const PATIENCE: &str = "120";
 
 /// Whose answer is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
