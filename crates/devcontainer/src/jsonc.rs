@@ -281,6 +281,14 @@ mod tests {
         insta::assert_snapshot!(refused(b"{\n\"a\": \"\xff\"}"), @"2:7: the text is not UTF-8");
     }
 
+    #[test]
+    fn nesting_without_end_is_refused() {
+        for begin in ["[", "{\"a\":"] {
+            let text = begin.repeat(150_000);
+            assert!(refused(text.as_bytes()).contains("not valid JSON"));
+        }
+    }
+
     proptest! {
         #[test]
         fn never_panics(text in "[\\x00-\\x7f{}\\[\\]\",:/*\\\\ué\u{feff}\u{1f600}]{0,80}") {

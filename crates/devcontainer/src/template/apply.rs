@@ -68,6 +68,12 @@ pub enum TemplateError {
         /// The values it takes.
         allowed: Vec<String>,
     },
+    /// A file of git's own: what is written there git runs on the computer itself.
+    #[error("the template's `{path}` is refused: what lies in `.git` belongs to git, which runs it")]
+    Git {
+        /// The file.
+        path: Utf8PathBuf,
+    },
     /// Features were asked for, and there is no configuration to add them to.
     #[error("the template has no devcontainer.json to which the features could be added")]
     NoConfiguration,
@@ -103,6 +109,10 @@ pub fn apply(
     for (path, bytes) in files {
         if is_omitted(path, selection.omit) {
             continue;
+        }
+        // Some file systems ignore case.
+        if path.components().any(|part| part.as_str().eq_ignore_ascii_case(".git")) {
+            return Err(TemplateError::Git { path: path.clone() });
         }
         // Whatever is not text has no variables; replacing in it would destroy it.
         let content = match std::str::from_utf8(bytes) {

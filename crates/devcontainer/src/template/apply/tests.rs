@@ -74,6 +74,17 @@ fn refuses_what_the_template_does_not_take() {
     insta::assert_snapshot!(wrong("{}"), @r#"t.json:1:1: "id": expected a string that is not empty, found nothing"#);
 }
 
+/// What git keeps there it also runs, on the computer itself.
+#[test]
+fn nothing_of_git_is_taken_from_a_template() {
+    for path in [".git/hooks/post-checkout", ".GIT/config", "sub/.git/config", ".git"] {
+        let files = BTreeMap::from([(Utf8PathBuf::from(path), b"x".to_vec())]);
+        let selection = Selection { options: &BTreeMap::new(), omit: &[], features: &[] };
+        let error = apply(&metadata(), &files, &selection).unwrap_err().to_string();
+        assert!(error.contains(path) && error.contains("git"), "{error}");
+    }
+}
+
 proptest! {
     #[test]
     fn never_panics(text in "(\\$\\{templateOption:|a|\\}|é| |\\{|\"|:){0,20}", metadata in "[{}\\[\\]\":,a-z]{0,40}") {
