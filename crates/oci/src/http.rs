@@ -62,6 +62,8 @@ pub(crate) struct Http {
 /// An answer of any status.
 #[derive(Debug)]
 pub(crate) struct Answer {
+    /// Who answered: another than was asked where we were sent on.
+    pub(crate) from: Url,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
@@ -105,12 +107,12 @@ impl Http {
             .redirect(Policy::custom(|attempt| {
                 let target = attempt.url();
                 let before = attempt.previous();
-                let stays_safe = target.scheme() == "https"
-                    || target.host_str().is_some_and(is_loopback)
-                    || before.last().is_some_and(|url| url.scheme() == "http");
+                let stays_safe = before.last().is_some_and(|url| may_send_on(url, target));
                 match (stays_safe, before.len() < MOST_REDIRECTS) {
                     (true, true) => attempt.follow(),
-                    (false, _) => attempt.error("it sent us on to an address without TLS"),
+                    (false, _) => {
+                        attempt.error("it sent us on to an address without TLS, or of this computer")
+                    }
                     (_, false) => attempt.error("it sends us round and round"),
                 }
             }))
@@ -178,7 +180,7 @@ pub(crate) async fn send(request: RequestBuilder, host: &str, limit: u64) -> Res
 async fn send_and_read(request: RequestBuilder, host: &str, limit: u64) -> Result<Answer, Failure> {
     let failed = |error: reqwest::Error| of_request(&error, host);
     let mut response = request.send().await.map_err(failed)?;
-    let (status, headers) = (response.status(), response.headers().clone());
+    let (from, status, headers) = (response.url().clone(), response.status(), response.headers().clone());
     let limit = if status.is_success() { limit } else { limit.min(LARGEST_ERROR_TEXT) };
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
@@ -190,7 +192,7 @@ async fn send_and_read(request: RequestBuilder, host: &str, limit: u64) -> Resul
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, headers, body })
+    Ok(Answer { from, status, headers, body })
 }
 
 impl Answer {
@@ -206,6 +208,11 @@ impl Answer {
         Err(failure)
     }
 
+    /// Whether it comes from the host and port that were asked, and not from where those sent us.
+    pub(crate) fn is_of(&self, asked: &Url) -> bool {
+        (self.from.host_str(), self.from.port()) == (asked.host_str(), asked.port())
+    }
+
     /// A header as text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -215,6 +222,13 @@ impl Answer {
 /// A GET of an address that prefers these media types.
 pub(crate) fn get(client: &reqwest::Client, url: Url, accept: &str) -> RequestBuilder {
     client.get(url).header(ACCEPT, accept)
+}
+
+/// Whether an address may send us on to another: never from TLS to none. A stranger may not send us to the
+/// services of this computer either, which take whoever asks from here for its user.
+fn may_send_on(from: &Url, to: &Url) -> bool {
+    let here = |url: &Url| url.host_str().is_some_and(is_loopback);
+    (to.scheme() == "https" || from.scheme() == "http" || here(from)) && (here(from) || !here(to))
 }
 
 /// Whether a host, with or without port, is this computer.
@@ -256,6 +270,22 @@ mod tests {
         for host in ["ghcr.io", "localhost.example.com", "127.0.0.1.nip.io", "10.0.0.1:5000", "[fe80::1]", ""]
         {
             assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_sent_on_without_tls_or_to_this_computer() {
+        for (from, to, may) in [
+            ("https://ghcr.io/a", "https://cdn.example.com/a", true),
+            ("http://registry.lan/a", "http://store.lan/a", true),
+            ("http://localhost:5000/a", "http://127.0.0.1:9000/a", true),
+            ("https://localhost:5000/a", "http://localhost:9000/a", true),
+            ("https://ghcr.io/a", "http://ghcr.io/a", false),
+            ("https://evil.io/a", "http://127.0.0.1:2375/containers", false),
+            ("https://evil.io/a", "https://localhost/a", false),
+            ("http://registry.lan/a", "http://[::1]:2375/a", false),
+        ] {
+            assert_eq!(may_send_on(&from.parse().unwrap(), &to.parse().unwrap()), may, "{from} to {to}");
         }
     }
 

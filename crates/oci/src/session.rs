@@ -54,6 +54,12 @@ fn asks_who(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
+/// How a registry wants to be asked. Where it sent us on, the challenge is that of somebody else, whose token server
+/// would be given the registry's password.
+fn challenge_of(answer: &Answer, asked: &Url) -> Option<Challenge> {
+    if answer.is_of(asked) { Challenge::of(&answer.headers) } else { None }
+}
+
 fn is_refusal(error: &OciError) -> bool {
     matches!(error, OciError::Answer { status: 401 | 403, .. })
 }
@@ -115,7 +121,7 @@ impl Session {
                 break;
             }
             // A token can end early, and some registries ask only here who is there.
-            if let Some(challenge) = Challenge::of(&answer.headers) {
+            if let Some(challenge) = challenge_of(&answer, url) {
                 let mut endpoints = locked(&self.endpoints);
                 endpoints
                     .entry(reference.registry().to_owned())
@@ -268,9 +274,11 @@ impl Session {
 
     async fn greet_over(&self, registry: &str, scheme: Scheme) -> Result<Endpoint, Failure> {
         let host = host_of(registry);
-        let url = format!("{}://{host}/v2/", scheme.text());
-        let answer = http::send(self.http.client(host)?.get(url), host, LARGEST_GREETING).await?;
-        let challenge = Challenge::of(&answer.headers);
+        let text = format!("{}://{host}/v2/", scheme.text());
+        let url: Url =
+            text.parse().map_err(|error| OciError::Address { url: text, fault: format!("{error}") })?;
+        let answer = http::send(self.http.client(host)?.get(url.clone()), host, LARGEST_GREETING).await?;
+        let challenge = challenge_of(&answer, &url);
         // A TLS server answers 400 to plain HTTP; everything else that is no outage is a registry of some kind.
         let status = answer.status;
         if status == StatusCode::BAD_REQUEST

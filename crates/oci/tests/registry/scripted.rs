@@ -78,6 +78,36 @@ async fn token_servers_are_asked_once_and_in_the_way_each_credential_needs() {
     assert!(error.contains("not allowed to read `a/b`") && error.contains("they may be old"), "{error}");
 }
 
+/// What a registry's storage or mirror asks for is no question of the registry: the answer would be its password.
+#[tokio::test]
+async fn credentials_stay_with_their_registry_when_it_sends_elsewhere() {
+    let other = Server::start(|own, request| {
+        if request.line.contains("/token") {
+            return Reply::new(200, r#"{"token":"t0"}"#);
+        }
+        Reply::new(401, "{}").with("WWW-Authenticate", format!(r#"Bearer realm="http://{own}/token""#))
+    });
+    let elsewhere = format!("http://{}/asks", other.address);
+    for at_greeting in [true, false] {
+        let elsewhere = elsewhere.clone();
+        let server = Server::start(move |_, request| match request.line.as_str() {
+            "GET /v2/" if !at_greeting => Reply::new(200, "{}"),
+            _ => Reply::new(307, "").with("Location", elsewhere.clone()),
+        });
+        let user = User::new();
+        user.docker_config(
+            &r#"{"auths": {"ADDRESS": {"auth": "dTpw"}}}"#.replace("ADDRESS", &server.address),
+        );
+        let registry = user.registry();
+        let error = registry.manifest(&reference(&server, ":1")).await.unwrap_err();
+        assert!(matches!(error, OciError::Unauthorized { .. }), "{error:?}");
+        registry.blob(&reference(&server, ":1"), &config_blob()).await.unwrap_err();
+    }
+    for request in other.requests() {
+        assert_eq!(request.header("authorization"), "", "{request:?}");
+    }
+}
+
 #[tokio::test]
 async fn all_pages_of_tags_are_read_and_none_from_elsewhere() {
     let server = Server::start(|_, request| match request.line.as_str() {
