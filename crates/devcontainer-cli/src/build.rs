@@ -29,7 +29,8 @@ pub(crate) async fn run(arguments: BuildArguments, surroundings: &Surroundings<'
     let log = Log::new(arguments.log_level, arguments.log_format, Masks::default(), true);
     match build(&arguments, surroundings, &log).await {
         Ok(image_name) => {
-            outcome::line(&outcome::Build { outcome: Success::Success, image_name });
+            let oci_auth_diagnostics = outcome::OciAuthDiagnostics::default();
+            outcome::line(&outcome::Build { outcome: Success::Success, image_name, oci_auth_diagnostics });
             ExitCode::SUCCESS
         }
         Err(failure) => log.failure(&failure),

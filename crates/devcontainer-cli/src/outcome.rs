@@ -20,6 +20,17 @@ pub(crate) struct Up {
     pub(crate) configuration: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) merged_configuration: Option<Value>,
+    pub(crate) oci_auth_diagnostics: OciAuthDiagnostics,
+}
+
+/// What the reference notes about its way to registries. None of it can happen here: credentials go to the host that
+/// they are for, and nowhere else.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OciAuthDiagnostics {
+    auth_lookup_would_be_blocked: bool,
+    registry_redirect_would_prevent_credential_forwarding: bool,
+    auth_server_redirect: bool,
 }
 
 /// What `set-up` did.
@@ -39,6 +50,7 @@ pub(crate) struct SetUp {
 pub(crate) struct Build {
     pub(crate) outcome: Success,
     pub(crate) image_name: Value,
+    pub(crate) oci_auth_diagnostics: OciAuthDiagnostics,
 }
 
 /// How far `run-user-commands` went.
@@ -154,10 +166,13 @@ mod tests {
             remote_workspace_folder: "/w".into(),
             configuration: None,
             merged_configuration: None,
+            oci_auth_diagnostics: OciAuthDiagnostics::default(),
         };
         assert_eq!(
             serde_json::to_string(&up).unwrap(),
-            r#"{"outcome":"success","containerId":"c","remoteUser":"me","remoteWorkspaceFolder":"/w"}"#
+            "{\"outcome\":\"success\",\"containerId\":\"c\",\"remoteUser\":\"me\",\"remoteWorkspaceFolder\":\"/w\",\
+             \"ociAuthDiagnostics\":{\"authLookupWouldBeBlocked\":false,\
+             \"registryRedirectWouldPreventCredentialForwarding\":false,\"authServerRedirect\":false}}"
         );
         let failed = Failed { outcome: "error", message: "m", description: "d", container_id: Some("c") };
         assert_eq!(

@@ -16,7 +16,7 @@ use crate::engines::Said;
 use crate::existing::nothing_said;
 use crate::host::HostEngine;
 use crate::log::{Level, Log};
-use crate::outcome::{self, Failure};
+use crate::outcome::{self, Failure, OciAuthDiagnostics};
 use crate::target::{Asked, Target};
 
 /// What is said to fail.
@@ -61,7 +61,7 @@ async fn read(
         if let Some(state) = found.filter(|_| merged) {
             let config = nothing_said()?;
             let view = View { config: &config, scheme: target.scheme, container_env: Some(&state.env) };
-            let merged = of_container(&view, &state, arguments);
+            let merged = of_container(&view, &state);
             printed.insert("mergedConfiguration".to_owned(), Value::Object(merged));
         }
         printed.insert("ociAuthDiagnostics".to_owned(), oci_diagnostics());
@@ -88,7 +88,7 @@ async fn read(
     }
     if merged {
         let merged = match (&found, &engine) {
-            (Some(state), _) => of_container(&view, state, arguments),
+            (Some(state), _) => of_container(&view, state),
             (None, Some(engine)) => {
                 let base = base_metadata(config, engine, log).await?;
                 view.merged_for_image(&base, &of_features)
@@ -101,14 +101,8 @@ async fn read(
     Ok(printed)
 }
 
-/// What the reference notes about its way to registries. None of it can happen here: credentials go to the host they
-/// are for, and nowhere else.
 fn oci_diagnostics() -> Value {
-    json!({
-        "authLookupWouldBeBlocked": false,
-        "registryRedirectWouldPreventCredentialForwarding": false,
-        "authServerRedirect": false,
-    })
+    serde_json::to_value(OciAuthDiagnostics::default()).unwrap_or_default()
 }
 
 /// The engine, if anything that is printed depends on it. Only what depends on an image wakes a machine.
@@ -131,16 +125,11 @@ async fn engine_if_needed(
     surroundings.engine(said, target.names_container()).await
 }
 
-fn of_container(
-    view: &View<'_>,
-    state: &ContainerState,
-    arguments: &ReadConfigurationArguments,
-) -> Map<String, Value> {
+fn of_container(view: &View<'_>, state: &ContainerState) -> Map<String, Value> {
     let mut entries = container::metadata(&state.labels);
     devcontainer::substitute_local_env(&mut entries, &Disk);
     let labels = view.config.labels();
-    let is_own = arguments.lookup.container_id.is_none()
-        && labels.keys().all(|label| state.labels.contains_key(label));
+    let is_own = !labels.is_empty() && labels.keys().all(|label| state.labels.contains_key(label));
     if entries.is_empty() || !is_own {
         return view.merged_for_image(&entries, &[]);
     }

@@ -143,6 +143,7 @@ async fn finish(
         remote_workspace_folder: place.folder().to_owned(),
         configuration: include.include_configuration.then(|| view.configuration().into()),
         merged_configuration: include.include_merged_configuration.then(|| merged().into()),
+        oci_auth_diagnostics: outcome::OciAuthDiagnostics::default(),
     })
 }
 

@@ -87,6 +87,7 @@ fn size(arguments: &ExecArguments) -> TerminalSize {
 /// Joins the program with this process until it ends; its exit status.
 async fn join(session: ExecSession, raw: bool, follow_size: bool) -> Result<i32, Failure> {
     let ExecSession { mut input, mut output, control } = session;
+    let mut ends_with_us = KillOnDrop(Some(control.clone()));
     let failed = |error: &(dyn std::error::Error + 'static)| Failure::plain(with_causes(error));
     let guard = raw.then(RawTerminal::enter).transpose().map_err(|error| failed(&error))?;
     let resizing = (raw && follow_size).then(|| tokio::spawn(follow_terminal(control.clone())));
@@ -123,7 +124,22 @@ async fn join(session: ExecSession, raw: bool, follow_size: bool) -> Result<i32,
     if let Some(failure) = lost {
         return Err(failure);
     }
-    control.exit_code().await.map_err(|error| failed(&error))
+    let status = control.exit_code().await.map_err(|error| failed(&error));
+    ends_with_us.0 = None;
+    status
+}
+
+/// Kills the program when this command is called off.
+struct KillOnDrop(Option<ExecControl>);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        if let Some(control) = self.0.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move { control.kill().await });
+        }
+    }
 }
 
 fn show(channel: Channel, bytes: &[u8]) -> std::io::Result<()> {

@@ -18,7 +18,7 @@ use crate::host::HostEngine;
 use crate::log::{Level, Log};
 use crate::names;
 use crate::outcome::Failure;
-use crate::target::Target;
+use crate::target::{Target, absolute};
 
 /// One `up`.
 pub(super) struct Bringing<'a> {
@@ -255,8 +255,14 @@ impl Bringing<'_> {
         crate::target::labels_of(&self.arguments.id_label)
     }
 
+    /// Where the file that is laid over the compose files is kept. With the reference's folder and prefix, by which it
+    /// knows such a file again and starts the containers with it.
     fn override_path(&self, project: &Project) -> Utf8PathBuf {
-        self.host.state.join("compose").join(format!("{}-{}.json", project.name(), self.config.id.as_str()))
+        let state = self.arguments.user_data_folder.as_deref();
+        let state = state.map_or(self.host.state.clone(), |path| absolute(&self.surroundings.folder, path));
+        let (project, id) = (project.name(), self.config.id.as_str());
+        let name = format!("docker-compose.devcontainer.containerFeatures-{project}-{id}.yml");
+        state.join("docker-compose").join(name)
     }
 
     fn fresh(

@@ -142,3 +142,36 @@ fn a_compose_project_comes_up_stops_and_goes() {
     assert!(label.starts_with("[{") && label.contains("remoteUser"), "{label}");
     assert_eq!(world.refused(&["build", "--push"])["message"], json!("--platform or --push not supported."));
 }
+
+#[test]
+fn a_compose_service_gets_features_and_keeps_its_command() {
+    let config = "{ \"dockerComposeFile\": [\"compose.yml\", \"more.yml\"], \"service\": \"app\", \"workspaceFolder\": \"/src\", \
+         \"features\": { \"./f\": {} }, \"postCreateCommand\": \"echo own >> /log\" }";
+    let compose = format!(
+        "services:\n  app:\n    image: {BASE_IMAGE}\n    user: vscode\n    volumes: ['..:/src']\n    command: [sh, -c, 'echo kept > /tmp/command; sleep 1000']\n"
+    );
+    let feature = "{ \"id\": \"f\", \"version\": \"1.0.0\", \"name\": \"F\", \"entrypoint\": \"/entry.sh\", \
+         \"postCreateCommand\": \"echo feature >> /log\", \"containerEnv\": { \"FROM_FEATURE\": \"yes\" } }";
+    let install = "#!/bin/sh\necho \"installed for $_REMOTE_USER\" > /installed\ntouch /log; chmod 666 /log\n\
+         printf '#!/bin/sh\\ntouch /tmp/entered\\n' > /entry.sh; chmod +x /entry.sh\n";
+    let files = [
+        (".devcontainer/devcontainer.json", config),
+        (".devcontainer/compose.yml", compose.as_str()),
+        (".devcontainer/more.yml", "services:\n  app:\n    environment: { FROM_COMPOSE: '1' }\n"),
+        (".devcontainer/f/devcontainer-feature.json", feature),
+        (".devcontainer/f/install.sh", install),
+    ];
+    let Some(world) = World::with_engine(&files) else { return };
+    let up = world.json(&["up"]);
+    assert_eq!(up["remoteUser"], json!("vscode"));
+    assert_eq!(
+        world.sh("cat /installed /log /tmp/command; ls /tmp/entered; echo $FROM_FEATURE $FROM_COMPOSE"),
+        "installed for vscode\nfeature\nown\nkept\n/tmp/entered\nyes 1"
+    );
+    assert_eq!(world.json(&["up"])["containerId"], up["containerId"]);
+    assert_eq!(
+        world.engine().docker(&["image", "ls", "--quiet", BASE_IMAGE]).lines().count(),
+        1,
+        "its name stays its own"
+    );
+}

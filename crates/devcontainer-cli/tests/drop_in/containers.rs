@@ -3,7 +3,7 @@
 use serde_json::json;
 use test_support::dockerd::BASE_IMAGE;
 
-use crate::support::World;
+use crate::support::{DIAGNOSTICS, World};
 
 #[test]
 fn an_image_comes_up_is_used_again_and_goes() {
@@ -20,7 +20,7 @@ fn an_image_comes_up_is_used_again_and_goes() {
     assert_eq!(
         answer.stdout,
         format!(
-            "{{\"outcome\":\"success\",\"containerId\":\"{id}\",\"remoteUser\":\"dev\",\"remoteWorkspaceFolder\":\"/workspaces/app\"}}\n"
+            "{{\"outcome\":\"success\",\"containerId\":\"{id}\",\"remoteUser\":\"dev\",\"remoteWorkspaceFolder\":\"/workspaces/app\",{DIAGNOSTICS}}}\n"
         )
     );
 
@@ -106,4 +106,28 @@ fn labels_of_a_person_are_set_and_looked_for() {
     let said = world.run(&["exec", "--id-label", "team=a", "--id-label", "n=1", "sh", "-c", "echo ${#ID}"]);
     assert_eq!(said.stdout, "52\n", "{}", said.stderr);
     assert_ne!(world.json(&["up"])["containerId"], json!(id), "the folder's own is another one");
+}
+
+#[test]
+fn what_is_called_off_ends_in_the_container_too() {
+    let config =
+        format!("{{ \"image\": \"{BASE_IMAGE}\", \"postStartCommand\": \"touch /begun; sleep 4321\" }}");
+    let Some(world) = World::with_engine(&[(".devcontainer/devcontainer.json", &config)]) else { return };
+    let mut up = world.start(&["up"]);
+    let id = world.engine();
+    let until = |what: &dyn Fn() -> bool| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+        while !what() {
+            assert!(std::time::Instant::now() < deadline, "it took too long");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    let container = || id.docker(&["ps", "--quiet"]);
+    until(&|| !container().is_empty());
+    let processes = || id.docker(&["exec", &container(), "ps"]);
+    until(&|| processes().contains("sleep 4321"));
+    let pid = rustix::process::Pid::from_child(&up);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(up.wait().unwrap().code(), Some(130));
+    until(&|| !processes().contains("sleep 4321"));
 }

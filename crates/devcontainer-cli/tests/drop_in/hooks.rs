@@ -110,3 +110,45 @@ fn the_users_shell_gives_its_variables_and_is_asked_again_when_it_changes() {
     assert_eq!(without.stdout, "[]\n");
     assert!(world.sh("echo $PATH").contains("/opt/tool"));
 }
+
+#[test]
+fn dotfiles_are_cloned_and_installed_once() {
+    let config = "{ \"build\": { \"dockerfile\": \"Dockerfile\" }, \"remoteUser\": \"dev\" }";
+    // Stands in for git, which the image is too small for: it copies.
+    let git = "#!/bin/sh\n[ \"$1 $2 $3 $4\" = 'clone --depth 1 --' ] || exit 9\necho cloned >> ~/clones\ncp -r \"$5\" \"$6\"\n";
+    let dockerfile = format!(
+        "FROM {BASE_IMAGE}\nCOPY --chmod=755 git /usr/bin/git\n\
+         RUN mkdir -p /repos/script /repos/plain && printf '#!/bin/sh\\necho installed $SECRET with $0 >> ~/done\\n' > /repos/script/install.sh \\\n \
+         && echo rc > /repos/plain/.myrc && mkdir /repos/plain/.git && chmod -R a+rX /repos\n"
+    );
+    let files = [
+        (".devcontainer/devcontainer.json", config),
+        (".devcontainer/Dockerfile", &dockerfile),
+        (".devcontainer/git", git),
+    ];
+    let Some(world) = World::with_engine(&files) else { return };
+    let secrets = world.beside("secrets.json");
+    std::fs::write(&secrets, "{\"SECRET\": \"s3cret-word\"}").unwrap();
+    let line = ["up", "--dotfiles-repository", "/repos/script", "--secrets-file", secrets.as_str()];
+    for _ in 0..2 {
+        let answer = world.run(&line);
+        assert_eq!(answer.status, 0, "{}", answer.stderr);
+        assert!(!answer.stderr.contains("s3cret-word"), "{}", answer.stderr);
+    }
+    assert_eq!(world.sh("cat ~/clones ~/done"), "cloned\ninstalled s3cret-word with ./install.sh");
+    assert_eq!(world.sh("ls -d ~/dotfiles ~/.devcontainer/.dotfilesMarker | wc -l").trim(), "2");
+
+    let links = [
+        "up",
+        "--remove-existing-container",
+        "--dotfiles-repository",
+        "/repos/plain",
+        "--dotfiles-target-path",
+        "~/my dots",
+    ];
+    world.json(&links);
+    assert_eq!(
+        world.sh("readlink ~/.myrc; cat ~/.myrc; ls -d ~/.git 2>/dev/null || :"),
+        "/home/dev/my dots/.myrc\nrc"
+    );
+}

@@ -1,12 +1,16 @@
 //! A workspace, an engine, and the drop-in between them.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 use test_support::dockerd::Dockerd;
+
+/// What the reference of today adds to every success.
+pub(crate) const DIAGNOSTICS: &str = "\"ociAuthDiagnostics\":{\"authLookupWouldBeBlocked\":false,\
+     \"registryRedirectWouldPreventCredentialForwarding\":false,\"authServerRedirect\":false}";
 
 /// A place to run the drop-in in.
 pub(crate) struct World {
@@ -69,12 +73,7 @@ impl World {
 
     /// Runs the drop-in with more variables, and with input.
     pub(crate) fn run_with(&self, line: &[&str], env: &[(&str, &str)], input: &[u8]) -> Answer {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_devcontainer-alone"));
-        command.args(line).current_dir(&self.folder).env("COVE_HOME", self.home.path());
-        match &self.engine {
-            Some(engine) => command.envs(engine.env()),
-            None => command.env("DOCKER_HOST", "unix:///nobody/is/here.sock"),
-        };
+        let mut command = self.command(line);
         command.envs(env.iter().copied());
         let piped = || Stdio::piped();
         let mut child = command.stdin(piped()).stdout(piped()).stderr(piped()).spawn().unwrap();
@@ -88,11 +87,27 @@ impl World {
         }
     }
 
+    /// Starts the drop-in and leaves it alone.
+    pub(crate) fn start(&self, line: &[&str]) -> Child {
+        let quiet = || Stdio::null();
+        self.command(line).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn().unwrap()
+    }
+
+    fn command(&self, line: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_devcontainer-alone"));
+        command.args(line).current_dir(&self.folder).env("COVE_HOME", self.home.path());
+        match &self.engine {
+            Some(engine) => command.envs(engine.env()),
+            None => command.env("DOCKER_HOST", "unix:///nobody/is/here.sock"),
+        };
+        command
+    }
+
     /// Runs the drop-in, which must succeed, and reads its line of JSON.
     pub(crate) fn json(&self, line: &[&str]) -> Value {
         let answer = self.run(line);
         assert_eq!(answer.status, 0, "{line:?}: {}\n{}", answer.stdout, answer.stderr);
-        answer.json()
+        answer.outcome()
     }
 
     /// Runs the drop-in, which must fail, and reads its line of JSON.
@@ -117,5 +132,14 @@ impl Answer {
         let line = lines.next().unwrap_or_else(|| panic!("nothing on standard output: {}", self.stderr));
         assert_eq!(lines.next(), None, "more than a line: {}", self.stdout);
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    /// The same without what every success has.
+    pub(crate) fn outcome(&self) -> Value {
+        let mut outcome = self.json();
+        if let Some(outcome) = outcome.as_object_mut() {
+            outcome.remove("ociAuthDiagnostics");
+        }
+        outcome
     }
 }

@@ -1,8 +1,12 @@
 //! Marks of hooks in the container itself, in the form that the reference and VS Code read: a file for each hook in
 //! the user's data folder that holds the moment at which the container was made, or started.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use engine::{Cause, ContainerState, Engine};
 use futures::future::BoxFuture;
+use tokio::sync::OnceCell;
 
 use super::{Hook, Record, RecordError};
 use crate::shell::{self, Shell};
@@ -15,7 +19,16 @@ pub struct Markers {
     folder: String,
     created_at: String,
     started_at: String,
+    /// What the files held when they were first asked for.
+    found: Arc<OnceCell<BTreeMap<Hook, String>>>,
 }
+
+/// The hooks that leave a mark.
+const MARKED: [Hook; 4] = [Hook::OnCreate, Hook::UpdateContent, Hook::PostCreate, Hook::PostStart];
+
+/// Prints a line for each file: `ENOENT` where there is none, else its first.
+const READ: &str = "for file; do if [ -f \"$file\" ]; then mark=; read -r mark < \"$file\" || :; echo \"$mark\"; \
+     else echo ENOENT; fi; done";
 
 impl Markers {
     /// The marks of a running container. `folder` is the user's data folder, relative to the home folder;
@@ -32,12 +45,22 @@ impl Markers {
             folder,
             created_at: state.created_at.clone().unwrap_or_default(),
             started_at: state.started_at.clone().unwrap_or_default(),
+            found: Arc::default(),
         }
     }
 
     /// The user's data folder.
     pub fn folder(&self) -> &str {
         &self.folder
+    }
+
+    /// Reads all marks at once: every look into a container takes its time. `hook` is the one that is asked for.
+    async fn read(&self, hook: Hook) -> Result<BTreeMap<Hook, String>, RecordError> {
+        let files = MARKED.map(|hook| self.file(hook));
+        let files = files.each_ref().map(String::as_str);
+        let said = self.shell.run(READ, &files).await.map_err(|error| failed("look up", hook, error))?;
+        let marks = MARKED.into_iter().zip(said.lines().map(str::trim));
+        Ok(marks.filter(|(_, mark)| *mark != "ENOENT").map(|(hook, mark)| (hook, mark.to_owned())).collect())
     }
 
     fn file(&self, hook: Hook) -> String {
@@ -55,11 +78,9 @@ impl Markers {
 impl Record for Markers {
     fn is_done(&self, hook: Hook) -> BoxFuture<'_, Result<bool, RecordError>> {
         Box::pin(async move {
-            let script = "if [ -f \"$1\" ]; then cat \"$1\"; else echo ENOENT; fi";
-            let said = self.shell.run(script, &[&self.file(hook)]).await;
-            let said = said.map_err(|error| failed("look up", hook, error))?;
+            let found = self.found.get_or_try_init(|| self.read(hook)).await?;
+            let Some(mark) = found.get(&hook) else { return Ok(false) };
             // A mark without a moment counts for every container: images are made with such.
-            let mark = said.trim();
             Ok(mark.is_empty() || mark == self.content(hook))
         })
     }
