@@ -320,6 +320,7 @@ impl Request<'_> {
         if self.label.without_feature_customizations {
             for entry in &mut in_label {
                 entry.customizations.clear();
+                entry.written.remove("customizations");
             }
         }
         let label = devcontainer::metadata_label(&entries, &in_label, self.config, omitted);
@@ -337,13 +338,48 @@ impl Request<'_> {
             remote: &remote,
             image: base.info.user.as_deref().unwrap_or_default(),
         };
-        plan_install(on, &self.features.resolved, users, Delivery::Mounted { context })
+        let mut plan = plan_install(on, &self.features.resolved, users, Delivery::Mounted { context });
+        if !self.features.is_empty() {
+            plan.dockerfile.push_str(&environment(&self.config.properties.container_env));
+        }
+        plan
     }
+}
+
+/// The configuration's variables for an image with features, which may set the same ones: the configuration has the
+/// last word also where the image is run by hand. A Dockerfile has no way to write a value of several lines, which
+/// only the container then gets.
+fn environment(variables: &BTreeMap<String, String>) -> String {
+    let is_name = |name: &str| name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.-".contains(letter));
+    let mut text = String::new();
+    for (name, value) in variables {
+        if name.is_empty() || !is_name(name) || value.contains(['\n', '\r']) {
+            continue;
+        }
+        text.push_str("ENV ");
+        text.push_str(name);
+        text.push_str("=\"");
+        for letter in value.chars() {
+            if matches!(letter, '"' | '\\' | '$') {
+                text.push('\\');
+            }
+            text.push(letter);
+        }
+        text.push_str("\"\n");
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_reach_a_dockerfile_as_they_are() {
+        let variables = [("A", r#"say "$x" \o/"#), ("B", "two\nlines"), ("C=D\nRUN evil", "x"), ("E", "")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        assert_eq!(environment(&variables), "ENV A=\"say \\\"\\$x\\\" \\\\o/\"\nENV E=\"\"\n");
+    }
 
     #[test]
     fn the_last_user_of_the_arguments_counts() {
