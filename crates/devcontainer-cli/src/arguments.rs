@@ -1,7 +1,7 @@
 //! The grammar: the reference's flags, and how it reads them.
 //!
-//! Two habits of the reference's reader that callers rely on are kept: a switch may be followed by `true` or `false`
-//! as a word of its own, and every mistake ends with status 1.
+//! Three habits of the reference's reader that callers rely on are kept: a switch may be followed by `true` or `false`
+//! as a word of its own, an option may be spelt `--likeThis`, and every mistake ends with status 1.
 
 mod groups;
 mod values;
@@ -366,6 +366,7 @@ fn join_switches(grammar: &clap::Command, words: Vec<OsString>) -> Vec<OsString>
     let mut joined = Vec::with_capacity(words.len());
     let mut words = words.into_iter().enumerate().peekable();
     while let Some((at, word)) = words.next() {
+        let word = word.to_str().and_then(in_kebab_case).map_or(word.clone(), OsString::from);
         let Some(text) = word.to_str() else {
             joined.push(word);
             continue;
@@ -412,6 +413,23 @@ fn join_switches(grammar: &clap::Command, words: Vec<OsString>) -> Vec<OsString>
         }
     }
     joined
+}
+
+/// An option as we spell it, where it is spelt `--likeThis`: the reference takes both.
+fn in_kebab_case(word: &str) -> Option<String> {
+    let option = word.strip_prefix("--")?;
+    let (name, value) = option.split_at(option.find('=').unwrap_or(option.len()));
+    if !name.starts_with(|first: char| first.is_ascii_lowercase()) || !name.contains(char::is_uppercase) {
+        return None;
+    }
+    let mut kebab = String::from("--");
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            kebab.push('-');
+        }
+        kebab.push(letter.to_ascii_lowercase());
+    }
+    Some(kebab + value)
 }
 
 #[cfg(test)]

@@ -40,6 +40,18 @@ fn switches_take_words() {
 }
 
 #[test]
+fn options_may_be_spelt_with_capitals() {
+    let Command::Up(up) = parsed("up --workspaceFolder=/A --idLabel aB=1 --buildNoCache true") else {
+        panic!("not up")
+    };
+    assert_eq!(up.workspace_folder.as_deref().map(camino::Utf8Path::as_str), Some("/A"));
+    assert_eq!(up.id_label[0].name, "aB");
+    assert!(up.build_no_cache);
+    let Command::Exec(exec) = parsed("exec ls --likeThis") else { panic!("not exec") };
+    assert_eq!(exec.command, ["ls", "--likeThis"]);
+}
+
+#[test]
 fn exec_stops_reading_at_the_command() {
     let Command::Exec(exec) = parsed(
         "exec --mount-workspace-git-root --workspace-folder /w ls --prebuild true -l --workspace-folder x",
