@@ -350,7 +350,8 @@ impl Request<'_> {
 /// last word also where the image is run by hand. A Dockerfile has no way to write a value of several lines, which
 /// only the container then gets.
 fn environment(variables: &BTreeMap<String, String>) -> String {
-    let is_name = |name: &str| name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.-".contains(letter));
+    let is_name =
+        |name: &str| name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.-".contains(letter));
     let mut text = String::new();
     for (name, value) in variables {
         if name.is_empty() || !is_name(name) || value.contains(['\n', '\r']) {
