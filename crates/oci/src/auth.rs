@@ -11,6 +11,7 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use crate::auth_hosts::{self, AuthHosts};
 use crate::credentials::{Credential, Found};
 use crate::error::{Action, OciError};
 use crate::http::{self, Answer, Http};
@@ -100,17 +101,26 @@ struct TokenAnswer {
     expires_in: Option<u64>,
 }
 
+/// Who asks for what, and with whose help.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    pub(crate) http: &'a Http,
+    /// The token servers that may be asked.
+    pub(crate) hosts: &'a AuthHosts,
+    pub(crate) reference: &'a Reference,
+    pub(crate) action: Action,
+}
+
 /// What to send to a registry that asks in this way.
 ///
 /// # Errors
 /// A token server that cannot be reached, or whose answer is no token; its refusal is a status 401 or 403.
 pub(crate) async fn grant(
-    http: &Http,
+    asking: Asking<'_>,
     challenge: Option<&Challenge>,
     found: Found,
-    reference: &Reference,
-    action: Action,
 ) -> Result<Grant, Failure> {
+    let Asking { http, hosts, reference, action } = asking;
     let Found { credential, mut notes } = found;
     let anonymous = |notes| Grant {
         authorization: Authorization::Anonymous,
@@ -131,8 +141,9 @@ pub(crate) async fn grant(
         (Some(Challenge::Basic), _) => return Ok(anonymous(notes)),
         (Some(Challenge::Bearer { realm, service }), _) => (realm, service.as_deref()),
     };
-    check_realm(realm, reference)?;
-    let exchange = Exchange { http, realm, service, scope: scope(reference, action) };
+    check_realm(realm, reference, hosts)?;
+    let follows = hosts.follow();
+    let exchange = Exchange { http, realm, service, scope: scope(reference, action), follows };
     if let Some((credential, source)) = &credential {
         let answer = exchange.ask(Some(credential)).await?;
         if !refused(answer.status) {
@@ -155,8 +166,18 @@ fn scope(reference: &Reference, action: Action) -> String {
     format!("repository:{}:{actions}", reference.repository())
 }
 
-/// A registry reached over TLS may not make us send a password without it.
-fn check_realm(realm: &Url, reference: &Reference) -> Result<(), OciError> {
+/// A registry reached over TLS may not make us send a password without it, nor to a host that it is not known to have
+/// where that matters.
+fn check_realm(realm: &Url, reference: &Reference, hosts: &AuthHosts) -> Result<(), OciError> {
+    if !hosts.allow(reference.registry(), realm) {
+        let fault = format!(
+            "it wants credentials to be sent to `{realm}`, which is not known to be its own; \
+             trust `{}={}` if it is",
+            reference.registry(),
+            auth_hosts::authority_of(realm)
+        );
+        return Err(OciError::Protocol { host: reference.registry().to_owned(), fault });
+    }
     let host = realm.host_str().unwrap_or_default();
     if realm.scheme() == "https" || http::is_loopback(host) || http::is_loopback(reference.registry()) {
         return Ok(());
@@ -171,6 +192,8 @@ struct Exchange<'a> {
     realm: &'a Url,
     service: Option<&'a str>,
     scope: String,
+    /// Whether the token server may send us on.
+    follows: bool,
 }
 
 impl Exchange<'_> {
@@ -179,7 +202,11 @@ impl Exchange<'_> {
     }
 
     async fn ask(&self, credential: Option<&Credential>) -> Result<Answer, Failure> {
-        let client = self.http.client(self.host())?;
+        let client = if self.follows {
+            self.http.client(self.host())
+        } else {
+            self.http.client_that_stays(self.host())
+        }?;
         let mut url = self.realm.clone();
         {
             let mut query = url.query_pairs_mut();

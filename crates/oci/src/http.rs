@@ -54,8 +54,8 @@ impl Scheme {
 /// need not spend.
 pub(crate) struct Http {
     extra_ca: Vec<CertificateDer<'static>>,
-    /// By whether the other side is this computer.
-    plain: Mutex<HashMap<bool, reqwest::Client>>,
+    /// By whether the other side is this computer, and whether it may send us on.
+    plain: Mutex<HashMap<(bool, bool), reqwest::Client>>,
     registries: Mutex<HashMap<(bool, Scheme), oci_client::Client>>,
 }
 
@@ -92,9 +92,18 @@ impl Http {
 
     /// The client for a host.
     pub(crate) fn client(&self, host: &str) -> Result<reqwest::Client, OciError> {
+        self.plain_client(host, true)
+    }
+
+    /// The client for a host that may not send us on.
+    pub(crate) fn client_that_stays(&self, host: &str) -> Result<reqwest::Client, OciError> {
+        self.plain_client(host, false)
+    }
+
+    fn plain_client(&self, host: &str, follows: bool) -> Result<reqwest::Client, OciError> {
         let here = is_loopback(host);
         let mut clients = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&here) {
+        if let Some(client) = clients.get(&(here, follows)) {
             return Ok(client.clone());
         }
         install_provider();
@@ -104,7 +113,10 @@ impl Http {
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
-            .redirect(Policy::custom(|attempt| {
+            .redirect(Policy::custom(move |attempt| {
+                if !follows {
+                    return attempt.stop();
+                }
                 let target = attempt.url();
                 let before = attempt.previous();
                 let stays_safe = before.last().is_some_and(|url| may_send_on(url, target));
@@ -121,7 +133,7 @@ impl Http {
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(|error| setup(&error))?;
-        clients.insert(here, client.clone());
+        clients.insert((here, follows), client.clone());
         Ok(client)
     }
 

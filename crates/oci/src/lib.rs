@@ -9,6 +9,7 @@
 
 mod archive;
 mod auth;
+mod auth_hosts;
 mod credentials;
 pub mod digest;
 mod download;
@@ -23,6 +24,7 @@ mod session;
 mod store;
 
 pub use archive::{File, Files, Limits, LinkFault, PathFault, UnpackError, pack, unpack};
+pub use auth_hosts::{AuthHost, AuthHostError, AuthHosts};
 pub use download::Download;
 pub use error::{Action, OciError};
 pub use manifest::{

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use camino::Utf8PathBuf;
 use futures::StreamExt as _;
 
+use crate::auth_hosts::AuthHosts;
 use crate::credentials::Credentials;
 use crate::digest;
 use crate::error::{Action, OciError};
@@ -40,6 +41,8 @@ pub struct Options {
     pub plain_http: Vec<String>,
     /// Certificates trusted beyond those of the system, in PEM or DER.
     pub extra_ca: Vec<Vec<u8>>,
+    /// To which hosts registries may send us for a token.
+    pub auth_hosts: AuthHosts,
     /// Ask nobody; what the store has must do.
     pub offline: bool,
     /// Variables in which credentials and their helpers are looked for.
@@ -68,6 +71,7 @@ impl Options {
             docker_config: None,
             plain_http: Vec::new(),
             extra_ca: extra_ca.into_iter().collect(),
+            auth_hosts: AuthHosts::Any,
             offline: false,
             environment,
         }
@@ -98,9 +102,10 @@ impl Registry {
     /// # Errors
     /// [`OciError::Tls`] when an extra certificate cannot be read.
     pub fn new(options: Options) -> Result<Self, OciError> {
-        let Options { cache, docker_config, plain_http, extra_ca, offline, environment } = options;
+        let Options { cache, docker_config, plain_http, extra_ca, auth_hosts, offline, environment } =
+            options;
         let credentials = Credentials::new(environment, docker_config);
-        let session = Session::new(Http::new(&extra_ca)?, credentials, plain_http);
+        let session = Session::new(Http::new(&extra_ca)?, credentials, plain_http, auth_hosts);
         Ok(Self { inner: Arc::new(Inner { session, store: Store::new(cache), offline }) })
     }
 

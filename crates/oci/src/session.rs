@@ -12,6 +12,7 @@ use reqwest::{StatusCode, Url};
 use tokio::time::Instant;
 
 use crate::auth::{self, Authorization, Challenge, Grant};
+use crate::auth_hosts::AuthHosts;
 use crate::credentials::{self, Credentials};
 use crate::error::{Action, OciError};
 use crate::http::{self, Answer, Http, Scheme};
@@ -29,6 +30,7 @@ pub(crate) struct Session {
     pub(crate) http: Http,
     pub(crate) credentials: Credentials,
     plain_http: Vec<String>,
+    auth_hosts: AuthHosts,
     endpoints: Mutex<HashMap<String, Endpoint>>,
     grants: Mutex<HashMap<(String, String, Action), Grant>>,
     silent: Mutex<HashMap<String, (Instant, String)>>,
@@ -65,11 +67,17 @@ fn is_refusal(error: &OciError) -> bool {
 }
 
 impl Session {
-    pub(crate) fn new(http: Http, credentials: Credentials, plain_http: Vec<String>) -> Self {
+    pub(crate) fn new(
+        http: Http,
+        credentials: Credentials,
+        plain_http: Vec<String>,
+        auth_hosts: AuthHosts,
+    ) -> Self {
         Self {
             http,
             credentials,
             plain_http,
+            auth_hosts,
             endpoints: Mutex::default(),
             grants: Mutex::default(),
             silent: Mutex::default(),
@@ -211,7 +219,8 @@ impl Session {
             // A registry that does not ask is not told, and no keychain is opened for it.
             None => credentials::Found::default(),
         };
-        let grant = auth::grant(&self.http, endpoint.challenge.as_ref(), found, reference, action).await?;
+        let asking = auth::Asking { http: &self.http, hosts: &self.auth_hosts, reference, action };
+        let grant = auth::grant(asking, endpoint.challenge.as_ref(), found).await?;
         locked(&self.grants).insert(key, grant.clone());
         Ok(grant)
     }

@@ -6,3 +6,4 @@ mod downloads;
 mod real;
 mod scripted;
 mod support;
+mod token_hosts;

@@ -32,6 +32,7 @@ impl User {
             docker_config: Some(self.path().to_owned()),
             plain_http: Vec::new(),
             extra_ca: Vec::new(),
+            auth_hosts: oci::AuthHosts::Any,
             offline: false,
             environment: BTreeMap::from([("PATH".to_owned(), format!("{}:/usr/bin:/bin", self.path()))]),
         }
