@@ -82,16 +82,16 @@ impl<'a> Follow<'a> {
     ) -> Result<Option<T>, Failure> {
         let mut failed = None;
         let mut look = true;
-        let mut told = None;
+        let mut told = false;
         loop {
             if look {
                 match read(&self.client).await {
                     Ok(resource) => match judge(&resource, failed.as_ref()) {
                         Verdict::Done => return Ok(Some(resource)),
                         Verdict::Failed(problem) => return Err(problem.into()),
-                        Verdict::FarEnough(text) if told.as_ref() != Some(&text) => {
+                        Verdict::FarEnough(text) if !told => {
                             self.progress.say(&text);
-                            told = Some(text);
+                            told = true;
                         }
                         Verdict::Going | Verdict::FarEnough(_) => {}
                     },

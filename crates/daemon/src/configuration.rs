@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::{Consent, Environment, Problem};
 use camino::Utf8Path;
+use devcontainer::feature::{FeatureRequest, Resolver};
 use devcontainer::{Config, Located, Resolved, Sources};
 use engine::ContainerState;
 use provision::container;
@@ -67,6 +68,7 @@ pub(crate) fn read_with(
 ) -> Result<Reading, Problem> {
     let config = environment.spec.config.as_deref();
     let mut config = plain(&sources, environment.spec.source.folder(), config)?;
+    judge_features(&sources, &config)?;
     let judge = parts.judge(environment);
     let initialize = consent::of_initialize(&config).map(|consent| {
         let trust = judge.trust(&consent);
@@ -88,6 +90,16 @@ fn plain(sources: &dyn Sources, folder: &Utf8Path, config: Option<&Utf8Path>) ->
     let located: Located =
         devcontainer::locate(sources, folder, config).map_err(|error| problems::from_locate(&error))?;
     devcontainer::read(sources, folder, &located, DEFAULT_IMAGE).map_err(|error| problems::from_read(&error))
+}
+
+/// Refuses what is wrong with the names and options of features, long before one is fetched.
+fn judge_features(sources: &dyn Sources, config: &Config) -> Result<(), Problem> {
+    if config.features.is_empty() {
+        return Ok(());
+    }
+    let text = config.file.as_deref().and_then(|file| sources.read(file).ok().flatten());
+    let request = FeatureRequest { config: Some(config), text: text.as_deref(), ..FeatureRequest::default() };
+    Resolver::new(&request).map(drop).map_err(|error| problems::from_feature(&error))
 }
 
 /// What holds for a container that exists, or, with what its image and features say, for one that is to be made.

@@ -8,4 +8,4 @@ pub(crate) use config::{environment_missing, folder_missing, folder_not_shared, 
 pub(crate) use engine::{
     from_build, from_compose, from_container, from_engine, from_exec, from_pull, from_user,
 };
-pub(crate) use provision::{from_command, from_features, from_image, from_start};
+pub(crate) use provision::{from_command, from_feature, from_features, from_image, from_start};

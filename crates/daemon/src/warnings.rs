@@ -1,7 +1,7 @@
 //! What a person should know of an environment though it works.
 
-use api::{ChangeEffect, Consent, DesiredPhase, Environment, Problem, ProblemCode, PropertyChange};
-use devcontainer::{Config, Resolved};
+use api::{ChangeEffect, Consent, DesiredPhase, Environment, Place, Problem, ProblemCode, PropertyChange};
+use devcontainer::{Config, Resolved, Warning};
 use reconciler::{ContainerFacts, Trust};
 
 use crate::configuration::Reading;
@@ -24,7 +24,7 @@ pub(crate) fn of(
     container: &ContainerFacts,
     left_out: &LeftOut,
 ) -> Result<Vec<Problem>, Problem> {
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<Problem> = reading.config.warnings.iter().map(idle).collect();
     warnings.extend(initialize(reading));
     let withheld = left_out.with(&reading.withheld);
     warnings.extend(mounts(withheld.open(), Trust::Open));
@@ -67,6 +67,17 @@ pub(crate) fn changes_since(
     let mut changes: Vec<PropertyChange> = added.collect();
     changes.extend(reconciler::changes(&made_from.properties, &reading.properties));
     Ok(changes)
+}
+
+/// A property that does nothing, which is seldom what a person wants.
+fn idle(warning: &Warning) -> Problem {
+    Problem::new(ProblemCode::PropertyIdle, format!("\"{}\": {}", warning.property, warning.oddity)).at(
+        Place {
+            file: warning.file.to_string(),
+            line: Some(warning.position.line),
+            column: Some(warning.position.column),
+        },
+    )
 }
 
 fn initialize(reading: &Reading) -> Option<Problem> {

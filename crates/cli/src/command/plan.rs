@@ -125,7 +125,7 @@ fn change(change: &PropertyChange) -> (String, String) {
     };
     let effect = match change.effect {
         ChangeEffect::NewContainer => "needs a new container",
-        ChangeEffect::NextStart => "counts at the next start",
+        ChangeEffect::NextStart => "counts with the next `cove up`",
         ChangeEffect::AtOnce => "counts at once",
     };
     (harmless(&change.property), format!("{} -> {}, {effect}", shown(&change.old), shown(&change.new)))
@@ -161,7 +161,7 @@ mod tests {
 
         Changed since its container was made
           image         "debian:12" -> "debian:13", needs a new container
-          forwardPorts  nothing -> [3000], counts at the next start
+          forwardPorts  nothing -> [3000], counts with the next `cove up`
 
         `cove up --rebuild` would
           1. Creating the container  because a rebuild was asked for

@@ -23,11 +23,10 @@ use crate::text::harmless;
 pub(super) async fn run(context: &Context, arguments: UpArguments) -> Result<(), Failure> {
     let mut request = request(&arguments)?;
     let client = context.client().await?;
+    if arguments.trust {
+        agree_beforehand(context.output, &client, &mut request).await;
+    }
     if arguments.no_wait {
-        if arguments.trust {
-            let wanted = client.preview(&plan_of(&request)).await?.consents;
-            request.consents = wanted.into_iter().map(|consent| consent.digest).collect();
-        }
         let environment = client.up(&request).await?;
         return context.output.show(&environment, |paint| {
             let name = environment.metadata.name.as_str();
@@ -47,6 +46,9 @@ pub(super) async fn run(context: &Context, arguments: UpArguments) -> Result<(),
         let end = until_running(&mut follow, &started).await;
         let wanted = unanswered(&end, arguments.trust);
         if wanted.is_empty() {
+            if matches!(end, Err(Failure::Problem(_))) {
+                warn(context.output, &client, &started).await;
+            }
             break detached(context, &started, end)?;
         }
         if wanted.iter().all(|consent| request.consents.contains(&consent.digest)) {
@@ -87,6 +89,25 @@ fn request(arguments: &UpArguments) -> Result<UpRequest, Failure> {
         secrets: arguments.secrets_file.as_deref().map(personal::secrets_of).transpose()?,
         dotfiles,
     })
+}
+
+/// Agrees to what a folder wants of this computer before it is asked for: its command would run twice otherwise, before
+/// and after its mounts are agreed to. What images and features want shows only later.
+async fn agree_beforehand(output: Output, client: &Client, request: &mut UpRequest) {
+    // What is wrong with the folder or the file is told by what follows.
+    let Ok(preview) = client.preview(&plan_of(request)).await else { return };
+    if !preview.consents.is_empty() {
+        output.note(&as_agreed(&preview.consents));
+        request.consents = preview.consents.into_iter().map(|consent| consent.digest).collect();
+    }
+}
+
+/// Tells the warnings of an environment that did not come up whole: what was left out of it may be why.
+async fn warn(output: Output, client: &Client, started: &Environment) {
+    let Ok(environment) = client.environment(started.id.as_str()).await else { return };
+    for warning in &environment.status.warnings {
+        output.warning(warning);
+    }
 }
 
 fn plan_of(request: &UpRequest) -> PlanRequest {
@@ -186,16 +207,19 @@ fn unanswered(end: &Result<Environment, Failure>, trusts: bool) -> Vec<Consent> 
     }
 }
 
+fn as_agreed(consents: &[Consent]) -> String {
+    format!("On this computer, as agreed:\n{}", plan::wishes(consents))
+}
+
 fn agrees(output: Output, arguments: &UpArguments, wanted: &[Consent]) -> bool {
-    let list = plan::wishes(wanted);
     if arguments.trust {
-        output.note(&format!("On this computer, as agreed:\n{list}"));
+        output.note(&as_agreed(wanted));
         return true;
     }
     if !output.can_ask() {
         return false;
     }
-    output.note(&format!("The folder wants this of this computer:\n{list}"));
+    output.note(&format!("The folder wants this of this computer:\n{}", plan::wishes(wanted)));
     Output::confirm("Agree to all of it, now and until it changes?")
 }
 

@@ -164,3 +164,54 @@ fn rm_asks_and_takes_no_for_an_answer() {
     assert_eq!(child.wait().unwrap().code(), Some(1));
     assert!(fake.requests().is_empty());
 }
+
+#[test]
+fn what_changed_is_shown_and_a_new_container_is_made_only_if_wanted() {
+    fn is_up(environment: &mut api::Environment) {
+        environment.status = running("web", "/srv/web").status;
+    }
+    for (answer, rebuild) in [("y\n", r#""rebuild":true"#), ("\n", r#""rebuild":false"#)] {
+        // The fake tells of a change for every folder that has an environment.
+        let home = Fake::start(Vec::new(), Vec::new());
+        let folder = std::fs::canonicalize(home.folder("web")).unwrap();
+        let fake = Fake::start(vec![running("web", folder.to_str().unwrap())], vec![Act::Change(is_up)]);
+        let mut screen = Screen::new();
+        let mut child = screen.run(&fake, &["up", folder.to_str().unwrap()]);
+        screen.wait_for(r#""a" -> "b", needs a new container"#);
+        screen.wait_for("A new container loses what was installed by hand.");
+        screen.wait_for("Make the container anew? [y/N]");
+        screen.press(answer.as_bytes());
+        screen.wait_for("a shell in it");
+        assert!(child.wait().unwrap().success());
+        let request = fake.requests().join("\n");
+        assert!(request.contains(rebuild) && request.contains(r#""unasked":"wait""#), "{request}");
+    }
+}
+
+#[test]
+fn an_answer_of_no_brings_the_rest_up() {
+    fn waits_or_runs(environment: &mut api::Environment) {
+        environment.status.observed_generation = 1;
+        if environment.spec.unasked == api::Unasked::LeaveOut {
+            environment.status = running("web", "/srv/web").status;
+            return;
+        }
+        let consent = api::Consent {
+            kind: api::ConsentKind::HostMount,
+            text: "/etc:/outside".to_owned(),
+            digest: "d1".to_owned(),
+        };
+        let problem = api::Problem::new(api::ProblemCode::ConsentNeeded, "something waits");
+        environment.status.problem = Some(problem.asking_consent(vec![consent]));
+    }
+    let fake = Fake::start(Vec::new(), vec![Act::Change(waits_or_runs)]);
+    let mut screen = Screen::new();
+    let mut child = screen.run(&fake, &["up"]);
+    screen.wait_for("show files to the container: /etc:/outside");
+    screen.wait_for("Agree to all of it, now and until it changes? [y/N]");
+    screen.press(b"n\n");
+    screen.wait_for("a shell in it");
+    assert!(child.wait().unwrap().success());
+    let requests = fake.requests();
+    assert!(requests[0].contains(r#""unasked":"wait""#) && requests[1].contains(r#""unasked":"leave_out""#));
+}

@@ -1,6 +1,7 @@
 //! Faults of making a dev container: features, images, starts, commands in it.
 
 use api::{Place, Problem, ProblemCode};
+use devcontainer::feature::FeatureError;
 use engine::CommandError;
 use oci::OciError;
 use provision::container::StartError;
@@ -13,7 +14,7 @@ use super::{from_build, from_compose, from_container, from_engine, from_exec, fr
 pub(crate) fn from_features(error: &FeaturesError) -> Problem {
     let problem = |code| Problem::new(code, error.to_string()).caused_by(error);
     match error {
-        FeaturesError::Feature(_) => problem(ProblemCode::FeatureFailed),
+        FeaturesError::Feature(error) => from_feature(error),
         FeaturesError::Fetch { source, .. } => problem(code_of(source)),
         FeaturesError::Archive { .. }
         | FeaturesError::File(_)
@@ -23,6 +24,28 @@ pub(crate) fn from_features(error: &FeaturesError) -> Problem {
         | FeaturesError::Frozen { .. }
         | FeaturesError::NoLockfile { .. }
         | FeaturesError::LockfileAccess { .. } => problem(ProblemCode::FeatureFailed),
+    }
+}
+
+/// Something is wrong with what is said about features, or with what they say of each other.
+pub(crate) fn from_feature(error: &FeatureError) -> Problem {
+    let FeatureError::Invalid(mistakes) = error else {
+        return Problem::new(ProblemCode::FeatureFailed, error.to_string());
+    };
+    let title = match mistakes.as_slice() {
+        [_] => "the features of the configuration have a mistake".to_owned(),
+        several => format!("the features of the configuration have {} mistakes", several.len()),
+    };
+    let mut problem = Problem::new(ProblemCode::ConfigInvalid, title);
+    problem.causes = mistakes.iter().map(ToString::to_string).collect();
+    let first = mistakes.first().map(|mistake| &mistake.place).filter(|place| !place.file.is_empty());
+    match first {
+        Some(place) => problem.at(Place {
+            file: place.file.clone(),
+            line: place.position.map(|position| position.line),
+            column: place.position.map(|position| position.column),
+        }),
+        None => problem,
     }
 }
 

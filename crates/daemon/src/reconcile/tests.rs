@@ -1,6 +1,7 @@
 //! Whole environments on a real engine, with a machine that is only played.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use api::{
     ConditionKind, Environment, EnvironmentId, EventKind, ExecRequest, PlanRequest, Problem, ProblemCode,
@@ -15,15 +16,19 @@ use test_support::dockerd::{BASE_IMAGE, Dockerd};
 
 use super::{Reconciler, Surroundings};
 use crate::consent::ConsentPolicy;
-use crate::machine::testing::{Fixture, soon};
+use crate::machine::testing::Fixture;
 use crate::ports::Ports;
 use crate::secrets::SecretFiles;
+
+/// How long an environment may take: an image is built, on a computer that is busy with other tests.
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// A daemon's inside, on a real engine.
 struct Place {
     reconciler: Reconciler,
     fixture: Fixture,
-    dockerd: Dockerd,
+    /// Absent where nothing of the story reaches an engine.
+    dockerd: Option<Dockerd>,
     /// The folder of the environment.
     folder: Utf8PathBuf,
     /// The last sequence before anything happened.
@@ -33,9 +38,15 @@ struct Place {
 impl Place {
     /// `None` where there is no engine for tests.
     fn start(name: &str) -> Option<Self> {
-        let dockerd = Dockerd::start()?;
+        Some(Self::of(name, Some(Dockerd::start()?)))
+    }
+
+    fn of(name: &str, dockerd: Option<Dockerd>) -> Self {
         let fixture = Fixture::new();
-        let machine = fixture.with_engine(&dockerd);
+        let machine = match &dockerd {
+            Some(dockerd) => fixture.with_engine(dockerd),
+            None => fixture.machine.clone(),
+        };
         let surroundings = Surroundings {
             secrets: SecretFiles::new(fixture.paths.secrets_dir()),
             policy: ConsentPolicy::default(),
@@ -48,7 +59,11 @@ impl Place {
         let folder = fixture.share().join(name);
         fs_err::create_dir(&folder).unwrap();
         let began = fixture.store.last_sequence();
-        Some(Self { reconciler, fixture, dockerd, folder, began })
+        Self { reconciler, fixture, dockerd, folder, began }
+    }
+
+    fn docker(&self, arguments: &[&str]) -> String {
+        self.dockerd.as_ref().expect("the story has an engine").docker(arguments)
     }
 
     fn write(&self, files: &[(&str, &str)]) {
@@ -96,7 +111,8 @@ impl Place {
                 let _ = events.recv().await;
             }
         };
-        soon("the answer", answered).await
+        let answer = tokio::time::timeout(PATIENCE, answered).await;
+        answer.unwrap_or_else(|_| panic!("no answer within {PATIENCE:?}"))
     }
 
     /// Everything that was told.
@@ -174,8 +190,8 @@ async fn an_environment_gets_its_features_and_keeps_what_nobody_agreed_to_out() 
     let events = serde_json::to_string(&place.events()).unwrap();
     assert!(events.contains("key=********") && !events.contains("s3cret-value"));
     let container = web.status.container.clone().unwrap();
-    assert!(!place.dockerd.docker(&["inspect", &container.id]).contains("s3cret-value"));
-    let label = place.dockerd.docker(&[
+    assert!(!place.docker(&["inspect", &container.id]).contains("s3cret-value"));
+    let label = place.docker(&[
         "inspect",
         "--format",
         "{{index .Config.Labels \"devcontainer.metadata\"}}",
@@ -233,6 +249,19 @@ async fn a_hook_that_failed_is_run_again_from_there_and_that_is_said() {
 }
 
 #[tokio::test]
+async fn a_mistake_in_a_feature_is_told_before_anything_is_done() {
+    let place = Place::of("web", None);
+    let config =
+        format!(r#"{{"image": "{BASE_IMAGE}", "features": {{"ghcr.io/Upper Case/x": {{}}, "./no": []}}}}"#);
+    place.write(&[(".devcontainer/devcontainer.json", &config)]);
+    let problem = place.up(&place.request()).await.status.problem.expect("the features are wrong");
+    assert_eq!((problem.code, problem.causes.len()), (ProblemCode::ConfigInvalid, 2), "{problem:?}");
+    assert_eq!(problem.place.and_then(|place| place.line), Some(1));
+    assert_eq!(place.fixture.shim.starts(), 0, "the machine was not started");
+    place.end().await;
+}
+
+#[tokio::test]
 async fn a_container_of_another_tool_is_taken_over() {
     let Some(place) = Place::start("web") else { return };
     let config = format!(r#"{{"image": "{BASE_IMAGE}", "onCreateCommand": "touch /again"}}"#);
@@ -244,7 +273,7 @@ async fn a_container_of_another_tool_is_taken_over() {
         "run", "--detach", "--volume", &volume, "--label", &folder, "--label", &file, BASE_IMAGE, "sleep",
         "3600",
     ];
-    let other = place.dockerd.docker(&run);
+    let other = place.docker(&run);
     let web = place.up(&place.request()).await;
     assert_eq!(web.status.problem, None);
     assert_eq!(web.status.container.as_ref().map(|container| &container.id), Some(&other));
@@ -253,7 +282,7 @@ async fn a_container_of_another_tool_is_taken_over() {
         matches!(event.kind, EventKind::Log { line, .. } if line.contains("made for this folder by another tool"))
     });
     assert!(said);
-    let count = place.dockerd.docker(&["ps", "--all", "--quiet"]).lines().count();
+    let count = place.docker(&["ps", "--all", "--quiet"]).lines().count();
     assert_eq!(count, 1, "no second one was made");
     let anew = place.up(&UpRequest { rebuild: true, ..place.request() }).await;
     assert_ne!(anew.status.container.as_ref().map(|container| &container.id), Some(&other));

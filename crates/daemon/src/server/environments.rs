@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::{
     DesiredPhase, Environment, EnvironmentId, EnvironmentPatch, ErrorBody, EventKind, ObjectReference,
-    PlanRequest, Preview, Problem, ProblemCode, UpRequest,
+    PlanRequest, Preview, Problem, ProblemCode, Unasked, UpRequest,
 };
 use axum::Json;
 use axum::extract::{Path, State};
@@ -90,6 +90,8 @@ pub(super) async fn change(
         spec.desired_phase = patch.desired_phase.unwrap_or(spec.desired_phase);
         spec.rebuild = patch.rebuild.unwrap_or_else(|| spec.rebuild.clone());
         spec.retry = patch.retry.unwrap_or_else(|| spec.retry.clone());
+        // Who starts an environment like this asks nobody.
+        spec.unasked = Unasked::LeaveOut;
     })?;
     api.environments.asked(&changed.id);
     Ok(Json(changed))
