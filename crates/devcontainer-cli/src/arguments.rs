@@ -14,11 +14,13 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use groups::{
     AttachOptions, ContainerFolders, DockerPath, DotfilesOptions, FeatureOptions, LockfileOptions,
-    LogOptions, Lookup, MergeOptions, ProbeOptions, Secrets,
+    LogOptions, Lookup, MergeOptions, ProbeOptions, RegistryOptions, Secrets,
 };
 pub(crate) use values::{
     BuildKit, Consistency, ExtraMount, GpuAvailability, LogFormat, LogLevel, Pair, UidDefault,
 };
+
+use oci::AuthHosts;
 
 use crate::REFERENCE_VERSION;
 use crate::collections::Collections;
@@ -29,6 +31,8 @@ use crate::collections::Collections;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    registries: RegistryOptions,
 }
 
 /// The commands.
@@ -346,13 +350,20 @@ pub(crate) struct ListArguments {
 }
 
 /// Reads the arguments, the program's name not among them. An error has been shown.
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, ExitCode> {
-    let grammar = Arguments::command();
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Command, AuthHosts), ExitCode> {
+    let mut grammar = Arguments::command();
+    // Options that every command has are theirs only after this.
+    grammar.build();
     let words = std::iter::once(OsString::from("devcontainer")).chain(arguments).collect();
     let words = join_switches(&grammar, words);
     let parsed =
         grammar.try_get_matches_from(words).and_then(|matches| Arguments::from_arg_matches(&matches));
-    parsed.map(|arguments| arguments.command).map_err(|error| {
+    parsed.map(|arguments| (arguments.command, arguments.registries.into())).map_err(|error| {
+        if error.kind() == clap::error::ErrorKind::DisplayVersion {
+            // Alone, as callers compare it.
+            crate::outcome::print(&format!("{REFERENCE_VERSION}\n"));
+            return ExitCode::SUCCESS;
+        }
         // Nobody reads it: there is nothing left to do about that.
         let _ = error.print();
         ExitCode::from(u8::from(error.use_stderr()))

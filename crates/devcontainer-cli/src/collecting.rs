@@ -3,16 +3,18 @@
 use devcontainer::feature::{FeatureReference, ResolvedFeature};
 use devcontainer::parse_json;
 use oci::{Options, Registry};
-use provision::features::{Features, LockfileUse};
+use provision::features::{Features, FeaturesError, LockfileUse};
 use serde_json::{Map, Value, json};
 
 use crate::Surroundings;
 use crate::arguments::{FeatureOptions, LockfileOptions};
+use crate::log::{Level, Log};
 use crate::outcome::Failure;
 
 /// The registry client, with the store of this computer.
 pub(crate) fn registry(surroundings: &Surroundings<'_>) -> Result<Registry, Failure> {
-    let registry = Registry::new(Options::new(surroundings.host.cache().join("registry")));
+    let options = Options::new(surroundings.host.cache().join("registry"));
+    let registry = Registry::new(Options { auth_hosts: surroundings.auth_hosts.clone(), ..options });
     registry.map_err(|error| Failure::plain(crate::outcome::with_causes(&error)))
 }
 
@@ -28,8 +30,19 @@ pub(crate) fn additional(options: &FeatureOptions) -> Result<Map<String, Value>,
     }
 }
 
-/// What is done with the lockfile.
-pub(crate) fn lockfile(options: LockfileOptions) -> LockfileUse {
+/// What is done with the lockfile. Options that nobody needs any more are told of.
+pub(crate) fn lockfile(options: LockfileOptions, log: &Log) -> LockfileUse {
+    for (given, text) in [
+        (options.experimental_lockfile, "--experimental-lockfile is deprecated: there always is a lockfile"),
+        (
+            options.experimental_frozen_lockfile,
+            "--experimental-frozen-lockfile is deprecated: it is called --frozen-lockfile now",
+        ),
+    ] {
+        if given {
+            log.write(Level::Warning, text);
+        }
+    }
     if options.no_lockfile {
         LockfileUse::Off
     } else if options.frozen_lockfile || options.experimental_frozen_lockfile {
@@ -37,6 +50,18 @@ pub(crate) fn lockfile(options: LockfileOptions) -> LockfileUse {
     } else {
         LockfileUse::Kept
     }
+}
+
+/// Why there are no features. What a frozen lockfile forbids is said in the reference's words, which scripts look for;
+/// the log has it in full.
+pub(crate) fn unresolved(failing: &str, error: &FeaturesError) -> Failure {
+    let failure = Failure::caused(failing, error);
+    let words = match error {
+        FeaturesError::NoLockfile { .. } => "Lockfile does not exist.",
+        FeaturesError::Frozen { .. } => "Lockfile does not match.",
+        _ => return failure,
+    };
+    Failure { details: vec![failure.message], message: words.to_owned(), ..Failure::plain(failing) }
 }
 
 /// `featuresConfiguration` as the reference prints it, without the temporary folders of the reference.

@@ -11,6 +11,7 @@ mod engines;
 mod existing;
 mod host;
 mod inside;
+mod interrupt;
 mod log;
 mod names;
 mod outcome;
@@ -38,12 +39,14 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) host: &'a dyn Host,
     /// The working folder, absolute.
     pub(crate) folder: camino::Utf8PathBuf,
+    /// To which hosts registries may send us for a token.
+    pub(crate) auth_hosts: oci::AuthHosts,
 }
 
 /// Runs the command with these arguments, the program's name not among them. `host` gives Cove's own engine.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, host: &dyn Host) -> ExitCode {
-    let command = match arguments::parse(arguments) {
-        Ok(command) => command,
+    let (command, auth_hosts) = match arguments::parse(arguments) {
+        Ok(parsed) => parsed,
         Err(status) => return status,
     };
     let folder = match std::env::current_dir().map(camino::Utf8PathBuf::from_path_buf) {
@@ -57,7 +60,21 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, host: &dyn Host) -> E
         Ok(runtime) => runtime,
         Err(error) => return outcome::cannot_begin(&format!("could not start threads: {error}")),
     };
-    let status = runtime.block_on(run(command, &Surroundings { host, folder }));
+    let surroundings = Surroundings { host, folder, auth_hosts };
+    let status = runtime.block_on(async {
+        let ended = tokio::select! {
+            status = run(command, &surroundings) => Ok(status),
+            number = interrupt::called_off() => Err(number),
+        };
+        match ended {
+            Ok(status) => status,
+            Err(number) => {
+                // What ran in the container is ended too, which takes a moment.
+                tokio::time::sleep(interrupt::MOMENT).await;
+                ExitCode::from(128 + number)
+            }
+        }
+    });
     // A thread may still wait for standard input; the process ends without it.
     runtime.shutdown_background();
     status

@@ -2,6 +2,7 @@
 
 use camino::Utf8PathBuf;
 use clap::Args;
+use oci::{AuthHost, AuthHosts};
 
 use super::values::{self, LogFormat, LogLevel, Pair, Probe};
 
@@ -156,4 +157,21 @@ pub(crate) struct Lookup {
     /// A file to read in place of the devcontainer.json
     #[arg(long, value_name = "FILE")]
     pub(crate) override_config: Option<Utf8PathBuf>,
+}
+
+/// How far registries are trusted, for every command.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct RegistryOptions {
+    /// Send credentials of a registry only to itself and to the token server that it is known to have
+    #[arg(long, global = true)]
+    pub(crate) oci_auth_hardening: bool,
+    /// A further host that a registry may have tokens from (repeatable)
+    #[arg(long, global = true, value_name = "REGISTRY=HOST")]
+    pub(crate) allow_cross_origin_auth_host: Vec<AuthHost>,
+}
+
+impl From<RegistryOptions> for AuthHosts {
+    fn from(options: RegistryOptions) -> Self {
+        if options.oci_auth_hardening { Self::Known(options.allow_cross_origin_auth_host) } else { Self::Any }
+    }
 }

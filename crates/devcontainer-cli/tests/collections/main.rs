@@ -1,6 +1,8 @@
 //! `features …`, `templates …`, `outdated` and `upgrade` as processes: what they print, write and publish, and how they
 //! end. Registry and engine are real.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what does not succeed is a failure")]
+
 mod packaging;
 mod publishing;
 #[path = "../drop_in/support.rs"]

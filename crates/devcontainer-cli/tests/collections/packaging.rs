@@ -1,7 +1,6 @@
 //! `features package` and `generate-docs`: files from files.
 
 use camino::Utf8Path;
-use sha2::{Digest, Sha256};
 
 use crate::support::World;
 use crate::{printed, read, said};
@@ -40,8 +39,7 @@ fn collection() -> World {
 }
 
 fn sha(path: &Utf8Path) -> String {
-    let digest = Sha256::digest(std::fs::read(path).unwrap());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    oci::digest::of(&std::fs::read(path).unwrap())
 }
 
 #[test]
@@ -66,7 +64,7 @@ fn the_same_files_give_the_same_archive() {
     }
     assert_eq!(archives("two"), first);
     // And they will be with the next version of this program: registries go by these digests.
-    assert_eq!(first[1], "b395783fb7f1b6a0bea4bf528fafc62b917a9a8b0f3b90ee2423ba1710afa30f");
+    assert_eq!(first[1], "sha256:b395783fb7f1b6a0bea4bf528fafc62b917a9a8b0f3b90ee2423ba1710afa30f");
     let list = read(&world.folder.join("one/devcontainer-collection.json"));
     assert_eq!(list, include_str!("golden/collection.json").trim_end());
 }

@@ -161,3 +161,16 @@ fn a_registry_that_wants_a_login_is_given_one() {
         answer.stdout
     );
 }
+
+#[test]
+fn trust_in_token_servers_is_said_by_any_command() {
+    let world = World::without_engine(&[]);
+    let name = "127.0.0.1:1/home/lamp";
+    let line = ["features", "info", "tags", name, "--oci-auth-hardening"];
+    let pair = ["--allow-cross-origin-auth-host", "127.0.0.1:1=auth.example.org"];
+    let away = said(&world, &[&line[..], &pair].concat());
+    assert!(away.contains("cannot be reached"), "{away}");
+    assert!(said(&world, &[&line[..], &["true"]].concat()).contains("cannot be reached"));
+    let wrong = said(&world, &["--allow-cross-origin-auth-host", "here", "outdated"]);
+    assert!(wrong.contains("`here` is not a registry and its token server"), "{wrong}");
+}

@@ -55,9 +55,9 @@ fn files(folder: &Utf8Path) -> Vec<String> {
         for entry in current.read_dir_utf8().unwrap() {
             let path = entry.unwrap().into_path();
             if path.is_dir() {
-                open.push(path)
+                open.push(path);
             } else {
-                found.push(path.strip_prefix(folder).unwrap().to_string())
+                found.push(path.strip_prefix(folder).unwrap().to_string());
             }
         }
     }

@@ -188,7 +188,8 @@ impl BenchError {
 
 /// Reads words as the command line would be read.
 fn parsed(words: &[&str]) -> Option<Command> {
-    arguments::parse(words.iter().map(OsString::from)).ok()
+    let parsed = arguments::parse(words.iter().map(OsString::from));
+    parsed.ok().map(|(command, _registries)| command)
 }
 
 /// Writes the files of a project. Everybody may do everything in its folders, whichever user the tests run as.
