@@ -129,16 +129,16 @@ fn what_cannot_be_packaged_is_told_with_its_place() {
 fn readmes_are_those_of_the_reference() {
     let world = collection();
     printed(&world, &["features", "generate-docs", "-p", "src", "-n", "home/things"]);
-    assert_eq!(read(&world.folder.join("src/lamp/README.md")), include_str!("golden/lamp.md"));
+    assert_eq!(read(&world.folder.join("src/lamp/README.md")), include_str!("golden/lamp.README.txt"));
     assert!(!world.folder.join("src/attic/README.md").exists());
     let line = ["features", "generate-docs", "-p", "./src", "-n", "home/things", "-r", "reg.example.org"];
     printed(&world, &[&line[..], &["--github-owner", "home", "--github-repo", "things"]].concat());
-    assert_eq!(read(&world.folder.join("src/chair/README.md")), include_str!("golden/chair.md"));
+    assert_eq!(read(&world.folder.join("src/chair/README.md")), include_str!("golden/chair.README.txt"));
 
     let template = LAMP.replace("lamp", "room");
     world.write(&[("templates/room/devcontainer-template.json", &template)]);
     printed(&world, &["templates", "generate-docs", "-p", "templates"]);
-    assert_eq!(read(&world.folder.join("templates/room/README.md")), include_str!("golden/room.md"));
+    assert_eq!(read(&world.folder.join("templates/room/README.md")), include_str!("golden/room.README.txt"));
 }
 
 #[test]
