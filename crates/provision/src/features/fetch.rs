@@ -4,15 +4,13 @@ use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::feature::{
-    FEATURE_FILE, FeatureMetadata, FeatureReference, Fetched, LocalFeature, ResolvedFeature, Wanted,
+    FEATURE_FILE, FeatureError, FeatureMetadata, FeatureReference, Fetched, LocalFeature, ResolvedFeature,
+    Wanted,
 };
-use oci::{File, Files, Limits, Manifest, Reference, Registry};
+use oci::{File, Files, Limits, METADATA_ANNOTATION, Manifest, OciError, Reference, Registry};
 use sha2::{Digest, Sha256};
 
 use super::FeaturesError;
-
-/// The annotation with the whole description of a feature.
-const METADATA_ANNOTATION: &str = "dev.containers.metadata";
 
 /// The most that a local feature may come to; it travels with every build.
 const LARGEST_LOCAL: u64 = 64 << 20;
@@ -36,8 +34,10 @@ pub(super) async fn description(
             let metadata = described_by(&files, written, "its archive")?;
             Ok((Fetched { metadata, digest }, Some(files)))
         }
-        FeatureReference::Tarball(feature) => tarball(registry, written, &feature.url).await,
-        FeatureReference::Release(feature) => tarball(registry, written, &feature.url()).await,
+        FeatureReference::Tarball(feature) => {
+            tarball(registry, written, &feature.url, wanted.pin.as_deref()).await
+        }
+        FeatureReference::Release(feature) => tarball(registry, written, &feature.url(), None).await,
         FeatureReference::Local(feature) => {
             let files = local(written, &feature)?;
             let metadata = described_by(&files, written, &format!("`{}`", feature.folder))?;
@@ -56,10 +56,10 @@ pub(super) async fn files(registry: &Registry, feature: &ResolvedFeature) -> Res
             layer(registry, written, &reference, &manifest).await
         }
         FeatureReference::Tarball(found) => {
-            download(registry, written, &found.url).await.map(|(_, files)| files)
+            download(registry, written, &found.url, Some(&feature.digest)).await.map(|(_, files)| files)
         }
         FeatureReference::Release(found) => {
-            download(registry, written, &found.url()).await.map(|(_, files)| files)
+            download(registry, written, &found.url(), Some(&feature.digest)).await.map(|(_, files)| files)
         }
         FeatureReference::Local(found) => local(written, found),
     }
@@ -97,15 +97,30 @@ async fn tarball(
     registry: &Registry,
     written: &str,
     url: &str,
+    pin: Option<&str>,
 ) -> Result<(Fetched, Option<Files>), FeaturesError> {
-    let (digest, files) = download(registry, written, url).await?;
+    let (digest, files) = download(registry, written, url, pin).await?;
     let metadata = described_by(&files, written, "its archive")?;
     Ok((Fetched { metadata, digest }, Some(files)))
 }
 
-async fn download(registry: &Registry, written: &str, url: &str) -> Result<(String, Files), FeaturesError> {
-    let got = registry.download(url).await;
-    let got = got.map_err(|source| FeaturesError::Fetch { written: written.to_owned(), source })?;
+async fn download(
+    registry: &Registry,
+    written: &str,
+    url: &str,
+    pin: Option<&str>,
+) -> Result<(String, Files), FeaturesError> {
+    let got = match pin {
+        Some(digest) => registry.download_exactly(url, digest).await,
+        None => registry.download(url).await,
+    };
+    let got = got.map_err(|source| match (source, pin) {
+        (OciError::DigestMismatch { expected, actual, .. }, Some(_)) => {
+            let written = written.to_owned();
+            FeatureError::Integrity { written, expected, found: actual, locked: true }.into()
+        }
+        (source, _) => FeaturesError::Fetch { written: written.to_owned(), source },
+    })?;
     Ok((got.digest, unpack(written, &got.bytes)?))
 }
 
@@ -134,6 +149,14 @@ fn content_digest(files: &Files) -> String {
     digest.finalize().iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }
 
+/// What a local feature may be made of: its project. The repository may not be trusted, and a link in it could
+/// carry any file of this computer into the image.
+fn project_of(feature: &LocalFeature) -> &Utf8Path {
+    let mut ancestors = feature.folder.ancestors();
+    let holder = ancestors.find(|folder| folder.file_name() == Some(".devcontainer"));
+    holder.and_then(Utf8Path::parent).unwrap_or(&feature.folder)
+}
+
 /// The files of a folder on this computer.
 fn local(written: &str, feature: &LocalFeature) -> Result<Files, FeaturesError> {
     let failed = |path: &Utf8Path, source| FeaturesError::Local {
@@ -141,6 +164,14 @@ fn local(written: &str, feature: &LocalFeature) -> Result<Files, FeaturesError> 
         path: path.to_owned(),
         source,
     };
+    let refused = |path: &Utf8Path, why: String| failed(path, std::io::Error::other(why));
+    let root = project_of(feature).canonicalize_utf8().map_err(|source| failed(&feature.folder, source))?;
+    let real = |path: &Utf8Path| {
+        let real = path.canonicalize_utf8().map_err(|source| failed(path, source))?;
+        let leads_out = || refused(path, format!("it leads to `{real}`, out of `{root}`"));
+        if real.starts_with(&root) { Ok(()) } else { Err(leads_out()) }
+    };
+    real(&feature.folder)?;
     let mut files = Files::new();
     let mut left = LARGEST_LOCAL;
     let mut folders = vec![feature.folder.clone()];
@@ -156,12 +187,13 @@ fn local(written: &str, feature: &LocalFeature) -> Result<Files, FeaturesError> 
                 }
                 continue;
             }
-            left = left.checked_sub(metadata.len()).ok_or_else(|| {
-                failed(
-                    &path,
-                    std::io::Error::new(std::io::ErrorKind::FileTooLarge, "the feature is too large"),
-                )
-            })?;
+            real(&path)?;
+            if !metadata.is_file() {
+                return Err(refused(&path, "it is neither file nor folder".to_owned()));
+            }
+            left = left
+                .checked_sub(metadata.len())
+                .ok_or_else(|| refused(&path, "the feature is too large".to_owned()))?;
             let bytes = std::fs::read(&path).map_err(|source| failed(&path, source))?;
             let name = path.strip_prefix(&feature.folder).map(Utf8Path::to_owned);
             let name: Utf8PathBuf = name.unwrap_or_else(|_| path.clone());
@@ -174,6 +206,32 @@ fn local(written: &str, feature: &LocalFeature) -> Result<Files, FeaturesError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A repository may hold any link; what it points to would travel into the image.
+    #[test]
+    fn a_link_out_of_the_feature_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
+        let root = home.join("project/.devcontainer/f");
+        std::fs::create_dir_all(&root).unwrap();
+        std::fs::write(home.join("id_rsa"), "SECRET").unwrap();
+        std::fs::write(root.join("install.sh"), "echo").unwrap();
+        std::fs::write(root.parent().unwrap().join("shared.sh"), "echo").unwrap();
+        let link = |target: &str| {
+            let _ = std::fs::remove_file(root.join("link"));
+            std::os::unix::fs::symlink(target, root.join("link")).unwrap();
+            local("./f", &LocalFeature { folder: root.clone() }).map_err(|error| error.to_string())
+        };
+        assert_eq!(link("install.sh").unwrap()[Utf8Path::new("link")].bytes, b"echo");
+        assert_eq!(link("../shared.sh").unwrap()[Utf8Path::new("link")].bytes, b"echo");
+        for target in ["../../../id_rsa", home.join("id_rsa").as_str(), "/dev/zero", "nowhere"] {
+            let error = link(target).unwrap_err();
+            assert!(error.contains("f/link` of the feature `./f`"), "{target}: {error}");
+        }
+        std::fs::remove_dir_all(&root).unwrap();
+        std::os::unix::fs::symlink(&home, &root).unwrap();
+        local("./f", &LocalFeature { folder: root }).unwrap_err();
+    }
 
     #[test]
     fn a_local_feature_is_its_files() {
