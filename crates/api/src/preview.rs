@@ -65,7 +65,7 @@ pub struct PropertyChange {
 pub enum ChangeEffect {
     /// A new container.
     NewContainer,
-    /// The next start of the container.
+    /// The next `up` or start; the container stays.
     NextStart,
     /// Nothing: it counts for the next process or hook, or is for other tools.
     AtOnce,
