@@ -314,10 +314,9 @@ impl Call<'_> {
             let edited = Edited { sources: &Disk, file: &file, text: text.as_bytes() };
             configured =
                 configured::read(&edited, &self.folder(arguments.workspace_folder.as_ref()), Some(&file))?;
-            if !arguments.dry_run {
-                self.log.write(Level::Info, &format!("Setting `{feature}` to {version} in `{file}`"));
-                folder::replace(&file, text.as_bytes())?;
-            }
+            // A dry run spares only the lockfile, as in the reference: tools that update versions read both then.
+            self.log.write(Level::Info, &format!("Setting `{feature}` to {version} in `{file}`"));
+            folder::replace(&file, text.as_bytes())?;
         }
         if configured.config.features.is_empty() {
             let why = format!("`{}` has no \"features\": there is nothing to lock", configured.file);

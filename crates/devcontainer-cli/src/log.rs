@@ -253,7 +253,13 @@ impl Steps {
     fn started(&self, item: &str) {
         if self.hooks {
             self.stage(item, "running");
-            return self.raw(&format!("\u{1b}[1mRunning the {item}...\u{1b}[0m\r\n\r\n"));
+            // One of several in parallel stands behind its hook, in brackets.
+            let of_several = item.strip_suffix(')').and_then(|item| item.split_once(" ("));
+            let what = match of_several {
+                Some((hook, name)) => format!("{name} of {hook}"),
+                None => format!("the {item}"),
+            };
+            return self.raw(&format!("\u{1b}[1mRunning {what}...\u{1b}[0m\r\n\r\n"));
         }
         let (level, timestamp) = (Level::Info, now());
         self.state().started.push((item.to_owned(), timestamp));

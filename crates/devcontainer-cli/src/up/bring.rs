@@ -96,6 +96,7 @@ impl Bringing<'_> {
             self.config.labels().keys().for_each(|name| drop(spec.labels.remove(name)));
             spec.labels.extend(given);
         }
+        self.log.write(Level::Info, "Starting container");
         let created = engine.create_container(&spec).await.map_err(|error| failed(FAILING, &error))?;
         let with_id = |failure: Failure| Failure { container_id: Some(created.clone()), ..failure };
         let started = container::start(engine, &created).await;
