@@ -14,7 +14,7 @@ use super::reference::{FeatureReference, Folders, OciVersion};
 use crate::config::{Config, Properties};
 use camino::Utf8PathBuf;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Far more than anyone installs; a chain of dependencies that somebody else controls has to end.
 const MAX_FEATURES: usize = 256;
@@ -270,6 +270,10 @@ impl Resolver {
             }
         }
         self.queue.extend(depends_on.iter().cloned());
+        let waiting: BTreeSet<Key> = self.queue.iter().map(|candidate| candidate.wanted.key()).collect();
+        if waiting.len() > MAX_FEATURES {
+            return Err(FeatureError::TooMany { limit: MAX_FEATURES, written });
+        }
         self.nodes.push(Node { candidate, digest, metadata, depends_on, installs_after });
         Ok(())
     }

@@ -287,6 +287,21 @@ fn an_endless_chain_ends() {
     assert!(matches!(error, Some(FeatureError::TooMany { limit: MAX_FEATURES, .. })));
 }
 
+/// Nobody makes us ask a thousand servers at once.
+#[test]
+fn a_crowd_of_dependencies_is_refused_before_it_is_fetched() {
+    let more = json!({"ghcr.io/a/n": {}});
+    let request = FeatureRequest { additional: more.as_object(), ..FeatureRequest::default() };
+    let mut resolver = Resolver::new(&request).unwrap();
+    let crowd: serde_json::Map<String, Value> =
+        (0..=MAX_FEATURES).map(|index| (format!("h{index}.example/a/n"), json!({}))).collect();
+    let text = json!({"dependsOn": crowd}).to_string();
+    let metadata = FeatureMetadata::parse(text.as_bytes(), "n").unwrap();
+    let wanted = resolver.missing().remove(0);
+    let refused = resolver.provide(&wanted, Fetched { digest: digest_of(&text), metadata });
+    assert!(matches!(refused, Err(FeatureError::TooMany { limit: MAX_FEATURES, .. })), "{refused:?}");
+}
+
 /// Features `f0`… whose requirements point to lower numbers only, so that there is no circle.
 fn worlds() -> impl Strategy<Value = (Value, Vec<String>)> {
     let edges = || proptest::collection::vec((1_usize..8, 0_usize..7), 0..10);
