@@ -45,7 +45,7 @@ pub use jsonc::{Position, SyntaxError, parse_json};
 pub use lifecycle::{Command, Lifecycle};
 pub use locate::{LocateError, Located, candidates, locate};
 pub use merge::{Resolved, merge};
-pub use metadata::{MetadataError, label_instruction, metadata_label, parse_metadata_label};
+pub use metadata::{MetadataError, metadata_label, parse_metadata_label};
 pub use mount::{Mount, MountError, MountKind};
 pub use near::closest;
 pub use ports::{ForwardPort, OnAutoForward, PortAttributes, Protocol};
