@@ -80,11 +80,14 @@ fn a_feature_of_a_registry_is_locked_and_works_offline() {
     let name = format!("{base}/tool:1");
     let config = format!("{{ \"image\": \"{BASE_IMAGE}\", \"features\": {{ \"{name}\": {{}} }} }}");
     let Some(world) = World::with_engine(&[(".devcontainer/devcontainer.json", &config)]) else { return };
-    assert!(
-        world.refused(&["up", "--frozen-lockfile"])["message"]
-            .as_str()
-            .unwrap()
-            .contains("devcontainer-lock.json")
+    // Recorded from @devcontainers/cli 0.89.
+    assert_eq!(
+        world.refused(&["up", "--frozen-lockfile"]),
+        json!({
+            "outcome": "error",
+            "message": "Lockfile does not exist.",
+            "description": "An error occurred setting up the container.",
+        })
     );
     world.json(&["up"]);
     assert_eq!(world.sh("cat /installed"), "base\ntool-1.2.0");

@@ -23,6 +23,12 @@ fn a_configuration_is_read_without_an_engine() {
 }
 
 #[test]
+fn the_version_is_the_references() {
+    let answer = World::without_engine(&[]).run(&["--version"]);
+    assert_eq!((answer.status, answer.stdout.as_str()), (0, "0.89.0\n"));
+}
+
+#[test]
 fn mistakes_end_with_status_one_and_a_place() {
     let world = World::without_engine(&[(".devcontainer/devcontainer.json", "{\n  \"image\": 5\n}")]);
     let answer = world.run(&["read-configuration"]);
