@@ -64,11 +64,11 @@ async fn build(
     let request = features::Request {
         config,
         additional: &additional,
-        lockfile: collecting::lockfile(arguments.lockfile),
+        lockfile: collecting::lockfile(arguments.lockfile, log),
         registry: &registry,
     };
     let resolved = features::resolve(&request, &log.steps()).await;
-    let features = resolved.map_err(|error| Failure::caused(FAILING, &error))?;
+    let features = resolved.map_err(|error| collecting::unresolved(FAILING, &error))?;
     for warning in &features.warnings {
         log.write(Level::Warning, &warning.to_string());
     }

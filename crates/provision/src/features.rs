@@ -170,6 +170,8 @@ pub async fn resolve(request: &Request<'_>, progress: &dyn Progress) -> Result<F
     if let Some(path) = place {
         let fresh = Lockfile::of(&resolution.features);
         if request.lockfile == LockfileUse::Frozen {
+            // An empty file is there, and locks nothing.
+            let known = known.or_else(|| present.is_some().then(Lockfile::default));
             check_frozen(path, &fresh, known.as_ref())?;
         } else if fresh.is_news_to(present.as_deref()) {
             write_whole(&path, &fresh.to_text())?;

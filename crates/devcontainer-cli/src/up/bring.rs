@@ -178,11 +178,11 @@ impl Bringing<'_> {
         let request = features::Request {
             config: self.config,
             additional: &additional,
-            lockfile: collecting::lockfile(self.arguments.lockfile),
+            lockfile: collecting::lockfile(self.arguments.lockfile, self.log),
             registry: &registry,
         };
         let resolved = features::resolve(&request, &self.log.steps()).await;
-        let resolved = resolved.map_err(|error| failed(FAILING, &error))?;
+        let resolved = resolved.map_err(|error| collecting::unresolved(FAILING, &error))?;
         for warning in &resolved.warnings {
             self.log.write(Level::Warning, &warning.to_string());
         }
