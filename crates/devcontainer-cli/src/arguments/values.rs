@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 use devcontainer::UserEnvProbe;
 
+use crate::log::{Level, Log};
+
 /// `name=value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pair {
@@ -155,6 +157,15 @@ pub(crate) enum UidDefault {
 pub(crate) enum BuildKit {
     /// Where there is one.
     Auto,
-    /// The engine's older builder.
+    /// Never; it is all the same, since only BuildKit builds images with features well.
     Never,
+}
+
+impl BuildKit {
+    /// Says that the older builder is not used, to whoever wants it.
+    pub(crate) fn warn(self, log: &Log) {
+        if self == Self::Never {
+            log.write(Level::Warning, "--buildkit never has no effect: images are built with BuildKit");
+        }
+    }
 }
