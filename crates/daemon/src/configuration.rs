@@ -54,7 +54,21 @@ pub(crate) fn read(parts: &Parts, environment: &Environment) -> Result<Reading, 
         return Err(problems::folder_not_shared(folder));
     }
     let variables = parts.store.variables(&environment.id)?;
-    read_with(parts, environment, Person::new(&variables))
+    let reading = read_with(parts, environment, Person::new(&variables))?;
+    judge_sources(parts, &reading.config)?;
+    Ok(reading)
+}
+
+/// Refuses mounts of what the machine cannot see, before anything is built or removed for them.
+///
+/// # Errors
+/// A file or folder that is there and not shared.
+pub(crate) fn judge_sources(parts: &Parts, config: &Config) -> Result<(), Problem> {
+    let sources = consent::bind_sources(config);
+    match sources.iter().find(|source| parts.machine.cannot_see(Utf8Path::new(source))) {
+        Some(source) => Err(problems::mount_not_shared(Utf8Path::new(source))),
+        None => Ok(()),
+    }
 }
 
 /// Reads the configuration of an environment with other variables than were given for it.

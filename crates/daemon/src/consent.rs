@@ -127,6 +127,11 @@ pub(crate) fn roots_of(config: &Config) -> Vec<Utf8PathBuf> {
     roots
 }
 
+/// What of the host the mounts of a configuration lead to, of those that are left.
+pub(crate) fn bind_sources(config: &Config) -> Vec<String> {
+    mounts::bind_sources(config)
+}
+
 /// Takes the mounts out of a configuration that nobody agreed to.
 pub(crate) fn withhold(config: &mut Config, judge: &Judge<'_>) -> Withheld {
     let roots = roots_of(config);

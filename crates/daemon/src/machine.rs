@@ -311,6 +311,15 @@ impl MachineHost {
         description::usable_roots(&machine.spec).iter().find(sees).map(|root| root.path.clone())
     }
 
+    /// Whether a path of this computer, which is there, cannot be seen in the machine. Paths that the machine has itself
+    /// are those of the machine.
+    pub(crate) fn cannot_see(&self, path: &Utf8Path) -> bool {
+        path.is_absolute()
+            && !description::hides_guest(path)
+            && path.exists()
+            && self.shared_root_of(path).is_none()
+    }
+
     /// What the guest wrote so far, and what it will write, without a gap in between. The end of the console, if
     /// nothing came by another way: a guest that did not come up says why there.
     pub fn logs(&self) -> (Vec<MachineLogLine>, broadcast::Receiver<MachineLogLine>) {

@@ -4,7 +4,9 @@ mod config;
 mod engine;
 mod provision;
 
-pub(crate) use config::{environment_missing, folder_missing, folder_not_shared, from_locate, from_read};
+pub(crate) use config::{
+    environment_missing, folder_missing, folder_not_shared, from_locate, from_read, mount_not_shared,
+};
 pub(crate) use engine::{
     from_build, from_compose, from_container, from_engine, from_exec, from_pull, from_user,
 };

@@ -2,7 +2,7 @@
 
 use api::{Consent, ConsentKind};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
-use devcontainer::{Mount, MountKind};
+use devcontainer::{Config, Mount, MountKind};
 
 use super::digest_of;
 
@@ -46,6 +46,27 @@ pub(super) fn of_mount(mount: &Mount, roots: &[Utf8PathBuf]) -> Option<Consent> 
         }),
     }?;
     outside(source, &mount.target, &mount.to_string(), roots)
+}
+
+/// What of the host a mount leads to.
+fn bind_source(mount: &Mount) -> Option<&str> {
+    mount.source.as_deref().filter(|_| mount.kind == MountKind::Bind)
+}
+
+/// What of the host the mounts of a configuration lead to.
+pub(super) fn bind_sources(config: &Config) -> Vec<String> {
+    let written = config.properties.mounts.iter().chain(&config.workspace_mount);
+    let mut sources: Vec<String> = written.filter_map(bind_source).map(str::to_owned).collect();
+    for group in split_run_args(config.run_args.clone()) {
+        sources.extend(match group.mounts {
+            Some(Mounts::Mount(value)) => {
+                value.parse::<Mount>().ok().and_then(|mount| bind_source(&mount).map(str::to_owned))
+            }
+            Some(Mounts::Volume(value)) => value.split_once(':').map(|(source, _)| source.to_owned()),
+            None => None,
+        });
+    }
+    sources
 }
 
 /// The consent that arguments need; `None` if they mount nothing from outside.

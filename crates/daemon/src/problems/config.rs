@@ -16,6 +16,15 @@ pub(crate) fn folder_not_shared(folder: &Utf8Path) -> Problem {
         .with_command("share it; the machine restarts for that", format!("cove machine share {folder}"))
 }
 
+/// The machine cannot see what a configuration mounts.
+pub(crate) fn mount_not_shared(source: &Utf8Path) -> Problem {
+    // A file is shared with its folder.
+    let folder = if source.is_dir() { source } else { source.parent().unwrap_or(source) };
+    let title = format!("the configuration mounts `{source}`, which the machine cannot see");
+    Problem::new(ProblemCode::FolderNotShared, title)
+        .with_command("share it; the machine restarts for that", format!("cove machine share {folder}"))
+}
+
 /// No configuration could be chosen.
 pub(crate) fn from_locate(error: &LocateError) -> Problem {
     let hint = |problem: Problem| problem.with_hint("choose one with `cove up --config PATH`");

@@ -262,6 +262,26 @@ async fn a_mistake_in_a_feature_is_told_before_anything_is_done() {
 }
 
 #[tokio::test]
+async fn a_mount_that_the_machine_cannot_see_is_told_before_anything_is_done() {
+    let place = Place::of("web", None);
+    let unseen = place.folder.ancestors().nth(2).unwrap().join("unseen");
+    fs_err::create_dir(&unseen).unwrap();
+    let config = format!(r#"{{"image": "{BASE_IMAGE}", "runArgs": ["-v", "{unseen}:/x:ro"]}}"#);
+    place.write(&[(".devcontainer.json", &config)]);
+    // Nobody agreed to it yet: then it is no matter.
+    let (web, _) = place.fixture.store.up(&place.request(), Timestamp::now()).unwrap();
+    let reading = crate::configuration::read(place.reconciler.parts(), &web).unwrap();
+    let consents = reading.withheld.consents().into_iter().map(|consent| consent.digest).collect();
+    let problem = place.up(&UpRequest { consents, ..place.request() }).await.status.problem;
+    let problem = problem.expect("the machine cannot see it");
+    assert_eq!(problem.code, ProblemCode::FolderNotShared);
+    let command = problem.hints.first().and_then(|hint| hint.command.clone());
+    assert_eq!(command, Some(format!("cove machine share {unseen}")));
+    assert_eq!(place.fixture.shim.starts(), 0, "the machine was not started");
+    place.end().await;
+}
+
+#[tokio::test]
 async fn a_container_of_another_tool_is_taken_over() {
     let Some(place) = Place::start("web") else { return };
     let config = format!(r#"{{"image": "{BASE_IMAGE}", "onCreateCommand": "touch /again"}}"#);
