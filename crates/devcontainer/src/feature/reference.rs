@@ -113,7 +113,7 @@ pub enum ReferenceProblem {
     NoConfig,
     /// A word alone.
     #[error(
-        "it has no registry; expected for example `ghcr.io/devcontainers/features/{}`, or `./{word}` for a folder",
+        "it has no registry; expected for example `ghcr.io/devcontainers/features/{}`; if it is a folder, prepend your Feature name with `./`",
         near.as_deref().unwrap_or("node:1")
     )]
     Bare {

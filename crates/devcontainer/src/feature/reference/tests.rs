@@ -91,7 +91,7 @@ fn what_is_refused_and_why() {
     insta::assert_snapshot!(refused(r".\feature"), @r"`.\feature` is not a feature: a local feature is named by a path relative to devcontainer.json, for example `./my-feature`");
     insta::assert_snapshot!(refused("../outside"), @"`../outside` is not a feature: `/work/outside` is outside of `/work/.devcontainer`, where local features have to be");
     insta::assert_snapshot!(refused("./../../.devcontainer/x"), @"`./../../.devcontainer/x` is not a feature: `/.devcontainer/x` is outside of `/work/.devcontainer`, where local features have to be");
-    insta::assert_snapshot!(refused("pyhton"), @"`pyhton` is not a feature: it has no registry; expected for example `ghcr.io/devcontainers/features/python:1`, or `./pyhton` for a folder");
+    insta::assert_snapshot!(refused("pyhton"), @"`pyhton` is not a feature: it has no registry; expected for example `ghcr.io/devcontainers/features/python:1`; if it is a folder, prepend your Feature name with `./`");
     insta::assert_snapshot!(refused("http://a.b/devcontainer-feature-x.tgz"), @"`http://a.b/devcontainer-feature-x.tgz` is not a feature: a tarball is downloaded by an `https://` address");
     insta::assert_snapshot!(refused("https://a.b/x/features.tgz"), @"`https://a.b/x/features.tgz` is not a feature: the name of the file is `features.tgz`, expected `devcontainer-feature-<id>.tgz` with an id of letters, digits, `-` and `_`");
     insta::assert_snapshot!(refused("ghcr.io/node:1"), @"`ghcr.io/node:1` is not a feature: expected `registry/namespace/id`, for example `ghcr.io/devcontainers/features/node:1`");

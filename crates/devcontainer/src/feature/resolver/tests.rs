@@ -190,9 +190,9 @@ fn mistakes_come_together_and_with_their_place() {
     /work/.devcontainer/devcontainer.json:3:5: "features./abs": `/abs` is not a feature: a local feature is named by a path relative to devcontainer.json, for example `./my-feature`
     /work/.devcontainer/devcontainer.json:5:12: "features../a.x": expected a string, a number, true or false, found an object
     /work/.devcontainer/devcontainer.json:7:5: "features.ghcr.io/a/b": expected an object with options, or a version as a string, found an array
-    /work/.devcontainer/devcontainer.json:11:5: "overrideFeatureInstallOrder[1]": `fsih` is not a feature: it has no registry; expected for example `ghcr.io/devcontainers/features/node:1`, or `./fsih` for a folder
+    /work/.devcontainer/devcontainer.json:11:5: "overrideFeatureInstallOrder[1]": `fsih` is not a feature: it has no registry; expected for example `ghcr.io/devcontainers/features/node:1`; if it is a folder, prepend your Feature name with `./`
     "#);
-    insta::assert_snapshot!(told(&json!({"features": {"./a": {}}})), @r#"./a: "dependsOn.b": `b` is not a feature: it has no registry; expected for example `ghcr.io/devcontainers/features/node:1`, or `./b` for a folder"#);
+    insta::assert_snapshot!(told(&json!({"features": {"./a": {}}})), @r#"./a: "dependsOn.b": `b` is not a feature: it has no registry; expected for example `ghcr.io/devcontainers/features/node:1`; if it is a folder, prepend your Feature name with `./`"#);
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn warnings_have_their_place_too() {
     /work/.devcontainer/devcontainer.json:7:5: "features.git": `git` is an old name, write `ghcr.io/devcontainers/features/git:1`
     /work/.devcontainer/devcontainer.json:5:7: "features../a.vers": the feature has no option `vers` (version)
     /work/.devcontainer/devcontainer.json:4:18: "features../a.version": `2` is not among the values the feature lists (1)
-    ./a: "installsAfter[0]": `fish` is not a feature: it has no registry; expected for example `ghcr.io/devcontainers/features/node:1`, or `./fish` for a folder
+    ./a: "installsAfter[0]": `fish` is not a feature: it has no registry; expected for example `ghcr.io/devcontainers/features/node:1`; if it is a folder, prepend your Feature name with `./`
     /work/.devcontainer/devcontainer.json:8:5: "features.ghcr.io/x/old": feature `old` is deprecated and gets no more updates
     /work/.devcontainer/devcontainer.json:8:5: "features.ghcr.io/x/old": the feature was renamed, write `ghcr.io/x/new`
     /work/.devcontainer/devcontainer.json:11:5: "overrideFeatureInstallOrder[0]": no feature to install is called `./none`
