@@ -12,7 +12,7 @@ echoStderr() {
 }
 
 recordFailure() {
-    echoStderr "❌ '$1' failed."
+    echoStderr "❌ $1 check failed."
     FAILED="$FAILED '$1'"
     return 1
 }
