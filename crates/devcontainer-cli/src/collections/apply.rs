@@ -71,6 +71,14 @@ pub(crate) enum ApplyError {
     /// It cannot be applied as asked.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// A link in the folder leads what would be written out of it.
+    #[error("`{path}` is not written: the link `{link}` leads out of the folder")]
+    LeadsOut {
+        /// The file of the template.
+        path: Utf8PathBuf,
+        /// The link.
+        link: Utf8PathBuf,
+    },
     /// Files cannot be read or written.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -110,6 +118,9 @@ pub(crate) async fn apply(
     for missing in undeclared {
         log.write(Level::Warning, &format!("(!) {missing}; it was replaced by nothing"));
     }
+    for path in applied.keys() {
+        check_links(workspace, path)?;
+    }
     let mut written = Vec::new();
     for (path, bytes) in applied {
         let place = workspace.join(&path);
@@ -121,6 +132,19 @@ pub(crate) async fn apply(
         written.push(format!("./{path}"));
     }
     Ok(written)
+}
+
+/// The folder may be a repository of strangers, and a link in it could lead a template's files over the person's own.
+fn check_links(workspace: &Utf8Path, path: &Utf8Path) -> Result<(), ApplyError> {
+    let steps = path.ancestors().filter(|step| !step.as_str().is_empty()).map(|step| workspace.join(step));
+    for link in steps.filter(|step| step.is_symlink()) {
+        let root = workspace.canonicalize_utf8();
+        let stays = root.is_ok_and(|root| link.canonicalize_utf8().is_ok_and(|real| real.starts_with(root)));
+        if !stays {
+            return Err(ApplyError::LeadsOut { path: path.to_owned(), link });
+        }
+    }
+    Ok(())
 }
 
 /// Whether a template is named by a folder. Names of registries begin with a host.
@@ -223,6 +247,29 @@ mod tests {
     fn asked(arguments: &[&str]) -> Result<Asked, String> {
         let line = ["apply", "--template-id", "x"].iter().chain(arguments);
         Asked::of(&Line::parse_from(line).arguments).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link_out_of_the_folder() {
+        use std::os::unix::fs::symlink;
+        let temporary = tempfile::tempdir().unwrap();
+        let home = Utf8PathBuf::from_path_buf(temporary.path().to_owned()).unwrap();
+        let workspace = home.join("project");
+        std::fs::create_dir_all(workspace.join("inside")).unwrap();
+        std::fs::write(home.join(".bashrc"), "own").unwrap();
+        symlink("../.bashrc", workspace.join("file")).unwrap();
+        symlink("../new", workspace.join("dangling")).unwrap();
+        symlink("..", workspace.join(".devcontainer")).unwrap();
+        symlink("inside", workspace.join("linked")).unwrap();
+        for (path, may) in [
+            ("file", false),
+            ("dangling", false),
+            (".devcontainer/devcontainer.json", false),
+            ("linked/a", true),
+            ("not/yet/there", true),
+        ] {
+            assert_eq!(check_links(&workspace, Utf8Path::new(path)).is_ok(), may, "{path}");
+        }
     }
 
     #[test]
