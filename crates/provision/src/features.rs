@@ -5,6 +5,7 @@
 mod fetch;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::feature::{
@@ -239,6 +240,32 @@ fn read_if_there(path: &Utf8Path) -> Result<Option<Vec<u8>>, FeaturesError> {
 /// Written beside and renamed, so that nobody reads half of it.
 fn write_whole(path: &Utf8Path, text: &str) -> Result<(), FeaturesError> {
     let beside = Utf8PathBuf::from(format!("{path}.{}.new", std::process::id()));
-    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
+    let write = || {
+        // Made anew: a repository may hold a link of this name, and it would be written through.
+        drop(std::fs::remove_file(&beside));
+        std::fs::File::create_new(&beside)?.write_all(text.as_bytes())?;
+        std::fs::rename(&beside, path)
+    };
+    let written = write();
     written.map_err(|source| FeaturesError::LockfileAccess { what: "write", path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_the_way_of_the_lockfile_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
+        let (own, lockfile) = (root.join(".bashrc"), root.join("devcontainer-lock.json"));
+        std::fs::write(&own, "own").unwrap();
+        let beside = format!("{lockfile}.{}.new", std::process::id());
+        for link in [lockfile.as_str(), &beside] {
+            std::os::unix::fs::symlink(&own, link).unwrap();
+        }
+        write_whole(&lockfile, "{}").unwrap();
+        let read = |path: &Utf8Path| std::fs::read_to_string(path).unwrap();
+        assert_eq!((read(&own).as_str(), read(&lockfile).as_str()), ("own", "{}"));
+    }
 }

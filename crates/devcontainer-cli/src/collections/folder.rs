@@ -1,6 +1,6 @@
 //! Reads a folder of a collection into memory, and writes files.
 
-use std::io;
+use std::io::{self, Write as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use oci::{File, Files};
@@ -116,12 +116,15 @@ pub(crate) fn write_bytes(path: &Utf8Path, bytes: &[u8]) -> Result<(), FolderErr
 pub(crate) fn replace(path: &Utf8Path, bytes: &[u8]) -> Result<(), FolderError> {
     let target = path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned());
     let beside = Utf8PathBuf::from(format!("{target}.{}.new", std::process::id()));
-    let written = std::fs::write(&beside, bytes).and_then(|()| {
-        if let Ok(metadata) = target.metadata() {
-            std::fs::set_permissions(&beside, metadata.permissions())?;
-        }
-        std::fs::rename(&beside, &target)
-    });
+    // Made anew: a repository may hold a link of this name, and it would be written through.
+    drop(std::fs::remove_file(&beside));
+    let written =
+        std::fs::File::create_new(&beside).and_then(|mut file| file.write_all(bytes)).and_then(|()| {
+            if let Ok(metadata) = target.metadata() {
+                std::fs::set_permissions(&beside, metadata.permissions())?;
+            }
+            std::fs::rename(&beside, &target)
+        });
     written.inspect_err(|_| drop(std::fs::remove_file(&beside))).map_err(refused("write", path))
 }
 
