@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use devcontainer::dockerfile::{self, DockerfileError};
+use camino::Utf8PathBuf;
+use devcontainer::dockerfile;
 use devcontainer::{Build, ContainerSource};
 use engine::{BuildContext, BuildOutput, BuildSpec, Dockerfile, Engine, ImageInfo, Progress};
 
@@ -146,10 +146,8 @@ async fn whole_text(
     let path = &build.dockerfile;
     let wrong = |source| ImageError::Dockerfile { file: path.clone(), source };
     let (text, image, info) = base_of(engine, build, progress).await?;
-    let (mut text, stage) = match &build.target {
-        Some(target) => (text, target.clone()),
-        None => with_named_end(&text, path).map_err(wrong)?,
-    };
+    let named = dockerfile::name_stage(&text, build.target.as_deref(), LAST_STAGE).map_err(wrong)?;
+    let (mut text, stage) = (named.text.into_owned(), named.name);
     if single.without_syntax {
         text = without_syntax(&text);
     }
@@ -157,32 +155,6 @@ async fn whole_text(
         text.push('\n');
     }
     Ok((text, stage, request.described(image, info, None)))
-}
-
-/// The text with a name for its last stage, and that name.
-fn with_named_end(text: &str, path: &Utf8Path) -> Result<(String, String), DockerfileError> {
-    let parsed = dockerfile::Dockerfile::parse(text)?;
-    if let Some(name) = parsed.stages.last().and_then(|stage| stage.name.clone()) {
-        return Ok((text.to_owned(), name));
-    }
-    let lines: Vec<&str> = text.lines().collect();
-    let is_from =
-        |line: &str| line.trim_start().get(..4).is_some_and(|word| word.eq_ignore_ascii_case("from"));
-    // The last line that begins with `FROM` may be text of a here-document: reading the result tells.
-    for at in (0..lines.len()).rev().filter(|at| is_from(lines[*at])) {
-        let mut changed: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-        changed[at] = format!("{} AS {LAST_STAGE}", lines[at].trim_end());
-        let changed = changed.join("\n") + "\n";
-        let fits = dockerfile::Dockerfile::parse(&changed).is_ok_and(|new| {
-            new.stages.len() == parsed.stages.len()
-                && new.stages.last().and_then(|stage| stage.name.as_deref()) == Some(LAST_STAGE)
-        });
-        if fits {
-            return Ok((changed, LAST_STAGE.to_owned()));
-        }
-    }
-    tracing::info!(%path, "the last stage of the Dockerfile cannot be named");
-    Err(DockerfileError::NoStage)
 }
 
 fn without_syntax(text: &str) -> String {
@@ -202,16 +174,6 @@ fn without_syntax(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_stage_gets_a_name_if_it_has_none() {
-        let named = |text: &str| with_named_end(text, "Dockerfile".into()).unwrap();
-        assert_eq!(named("FROM a AS b\nRUN x\n"), ("FROM a AS b\nRUN x\n".to_owned(), "b".to_owned()));
-        let (text, stage) = named("from a as b\nfrom  c \nRUN <<E\nFROM here\nE\n");
-        assert_eq!(stage, LAST_STAGE);
-        assert_eq!(text, format!("from a as b\nfrom  c AS {LAST_STAGE}\nRUN <<E\nFROM here\nE\n"));
-        assert!(with_named_end("RUN x\n", "Dockerfile".into()).is_err());
-    }
 
     #[test]
     fn only_a_syntax_line_at_the_top_is_one() {
