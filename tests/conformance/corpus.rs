@@ -123,11 +123,25 @@ fn compare(world: &World, at: usize, foreign: &Foreign) -> Vec<String> {
         return lines;
     };
     config.remove("features");
+    give_dockerfile(&file, &config);
     std::fs::write(&file, Value::Object(config).to_string()).unwrap();
     lines.extend(pair(world, foreign, &copy, &file, &["--include-merged-configuration"]));
     lines.sort();
     lines.dedup();
     lines
+}
+
+/// Only the configurations were kept of most repositories; a Dockerfile that is missing becomes one of the base image.
+fn give_dockerfile(file: &Path, config: &serde_json::Map<String, Value>) {
+    let of_build = |name: &str| config.get("build").and_then(|build| build.get(name));
+    let named = of_build("dockerfile").or_else(|| config.get("dockerFile")).and_then(Value::as_str);
+    let Some(dockerfile) = named.map(|name| file.parent().unwrap().join(name)) else { return };
+    if dockerfile.exists() || std::fs::create_dir_all(dockerfile.parent().unwrap()).is_err() {
+        return;
+    }
+    let target = of_build("target").and_then(Value::as_str).unwrap_or("dev");
+    // A name that holds variables leads nowhere, for both programs.
+    let _ = std::fs::write(dockerfile, format!("FROM {BASE_IMAGE} AS {target}\n"));
 }
 
 /// Both programs over one file.
@@ -137,7 +151,10 @@ fn pair(world: &World, foreign: &Foreign, repository: &Path, file: &Path, more: 
     let last = |said: &str| said.trim().lines().last().unwrap_or_default().to_owned();
     let more = more.join(" ");
     match (theirs.refused, ours.refused) {
-        (true, true) => Vec::new(),
+        (true, true) => {
+            println!("{}: both refuse it {more}: {}", foreign.name, last(&ours.said));
+            Vec::new()
+        }
         (true, false) => vec![format!("the reference refuses it {more}: {}", last(&theirs.said))],
         (false, true) => {
             vec![format!("Cove refuses it {more}: {}", ours.said.trim().replace(&foreign.name, "it"))]

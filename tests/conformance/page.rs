@@ -54,7 +54,8 @@ Where a folder of configurations from public repositories is at hand (`COVE_CORP
 what both programs read from each of them: `read-configuration` as the file is, and `read-configuration
 --include-merged-configuration` with `features` taken out, since the tests cannot reach the registries that most of
 them name. No stand-in answers for the engine: every image that a configuration, a Dockerfile or a compose file names
-is given to the test engine as another name of its base image, so that both programs inspect a real one. A
+is given to the test engine as another name of its base image, so that both programs inspect a real one, and a
+Dockerfile that was not kept with its configuration becomes one of that image. A
 configuration that the reference refuses must be refused by Cove, with a place in the file; the reverse may be, where
 the configuration breaks the specification.
 ";
