@@ -74,7 +74,8 @@ fn links_lead_somewhere() {
     let pages = crate::tracked_files();
     // What a command should print is no page of this project: its links are right where the command runs.
     let is_page = |file: &&PathBuf| {
-        file.extension().is_some_and(|extension| extension == "md") && !file.iter().any(|part| part == "golden")
+        file.extension().is_some_and(|extension| extension == "md")
+            && !file.iter().any(|part| part == "golden")
     };
     for page in pages.iter().filter(is_page) {
         let text = crate::read(page).unwrap_or_default();
