@@ -120,7 +120,8 @@ async fn finish(
         log,
     };
     inside.patch_system_files().await;
-    let place = inside.workplace(!arguments.skip_post_create).await?;
+    let place = inside.workplace(!arguments.skip_post_create).await;
+    let place = place.map_err(|failure| Failure { description: FAILING.to_owned(), ..failure })?;
     if !arguments.skip_post_create {
         let extent = Extent {
             skip_non_blocking: arguments.attach.skip_non_blocking_commands,

@@ -66,7 +66,8 @@ async fn run_commands(
         surroundings,
         log,
     };
-    let place = inside.workplace(true).await?;
+    let place = inside.workplace(true).await;
+    let place = place.map_err(|failure| Failure { description: FAILING.to_owned(), ..failure })?;
     let extent = Extent {
         skip_non_blocking: arguments.attach.skip_non_blocking_commands,
         prebuild: arguments.prebuild,

@@ -61,7 +61,8 @@ async fn set_up(
         log,
     };
     inside.patch_system_files().await;
-    let place = inside.workplace(!arguments.skip_post_create).await?;
+    let place = inside.workplace(!arguments.skip_post_create).await;
+    let place = place.map_err(|failure| Failure { description: FAILING.to_owned(), ..failure })?;
     if !arguments.skip_post_create {
         let skip_non_blocking = arguments.skip_non_blocking_commands;
         let extent = Extent { skip_non_blocking, ..Extent::default() };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
-use devcontainer::{Compose, Config, ContainerSource, METADATA_LABEL, Properties, Resolved};
+use devcontainer::{Command, Compose, Config, ContainerSource, METADATA_LABEL, Properties, Resolved};
 use engine::{ComposeBuilding, ComposeError, ContainerState, Extras, GpuUse, Recreate, plan_container};
 use provision::compose::{self, Project};
 use provision::features::{self, Features};
@@ -51,7 +51,7 @@ impl Bringing<'_> {
                 _ => &self.config.workspace,
             };
             let ran = initialize::run(command, folder, &secrets.masks(), &self.log.hooks()).await;
-            ran.map_err(|error| failed("The initializeCommand in the devcontainer.json failed.", &error))?;
+            ran.map_err(|error| initialize_failure(command, &error))?;
         }
         match &self.config.container {
             ContainerSource::Compose(compose) => self.compose(compose, found.1).await,
@@ -303,6 +303,24 @@ impl Bringing<'_> {
             }
         }
         failed(FAILING, error)
+    }
+}
+
+/// A failed `initializeCommand`, in the reference's words.
+fn initialize_failure(command: &Command, error: &initialize::InitializeError) -> Failure {
+    let failure = failed("The initializeCommand in the devcontainer.json failed.", error);
+    let initialize::InitializeError::Failed { item, command: written, .. } = error else { return failure };
+    let is_line = match command {
+        Command::Parallel(all) => all.iter().any(|(name, command)| {
+            matches!(command, Command::Shell(_)) && item.ends_with(&format!("({name})"))
+        }),
+        single => matches!(single, Command::Shell(_)),
+    };
+    let shell = if is_line { "/bin/sh -c " } else { "" };
+    Failure {
+        message: format!("Command failed: {shell}{written}"),
+        details: vec![failure.message],
+        ..failure
     }
 }
 

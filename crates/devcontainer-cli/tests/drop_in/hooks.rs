@@ -152,3 +152,22 @@ fn dotfiles_are_cloned_and_installed_once() {
         "/home/dev/my dots/.myrc\nrc"
     );
 }
+
+#[test]
+fn a_command_of_this_computer_fails_before_anything_is_made() {
+    let config = format!(
+        "{{ \"image\": \"{BASE_IMAGE}\", \"initializeCommand\": {{ \"a\": \"exit 4\", \"b\": [\"true\"] }} }}"
+    );
+    let Some(world) = World::with_engine(&[(".devcontainer/devcontainer.json", &config)]) else { return };
+    let answer = world.refused(&["up"]);
+    // Recorded from @devcontainers/cli 0.89.
+    assert_eq!(
+        answer,
+        json!({
+            "outcome": "error",
+            "message": "Command failed: /bin/sh -c exit 4",
+            "description": "The initializeCommand in the devcontainer.json failed.",
+        })
+    );
+    assert_eq!(world.engine().docker(&["ps", "--all", "--quiet"]), "");
+}
