@@ -7,10 +7,13 @@
 //!
 //! Environment: `COVE_CONFORMANCE_ONLY=TEXT` runs the cases whose path holds TEXT, `COVE_CONFORMANCE_RECORD=1` records
 //! with `DEVCONTAINER_REFERENCE`, `COVE_CORPUS=DIR` compares both programs over foreign configurations, and
-//! `COVE_UPDATE_DOCS=1` writes the page.
+//! `COVE_UPDATE_DOCS=1` writes the page. `COVE_BENCH=DIR` compares times and writes them there, `COVE_PROGRAM` is the
+//! program to run instead of the one that was built beside this test.
 
 #![expect(clippy::unwrap_used, reason = "in a test, what does not succeed is a failure")]
+#![expect(clippy::print_stdout, reason = "a test tells on standard output what does not hold")]
 
+mod bench;
 mod case;
 mod compare;
 mod corpus;

@@ -5,7 +5,7 @@ use std::panic::catch_unwind;
 use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::{Located, SourceError, Sources};
 
-use crate::case::read_rows;
+use crate::case::{Case, read_rows};
 use crate::folder;
 
 const HOW_MANY: usize = 10_000;
@@ -113,7 +113,7 @@ fn damaged_configurations_are_refused_with_a_place() {
     let seeds: Vec<&str> = rows
         .iter()
         .flat_map(|row| &row.cases)
-        .flat_map(|case| case.all_files())
+        .flat_map(Case::all_files)
         .filter(|(path, _)| path.ends_with("devcontainer.json"))
         .map(|(_, text)| text)
         .collect();

@@ -66,7 +66,7 @@ impl Run<'_> {
             let file = self.workspace.join(path);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(&file, self.fill(text)).unwrap();
-            if path.ends_with(".sh") {
+            if file.extension().is_some_and(|extension| extension == "sh") {
                 std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
             }
         }

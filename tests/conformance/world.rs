@@ -36,7 +36,7 @@ impl World {
         registry.serve_in(&engine);
         // Short: paths of sockets and names of images are limited.
         let folder = tempfile::Builder::new().prefix("conf").tempdir_in("/tmp").unwrap();
-        let cove = programs().join("cove");
+        let cove = std::env::var_os("COVE_PROGRAM").map_or_else(|| programs().join("cove"), PathBuf::from);
         // By this name the program is the drop-in.
         let ours = folder.path().join("devcontainer");
         std::os::unix::fs::symlink(cove, &ours).unwrap();
