@@ -1,5 +1,5 @@
 # Everything lives in xtask/; these are names for it.
-.PHONY: help run test check image conformance bench app
+.PHONY: help run test check image conformance fuzz bench app
 
 help: ## Show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -18,6 +18,9 @@ image: linker ## Build the guest image
 
 conformance: linker ## Hold Cove against the Dev Container specification; writes docs/conformance.md
 	@cargo xtask conformance
+
+fuzz: linker ## Feed the readers of foreign bytes with made-up input
+	@cargo xtask fuzz
 
 bench: linker ## Measure against peers; writes bench/RESULTS.md
 	@cargo xtask bench

@@ -29,6 +29,17 @@ pub(crate) struct Options {
     /// Write the results into this folder instead of `bench/`
     #[arg(long, value_name = "DIR")]
     out: Option<Utf8PathBuf>,
+    /// Compare the drop-in `devcontainer` with the reference instead of machines
+    #[arg(long)]
+    pub(crate) devcontainer: bool,
+}
+
+impl Options {
+    /// The folder for the results.
+    pub(crate) fn folder(&self) -> Utf8PathBuf {
+        let own = || Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench");
+        self.out.clone().unwrap_or_else(own)
+    }
 }
 
 /// How long the engine is left alone before the memory of an idle machine is read.

@@ -36,6 +36,8 @@ pub(crate) enum ConformanceError {
     Step(#[from] StepError),
     #[error(transparent)]
     Cache(#[from] NoCache),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     #[error(
         "the reference is not at hand: name its program in DEVCONTAINER_REFERENCE, or install Node.js and npm, so that \
          it can be fetched"
@@ -69,6 +71,35 @@ pub(crate) fn conformance(options: &Options) -> Result<(), ConformanceError> {
         test.env("DEVCONTAINER_REFERENCE", reference);
     }
     Ok(step("Holding Cove against the specification", || run(&mut test))?)
+}
+
+/// Times the drop-in beside the reference and writes the results into a folder.
+pub(crate) fn bench(out: &Utf8Path) -> Result<(), ConformanceError> {
+    setup().map_err(CheckError::from)?;
+    image::build(&image::Options::default()).map_err(CheckError::from)?;
+    let parts = test_parts()?;
+    let reference = reference()?;
+    step("Building", || run(cargo().args(["build", "--release", "--locked", "-p", "cli"])))?;
+    let target = std::env::current_exe()?;
+    // target/debug/xtask
+    let release = target.ancestors().nth(2).unwrap_or(target.as_path()).join("release/cove");
+    let mut test = cargo();
+    test.args([
+        "test",
+        "--locked",
+        "-p",
+        "tests",
+        "--test",
+        "conformance",
+        "the_drop_in",
+        "--",
+        "--nocapture",
+    ]);
+    test.envs(parts)
+        .env("DEVCONTAINER_REFERENCE", reference)
+        .env("COVE_PROGRAM", release)
+        .env("COVE_BENCH", out);
+    Ok(step("Timing the drop-in beside the reference", || run(&mut test))?)
 }
 
 /// The folder of foreign configurations, where there is one.

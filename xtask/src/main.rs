@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod conformance;
+mod fuzz;
 mod image;
 mod output;
 mod run;
@@ -36,6 +37,8 @@ enum Command {
     Test,
     /// Hold Cove against the Dev Container specification and its reference; writes docs/conformance.md
     Conformance(conformance::Options),
+    /// Feed the readers of foreign bytes with what a fuzzer makes up
+    Fuzz(fuzz::Options),
     /// Compare the time to an answering engine with that of a Debian system
     Bench(bench::Options),
 }
@@ -48,6 +51,10 @@ fn main() -> ExitCode {
         Command::Check => check::check().map_err(Into::into),
         Command::Test => check::test().map_err(Into::into),
         Command::Conformance(options) => conformance::conformance(&options).map_err(Into::into),
+        Command::Fuzz(options) => fuzz::fuzz(&options).map_err(Into::into),
+        Command::Bench(options) if options.devcontainer => {
+            conformance::bench(&options.folder()).map_err(Into::into)
+        }
         Command::Bench(options) => bench::run(&options).map_err(Into::into),
     };
     match done {

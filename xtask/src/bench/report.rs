@@ -47,7 +47,11 @@ pub(crate) fn write(
     };
     let json = serde_json::to_string_pretty(&results).expect("the results are plain data");
     fs_err::write(out.join("results.json"), json + "\n")?;
-    fs_err::write(out.join("RESULTS.md"), page(&results))?;
+    let file = out.join("RESULTS.md");
+    let old = fs_err::read_to_string(&file).unwrap_or_default();
+    let kept = old.find(DROP_IN).map_or("", |start| &old[start..]);
+    let joint = if kept.is_empty() { "" } else { "\n" };
+    fs_err::write(file, format!("{}{joint}{kept}", page(&results)))?;
     Ok(())
 }
 
@@ -79,6 +83,9 @@ fn page(results: &Results) -> String {
     every_boot(&mut page, results.boots);
     page
 }
+
+/// How the part of the page begins that `tests/conformance/bench.rs` writes. It stays as it is.
+const DROP_IN: &str = "# The drop-in `devcontainer`";
 
 /// Writing to a string cannot fail.
 fn line(page: &mut String, text: std::fmt::Arguments) {
