@@ -109,6 +109,11 @@ pub(crate) async fn observe(
         None => ContainerFacts::Unseen,
     };
     let left = left_services(parts, environment, &container).await?;
+    let is_up =
+        matches!(container, ContainerFacts::Present { active: true, .. }) || left == LeftServices::Running;
+    if ready && !is_up && environment.spec.desired_phase == DesiredPhase::Stopped {
+        memory.stopped_for = Some(generation);
+    }
     let mut records = hook_records(parts, environment, "")?;
     if let Some(state) = &state {
         records.extend(hook_records(parts, environment, &state.id)?);
@@ -122,6 +127,7 @@ pub(crate) async fn observe(
             MachinePhase::Starting | MachinePhase::Running | MachinePhase::Stopping => MachineFacts::Unready,
         },
         answered: was_answered && !memory.machine_seen,
+        left_alone: memory.stopped_for == Some(generation),
         config: match (&reading, &resolved) {
             (Some(reading), Some(resolved)) => {
                 let left_out = LeftOut::of(parts, environment, &container, prepared.as_ref())?;

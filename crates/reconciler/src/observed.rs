@@ -13,6 +13,9 @@ pub struct Observed {
     /// seen on since. Nobody waits for such an environment, so it starts no machine: it rests until it is asked for
     /// again or the machine comes up for something else.
     pub answered: bool,
+    /// Whether it was seen down since it was told to stop: what runs now was started by somebody else, and is left
+    /// alone.
+    pub left_alone: bool,
     /// Its configuration, as the files are now; `None` while it was not read for this spec.
     pub config: Option<ConfigFacts>,
     /// Its container, by the labels Cove gave it.

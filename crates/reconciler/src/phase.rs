@@ -14,7 +14,8 @@ pub fn phase_of(spec: &EnvironmentSpec, observed: &Observed, decision: &Decision
     match spec.desired_phase {
         DesiredPhase::Deleted if done => Phase::Deleted,
         DesiredPhase::Deleted => Phase::Deleting,
-        DesiredPhase::Stopped if observed.is_active() => Phase::Stopping,
+        DesiredPhase::Stopped if running && observed.left_alone => Phase::Running,
+        DesiredPhase::Stopped if observed.is_active() && !observed.left_alone => Phase::Stopping,
         DesiredPhase::Stopped => Phase::Stopped,
         // With a failed hook the container is up and can be used: that is running, with a problem.
         DesiredPhase::Running if running && (done || decision.plan.blocked.is_some()) => Phase::Running,

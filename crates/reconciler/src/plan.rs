@@ -180,7 +180,7 @@ impl Steps {
             self.add(StepKind::ClosePorts, "a stopped environment holds no ports");
         }
         // Also when only others of its containers run: a database without its application.
-        if observed.is_active() {
+        if observed.is_active() && !observed.left_alone {
             self.add(StepKind::StopContainer, "it shall be stopped");
         }
     }

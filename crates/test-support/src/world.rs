@@ -84,6 +84,8 @@ struct Memory {
     started: Option<(String, u64)>,
     /// The generation that was answered before the daemon started.
     answered: Option<u64>,
+    /// The generation for which it was seen down that shall be down.
+    stopped_for: Option<u64>,
 }
 
 impl Default for World {
@@ -150,6 +152,7 @@ impl World {
         Observed {
             machine: if self.machine.is_on() { MachineFacts::Ready } else { MachineFacts::Off },
             answered: self.memory.answered == Some(self.generation),
+            left_alone: self.memory.stopped_for == Some(self.generation),
             config: (self.memory.config_read_for == Some(self.generation)).then(|| ConfigFacts {
                 digest: self.config_digest.clone(),
                 hooks: self.config_hooks.clone(),
@@ -188,6 +191,11 @@ impl World {
         }
         if self.machine.is_on() {
             self.memory.answered = None;
+            let runs = self.container.as_ref().is_some_and(|container| container.run.is_some());
+            if self.spec.desired_phase == DesiredPhase::Stopped && !runs && self.left != LeftServices::Running
+            {
+                self.memory.stopped_for = Some(self.generation);
+            }
         }
         let decision = self.decide();
         let machine = self.observe().machine;
@@ -228,7 +236,9 @@ impl World {
         let decision = self.decide();
         let phase = reconciler::phase_of(&self.spec, &self.observe(), &decision);
         let settled = decision.plan.steps.is_empty() && matches!(phase, Phase::Running | Phase::Stopped);
-        self.memory = Memory { answered: settled.then_some(self.generation), ..Memory::default() };
+        let answered = settled.then_some(self.generation);
+        let stopped_for = answered.filter(|_| self.spec.desired_phase == DesiredPhase::Stopped);
+        self.memory = Memory { answered, stopped_for, ..Memory::default() };
     }
 
     /// The computer loses its power, and the daemon is started again on the next one.
@@ -241,6 +251,13 @@ impl World {
     pub fn end_container(&mut self) {
         if let Some(container) = &mut self.container {
             container.run = None;
+        }
+    }
+
+    /// Somebody starts the container by other means, such as `docker start`.
+    pub fn start_container_elsewhere(&mut self) {
+        if let Some(container) = &mut self.container {
+            container.run = Some("elsewhere".to_owned());
         }
     }
 

@@ -1,6 +1,6 @@
 //! What one environment's task holds while it lives. All of it can be found out again.
 
-use api::{Environment, HookStage, Phase, ProblemCode, Session, StepKind};
+use api::{DesiredPhase, Environment, HookStage, Phase, ProblemCode, Session, StepKind};
 use provision::image::PreparedImage;
 use reconciler::Failure;
 
@@ -26,6 +26,8 @@ pub(crate) struct Memory {
     /// The generation of the spec that was answered when the task began: the environment ran then as it was wanted,
     /// or its work had ended in a problem.
     pub(crate) answered: Option<u64>,
+    /// The generation of the spec for which it was seen down, as it was told to be.
+    pub(crate) stopped_for: Option<u64>,
     /// Whether the machine was seen on since.
     pub(crate) machine_seen: bool,
 }
@@ -37,9 +39,11 @@ impl Memory {
         let is_answered = status.observed_generation == environment.metadata.generation
             && status.step.is_none()
             && matches!(status.phase, Phase::Running | Phase::Stopped);
+        let answered = is_answered.then_some(status.observed_generation);
         let failed = status.hooks.iter().find(|hook| !hook.succeeded);
         Self {
-            answered: is_answered.then_some(status.observed_generation),
+            answered,
+            stopped_for: answered.filter(|_| environment.spec.desired_phase == DesiredPhase::Stopped),
             failed_hook: failed.map(|hook| hook.stage),
             ..Self::default()
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use api::{
-    DesiredPhase, Environment, EnvironmentId, EnvironmentPatch, ErrorBody, EventKind, ObjectReference,
-    PlanRequest, Preview, Problem, ProblemCode, Unasked, UpRequest,
+    DesiredPhase, Environment, EnvironmentId, EnvironmentPatch, ErrorBody, EventKind, ObjectReference, Phase,
+    PlanRequest, Preview, Problem, ProblemCode, Session, Unasked, UpRequest,
 };
 use axum::Json;
 use axum::extract::{Path, State};
@@ -90,6 +90,10 @@ pub(super) async fn change(
         spec.desired_phase = patch.desired_phase.unwrap_or(spec.desired_phase);
         spec.rebuild = patch.rebuild.unwrap_or_else(|| spec.rebuild.clone());
         spec.retry = patch.retry.unwrap_or_else(|| spec.retry.clone());
+        // What somebody else started since the last stop is stopped by a new one only.
+        if patch.desired_phase == Some(DesiredPhase::Stopped) && found.status.phase != Phase::Stopped {
+            spec.retry = Session::fresh();
+        }
         // Who starts an environment like this asks nobody.
         spec.unasked = Unasked::LeaveOut;
     })?;
