@@ -186,7 +186,12 @@ pub async fn start(
     let mut files = project.files.clone();
     // What was laid over the files when the containers were made, by us or by another tool.
     files.files.extend(added_files(&state.labels, &files.files));
-    engine.compose_up(&files, &project.services, Recreate::Never, progress).await
+    let started = engine.compose_up(&files, &project.services, Recreate::Never, progress).await;
+    if started.is_err() && files.files.len() > project.files.files.len() {
+        // That may be gone by now, with the folder of a tool. Containers that exist start without it.
+        return engine.compose_up(&project.files, &project.services, Recreate::Never, progress).await;
+    }
+    started
 }
 
 fn added_files(labels: &BTreeMap<String, String>, own: &[Utf8PathBuf]) -> Vec<Utf8PathBuf> {
