@@ -155,4 +155,17 @@ pub(crate) fn the_drop_in_and_cove_find_each_other_s_containers(cove: &Cove) {
     let again = cove.ok(&["devcontainer", "up", "--workspace-folder", path]);
     assert!(again.contains(answer["containerId"].as_str().unwrap()), "{again}");
     cove.ok(&["rm", "--yes", "shared-container"]);
+
+    // The other way round.
+    fs::remove_file(folder.join("created")).unwrap();
+    cove.ok(&["up", path]);
+    let container = cove.json(&["show", "shared-container"])["status"]["container"]["id"].clone();
+    let answer = cove.ok(&["devcontainer", "up", "--workspace-folder", path]);
+    assert!(answer.contains(container.as_str().unwrap()), "{answer}");
+    assert_eq!(
+        fs::read_to_string(folder.join("created")).unwrap(),
+        "once\n",
+        "neither runs the other's again"
+    );
+    cove.ok(&["rm", "--yes", "shared-container"]);
 }

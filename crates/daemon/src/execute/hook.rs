@@ -6,10 +6,11 @@
 use std::time::Instant;
 
 use api::{EventKind, HookStage, Problem, ProblemCode};
+use engine::{ContainerState, Engine};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use provision::dotfiles::{self, DEFAULT_TARGET};
-use provision::lifecycle::{Hook, HookError, Lifecycle, Record, RecordError};
+use provision::lifecycle::{Hook, HookError, Lifecycle, Markers, Record, RecordError};
 use provision::{Secrets, Workplace};
 
 use super::Turn;
@@ -47,6 +48,7 @@ pub(super) async fn run(turn: &Turn<'_>, stage: HookStage) -> Result<(), Problem
             };
             let ran = lifecycle.commands(hook).await;
             ran.map_err(|error| failed(&error, turn.environment.metadata.name.as_str()))?;
+            leave_mark(&turn.parts.machine.engine(), &place, &found, hook).await;
         }
         None => install_dotfiles(turn, &place, &secrets).await,
     }
@@ -59,6 +61,17 @@ pub(super) async fn run(turn: &Turn<'_>, stage: HookStage) -> Result<(), Problem
 /// The hook of a stage in the container; `None` for dotfiles, and for the one that does not run there.
 fn hook_of(stage: HookStage) -> Option<Hook> {
     Hook::ALL.into_iter().find(|hook| hook.property() == stage.property())
+}
+
+/// Leaves the mark in the container by which other dev container tools know that a hook ran there. Cove itself goes by
+/// its store: what is in a container anybody in it can write.
+async fn leave_mark(engine: &Engine, place: &Workplace, container: &ContainerState, hook: Hook) {
+    if hook == Hook::PostAttach {
+        return;
+    }
+    if let Err(error) = Markers::new(engine, place, container, None).done(hook).await {
+        tracing::info!(%error, "another tool would run the hook again");
+    }
 }
 
 /// Dotfiles that cannot be installed are told of and keep nothing else from running: the container is of use without.
