@@ -58,8 +58,11 @@ fn the_drop_in_beside_the_reference() {
             std::process::Command::new("sh").args(["-c", script]).envs(world.engine.env()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
+    let cold_up = turns("cold `up`", 1.5, 3, &cold, &["up"]);
+    // The last of them removed the other side's container.
+    turns("again", 1.0, 1, &nothing, &["up"]);
     let all = [
-        turns("cold `up`", 1.5, 3, &cold, &["up"]),
+        cold_up,
         turns("warm `up`", 20.0, 5, &nothing, &["up"]),
         turns("`read-configuration`", 30.0, 11, &nothing, &["read-configuration"]),
     ];
