@@ -102,7 +102,7 @@ impl Engine {
         let operation = format!("build `{name}`");
         let lost = |source| Engine::tool_failed(&operation, source);
         let unpacked = |source| lost(ToolError::PutFile { path: "the files of a build".into(), source });
-        let built = build_command(spec, "rawjson").map_err(unpacked)?;
+        let built = build_command(spec, "rawjson", &self.builder).map_err(unpacked)?;
         let on_top = built.labels_on_top.clone();
         if let Some((name, _)) = on_top.first()
             && spec.output != BuildOutput::Engine

@@ -61,7 +61,12 @@ pub struct Engine {
     pub(crate) compose: Arc<OnceCell<ComposeProgram>>,
     /// The program to try where `docker` has no plugin `compose`.
     pub(crate) compose_path: Option<String>,
+    /// The builder that is in the engine: buildx calls it by the name of the docker context.
+    pub(crate) builder: String,
 }
+
+/// The builder in an engine that no docker context names.
+const DEFAULT_BUILDER: &str = "default";
 
 /// What the engine says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +88,7 @@ impl Engine {
             tools,
             compose: Arc::default(),
             compose_path: None,
+            builder: DEFAULT_BUILDER.to_owned(),
         }
     }
 

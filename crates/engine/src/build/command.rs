@@ -39,7 +39,9 @@ impl BuildCommand {
     }
 }
 
-/// The command that builds; `progress` is how it tells its progress.
+/// The command that builds; `progress` is how it tells its progress. What the engine itself is to have is built by
+/// `engine_builder`, the builder in the engine: any other, which a person may have chosen for publishing, does not see
+/// the images that the engine has, and ours are built upon each other.
 ///
 /// Values of build arguments stay out of the arguments of the process, which everybody on the engine's host
 /// may read: the command takes them from its environment. Variables that mean something to the command
@@ -47,13 +49,20 @@ impl BuildCommand {
 ///
 /// # Errors
 /// A file of a context in memory has a path that leaves the context.
-pub(super) fn build_command(spec: &BuildSpec, progress: &str) -> io::Result<BuildCommand> {
+pub(super) fn build_command(
+    spec: &BuildSpec,
+    progress: &str,
+    engine_builder: &str,
+) -> io::Result<BuildCommand> {
     let mut built = BuildCommand {
         command: ToolCommand::new(["docker", "buildx", "build", "--progress", progress]),
         ..BuildCommand::default()
     };
     match &spec.output {
-        BuildOutput::Engine => built.flag("--load"),
+        BuildOutput::Engine => {
+            built.flag("--load");
+            built.option("--builder", engine_builder);
+        }
         BuildOutput::Push => built.flag("--push"),
         BuildOutput::Other(output) => built.option("--output", output),
     }
@@ -247,7 +256,7 @@ mod tests {
             pull: true,
             ..BuildSpec::default()
         };
-        let built = build_command(&spec, "rawjson").unwrap().command;
+        let built = build_command(&spec, "rawjson", "default").unwrap().command;
         assert_eq!(
             built.argv.join(" "),
             "docker buildx build --progress rawjson --push --tag cove-e:1 --tag other:2 \
@@ -276,7 +285,7 @@ mod tests {
             tags: vec!["t".into()],
             ..BuildSpec::default()
         };
-        let built = build_command(&spec, "rawjson").unwrap();
+        let built = build_command(&spec, "rawjson", "default").unwrap();
         let names: Vec<_> = built.beside.keys().map(|path| path.as_str()).collect();
         assert_eq!(names, ["context0/.dockerignore", "context0/d/g", "secret2"]);
         assert_eq!(built.command.env, texts(&[("COVE_BUILD_SECRET_0", "s3cret\nlines")]));
@@ -284,7 +293,7 @@ mod tests {
         let command = built.with_folder("/tmp/x".into());
         assert_eq!(
             command.argv[5..].join(" "),
-            "--load --tag t --secret id=one,env=COVE_BUILD_SECRET_0 --secret \"id=three,3\",src=/a \
+            "--load --builder default --tag t --secret id=one,env=COVE_BUILD_SECRET_0 --secret \"id=three,3\",src=/a \
              --secret id=two,src=/tmp/x/secret2 --build-context extra=/tmp/x/context0 --file .cove.Dockerfile -"
         );
         assert!(command.argv.iter().all(|argument| !argument.contains("s3cret")));

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 
 use super::dial::Dialer;
-use super::{API_VERSION, Endpoint, Engine};
+use super::{API_VERSION, DEFAULT_BUILDER, Endpoint, Engine};
 use crate::error::Cause;
 use crate::tools::{HostTools, ToolCommand, ToolError, run_to_end};
 
@@ -100,7 +100,7 @@ impl Engine {
     /// the usual socket. Connects to it once, to learn what it speaks.
     pub async fn foreign(access: DockerAccess) -> Result<Self, AccessError> {
         let tools = HostTools::new(access.env.clone()).with_program("docker", &access.docker_path);
-        let endpoint = find(&access, &tools).await?;
+        let (endpoint, builder) = find(&access, &tools).await?;
         let dialer = Dialer::new(endpoint.clone(), access.docker_path.clone(), access.env.clone());
         let asked = tokio::time::timeout(DEADLINE, ask_version(&dialer)).await;
         let said = match asked.unwrap_or_else(|_| Err("it took longer than a minute to answer".into())) {
@@ -126,19 +126,21 @@ impl Engine {
             tools: Arc::new(tools),
             compose: Arc::default(),
             compose_path: Some(access.compose_path),
+            builder,
         })
     }
 }
 
-/// Where `docker` would look.
-async fn find(access: &DockerAccess, tools: &HostTools) -> Result<Endpoint, AccessError> {
+/// Where `docker` would look, and what buildx calls the builder there.
+async fn find(access: &DockerAccess, tools: &HostTools) -> Result<(Endpoint, String), AccessError> {
+    let default = |endpoint| (endpoint, DEFAULT_BUILDER.to_owned());
     let variable = |name: &str| {
         let value = access.env.get(name).cloned().or_else(|| std::env::var(name).ok());
         value.filter(|value| !value.is_empty())
     };
     if let Some(address) = variable("DOCKER_HOST") {
         let with_tls = variable("DOCKER_TLS_VERIFY").is_some() || variable("DOCKER_TLS").is_some();
-        return parse(&address, with_tls);
+        return parse(&address, with_tls).map(default);
     }
     let mut context = variable("DOCKER_CONTEXT");
     if context.is_none() {
@@ -148,8 +150,8 @@ async fn find(access: &DockerAccess, tools: &HostTools) -> Result<Endpoint, Acce
         }
     }
     match context.filter(|context| context != "default") {
-        Some(context) => inspect_context(access, tools, context).await,
-        None => Ok(Endpoint::Socket(DEFAULT_SOCKET.into())),
+        Some(context) => Ok((inspect_context(access, tools, context.clone()).await?, context)),
+        None => Ok(default(Endpoint::Socket(DEFAULT_SOCKET.into()))),
     }
 }
 
