@@ -135,13 +135,9 @@ fn show(world: &World, out: &mut Vec<String>) {
     let phase = phase_of(&world.spec, &world.observe(), &decision);
     let machine = if world.machine.is_on() { "on" } else { "off" };
     let container = world.container.as_ref().map_or("none".to_owned(), |container| {
-        format!(
-            "{} from {}{}, {}",
-            container.id,
-            container.digest,
-            container.mounts.iter().map(|mount| format!(" with {mount}")).collect::<String>(),
-            if container.run.is_some() { "running" } else { "stopped" }
-        )
+        let mounts: Vec<String> = container.mounts.iter().map(|mount| format!(" with {mount}")).collect();
+        let state = if container.run.is_some() { "running" } else { "stopped" };
+        format!("{} from {}{}, {state}", container.id, container.digest, mounts.concat())
     });
     let blocked =
         decision.plan.blocked.map(|problem| format!(", blocked by {}", problem.code)).unwrap_or_default();
