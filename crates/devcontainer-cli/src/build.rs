@@ -20,7 +20,7 @@ use crate::log::{Level, Log};
 use crate::names;
 use crate::outcome::{self, Failure, Success};
 use crate::target::{Asked, absolute};
-use crate::up::image_failure;
+use crate::up::{image_failure, no_service};
 
 /// What is said to fail.
 const FAILING: &str = "An error occurred building the container.";
@@ -161,11 +161,9 @@ impl Making<'_> {
         let alone = Compose { run_services: Some(vec![compose.service.clone()]), ..compose.clone() };
         let project = compose::read(self.engine, self.config, &alone, &Disk, building).await;
         let project = project.map_err(|error| match &error {
-            ComposeError::UnknownService { service, .. } => Failure {
+            ComposeError::UnknownService { service, known } => Failure {
                 description: FAILING.to_owned(),
-                ..Failure::plain(format!(
-                    "Service '{service}' configured in devcontainer.json not found in Docker Compose configuration."
-                ))
+                ..Failure::plain(no_service(service, known, self.log))
             },
             _ => Failure::caused("An error occurred retrieving the Docker Compose configuration.", &error),
         })?;

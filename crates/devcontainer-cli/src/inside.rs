@@ -45,15 +45,49 @@ impl Inside<'_> {
         if self.entries.iter().all(|entry| entry.user_env_probe.is_none()) {
             self.resolved.user_env_probe = self.default_probe;
         }
-        if !to_run {
-            self.resolved.user_env_probe = UserEnvProbe::None;
+        self.find(if to_run { self.resolved.user_env_probe } else { UserEnvProbe::None }).await
+    }
+
+    /// The workplace for the lifecycle: where nothing is left to be run, no shell need be asked.
+    pub(crate) async fn workplace_for(
+        &mut self,
+        extent: &Extent,
+        dotfiles: &DotfilesOptions,
+    ) -> Result<Workplace, Failure> {
+        let place = self.workplace(false).await?;
+        let nothing = Secrets::default();
+        let hooks = self.log.hooks();
+        let record = self.record(&place);
+        let dotfiles = wanted(dotfiles, &record);
+        let origins = BTreeMap::new();
+        let lifecycle = Lifecycle {
+            place: &place,
+            resolved: &self.resolved,
+            origins: &origins,
+            record: &record,
+            secrets: &nothing,
+            dotfiles: dotfiles.as_ref(),
+            progress: &hooks,
+        };
+        // What cannot be looked up now is told when it is to be run.
+        match lifecycle.has_work(extent).await {
+            Ok(false) => Ok(place),
+            Ok(true) | Err(_) => self.find(self.resolved.user_env_probe).await,
         }
+    }
+
+    async fn find(&self, probe: UserEnvProbe) -> Result<Workplace, Failure> {
         let env = self.remote_env.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect();
         let cache = ProbeCache::new(self.surroundings.host.cache().join("shells"));
         let circumstances = Circumstances { folder: self.folder.clone(), env, cache: Some(cache) };
         let steps = self.log.steps();
-        let found = Workplace::find(self.engine, self.state, &self.resolved, circumstances, &steps).await;
+        let resolved = Resolved { user_env_probe: probe, ..self.resolved.clone() };
+        let found = Workplace::find(self.engine, self.state, &resolved, circumstances, &steps).await;
         found.map_err(|error| Failure::plain(with_causes(&error)))
+    }
+
+    fn record(&self, place: &Workplace) -> Markers {
+        Markers::new(self.engine, place, self.state, self.folders.data.as_deref())
     }
 
     /// Runs the lifecycle as far as it is asked to.
@@ -64,13 +98,8 @@ impl Inside<'_> {
         secrets: &Secrets,
         dotfiles: &DotfilesOptions,
     ) -> Result<Reached, Failure> {
-        let record = Markers::new(self.engine, place, self.state, self.folders.data.as_deref());
-        let dotfiles = dotfiles.repository.as_ref().map(|repository| Dotfiles {
-            repository: repository.clone(),
-            install_command: dotfiles.install_command.clone(),
-            target: dotfiles.target_path.clone(),
-            data_folder: record.folder().to_owned(),
-        });
+        let record = self.record(place);
+        let dotfiles = wanted(dotfiles, &record);
         let origins: BTreeMap<_, _> = provision::container::origins(&self.entries);
         let hooks = self.log.hooks();
         let lifecycle = Lifecycle {
@@ -108,4 +137,14 @@ impl Inside<'_> {
         failure.container_id = Some(self.state.id.clone());
         failure
     }
+}
+
+/// The dotfiles that were asked for.
+fn wanted(options: &DotfilesOptions, record: &Markers) -> Option<Dotfiles> {
+    options.repository.as_ref().map(|repository| Dotfiles {
+        repository: repository.clone(),
+        install_command: options.install_command.clone(),
+        target: options.target_path.clone(),
+        data_folder: record.folder().to_owned(),
+    })
 }

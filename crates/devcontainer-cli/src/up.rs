@@ -2,7 +2,7 @@
 
 mod bring;
 
-pub(crate) use bring::image_failure;
+pub(crate) use bring::{image_failure, no_service};
 
 use std::process::ExitCode;
 
@@ -120,15 +120,19 @@ async fn finish(
         log,
     };
     inside.patch_system_files().await;
-    let place = inside.workplace(!arguments.skip_post_create).await;
+    let extent = Extent {
+        skip_non_blocking: arguments.attach.skip_non_blocking_commands,
+        prebuild: arguments.prebuild,
+        stop_for_personalization: false,
+        skip_post_attach: arguments.attach.skip_post_attach,
+    };
+    let place = if arguments.skip_post_create {
+        inside.workplace(false).await
+    } else {
+        inside.workplace_for(&extent, &arguments.dotfiles).await
+    };
     let place = place.map_err(|failure| Failure { description: FAILING.to_owned(), ..failure })?;
     if !arguments.skip_post_create {
-        let extent = Extent {
-            skip_non_blocking: arguments.attach.skip_non_blocking_commands,
-            prebuild: arguments.prebuild,
-            stop_for_personalization: false,
-            skip_post_attach: arguments.attach.skip_post_attach,
-        };
         inside.lifecycle(&place, &extent, secrets, &arguments.dotfiles).await?;
     }
     let view = View { config, scheme: target.scheme, container_env: Some(&state.env) };

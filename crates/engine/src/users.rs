@@ -1,5 +1,7 @@
 //! Who is who in a container or an image: its `/etc/passwd` and `/etc/group`.
 
+use std::collections::BTreeMap;
+use std::io::Read;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
@@ -9,8 +11,8 @@ use crate::connect::Engine;
 use crate::containers::{ContainerError, ContainerSpec, never};
 use crate::error::{EngineError, absent_is_none};
 
-/// The largest file that is read out of a container.
-const LARGEST_FILE: usize = 4 * 1024 * 1024;
+/// The most that is read out of a container at once.
+const LARGEST_ARCHIVE: usize = 4 * 1024 * 1024;
 
 /// An account of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +93,33 @@ impl Engine {
         container: &str,
         path: &str,
     ) -> Result<Option<Vec<u8>>, EngineError> {
+        let archive = self.archive_of_container(container, path).await?;
+        let Some(archive) = archive else { return Ok(None) };
+        let files = regular_files(&archive).map_err(|error| unreadable(container, path, &error))?;
+        Ok(files.into_iter().next().map(|(_, bytes)| bytes))
+    }
+
+    /// Reads the regular files of a folder of a container, by their paths below it; `None` when there is no such
+    /// folder. A folder that holds more than a few files is an error: what is in a container is not trusted.
+    pub async fn files_of_container(
+        &self,
+        container: &str,
+        folder: &str,
+    ) -> Result<Option<BTreeMap<String, Vec<u8>>>, EngineError> {
+        let archive = self.archive_of_container(container, folder).await?;
+        let Some(archive) = archive else { return Ok(None) };
+        let files = regular_files(&archive).map_err(|error| unreadable(container, folder, &error))?;
+        // The engine puts the folder's own name before each.
+        let below = |(path, bytes): (String, Vec<u8>)| Some((path.split_once('/')?.1.to_owned(), bytes));
+        Ok(Some(files.into_iter().filter_map(below).collect()))
+    }
+
+    /// A path of a container as the engine packs it; `None` when there is no such path.
+    async fn archive_of_container(
+        &self,
+        container: &str,
+        path: &str,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         let operation = format!("read `{path}` in `{container}`");
         let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
         let mut archive = Vec::new();
@@ -99,13 +128,12 @@ impl Engine {
         loop {
             let piece = pieces.try_next().await.map_err(|error| self.failed(&operation, error));
             let Some(piece) = absent_is_none(piece)? else { return Ok(None) };
-            let Some(piece) = piece else { break };
+            let Some(piece) = piece else { return Ok(Some(archive)) };
             archive.extend_from_slice(&piece);
-            if archive.len() > LARGEST_FILE {
-                return Err(EngineError::from_message(&operation, None, "the file is too large"));
+            if archive.len() > LARGEST_ARCHIVE {
+                return Err(EngineError::from_message(&operation, None, "it is too large"));
             }
         }
-        Ok(only_file(&archive))
     }
 
     /// Reads files of an image; an absent one is empty. Images have no call for it: it takes a container
@@ -166,21 +194,24 @@ pub(crate) fn parse_group(text: &str) -> Vec<(String, u32)> {
     text.lines().filter_map(group).collect()
 }
 
-/// The content of the first regular file of a tar archive.
-fn only_file(archive: &[u8]) -> Option<Vec<u8>> {
-    const BLOCK: usize = 512;
-    let mut at = 0;
-    while let Some(header) = archive.get(at..at + BLOCK) {
-        let size = std::str::from_utf8(&header[124..136]).ok()?;
-        let size = usize::from_str_radix(size.trim_matches(['\0', ' ']), 8).ok()?;
-        let kind = header[156];
-        if kind == b'0' || kind == 0 {
-            return archive.get(at + BLOCK..at + BLOCK + size).map(<[u8]>::to_vec);
+/// The regular files of a tar archive, in its order.
+fn regular_files(archive: &[u8]) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    let mut files = Vec::new();
+    for entry in tar::Archive::new(archive).entries()? {
+        let mut entry = entry?;
+        if entry.header().entry_type().is_file() {
+            let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes)?;
+            files.push((path, bytes));
         }
-        // Anything else before it is a note about it.
-        at += BLOCK + size.div_ceil(BLOCK) * BLOCK;
     }
-    None
+    Ok(files)
+}
+
+fn unreadable(container: &str, path: &str, error: &std::io::Error) -> EngineError {
+    let operation = format!("read `{path}` in `{container}`");
+    EngineError::from_message(&operation, None, format!("the engine's archive is damaged: {error}"))
 }
 
 #[cfg(test)]

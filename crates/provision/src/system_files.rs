@@ -12,6 +12,9 @@ use crate::shell::{Shell, ShellError};
 /// The system's data folder unless a person says otherwise.
 const SYSTEM_FOLDER: &str = "/var/devcontainer";
 
+/// The marks of the two files.
+const MARKS: [&str; 2] = [".patchEtcEnvironmentMarker", ".patchEtcProfileMarker"];
+
 /// Makes a mark and does the work if it was not there. `$1` is the mark, `$2` what is appended to `/etc/environment`.
 const PATCH: &str = r#"set -C
 once() { [ ! -e "$1" ] && mkdir -p "${1%/*}" && { : > "$1"; } 2>/dev/null; }
@@ -25,9 +28,16 @@ fi
 ///
 /// Fails where there is no root or no place for the marks; the container is of use without.
 pub async fn patch(engine: &Engine, state: &ContainerState, folder: Option<&str>) -> Result<(), ShellError> {
+    let folder = folder.unwrap_or(SYSTEM_FOLDER);
+    // Looking costs less than starting a shell.
+    if let Ok(Some(files)) = engine.files_of_container(&state.id, folder).await
+        && MARKS.iter().all(|mark| files.contains_key(*mark))
+    {
+        return Ok(());
+    }
     let shell = Shell::new(engine, &state.id, "root");
     let lines = environment_lines(&state.env);
-    shell.run(PATCH, &[folder.unwrap_or(SYSTEM_FOLDER), &lines]).await.map(drop)
+    shell.run(PATCH, &[folder, &lines]).await.map(drop)
 }
 
 /// The lines for `/etc/environment`. A value with a line end would begin another entry, and cannot be said there.

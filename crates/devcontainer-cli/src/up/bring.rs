@@ -41,6 +41,12 @@ fn failed(description: &str, error: &(dyn std::error::Error + 'static)) -> Failu
     Failure::caused(description, error)
 }
 
+/// The reference's words for a missing service; the log tells which ones there are.
+pub(crate) fn no_service(service: &str, known: &[String], log: &Log) -> String {
+    log.error(&format!("There is no service '{service}'. The compose files have: {}.", known.join(", ")));
+    format!("Service '{service}' configured in devcontainer.json not found in Docker Compose configuration.")
+}
+
 impl Bringing<'_> {
     /// Runs `initializeCommand` and brings the container to run.
     pub(super) async fn up(&self, secrets: &Secrets) -> Result<Running, Failure> {
@@ -121,9 +127,9 @@ impl Bringing<'_> {
         };
         let read = compose::read(engine, self.config, compose, &Disk, building).await;
         let project = read.map_err(|error| match &error {
-            ComposeError::UnknownService { service, .. } => Failure::plain(format!(
-                "Service '{service}' configured in devcontainer.json not found in Docker Compose configuration."
-            )),
+            ComposeError::UnknownService { service, known } => {
+                Failure::plain(no_service(service, known, self.log))
+            }
             _ => failed(READING, &error),
         })?;
         let found = compose::find(engine, &project).await.map_err(|error| failed(FAILING, &error))?;
