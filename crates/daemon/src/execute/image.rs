@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use api::{EventKind, Problem, ProblemCode};
-use camino::Utf8Path;
 use devcontainer::{Config, ContainerSource};
 use engine::Engine;
 use provision::features::{self, LockfileUse};
 use provision::image::{self, Building, LabelContent, Names, Numbers};
 use serde_json::Map;
+use tokio::io::DuplexStream;
+use tokio_util::io::SyncIoBridge;
 
 use super::{Turn, compose};
 use crate::configuration::DEFAULT_IMAGE;
@@ -24,6 +25,8 @@ const SHARED_IDS: Numbers = Numbers::UnlessRefused(1000, 1000);
 
 /// The archive with [`DEFAULT_IMAGE`], beside the guest image.
 const BASE_ARCHIVE: &str = "base-image.tar.zst";
+/// Bytes of it that are decompressed ahead.
+const PIECE: usize = 1 << 20;
 
 pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let config = turn.config()?;
@@ -127,14 +130,22 @@ async fn load_base(engine: &Engine, progress: &dyn engine::Progress) -> Result<(
         tracing::warn!(%archive, "the base image is not there");
         return Ok(());
     }
-    let file = open(&archive).await?;
-    engine.load(file, DEFAULT_IMAGE, progress).await.map_err(|error| problems::from_engine(&error))?;
-    Ok(())
+    let file = std::fs::File::open(&archive).map_err(|error| {
+        Problem::new(ProblemCode::GuestImageMissing, format!("could not read `{archive}`")).caused_by(&error)
+    })?;
+    let loaded = engine.load(decompressed(file), DEFAULT_IMAGE, progress).await;
+    loaded.map(drop).map_err(|error| problems::from_engine(&error))
 }
 
-async fn open(archive: &Utf8Path) -> Result<tokio::fs::File, Problem> {
-    let opened = tokio::fs::File::open(archive).await;
-    opened.map_err(|error| {
-        Problem::new(ProblemCode::GuestImageMissing, format!("could not read `{archive}`")).caused_by(&error)
-    })
+/// The plain bytes of an archive. The engine could decompress it, but ends itself now and then when it does: its
+/// decoder reads on from a reader that was given back (seen in Docker 26.1.5).
+fn decompressed(archive: std::fs::File) -> DuplexStream {
+    let (plain, writer) = tokio::io::duplex(PIECE);
+    tokio::task::spawn_blocking(move || {
+        // The engine tells of an archive that breaks off; one that is not wanted any more is no fault.
+        if let Err(error) = zstd::stream::copy_decode(archive, SyncIoBridge::new(writer)) {
+            tracing::warn!(%error, "the base image was not read to its end");
+        }
+    });
+    plain
 }
