@@ -111,7 +111,9 @@ impl Client {
         let client = Self::new(home);
         match client.check_version().await {
             Ok(_) => Ok(client),
-            Err(CallError::Connect(ConnectError::NotRunning { .. })) => {
+            // One that was just killed may still take a connection, and drops it unanswered. Where one lives all the
+            // same, a second gives way to it.
+            Err(CallError::Connect(ConnectError::NotRunning { .. }) | CallError::Broken { .. }) => {
                 start(&client, home).await?;
                 Ok(client)
             }

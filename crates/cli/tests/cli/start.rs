@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -43,6 +44,21 @@ fn the_daemon_beside_it_is_started_and_used() {
     let log = fs::read_to_string(state.join("coved.log")).unwrap();
     assert_eq!(log, format!("serve in {}\n", state.display()));
     assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn one_that_dies_with_the_call_in_its_hands_is_started_again() {
+    let fake = Fake::start(vec![running("web", "/srv/web")], Vec::new());
+    let socket = fake.home.path().join("run/coved.sock");
+    let installed = installed(&format!("ln -sf {} $COVE_HOME/run/coved.sock", socket.display()));
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join("run")).unwrap();
+    let dying = UnixListener::bind(home.path().join("run/coved.sock")).unwrap();
+    let died = std::thread::spawn(move || drop(dying.accept().unwrap()));
+    let ran = run(installed.path(), home.path(), &["ls", "--quiet"]);
+    assert_eq!((ran.status, ran.err.as_str()), (Some(0), ""));
+    assert!(ran.out.contains("web"), "{}", ran.out);
+    died.join().unwrap();
 }
 
 #[test]
