@@ -7,10 +7,8 @@ use std::time::Instant;
 
 use api::{EventKind, HookStage, Problem, ProblemCode};
 use engine::{ContainerState, Engine};
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use provision::dotfiles::{self, DEFAULT_TARGET};
-use provision::lifecycle::{Hook, HookError, Lifecycle, Markers, Record, RecordError};
+use provision::lifecycle::{Hook, HookError, Lifecycle, Markers, Record};
 use provision::{Secrets, Workplace};
 
 use super::Turn;
@@ -41,7 +39,8 @@ pub(super) async fn run(turn: &Turn<'_>, stage: HookStage) -> Result<(), Problem
                 place: &place,
                 resolved: &resolved,
                 origins: &provision::container::origins(&provision::container::metadata(&found.labels)),
-                record: &InTheStore,
+                // What ended well is recorded by this step, and the planner decides what runs.
+                record: &(),
                 secrets: &secrets,
                 dotfiles: None,
                 progress: turn.report,
@@ -101,19 +100,6 @@ fn failed(error: &HookError, environment: &str) -> Problem {
                 .with_command("run it again", format!("cove start {environment}"))
         }
         HookError::Record(error) => Problem::new(ProblemCode::Internal, error.to_string()).caused_by(error),
-    }
-}
-
-/// What ended well is recorded by this step, and the planner decides what runs.
-struct InTheStore;
-
-impl Record for InTheStore {
-    fn is_done(&self, _: Hook) -> BoxFuture<'_, Result<bool, RecordError>> {
-        async { Ok(false) }.boxed()
-    }
-
-    fn done(&self, _: Hook) -> BoxFuture<'_, Result<(), RecordError>> {
-        async { Ok(()) }.boxed()
     }
 }
 
