@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use devcontainer::{CONFIG_FILE_LABEL, Config, LOCAL_FOLDER_LABEL, METADATA_LABEL, Properties, Resolved};
-use engine::{ContainerError, ContainerState, Engine, EngineError, LogRange};
+use engine::{ContainerError, ContainerSpec, ContainerState, Engine, EngineError, LogRange};
 use futures::StreamExt;
 
 /// How long a fresh container is watched: one whose command is wrong ends at once.
@@ -77,6 +77,20 @@ pub async fn find_of(
         Some(state) => Ok((Some(state), older)),
         None => Ok((None, labels)),
     }
+}
+
+/// Starts a container that was just made by this description, and sees that it goes on running. One that only waits
+/// need not be watched.
+pub async fn start_new(
+    engine: &Engine,
+    container: &str,
+    spec: &ContainerSpec,
+) -> Result<ContainerState, StartError> {
+    engine.start_container(container).await?;
+    if !spec.only_waits() {
+        return watch(engine, container).await;
+    }
+    engine.container(container).await?.ok_or(StartError::Gone)
 }
 
 /// Starts a container unless it runs, and sees that it goes on running.

@@ -87,6 +87,9 @@ impl Bringing<'_> {
     ) -> Result<Running, Failure> {
         let engine = &self.host.engine;
         if let Some(state) = self.keep(found).await? {
+            if state.running {
+                return Ok(self.existing(state, None, &labels));
+            }
             let with_id = |failure: Failure| Failure { container_id: Some(state.id.clone()), ..failure };
             let started = container::start(engine, &state.id).await;
             let state = started.map_err(|error| with_id(self.not_started(&error)))?;
@@ -105,7 +108,7 @@ impl Bringing<'_> {
         self.log.write(Level::Info, "Starting container");
         let created = engine.create_container(&spec).await.map_err(|error| failed(FAILING, &error))?;
         let with_id = |failure: Failure| Failure { container_id: Some(created.clone()), ..failure };
-        let started = container::start(engine, &created).await;
+        let started = container::start_new(engine, &created, &spec).await;
         let state = started.map_err(|error| with_id(self.not_started(&error)))?;
         Ok(self.fresh(state, None, resolved, &prepared))
     }

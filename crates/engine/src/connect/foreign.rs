@@ -26,7 +26,7 @@ const OLDEST_API: (usize, usize) = (1, 41);
 /// How long the way to an engine may take, over ssh for instance.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// The largest answer about a version that is read.
+/// The largest answer to a ping that is read.
 const LONGEST_ANSWER: usize = 1024 * 1024;
 
 /// How a person reaches an engine: the commands, and variables on top of this process's own.
@@ -102,21 +102,21 @@ impl Engine {
         let tools = HostTools::new(access.env.clone()).with_program("docker", &access.docker_path);
         let (endpoint, builder) = find(&access, &tools).await?;
         let dialer = Dialer::new(endpoint.clone(), access.docker_path.clone(), access.env.clone());
-        let asked = tokio::time::timeout(DEADLINE, ask_version(&dialer)).await;
-        let said = match asked.unwrap_or_else(|_| Err("it took longer than a minute to answer".into())) {
-            Ok(said) => said,
+        let asked = tokio::time::timeout(DEADLINE, ask_api(&dialer)).await;
+        let api = match asked.unwrap_or_else(|_| Err("it took longer than a minute to answer".into())) {
+            Ok(api) => api,
             Err(source) => {
                 let source = better_words(&endpoint, &tools, source).await;
                 return Err(AccessError::Unreachable { endpoint, source });
             }
         };
-        let parts = said.api_version.split_once('.').map(|(major, minor)| (major.parse(), minor.parse()));
+        let parts = api.split_once('.').map(|(major, minor)| (major.parse(), minor.parse()));
         let Some((Ok(major), Ok(minor))) = parts else {
-            let source = format!("it says that its API is `{}`", said.api_version).into();
+            let source = format!("it says that its API is `{api}`").into();
             return Err(AccessError::Unreachable { endpoint, source });
         };
         if (major, minor) < OLDEST_API {
-            return Err(AccessError::TooOld { endpoint, api: said.api_version });
+            return Err(AccessError::TooOld { endpoint, api });
         }
         let ours = (API_VERSION.major_version, API_VERSION.minor_version);
         let (major_version, minor_version) = ours.min((major, minor));
@@ -218,28 +218,23 @@ fn parse(address: &str, with_tls: bool) -> Result<Endpoint, AccessError> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Said {
-    #[serde(default)]
-    api_version: String,
-}
-
-/// Asks for the version without saying one, which every engine answers.
-async fn ask_version(dialer: &Dialer) -> Result<Said, Cause> {
+/// Asks for the newest API without saying one, which every engine answers. A ping says it in a header; to tell its
+/// whole version an engine starts other programs, which takes it longer than all that `up` asks of a running container.
+async fn ask_api(dialer: &Dialer) -> Result<String, Cause> {
     let stream = dialer.dial().await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream.whole())).await?;
     let connection = tokio::spawn(connection);
-    let request = hyper::Request::get("/version").header(HOST, "docker").body(Empty::<Bytes>::new())?;
+    let request = hyper::Request::get("/_ping").header(HOST, "docker").body(Empty::<Bytes>::new())?;
     let answer = sender.send_request(request).await?;
     let status = answer.status();
+    let api = answer.headers().get("Api-Version").and_then(|api| api.to_str().ok()).map(str::to_owned);
     let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await?.to_bytes();
     connection.abort();
     if !status.is_success() {
         return Err(format!("it answered {status}: {}", String::from_utf8_lossy(&body)).into());
     }
-    Ok(serde_json::from_slice(&body)?)
+    api.ok_or_else(|| "it does not say which API it serves, as a container engine would".into())
 }
 
 /// Where `docker` makes the connection, it knows why it cannot.

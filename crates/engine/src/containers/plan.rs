@@ -62,6 +62,15 @@ pub enum FirstProcess {
     },
 }
 
+impl ContainerSpec {
+    /// Whether the container does nothing but wait to be stopped, so that it does not end by itself.
+    pub fn only_waits(&self) -> bool {
+        let waits =
+            matches!(&self.first_process, FirstProcess::Script { script, .. } if *script == waiting(&[]));
+        waits && !self.run_args.iter().any(|argument| argument.starts_with("--entrypoint"))
+    }
+}
+
 /// Whose container it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -135,18 +144,26 @@ pub(crate) fn first_process(resolved: &Resolved, entrypoint: &[String], cmd: &[S
     if !resolved.override_command && resolved.entrypoints.is_empty() && !own.is_empty() {
         return FirstProcess::OfImage;
     }
-    let mut lines = vec!["echo Container started".to_owned()];
     if resolved.override_command || own.is_empty() {
-        // The shell is process 1, for which no signal has a default effect.
-        lines.push("trap 'exit 0' TERM INT".to_owned());
-        lines.extend(resolved.entrypoints.iter().cloned());
-        // `wait` is what a signal can interrupt; the sleep itself it cannot.
-        lines.push("while :; do sleep 3600 & wait $!; done".to_owned());
-        return FirstProcess::Script { script: lines.join("\n"), arguments: Vec::new() };
+        return FirstProcess::Script { script: waiting(&resolved.entrypoints), arguments: Vec::new() };
     }
+    let mut lines = vec![STARTED.to_owned()];
     lines.extend(resolved.entrypoints.iter().cloned());
     lines.push("exec \"$@\"".to_owned());
     FirstProcess::Script { script: lines.join("\n"), arguments: own }
+}
+
+/// What every script of ours says first; other tools look for it.
+const STARTED: &str = "echo Container started";
+
+/// A script that runs the entrypoints of features, and then waits to be stopped.
+fn waiting(entrypoints: &[String]) -> String {
+    // The shell is process 1, for which no signal has a default effect.
+    let mut lines = vec![STARTED.to_owned(), "trap 'exit 0' TERM INT".to_owned()];
+    lines.extend(entrypoints.iter().cloned());
+    // `wait` is what a signal can interrupt; the sleep itself it cannot.
+    lines.push("while :; do sleep 3600 & wait $!; done".to_owned());
+    lines.join("\n")
 }
 
 /// What a container runs that is never started: an image without a command could not be used otherwise.

@@ -124,7 +124,7 @@ async fn what_cannot_be_reached_is_told_from_what_is_not_known() {
         use tokio::io::AsyncWriteExt;
         while let Ok((mut client, _)) = listener.accept().await {
             let _ = client
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n{\"ApiVersion\":\"1.38\"}")
+                .write_all(b"HTTP/1.1 200 OK\r\nApi-Version: 1.38\r\nContent-Length: 2\r\n\r\nOK")
                 .await;
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

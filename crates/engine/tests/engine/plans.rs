@@ -70,6 +70,19 @@ fn the_first_process_waits_or_runs_what_the_image_says() {
 }
 
 #[test]
+fn only_what_just_waits_is_known_to_stay() {
+    for (json, entrypoints, expected) in [
+        (r#"{ "image": "x" }"#, &[][..], true),
+        (r#"{ "image": "x" }"#, &["/init.sh"], false),
+        (r#"{ "image": "x", "overrideCommand": false }"#, &[], false),
+        (r#"{ "image": "x", "runArgs": ["--entrypoint", "/own"] }"#, &[], false),
+        (r#"{ "image": "x", "runArgs": ["--entrypoint=/own"] }"#, &[], false),
+    ] {
+        assert_eq!(plan(json, entrypoints).only_waits(), expected, "{json} {entrypoints:?}");
+    }
+}
+
+#[test]
 fn an_image_without_a_command_waits() {
     let (_kept, folder) = folder();
     let json = r#"{ "image": "x", "overrideCommand": false }"#;
