@@ -208,7 +208,7 @@ pub async fn install_features(
         return Ok(base);
     }
     let contents = features::download(request.registry, request.features).await?;
-    let plan = request.install_plan(&base.image, &base, None);
+    let plan = request.install_plan(&base.image, &base, None, '\\');
     let spec = BuildSpec {
         context: BuildContext::Files(context_files(&plan, &contents)),
         dockerfile: Dockerfile::Text(plan.dockerfile.clone()),
@@ -329,7 +329,13 @@ impl Request<'_> {
     }
 
     /// How the features are installed on an image or stage.
-    fn install_plan(&self, on: &str, base: &PreparedImage, context: Option<&str>) -> InstallPlan {
+    fn install_plan(
+        &self,
+        on: &str,
+        base: &PreparedImage,
+        context: Option<&str>,
+        escape: char,
+    ) -> InstallPlan {
         let resolved = devcontainer::merge(&base.metadata, self.config);
         let container = resolved.container_user.clone().unwrap_or_else(|| base.user.clone());
         let remote = resolved.remote_user.clone().unwrap_or_else(|| container.clone());
@@ -338,9 +344,10 @@ impl Request<'_> {
             remote: &remote,
             image: base.info.user.as_deref().unwrap_or_default(),
         };
-        let mut plan = plan_install(on, &self.features.resolved, users, Delivery::Mounted { context });
+        let mut plan =
+            plan_install(on, &self.features.resolved, users, Delivery::Mounted { context }, escape);
         if !self.features.is_empty() {
-            plan.dockerfile.push_str(&environment(&self.config.properties.container_env));
+            plan.dockerfile.push_str(&environment(&self.config.properties.container_env, escape));
         }
         plan
     }
@@ -349,7 +356,7 @@ impl Request<'_> {
 /// The configuration's variables for an image with features, which may set the same ones: the configuration has the
 /// last word also where the image is run by hand. A Dockerfile has no way to write a value of several lines, which
 /// only the container then gets.
-fn environment(variables: &BTreeMap<String, String>) -> String {
+fn environment(variables: &BTreeMap<String, String>, escape: char) -> String {
     let is_name =
         |name: &str| name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.-".contains(letter));
     let mut text = String::new();
@@ -361,8 +368,8 @@ fn environment(variables: &BTreeMap<String, String>) -> String {
         text.push_str(name);
         text.push_str("=\"");
         for letter in value.chars() {
-            if matches!(letter, '"' | '\\' | '$') {
-                text.push('\\');
+            if matches!(letter, '"' | '$') || letter == escape {
+                text.push(escape);
             }
             text.push(letter);
         }
@@ -379,7 +386,7 @@ mod tests {
     fn variables_reach_a_dockerfile_as_they_are() {
         let variables = [("A", r#"say "$x" \o/"#), ("B", "two\nlines"), ("C=D\nRUN evil", "x"), ("E", "")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        assert_eq!(environment(&variables), "ENV A=\"say \\\"\\$x\\\" \\\\o/\"\nENV E=\"\"\n");
+        assert_eq!(environment(&variables, '\\'), "ENV A=\"say \\\"\\$x\\\" \\\\o/\"\nENV E=\"\"\n");
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub struct NamedStage<'a> {
     pub text: Cow<'a, str>,
     /// The name of the stage.
     pub name: String,
+    /// The escape character of the file: what is put behind it has to use the same.
+    pub escape: char,
 }
 
 /// Finds the stage to build, the last one without a `target`, and names it `wanted` if it has no name. Where
@@ -26,7 +28,7 @@ pub fn name_stage<'a>(
     let file = Dockerfile::parse(text)?;
     let stage = &file.stages[file.target_index(target)?];
     if let Some(name) = &stage.name {
-        return Ok(NamedStage { text: Cow::Borrowed(text), name: name.clone() });
+        return Ok(NamedStage { text: Cow::Borrowed(text), name: name.clone(), escape: file.escape });
     }
     let mut name = wanted.to_owned();
     while file.find_stage(file.stages.len(), &name).is_some() {
@@ -37,5 +39,6 @@ pub fn name_stage<'a>(
     // The last line of a file may end as if another one followed.
     let kept = continued(line, file.escape).unwrap_or(line).trim_end();
     let end = start + kept.len();
-    Ok(NamedStage { text: Cow::Owned(format!("{} AS {name}{}", &text[..end], &text[end..])), name })
+    let text = Cow::Owned(format!("{} AS {name}{}", &text[..end], &text[end..]));
+    Ok(NamedStage { text, name, escape: file.escape })
 }

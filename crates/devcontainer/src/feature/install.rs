@@ -56,12 +56,13 @@ pub struct InstallPlan {
 }
 
 /// Plans the installation of `features`, in their order, on `base`: an image, or a stage of the Dockerfile
-/// that the plan is put behind.
+/// that the plan is put behind, whose escape character it then shares.
 pub fn plan_install(
     base: &str,
     features: &[ResolvedFeature],
     users: InstallUsers<'_>,
     delivery: Delivery<'_>,
+    escape: char,
 ) -> InstallPlan {
     let mut dockerfile = format!("FROM {} AS {STAGE}\nUSER root\n", word(base));
     let mut folders = Vec::new();
@@ -69,9 +70,9 @@ pub fn plan_install(
     for (index, feature) in features.iter().enumerate() {
         let folder = format!("{:02}_{}", index + 1, plain(feature.reference.id()));
         for (name, value) in &feature.metadata.container_env {
-            push(&mut dockerfile, format_args!("ENV {name}=\"{}\"\n", escaped(value)));
+            push(&mut dockerfile, format_args!("ENV {name}=\"{}\"\n", escaped(value, escape)));
         }
-        push(&mut dockerfile, format_args!("{}", install(&folder, delivery)));
+        push(&mut dockerfile, format_args!("{}", install(&folder, delivery, escape)));
         let inside = Utf8PathBuf::from(&folder);
         let installer = script::installer(feature, users.container, users.remote);
         generated.insert(inside.join(INSTALLER), installer.into_bytes());
@@ -89,19 +90,19 @@ fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
 }
 
 /// The files are copied out of the mount, which cannot be written to, since scripts write beside themselves.
-fn install(folder: &str, delivery: Delivery<'_>) -> String {
+fn install(folder: &str, delivery: Delivery<'_>, escape: char) -> String {
     let run = format!("chmod -R 0755 {FOLDER}/{folder} && cd {FOLDER}/{folder} && ./{INSTALLER}");
     let clean = format!("cd / && rm -rf {FOLDER}");
     match delivery {
         Delivery::Mounted { context } => {
             let from = context.map(|context| format!("from={context},")).unwrap_or_default();
             format!(
-                "RUN --mount=type=bind,{from}source={folder},target={SOURCE}/{folder} \\\n    \
-                 mkdir -p {FOLDER} && cp -R {SOURCE}/{folder} {FOLDER}/ \\\n    && {run} \\\n    && {clean}\n"
+                "RUN --mount=type=bind,{from}source={folder},target={SOURCE}/{folder} {escape}\n    \
+                 mkdir -p {FOLDER} && cp -R {SOURCE}/{folder} {FOLDER}/ {escape}\n    && {run} {escape}\n    && {clean}\n"
             )
         }
         Delivery::Copied => {
-            format!("COPY {folder} {FOLDER}/{folder}\nRUN {run} \\\n    && {clean}\n")
+            format!("COPY {folder} {FOLDER}/{folder}\nRUN {run} {escape}\n    && {clean}\n")
         }
     }
 }
@@ -118,8 +119,8 @@ fn word(text: &str) -> String {
 }
 
 /// A value between double quotes. `$` keeps its meaning, so that a feature can extend `PATH`.
-fn escaped(value: &str) -> String {
-    value.replace('\\', r"\\").replace('"', "\\\"")
+fn escaped(value: &str, escape: char) -> String {
+    value.replace(escape, &format!("{escape}{escape}")).replace('"', &format!("{escape}\""))
 }
 
 #[cfg(test)]

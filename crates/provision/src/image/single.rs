@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
-use devcontainer::dockerfile;
+use devcontainer::dockerfile::{self, NamedStage};
 use devcontainer::{Build, ContainerSource};
 use engine::{BuildContext, BuildOutput, BuildSpec, Dockerfile, Engine, ImageInfo, Progress};
 
@@ -38,20 +38,20 @@ pub async fn build_single(
     single: &SingleBuild,
     progress: &dyn Progress,
 ) -> Result<(), ImageError> {
-    let (text, stage, base, build) = match &request.config.container {
+    let (text, stage, escape, base, build) = match &request.config.container {
         ContainerSource::Build(build) => {
-            let (text, stage, base) = whole_text(engine, request, build, single, progress).await?;
-            (text, stage, base, Some(build))
+            let (whole, base) = whole_text(engine, request, build, single, progress).await?;
+            (whole.text.into_owned(), whole.name, whole.escape, base, Some(build))
         }
         ContainerSource::Image { image } => {
             let info = provide(engine, image, progress).await?;
-            (String::new(), image.clone(), request.described(image.clone(), info, None), None)
+            (String::new(), image.clone(), '\\', request.described(image.clone(), info, None), None)
         }
         // Compose builds into the engine only; whoever asks for more is told before.
         ContainerSource::Compose(_) => return Ok(()),
     };
     let contents = features::download(request.registry, request.features).await?;
-    let plan = request.install_plan(&stage, &base, build.map(|_| FEATURES_CONTEXT));
+    let plan = request.install_plan(&stage, &base, build.map(|_| FEATURES_CONTEXT), escape);
     let files = BuildContext::Files(context_files(&plan, &contents));
     let mut spec = BuildSpec {
         dockerfile: Dockerfile::Text(format!("{text}{}", plan.dockerfile)),
@@ -135,26 +135,28 @@ async fn base_of_text(
     Ok((image, ImageInfo { user: user.or(info.user.clone()), ..info }))
 }
 
-/// The person's Dockerfile, the stage to go on from, and what is known of what it will leave behind.
+/// The person's Dockerfile with the stage to go on from, and what is known of what that will leave behind.
 async fn whole_text(
     engine: &Engine,
     request: &Request<'_>,
     build: &Build,
     single: &SingleBuild,
     progress: &dyn Progress,
-) -> Result<(String, String, PreparedImage), ImageError> {
+) -> Result<(NamedStage<'static>, PreparedImage), ImageError> {
     let path = &build.dockerfile;
     let wrong = |source| ImageError::Dockerfile { file: path.clone(), source };
     let (text, image, info) = base_of(engine, build, progress).await?;
     let named = dockerfile::name_stage(&text, build.target.as_deref(), LAST_STAGE).map_err(wrong)?;
-    let (mut text, stage) = (named.text.into_owned(), named.name);
+    let (name, escape) = (named.name, named.escape);
+    let mut text = named.text.into_owned();
     if single.without_syntax {
         text = without_syntax(&text);
     }
     if !text.ends_with('\n') {
         text.push('\n');
     }
-    Ok((text, stage, request.described(image, info, None)))
+    let whole = NamedStage { text: text.into(), name, escape };
+    Ok((whole, request.described(image, info, None)))
 }
 
 fn without_syntax(text: &str) -> String {

@@ -28,7 +28,7 @@ fn two(option: &str) -> Vec<ResolvedFeature> {
 #[test]
 fn every_feature_is_one_step_of_its_own_folder() {
     let mounted = Delivery::Mounted { context: Some("features") };
-    let plan = plan_install("debian:12", &two("2"), USERS, mounted);
+    let plan = plan_install("debian:12", &two("2"), USERS, mounted, '\\');
     insta::assert_snapshot!(plan.dockerfile, @r#"
     FROM debian:12 AS dev_containers_target_stage
     USER root
@@ -52,8 +52,13 @@ fn every_feature_is_one_step_of_its_own_folder() {
     02_two/devcontainer-features-install.sh
     02_two/devcontainer-features.env
     ");
-    let copied =
-        plan_install("debian:12", &two("2")[..1], InstallUsers { image: "", ..USERS }, Delivery::Copied);
+    let copied = plan_install(
+        "debian:12",
+        &two("2")[..1],
+        InstallUsers { image: "", ..USERS },
+        Delivery::Copied,
+        '\\',
+    );
     insta::assert_snapshot!(copied.dockerfile, @r#"
     FROM debian:12 AS dev_containers_target_stage
     USER root
@@ -66,7 +71,7 @@ fn every_feature_is_one_step_of_its_own_folder() {
     "#);
 
     // Another option touches nothing but the second folder, so that the first comes from the cache.
-    let changed = plan_install("debian:12", &two("3"), USERS, mounted);
+    let changed = plan_install("debian:12", &two("3"), USERS, mounted, '\\');
     assert_eq!(changed.dockerfile, plan.dockerfile);
     let differing = plan.generated.iter().filter(|(path, content)| changed.generated[*path] != **content);
     assert!(differing.into_iter().all(|(path, _)| path.starts_with("02_two")));
@@ -74,7 +79,7 @@ fn every_feature_is_one_step_of_its_own_folder() {
 
 /// Runs the script of the second feature on this machine, with this as its `install.sh`.
 fn run(users: InstallUsers<'_>, option: &str, install: &str) -> (bool, String) {
-    let plan = plan_install("x", &two(option), users, Delivery::Copied);
+    let plan = plan_install("x", &two(option), users, Delivery::Copied, '\\');
     let folder = tempfile::tempdir().unwrap();
     for (path, content) in &plan.generated {
         if let Ok(name) = path.strip_prefix("02_two") {
@@ -125,7 +130,16 @@ fn a_failure_names_the_feature_and_keeps_the_log() {
 fn odd_names_stay_one_word() {
     let features = resolved(&[("o/r/a.b", json!({}), json!({}))]);
     let users = InstallUsers { image: "a\nRUN evil", ..USERS };
-    let plan = plan_install("image AS x\nRUN evil", &features, users, Delivery::Copied);
+    let plan = plan_install("image AS x\nRUN evil", &features, users, Delivery::Copied, '\\');
     assert_eq!(plan.dockerfile.matches("RUN ").count(), 1);
     assert_eq!(plain("a b,c=d/é"), "a_b_c_d__");
+}
+
+#[test]
+fn a_plan_behind_a_dockerfile_with_another_escape_shares_it() {
+    let one = json!({"version": "1.0.0", "containerEnv": {"A": "say \"a`b\" \\o"}});
+    let features = resolved(&[("ghcr.io/a/one:1", json!({}), one)]);
+    let plan = plan_install("base", &features, USERS, Delivery::Copied, '`');
+    assert!(plan.dockerfile.contains("ENV A=\"say `\"a``b`\" \\o\"\n"), "{}", plan.dockerfile);
+    assert!(plan.dockerfile.contains("install.sh `\n    && "), "{}", plan.dockerfile);
 }
