@@ -222,16 +222,23 @@ fn strict(bytes: &[u8]) -> Result<Node, SyntaxError> {
 fn decode(spot: Spot, mistakes: &mut Mistakes) -> Option<LockedFeature> {
     let (at, path) = (spot.node.at, spot.path.clone());
     let mut fields = spot.fields("an object with \"resolved\" and \"integrity\"", mistakes)?;
-    let mut required = |name: &str, expected: &str, is_right: fn(&str) -> bool, mistakes: &mut Mistakes| {
-        let spot = fields.take(name).unwrap_or_else(|| absent(at, format!("{path}.{name}")));
-        match &spot.node.kind {
-            NodeKind::Text(text) if is_right(text) => Some(text.clone()),
-            _ => spot.unexpected(expected, mistakes),
-        }
+    let mut required =
+        |name: &str, expected: &str, is_right: &dyn Fn(&str) -> bool, mistakes: &mut Mistakes| {
+            let spot = fields.take(name).unwrap_or_else(|| absent(at, format!("{path}.{name}")));
+            match &spot.node.kind {
+                NodeKind::Text(text) if is_right(text) => Some(text.clone()),
+                _ => spot.unexpected(expected, mistakes),
+            }
+        };
+    let resolved = required("resolved", "where the feature comes from", &|text| !text.is_empty(), mistakes);
+    let (_, pinned) = resolved.as_deref().and_then(|text| text.rsplit_once('@')).unwrap_or_default();
+    let integrity = if parse_digest(pinned).is_ok() {
+        // Who changed one of the two by hand, or merged halves of two lockfiles, is told before anything is fetched.
+        let expected = format!("`{pinned}`, as in \"resolved\"");
+        required("integrity", &expected, &|text| text == pinned, mistakes)
+    } else {
+        required("integrity", "`sha256:` and 64 hex digits", &|text| parse_digest(text).is_ok(), mistakes)
     };
-    let resolved = required("resolved", "where the feature comes from", |text| !text.is_empty(), mistakes);
-    let integrity =
-        required("integrity", "`sha256:` and 64 hex digits", |text| parse_digest(text).is_ok(), mistakes);
     let version = fields.text("version", mistakes);
     let depends_on = fields.texts("dependsOn", mistakes).unwrap_or_default();
     Some(LockedFeature { version, resolved: resolved?, integrity: integrity?, depends_on })

@@ -73,6 +73,20 @@ fn is_read_with_care() {
     .devcontainer-lock.json:2:34: "features.a.integrity": expected `sha256:` and 64 hex digits, found "sha256:0"
     .devcontainer-lock.json:2:52: "features.b": expected an object with "resolved" and "integrity", found 2
     "#);
+    let (pinned, other) = (digest('1'), digest('2'));
+    let halves = |integrity: &str| {
+        refused_or_read(&format!(
+            "{{\"features\": {{\"a\": {{\"resolved\": \"h/a@{pinned}\", \"integrity\": \"{integrity}\"}}}}}}"
+        ))
+    };
+    assert_eq!(halves(&pinned), None);
+    let told = format!("\"features.a.integrity\": expected `{pinned}`, as in \"resolved\"");
+    let error = halves(&other).unwrap();
+    assert!(error.contains(&told), "{error}");
+}
+
+fn refused_or_read(text: &str) -> Option<String> {
+    parse(text).err().map(|error| error.to_string())
 }
 
 #[test]
