@@ -92,6 +92,17 @@ pub enum FeaturesError {
         /// Where it was looked for.
         place: String,
     },
+    /// It is of the first version of features, which nothing publishes any more.
+    #[error(
+        "the feature `{written}` has a `devcontainer-features.json` in {place}, of the first version of features, which \
+         is not supported: describe it in a `devcontainer-feature.json`"
+    )]
+    FirstVersion {
+        /// The feature as written.
+        written: String,
+        /// Where it was looked for.
+        place: String,
+    },
     /// A local feature cannot be read.
     #[error("could not read `{path}` of the feature `{written}`")]
     Local {

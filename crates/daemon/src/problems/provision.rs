@@ -19,6 +19,7 @@ pub(crate) fn from_features(error: &FeaturesError) -> Problem {
         FeaturesError::Archive { .. }
         | FeaturesError::File(_)
         | FeaturesError::NoFile { .. }
+        | FeaturesError::FirstVersion { .. }
         | FeaturesError::Local { .. }
         | FeaturesError::Lockfile(_)
         | FeaturesError::Frozen { .. }

@@ -12,6 +12,9 @@ use sha2::{Digest, Sha256};
 
 use super::FeaturesError;
 
+/// The file that described a whole set of features before there was one for each.
+const FIRST_FEATURE_FILE: &str = "devcontainer-features.json";
+
 /// The most that a local feature may come to; it travels with every build.
 const LARGEST_LOCAL: u64 = 64 << 20;
 
@@ -131,6 +134,9 @@ fn unpack(written: &str, bytes: &[u8]) -> Result<Files, FeaturesError> {
 
 fn described_by(files: &Files, written: &str, place: &str) -> Result<FeatureMetadata, FeaturesError> {
     let Some(file) = files.get(Utf8Path::new(FEATURE_FILE)) else {
+        if files.contains_key(Utf8Path::new(FIRST_FEATURE_FILE)) {
+            return Err(FeaturesError::FirstVersion { written: written.to_owned(), place: place.to_owned() });
+        }
         return Err(FeaturesError::NoFile { written: written.to_owned(), place: place.to_owned() });
     };
     Ok(FeatureMetadata::parse(&file.bytes, written)?)
