@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use devcontainer::reference::View;
 use devcontainer::{Config, ContainerSource, Properties};
 use engine::{ComposeBuilding, ContainerState, ImageInfo};
+use oci::Registry;
 use provision::features::{self, LockfileUse};
 use provision::{Disk, Masks, container, image};
 use serde_json::{Map, Value, json};
@@ -90,7 +91,7 @@ async fn read(
         let merged = match (&found, &engine) {
             (Some(state), _) => of_container(&view, state),
             (None, Some(engine)) => {
-                let base = base_metadata(config, engine, log).await?;
+                let base = base_metadata(config, engine, &collecting::registry(surroundings)?, log).await?;
                 view.merged_for_image(&base, &of_features)
             }
             (None, None) => view.merged_for_image(&[], &of_features),
@@ -137,22 +138,29 @@ fn of_container(view: &View<'_>, state: &ContainerState) -> Map<String, Value> {
 }
 
 /// What the image of a configuration says about itself, without building anything.
-async fn base_metadata(config: &Config, engine: &HostEngine, log: &Log) -> Result<Vec<Properties>, Failure> {
+async fn base_metadata(
+    config: &Config,
+    engine: &HostEngine,
+    registry: &Registry,
+    log: &Log,
+) -> Result<Vec<Properties>, Failure> {
     let failed = |error: &(dyn std::error::Error + 'static)| Failure::caused(FAILING, error);
     let steps = log.steps();
     let info = match &config.container {
         ContainerSource::Image { image } => {
-            image::provide(&engine.engine, image, &steps).await.map_err(|error| failed(&error))?
+            image::provide(&engine.engine, registry, image, &steps).await.map_err(|error| failed(&error))?
         }
         ContainerSource::Build(build) => {
-            image::base_of(&engine.engine, build, &steps).await.map_err(|error| failed(&error))?.2
+            image::base_of(&engine.engine, registry, build, &steps).await.map_err(|error| failed(&error))?.2
         }
         ContainerSource::Compose(compose) => {
             let project =
                 provision::compose::read(&engine.engine, config, compose, &Disk, ComposeBuilding::default())
                     .await;
             let project = project.map_err(|error| failed(&error))?;
-            image::base_of_service(&engine.engine, &project, &steps).await.map_err(|error| failed(&error))?
+            image::base_of_service(&engine.engine, registry, &project, &steps)
+                .await
+                .map_err(|error| failed(&error))?
         }
     };
     Ok(entries(&info))

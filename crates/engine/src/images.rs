@@ -14,6 +14,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::connect::Engine;
 use crate::error::{EngineError, absent_is_none};
+use crate::login::Login;
 use crate::progress::{Progress, ProgressExt};
 
 /// An image that the engine has.
@@ -109,13 +110,19 @@ impl Engine {
 
     /// Fetches an image from its registry and tells the bytes of every layer. A reference without a tag
     /// means `latest`.
-    pub async fn pull(&self, reference: &str, progress: &dyn Progress) -> Result<ImageInfo, PullError> {
+    pub async fn pull(
+        &self,
+        reference: &str,
+        login: Option<Login>,
+        progress: &dyn Progress,
+    ) -> Result<ImageInfo, PullError> {
         let engine_failed = |source| PullError::Engine { reference: reference.to_owned(), source };
         let operation = format!("pull `{reference}`");
         let (name, tag) = split_reference(reference);
         let options = CreateImageOptionsBuilder::new().from_image(name).tag(tag).build();
         let api = self.api(&operation).map_err(engine_failed)?;
-        let mut news = std::pin::pin!(api.create_image(Some(options), None, None));
+        let mut news =
+            std::pin::pin!(api.create_image(Some(options), None, login.map(Login::for_the_engine)));
         progress.started(reference);
         while let Some(piece) = news.next().await {
             match piece {
@@ -237,7 +244,7 @@ fn split_reference(reference: &str) -> (&str, &str) {
 }
 
 /// The registry that a reference names.
-fn registry_of(reference: &str) -> &str {
+pub fn registry_of(reference: &str) -> &str {
     match reference.split_once('/') {
         Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
         _ => "docker.io",

@@ -33,7 +33,7 @@ pub(crate) struct Credentials {
 
 /// What to say to a registry.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Credential {
+pub enum Credential {
     /// A user and a password or token.
     Basic {
         /// The user.

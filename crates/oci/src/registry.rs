@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use futures::StreamExt as _;
 
 use crate::auth_hosts::AuthHosts;
-use crate::credentials::Credentials;
+use crate::credentials::{Credential, Credentials};
 use crate::digest;
 use crate::error::{Action, OciError};
 use crate::http::{self, Http};
@@ -107,6 +107,16 @@ impl Registry {
         let credentials = Credentials::new(environment, docker_config);
         let session = Session::new(Http::new(&extra_ca)?, credentials, plain_http, auth_hosts);
         Ok(Self { inner: Arc::new(Inner { session, store: Store::new(cache), offline }) })
+    }
+
+    /// What to say to a registry (`host[:port]`, `docker.io` for Docker Hub) for whoever asks it in our place; nothing
+    /// means anonymous. May run a credential helper.
+    pub async fn credential(&self, registry: &str) -> Option<Credential> {
+        let found = self.inner.session.credentials.find(registry).await;
+        for note in &found.notes {
+            tracing::warn!(registry, "{note}");
+        }
+        found.credential.map(|(credential, _)| credential)
     }
 
     /// The manifest of an artifact.

@@ -11,9 +11,9 @@ use devcontainer::feature::{Delivery, InstallPlan, InstallUsers, plan_install};
 use devcontainer::{Config, ContainerSource, METADATA_LABEL, Properties, Resolved};
 use engine::{
     BuildContext, BuildError, BuildSpec, ComposeError, ContextFiles, Dockerfile, Engine, EngineError,
-    ImageInfo, Progress, PullError,
+    ImageInfo, Login, Progress, PullError,
 };
-use oci::{Files, Registry};
+use oci::{Credential, Files, Registry};
 
 pub use single::{SingleBuild, base_of, base_of_service, build_single};
 
@@ -153,11 +153,21 @@ pub async fn prepare(
 }
 
 /// Makes sure that the engine has an image, from its registry if it must be.
-pub async fn provide(engine: &Engine, image: &str, progress: &dyn Progress) -> Result<ImageInfo, ImageError> {
-    match engine.image(image).await? {
-        Some(info) => Ok(info),
-        None => Ok(engine.pull(image, progress).await?),
+pub async fn provide(
+    engine: &Engine,
+    registry: &Registry,
+    image: &str,
+    progress: &dyn Progress,
+) -> Result<ImageInfo, ImageError> {
+    if let Some(info) = engine.image(image).await? {
+        return Ok(info);
     }
+    let login = registry.credential(engine::registry_of(image)).await.map(|credential| match credential {
+        Credential::Basic { user, secret } => Login::User { user, secret },
+        Credential::Identity(token) => Login::Identity(token),
+        Credential::Registry(token) => Login::Registry(token),
+    });
+    Ok(engine.pull(image, login, progress).await?)
 }
 
 /// The first step: pulls or builds what the configuration names.
@@ -193,7 +203,7 @@ pub async fn provide_base(
             );
         }
     };
-    let info = provide(engine, &image, progress).await?;
+    let info = provide(engine, request.registry, &image, progress).await?;
     Ok(request.described(image, info, service_user))
 }
 

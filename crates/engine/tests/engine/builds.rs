@@ -264,7 +264,7 @@ async fn images_come_and_go() {
     );
 
     // There is no network behind this engine.
-    let error = engine.pull("registry.invalid/a/b:1", &()).await.unwrap_err();
+    let error = engine.pull("registry.invalid/a/b:1", None, &()).await.unwrap_err();
     assert!(
         matches!(&error, PullError::RegistryUnreachable { host, .. } if host == "registry.invalid"),
         "{error:?}"

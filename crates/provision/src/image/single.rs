@@ -9,6 +9,8 @@ use devcontainer::dockerfile::{self, NamedStage};
 use devcontainer::{Build, ContainerSource};
 use engine::{BuildContext, BuildOutput, BuildSpec, Dockerfile, Engine, ImageInfo, Progress};
 
+use oci::Registry;
+
 use super::{ImageError, PreparedImage, Request, context_files, provide};
 use crate::compose::Project;
 use crate::features;
@@ -44,7 +46,7 @@ pub async fn build_single(
             (whole.text.into_owned(), whole.name, whole.escape, base, Some(build))
         }
         ContainerSource::Image { image } => {
-            let info = provide(engine, image, progress).await?;
+            let info = provide(engine, request.registry, image, progress).await?;
             (String::new(), image.clone(), '\\', request.described(image.clone(), info, None), None)
         }
         // Compose builds into the engine only; whoever asks for more is told before.
@@ -79,26 +81,28 @@ pub async fn build_single(
 /// the image, with the user that the target leaves behind. The image is pulled where the engine has it not.
 pub async fn base_of(
     engine: &Engine,
+    registry: &Registry,
     build: &Build,
     progress: &dyn Progress,
 ) -> Result<(String, String, ImageInfo), ImageError> {
     let path = &build.dockerfile;
     let text =
         std::fs::read_to_string(path).map_err(|source| ImageError::Read { path: path.clone(), source })?;
-    let (image, info) = base_of_text(engine, &text, build, progress).await?;
+    let (image, info) = base_of_text(engine, registry, &text, build, progress).await?;
     Ok((text, image, info))
 }
 
 /// As [`base_of`], for the service that is the dev container.
 pub async fn base_of_service(
     engine: &Engine,
+    registry: &Registry,
     project: &Project,
     progress: &dyn Progress,
 ) -> Result<ImageInfo, ImageError> {
     let service = project.model.service(&project.service)?;
     let Some(said) = &service.build else {
         let image = project.model.image_of(project.name(), &project.service)?;
-        return provide(engine, &image, progress).await;
+        return provide(engine, registry, &image, progress).await;
     };
     let text = |name: &str| said.get(name).and_then(serde_json::Value::as_str);
     let context = Utf8PathBuf::from(text("context").or(said.as_str()).unwrap_or("."));
@@ -112,13 +116,14 @@ pub async fn base_of_service(
         options: Vec::new(),
     };
     match text("dockerfile_inline") {
-        Some(inline) => Ok(base_of_text(engine, inline, &build, progress).await?.1),
-        None => Ok(base_of(engine, &build, progress).await?.2),
+        Some(inline) => Ok(base_of_text(engine, registry, inline, &build, progress).await?.1),
+        None => Ok(base_of(engine, registry, &build, progress).await?.2),
     }
 }
 
 async fn base_of_text(
     engine: &Engine,
+    registry: &Registry,
     text: &str,
     build: &Build,
     progress: &dyn Progress,
@@ -129,7 +134,7 @@ async fn base_of_text(
     let image = parsed.base_image(target, &build.args).map_err(wrong)?;
     let info = match image.as_str() {
         "scratch" => ImageInfo::default(),
-        image => provide(engine, image, progress).await?,
+        image => provide(engine, registry, image, progress).await?,
     };
     let user = parsed.user(target, &build.args, &info.env).map_err(wrong)?;
     Ok((image, ImageInfo { user: user.or(info.user.clone()), ..info }))
@@ -145,7 +150,7 @@ async fn whole_text(
 ) -> Result<(NamedStage<'static>, PreparedImage), ImageError> {
     let path = &build.dockerfile;
     let wrong = |source| ImageError::Dockerfile { file: path.clone(), source };
-    let (text, image, info) = base_of(engine, build, progress).await?;
+    let (text, image, info) = base_of(engine, request.registry, build, progress).await?;
     let named = dockerfile::name_stage(&text, build.target.as_deref(), LAST_STAGE).map_err(wrong)?;
     let (name, escape) = (named.name, named.escape);
     let mut text = named.text.into_owned();
