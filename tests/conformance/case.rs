@@ -39,6 +39,17 @@ pub(crate) struct Case {
     /// Features in the registry, by `path:version`.
     #[serde(default)]
     pub(crate) features: BTreeMap<String, Published>,
+    /// Features on a web server that speaks TLS, by the name of their archive. `{web}` is its address, and `{authority}`
+    /// the file of the authority that its certificate is of.
+    #[serde(default)]
+    pub(crate) archives: BTreeMap<String, Published>,
+    /// The registry that `{registry}` names.
+    #[serde(default)]
+    pub(crate) registry: RegistryKind,
+    /// Files by their path in the person's home, all of which can be run. With a `.docker/config.json` that one is read
+    /// instead of the one that finds the engine's plugins, which are in `{plugins}`.
+    #[serde(default)]
+    pub(crate) home: BTreeMap<String, String>,
     /// Variables of the programs.
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,
@@ -49,6 +60,21 @@ pub(crate) struct Case {
     /// What is done, in order.
     #[serde(rename = "step")]
     pub(crate) steps: Vec<Step>,
+}
+
+/// A registry to run a case with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum RegistryKind {
+    /// Open to everyone, without TLS.
+    #[default]
+    Open,
+    /// As that, for this case alone: it can be stopped.
+    Own,
+    /// Knows one user, `cove` with the password `sesame`.
+    Login,
+    /// Speaks TLS, with a certificate of `{authority}`.
+    Tls,
 }
 
 /// A feature or template as it is published.
@@ -68,6 +94,22 @@ pub(crate) struct Published {
     /// Leaves out the annotation with the metadata, as old publishers did.
     #[serde(default)]
     pub(crate) without_annotation: bool,
+    /// Further members of the archive, by names that no file could have.
+    #[serde(default)]
+    pub(crate) members: Vec<Member>,
+    /// The registry gives other bytes for the layer than its digest says.
+    #[serde(default)]
+    pub(crate) damaged: bool,
+}
+
+/// A member of an archive: a text, or a link.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) text: String,
+    pub(crate) link: Option<String>,
 }
 
 /// One thing that is done, and what must come of it.
@@ -82,6 +124,8 @@ pub(crate) struct Step {
     pub(crate) inside: Option<String>,
     /// Features to publish now, as in [`Case::features`].
     pub(crate) publish: Option<BTreeMap<String, Published>>,
+    /// Stops the case's own registry.
+    pub(crate) stop_registry: bool,
     /// What `docker inspect` tells of that container, by JSON pointer.
     pub(crate) inspect: Option<BTreeMap<String, Value>>,
     /// `UID:GID` of the person that the program believes to run for; root without it.
@@ -97,6 +141,8 @@ pub(crate) struct Step {
     pub(crate) text: Option<String>,
     /// Words that standard error or the message must hold, in any order. The reference need not say them.
     pub(crate) says: Vec<String>,
+    /// Words that nothing of what it prints may hold.
+    pub(crate) never_says: Vec<String>,
     /// JSON pointers to what must be as the reference has it; everything without it, nothing when empty.
     pub(crate) compare: Option<Vec<String>>,
 }
@@ -156,11 +202,12 @@ fn check(row: &str, step: &Step) {
         step.inside.is_some(),
         step.inspect.is_some(),
         step.publish.is_some(),
+        step.stop_registry,
     ];
     assert_eq!(
         kinds.into_iter().filter(|it| *it).count(),
         1,
-        "{row}: a step is one of run, host, inside, inspect, publish"
+        "{row}: a step is one of run, host, inside, inspect, publish, stop-registry"
     );
     if let Some(out) = &step.out {
         let json: Result<Value, _> = serde_json::from_str(out);

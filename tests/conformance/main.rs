@@ -5,10 +5,10 @@
 //! the reference answered to the same steps is in `records/`, and a difference from it is a failure unless the case
 //! says why it is right. `cargo xtask conformance --record` asks the reference again.
 //!
-//! Environment: `COVE_CONFORMANCE_ONLY=TEXT` runs the cases whose path holds TEXT, `COVE_CONFORMANCE_RECORD=1` records
-//! with `DEVCONTAINER_REFERENCE`, `COVE_CORPUS=DIR` compares both programs over foreign configurations, and
-//! `COVE_UPDATE_DOCS=1` writes the page. `COVE_BENCH=DIR` compares times and writes them there, `COVE_PROGRAM` is the
-//! program to run instead of the one that was built beside this test.
+//! Environment: `COVE_CONFORMANCE_ONLY=TEXT` runs the cases whose path holds TEXT (or one of several, parted by
+//! commas), `COVE_CONFORMANCE_RECORD=1` records with `DEVCONTAINER_REFERENCE`, `COVE_CORPUS=DIR` compares both programs
+//! over foreign configurations, and `COVE_UPDATE_DOCS=1` writes the page. `COVE_BENCH=DIR` compares times and writes
+//! them there, `COVE_PROGRAM` is the program to run instead of the one that was built beside this test.
 
 #![expect(clippy::unwrap_used, reason = "in a test, what does not succeed is a failure")]
 #![expect(clippy::print_stdout, reason = "a test tells on standard output what does not hold")]
@@ -52,7 +52,7 @@ fn folder(name: &str) -> PathBuf {
 
 fn wanted(row: &Row, case: &case::Case) -> bool {
     std::env::var("COVE_CONFORMANCE_ONLY")
-        .map_or(true, |text| format!("{}/{}", row.id, case.name).contains(&text))
+        .map_or(true, |texts| texts.split(',').any(|text| format!("{}/{}", row.id, case.name).contains(text)))
 }
 
 /// Runs every wanted case of every row with a few threads and hands each to `judge`.

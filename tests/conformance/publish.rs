@@ -19,19 +19,12 @@ pub(crate) fn publish(
     let (path, version) = key.rsplit_once(':').unwrap();
     let id = path.rsplit('/').next().unwrap();
     let kind = if path.starts_with("templates/") { "template" } else { "feature" };
-    let folder = tempfile::tempdir().unwrap();
-    let json = replace(&published.json);
-    write(folder.path(), &format!("devcontainer-{kind}.json"), &json);
-    if kind == "feature" {
-        write(folder.path(), "install.sh", &replace(published.install.as_deref().unwrap_or("#!/bin/sh\n")));
-    }
-    for (name, text) in &published.files {
-        write(folder.path(), name, &replace(text));
-    }
-    let metadata: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let mut metadata: serde_json::Value = serde_json::from_str(&replace(&published.json)).unwrap();
+    // Whether JSON keeps its order depends on what else is built, and digests are compared.
+    metadata.sort_all_objects();
     let annotations = BTreeMap::from([("dev.containers.metadata".to_owned(), metadata.to_string())]);
     let artifact = Artifact {
-        layer: archive(folder.path()),
+        layer: pack(kind, published, replace),
         title: format!("devcontainer-{kind}-{id}.tgz"),
         annotations: if published.without_annotation { BTreeMap::new() } else { annotations },
     };
@@ -41,13 +34,36 @@ pub(crate) fn publish(
     tags.extend(published.tags.iter().cloned());
     let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
     registry.push(&format!("{base}/{path}"), &tags, &artifact);
+    if published.damaged {
+        registry.damage(&artifact.layer);
+    }
 }
 
-/// The same files give the same bytes.
-fn archive(folder: &Path) -> Vec<u8> {
-    let options =
-        ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=a+rx,u+w"];
-    let output = Command::new("tar").args(options).arg("-C").arg(folder).args(["-c", "."]).output().unwrap();
+/// The archive of a feature or template.
+pub(crate) fn pack(kind: &str, published: &Published, replace: &dyn Fn(&str) -> String) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &format!("devcontainer-{kind}.json"), &replace(&published.json));
+    if kind == "feature" {
+        write(folder.path(), "install.sh", &replace(published.install.as_deref().unwrap_or("#!/bin/sh\n")));
+    }
+    for (name, text) in &published.files {
+        write(folder.path(), name, &replace(text));
+    }
+    let mut options: Vec<String> =
+        ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=a+rx,u+w", "-P"]
+            .map(str::to_owned)
+            .into();
+    for (at, member) in published.members.iter().enumerate() {
+        let file = format!("zz-member-{at}");
+        match &member.link {
+            Some(target) => std::os::unix::fs::symlink(replace(target), folder.path().join(&file)).unwrap(),
+            None => write(folder.path(), &file, &replace(&member.text)),
+        }
+        options.push(format!("--transform=s,^\\./{file}$,{},S", replace(&member.name)));
+    }
+    // The same files give the same bytes.
+    let output =
+        Command::new("tar").args(options).arg("-C").arg(folder.path()).args(["-c", "."]).output().unwrap();
     assert!(output.status.success(), "tar: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }

@@ -8,9 +8,10 @@ use std::process::Output;
 use devcontainer::{CONFIG_FILE_LABEL, DevcontainerId, LOCAL_FOLDER_LABEL};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use test_support::registry::Registry;
 
-use crate::case::{Case, Row, Step};
-use crate::publish::publish;
+use crate::case::{Case, Published, RegistryKind, Row, Step};
+use crate::publish::{pack, publish};
 use crate::world::{Program, World};
 
 /// What a step gave, without anything that another run would give otherwise.
@@ -24,6 +25,12 @@ pub(crate) struct Answer {
     pub(crate) said: String,
 }
 
+impl Answer {
+    fn nothing() -> Self {
+        Self { exit: 0, out: Value::Null, said: String::new() }
+    }
+}
+
 /// One case on its way.
 struct Run<'a> {
     world: &'a World,
@@ -33,6 +40,11 @@ struct Run<'a> {
     base: String,
     workspace: PathBuf,
     home: PathBuf,
+    env: BTreeMap<String, String>,
+    /// The port of the case's registry.
+    port: u16,
+    /// The registry, where it is this case's alone and still runs.
+    own: Option<Registry>,
     container: String,
 }
 
@@ -40,6 +52,11 @@ struct Run<'a> {
 pub(crate) fn run(world: &World, row: &Row, case: &Case, program: Program) -> Vec<Answer> {
     let side = if program == Program::Ours { "o" } else { "r" };
     let base = format!("{}-{}", row.id.replace('/', "-"), case.name);
+    let own = (case.registry == RegistryKind::Own).then(|| {
+        let mut own = Registry::start().unwrap();
+        own.serve_in(&world.engine);
+        own
+    });
     let mut run = Run {
         world,
         case,
@@ -47,8 +64,12 @@ pub(crate) fn run(world: &World, row: &Row, case: &Case, program: Program) -> Ve
         workspace: world.make_folder(&[side, &base, &case.name]),
         home: world.make_folder(&[side, &base, "home"]),
         base,
+        env: BTreeMap::new(),
+        port: own.as_ref().or_else(|| world.registry(case.registry)).unwrap().port(),
+        own,
         container: String::new(),
     };
+    run.env = case.env.iter().map(|(name, value)| (name.clone(), run.fill(value))).collect();
     run.prepare();
     case.steps.iter().map(|step| run.step(step)).collect()
 }
@@ -58,18 +79,34 @@ impl Run<'_> {
         for (tag, dockerfile) in &self.case.images {
             self.world.build(tag, dockerfile);
         }
-        let registry = &self.world.registry;
         for (key, published) in &self.case.features {
-            publish(registry, &self.base, key, published, &|text| self.fill(text));
+            self.publish(key, published);
+        }
+        for (name, published) in &self.case.archives {
+            let file = self.world.make_folder(&["web", &self.base]).join(name);
+            std::fs::write(file, pack("feature", published, &|text| self.fill(text))).unwrap();
         }
         for (path, text) in self.case.all_files() {
             let file = self.workspace.join(path);
-            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            std::fs::write(&file, self.fill(text)).unwrap();
-            if file.extension().is_some_and(|extension| extension == "sh") {
-                std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
-            }
+            let is_script = file.extension().is_some_and(|extension| extension == "sh");
+            self.write(&file, text, is_script);
         }
+        for (path, text) in &self.case.home {
+            self.write(&self.home.join(path), text, true);
+        }
+    }
+
+    fn write(&self, file: &Path, text: &str, can_be_run: bool) {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, self.fill(text)).unwrap();
+        if can_be_run {
+            std::fs::set_permissions(file, PermissionsExt::from_mode(0o755)).unwrap();
+        }
+    }
+
+    fn publish(&self, key: &str, published: &Published) {
+        let registry = self.own.as_ref().or_else(|| self.world.registry(self.case.registry)).unwrap();
+        publish(registry, &self.base, key, published, &|text| self.fill(text));
     }
 
     fn step(&mut self, step: &Step) -> Answer {
@@ -78,8 +115,7 @@ impl Run<'_> {
             return self.devcontainer(&words, step);
         }
         if let Some(script) = &step.host {
-            let mut command =
-                self.world.command(Path::new("sh"), &self.workspace, &self.home, &self.case.env);
+            let mut command = self.world.command(Path::new("sh"), &self.workspace, &self.home, &self.env);
             command.args(["-c", &self.fill(script)]).env("DEVCONTAINER", self.world.program(self.program));
             return self.answer(&command.output().unwrap());
         }
@@ -94,9 +130,13 @@ impl Run<'_> {
         }
         if let Some(published) = &step.publish {
             for (key, published) in published {
-                publish(&self.world.registry, &self.base, key, published, &|text| self.fill(text));
+                self.publish(key, published);
             }
-            return Answer { exit: 0, out: Value::Null, said: String::new() };
+            return Answer::nothing();
+        }
+        if step.stop_registry {
+            assert!(self.own.take().is_some(), "{}: it has no registry of its own", self.base);
+            return Answer::nothing();
         }
         let pointers = step.inspect.iter().flat_map(BTreeMap::keys);
         let output = self.world.docker(&["inspect", &self.container]);
@@ -112,7 +152,7 @@ impl Run<'_> {
 
     fn devcontainer(&mut self, words: &[String], step: &Step) -> Answer {
         let program = self.world.program(self.program);
-        let env = &self.case.env;
+        let env = &self.env;
         let mut command = match step.person.as_ref().and_then(|person| person.split_once(':')) {
             None => self.world.command(program, &self.workspace, &self.home, env),
             Some((user, group)) => {
@@ -154,21 +194,31 @@ impl Run<'_> {
                 said.push_str(text);
             }
         }
+        let said = self.normal_text(&said).replace(&format!(":{}", self.port), ":{port}");
         Answer { exit: output.status.code().unwrap_or(-1), out: self.normal(out), said }
     }
 
-    /// By this name of the loopback, and no other, the reference speaks plain HTTP.
+    /// By `localhost`, and no other name of the loopback, the reference speaks plain HTTP.
     fn registry(&self) -> String {
-        format!("localhost:{}/{}", self.world.registry.port(), self.base)
+        let host = if self.case.registry == RegistryKind::Tls { "127.0.0.1" } else { "localhost" };
+        format!("{host}:{}/{}", self.port, self.base)
+    }
+
+    fn web(&self) -> String {
+        format!("https://localhost:{}/{}", self.world.web, self.base)
     }
 
     /// Puts the case's own names in place of their placeholders.
     fn fill(&self, text: &str) -> String {
-        let registry = self.registry();
         text.replace("{workspace}", self.workspace.to_str().unwrap())
-            .replace("{port}", &self.world.registry.port().to_string())
+            .replace("{home}", self.home.to_str().unwrap())
+            .replace("{port}", &self.port.to_string())
             .replace("{namespace}", &self.base)
-            .replace("{registry}", &registry)
+            .replace("{registry}", &self.registry())
+            .replace("{web}", &self.web())
+            .replace("{authority}", self.world.authority().to_str().unwrap())
+            .replace("{path}", &self.world.engine.env()["PATH"])
+            .replace("{plugins}", test_support::dockerd::plugins().as_str())
             .replace("{container}", &self.container)
     }
 
@@ -198,6 +248,7 @@ impl Run<'_> {
         let mut text = text
             .replace(self.workspace.to_str().unwrap(), "{workspace}")
             .replace(self.home.to_str().unwrap(), "{home}")
+            .replace(&self.web(), "{web}")
             .replace(&registry, "{registry}");
         if self.container.len() > 12 {
             text = text.replace(&self.container, "{container}").replace(&self.container[..12], "{container}");

@@ -6,7 +6,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 
 use test_support::dockerd::Dockerd;
-use test_support::registry::Registry;
+use test_support::registry::{Options, Registry};
+
+use crate::case::RegistryKind;
 
 /// Seconds that a command may take.
 const PATIENCE: &str = "120";
@@ -21,7 +23,11 @@ pub(crate) enum Program {
 /// The shared parts. All of it ends with the value.
 pub(crate) struct World {
     pub(crate) engine: Dockerd,
-    pub(crate) registry: Registry,
+    open: Registry,
+    login: Registry,
+    tls: Registry,
+    /// The port of a web server with the certificate of the registry that speaks TLS.
+    pub(crate) web: u16,
     folder: tempfile::TempDir,
     ours: PathBuf,
     reference: Option<PathBuf>,
@@ -32,16 +38,24 @@ impl World {
     /// Starts the parts; `None` where this computer lacks them.
     pub(crate) fn start() -> Option<Self> {
         let engine = Dockerd::start()?;
-        let mut registry = Registry::start()?;
-        registry.serve_in(&engine);
+        let registry = |options| {
+            let mut registry = Registry::start_with(options)?;
+            registry.serve_in(&engine);
+            Some(registry)
+        };
+        let open = registry(Options::default())?;
+        let login = registry(Options { login: true, tls: false })?;
+        let mut tls = registry(Options { login: false, tls: true })?;
         // Short: paths of sockets and names of images are limited.
         let folder = tempfile::Builder::new().prefix("conf").tempdir_in("/tmp").unwrap();
         let cove = std::env::var_os("COVE_PROGRAM").map_or_else(|| programs().join("cove"), PathBuf::from);
+        std::fs::write(folder.path().join("authority.pem"), tls.authority().unwrap()).unwrap();
+        let web = tls.serve_folder(folder.path().join("web").as_path());
         // By this name the program is the drop-in.
         let ours = folder.path().join("devcontainer");
         std::os::unix::fs::symlink(cove, &ours).unwrap();
         let reference = std::env::var_os("DEVCONTAINER_REFERENCE").map(PathBuf::from);
-        Some(Self { engine, registry, folder, ours, reference, built: Mutex::default() })
+        Some(Self { engine, open, login, tls, web, folder, ours, reference, built: Mutex::default() })
     }
 
     /// Whether the reference can be asked.
@@ -54,6 +68,21 @@ impl World {
         let folder = self.folder.path().join(parts.join("/"));
         std::fs::create_dir_all(&folder).unwrap();
         folder
+    }
+
+    /// The registry of a kind; none where every case has its own.
+    pub(crate) fn registry(&self, kind: RegistryKind) -> Option<&Registry> {
+        match kind {
+            RegistryKind::Open => Some(&self.open),
+            RegistryKind::Own => None,
+            RegistryKind::Login => Some(&self.login),
+            RegistryKind::Tls => Some(&self.tls),
+        }
+    }
+
+    /// The file of the authority that speaks for everyone with TLS.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.path().join("authority.pem")
     }
 
     /// Builds an image, once.
@@ -79,6 +108,9 @@ impl World {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", PATIENCE]).arg(program);
         command.current_dir(folder).env_clear().envs(self.engine.env());
+        if home.join(".docker/config.json").exists() {
+            command.env_remove("DOCKER_CONFIG");
+        }
         command.env("HOME", home).env("LANG", "C.UTF-8").envs(env);
         command.stdin(Stdio::null());
         command

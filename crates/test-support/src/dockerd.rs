@@ -64,7 +64,7 @@ impl Dockerd {
         let bin = |name: &str| unpacked.join(name).to_string();
         let path = std::env::var("PATH").unwrap_or_default();
         let path = [&bin("usr/sbin"), &bin("usr/bin"), &path, "/usr/sbin", "/sbin"].join(":");
-        let plugins = unpacked.join("usr/libexec/docker/cli-plugins");
+        let plugins = plugins();
         for needed in ["usr/sbin/dockerd", "usr/bin/containerd"].map(|name| unpacked.join(name)) {
             if !needed.exists() {
                 return Err(format!("there is no `{needed}`"));
@@ -191,6 +191,11 @@ impl Drop for Dockerd {
             let _ = writeln!(std::io::stderr(), "could not wait for the engine's end: {error}");
         }
     }
+}
+
+/// The folder of the plugins of `docker`, for a configuration's `cliPluginsExtraDirs`.
+pub fn plugins() -> Utf8PathBuf {
+    unpacked().join("usr/libexec/docker/cli-plugins")
 }
 
 /// Where the engine's packages are unpacked.

@@ -9,6 +9,7 @@ mod artifact;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,15 @@ const KEEPER: &str = r#"
     registry=$!
     (read -r _ <&3; kill "$registry") &
     wait "$registry"
+"#;
+
+/// As [`KEEPER`], for a web server of the files in this folder.
+const WEB_KEEPER: &str = r#"
+    exec 3<&0
+    openssl s_server -accept "127.0.0.1:$2" -cert "$1/server.pem" -key "$1/server.key" -WWW -quiet 3<&- </dev/null &
+    server=$!
+    (read -r _ <&3; kill "$server") &
+    wait "$server"
 "#;
 
 /// A key and a certificate for the loopback, signed by an authority made for this one registry.
@@ -98,11 +108,7 @@ impl Registry {
             return Err(format!("there is no `{program}`"));
         }
         let folder = tempfile::Builder::new().prefix("registry").tempdir().map_err(|e| e.to_string())?;
-        // Free at this moment; a test that takes it in between fails loudly.
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .and_then(|listener| listener.local_addr())
-            .map_err(|error| error.to_string())?
-            .port();
+        let port = free_port().map_err(|error| error.to_string())?;
         let mut registry = Self { folder, program, port, options, keepers: Vec::new() };
         registry.write_configuration().map_err(|error| error.to_string())?;
         let keeper = registry.keep(Command::new("sh"))?;
@@ -122,6 +128,42 @@ impl Registry {
         let keeper = self.keep(enter).unwrap_or_else(|reason| panic!("{reason}"));
         self.keepers.push(keeper);
         self.wait_until_it_listens(&process).unwrap_or_else(|reason| panic!("{reason}"));
+    }
+
+    /// Serves the files of a folder over TLS, with the registry's certificate, until the registry ends; the port.
+    ///
+    /// # Panics
+    /// When the registry speaks no TLS, or nothing comes to listen.
+    pub fn serve_folder(&mut self, folder: &Path) -> u16 {
+        assert!(self.options.tls, "there is a certificate where the registry speaks TLS");
+        std::fs::create_dir_all(folder).expect("the folder is the test's own");
+        let port = free_port().expect("the loopback has a free port");
+        let mut shell = Command::new("sh");
+        let keeper = shell
+            .args(["-c", WEB_KEEPER, "keeper", self.place().as_str(), &port.to_string()])
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("`sh` is there");
+        self.keepers.push(keeper);
+        self.wait_until(|| listens("self", port)).unwrap_or_else(|reason| panic!("{reason}"));
+        port
+    }
+
+    /// Changes a byte of a blob that was pushed, so that it is not what its digest says.
+    ///
+    /// # Panics
+    /// When the registry has no such blob.
+    pub fn damage(&self, blob: &[u8]) {
+        let file = self.blob_file(&artifact::digest(blob));
+        let mut bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        // Of the same size, so that only the digest tells. In the padding at the end, so that it can still be unpacked.
+        if let Some(last) = bytes.last_mut() {
+            *last ^= 1;
+        }
+        std::fs::write(&file, bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
     }
 
     /// `127.0.0.1:PORT`, as the first part of a reference.
@@ -208,8 +250,13 @@ impl Registry {
 
     /// Waits for the newest process, in the network of `process`.
     fn wait_until_it_listens(&mut self, process: &str) -> Result<(), String> {
+        let port = self.port;
+        self.wait_until(|| listens(process, port))
+    }
+
+    fn wait_until(&mut self, listens: impl Fn() -> bool) -> Result<(), String> {
         let deadline = Instant::now() + START_DEADLINE;
-        while !listens(process, self.port) {
+        while !listens() {
             if let Some(Ok(Some(status))) = self.keepers.last_mut().map(Child::try_wait) {
                 return Err(format!("the registry ended with {status}:\n{}", self.log()));
             }
@@ -233,6 +280,11 @@ impl Drop for Registry {
             }
         }
     }
+}
+
+/// Free at this moment; a test that takes it in between fails loudly.
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// Whether anyone listens on a loopback port, in the network that a process lives in. The kernel's own list is asked

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::Registry;
+use super::{BASIC, Registry};
 
 /// The media type of the configuration of features and templates.
 pub const DEV_CONTAINERS: &str = "application/vnd.devcontainers";
@@ -29,7 +30,7 @@ pub struct Artifact {
 }
 
 impl Registry {
-    /// Pushes an artifact under every tag; the digest of its manifest. For a registry without login and TLS.
+    /// Pushes an artifact under every tag; the digest of its manifest.
     ///
     /// # Panics
     /// When the registry refuses.
@@ -39,13 +40,15 @@ impl Registry {
         let descriptor = |media_type: &str, digest: &str, size: usize| json!({ "mediaType": media_type, "digest": digest, "size": size });
         let mut layer = descriptor(LAYER, &layer, artifact.layer.len());
         layer["annotations"] = json!({ "org.opencontainers.image.title": artifact.title });
-        let manifest = json!({
+        let mut manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": descriptor(DEV_CONTAINERS, &config, 2),
             "layers": [layer],
             "annotations": artifact.annotations,
         });
+        // Whether JSON keeps its order depends on what else is built; the digest must not.
+        manifest.sort_all_objects();
         for tag in tags {
             self.push_manifest(repository, tag, &manifest);
         }
@@ -85,20 +88,52 @@ impl Registry {
         let mut head =
             format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address());
         write!(head, "Content-Length: {}\r\n", body.len()).expect("a String can always grow");
+        if self.options.login {
+            write!(head, "Authorization: Basic {BASIC}\r\n").expect("a String can always grow");
+        }
         if !content_type.is_empty() {
             write!(head, "Content-Type: {content_type}\r\n").expect("a String can always grow");
         }
         let exchange = || {
-            let mut stream = TcpStream::connect(self.address())?;
-            stream.write_all(format!("{head}\r\n").as_bytes())?;
-            stream.write_all(body)?;
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer)?;
+            let whole = [format!("{head}\r\n").as_bytes(), body].concat();
+            let answer =
+                if self.options.tls { self.exchange_with_tls(&whole)? } else { self.exchange(&whole)? };
             std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
         };
         let answer = exchange().unwrap_or_else(|error| panic!("{method} {path}: {error}\n{}", self.log()));
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
         (status.unwrap_or_default(), answer)
+    }
+
+    fn exchange(&self, request: &[u8]) -> std::io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(self.address())?;
+        stream.write_all(request)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(answer)
+    }
+
+    fn exchange_with_tls(&self, request: &[u8]) -> std::io::Result<Vec<u8>> {
+        let authority = self.place().join("ca.pem");
+        let mut client = Command::new("openssl")
+            .args([
+                "s_client",
+                "-quiet",
+                "-verify_quiet",
+                "-verify_return_error",
+                "-CAfile",
+                authority.as_str(),
+            ])
+            .args(["-servername", "localhost", "-connect", &self.address()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut stream = client.stdin.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
+        stream.write_all(request)?;
+        // It goes on until the registry closes, whether or not more could come from here.
+        let answer = client.wait_with_output()?.stdout;
+        drop(stream);
+        Ok(answer)
     }
 }
 
@@ -106,7 +141,7 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
-fn digest(bytes: &[u8]) -> String {
+pub(super) fn digest(bytes: &[u8]) -> String {
     let mut text = String::from("sha256:");
     for byte in Sha256::digest(bytes) {
         write!(text, "{byte:02x}").expect("a String can always grow");
