@@ -302,7 +302,7 @@ impl MachineHost {
     /// machine is off, by the shares it will have.
     pub fn shared_root_of(&self, path: &Utf8Path) -> Option<Utf8PathBuf> {
         let real = path.canonicalize_utf8().ok()?;
-        let sees = |root: &&SharedRoot| path.starts_with(&root.path) && real.starts_with(&root.real_path);
+        let sees = |root: &&SharedRoot| root.has(path, &real);
         let booted = self.inner.shares();
         if self.inner.session().is_some() {
             return booted.iter().find(sees).map(|root| root.path.clone());

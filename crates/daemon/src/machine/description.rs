@@ -106,12 +106,33 @@ pub(super) fn hides_guest(path: &Utf8Path) -> bool {
         || GUEST_FOLDERS.iter().any(|folder| path.starts_with(folder))
 }
 
-/// The guest's mounts of those shares.
+impl SharedRoot {
+    /// The paths at which the guest has the folder: as a person wrote it, and without links, which is how clients name
+    /// folders in it. The latter is left out where the guest has a folder of its own.
+    fn places(&self) -> impl Iterator<Item = &Utf8PathBuf> {
+        let real = Some(&self.real_path).filter(|real| **real != self.path && !hides_guest(real));
+        std::iter::once(&self.path).chain(real)
+    }
+
+    /// Whether the machine has what is at a path of this computer at the same path. `real` is that path without links.
+    pub(super) fn has(&self, path: &Utf8Path, real: &Utf8Path) -> bool {
+        real.starts_with(&self.real_path) && self.places().any(|place| path.starts_with(place))
+    }
+}
+
+/// The guest's mounts of those shares, outermost first.
 pub fn mounts(shares: &[SharedRoot]) -> Vec<Mount> {
-    shares
-        .iter()
-        .map(|share| Mount { tag: share.tag.clone(), path: share.path.to_string(), read_only: false })
-        .collect()
+    let mount = |tag: &String, path: &Utf8PathBuf| Mount {
+        tag: tag.clone(),
+        path: path.to_string(),
+        read_only: false,
+    };
+    let mut mounts: Vec<Mount> =
+        shares.iter().flat_map(|share| share.places().map(|path| mount(&share.tag, path))).collect();
+    mounts.sort_by(|one, other| Utf8Path::new(&one.path).cmp(Utf8Path::new(&other.path)));
+    // A folder that is shared twice by two names is one.
+    mounts.dedup_by(|one, other| one.path == other.path);
+    mounts
 }
 
 /// What the shim boots.
@@ -184,6 +205,22 @@ mod tests {
         }
         let absent = shared_roots(&spec(vec!["/no/such/folder".into()])).unwrap_err();
         assert!(absent.problem().title.contains("/no/such/folder"));
+    }
+
+    #[test]
+    fn a_share_through_a_link_is_there_by_both_its_paths() {
+        let temp = tempfile::tempdir().unwrap();
+        let top = Utf8Path::from_path(temp.path()).unwrap().canonicalize_utf8().unwrap();
+        let (real, link) = (top.join("disk/ada"), top.join("home"));
+        fs_err::create_dir_all(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let roots = shared_roots(&spec(vec![link.clone()])).unwrap();
+        let mounted: Vec<_> = mounts(&roots).into_iter().map(|mount| (mount.tag, mount.path)).collect();
+        let tag = "share0".to_owned();
+        assert_eq!(mounted, [(tag.clone(), real.to_string()), (tag, link.to_string())]);
+        assert!(roots[0].has(&real.join("app"), &real.join("app")), "a client gives paths without links");
+        assert!(roots[0].has(&link.join("app"), &real.join("app")));
+        assert!(!roots[0].has(&link.join("out"), &top.join("elsewhere")), "a link that leads out");
     }
 
     #[test]
