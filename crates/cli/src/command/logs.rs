@@ -34,13 +34,20 @@ pub(super) async fn environment(context: &Context, arguments: EnvironmentLogs) -
 pub(super) async fn machine(context: &Context, options: RangeOptions) -> Result<(), Failure> {
     let client = context.client().await?;
     let mut lines = client.machine_logs(DEFAULT_MACHINE, range(options)).await?;
+    let mut is_silent = true;
     while let Some(line) = lines.next().await {
         let line = line?;
+        is_silent = false;
         if context.output.is_json() {
             output::write_json_line(&line)?;
         } else {
             output::write_text(&machine_line(&line, context.output.paint()))?;
         }
+    }
+    if is_silent && options.tail != Some(0) {
+        context
+            .output
+            .note("The machine has not said anything yet. `cove machine status` tells how it stands.");
     }
     Ok(())
 }

@@ -126,6 +126,11 @@ fn colour_comes_only_when_asked_for() {
 }
 
 #[test]
+fn a_machine_that_never_spoke_is_no_empty_answer() {
+    insta::assert_snapshot!(fake().run(&["machine", "logs"]).all(), @"");
+}
+
+#[test]
 fn logs_keep_the_streams_apart() {
     insta::assert_snapshot!(fake().run(&["logs", "web", "-f", "--tail", "5"]).all(), @r"
     asked follow=true&tail=5

@@ -216,6 +216,7 @@ fn routes(world: Arc<World>) -> Router {
         .route("/v1/environments/{id}", get(one).patch(patch).delete(remove))
         .route("/v1/environments/{id}/exec", post(exec))
         .route("/v1/environments/{id}/logs", get(logs))
+        .route("/v1/machines/{name}/logs", get(async || String::new()))
         .route("/v1/plan", post(preview))
         .route("/v1/machines/default", get(the_machine).patch(patch_machine))
         .route("/v1/machines/default/exec", post(exec))
