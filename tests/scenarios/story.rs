@@ -10,6 +10,7 @@
 //! crash daemon|machine|computer      kill it; the daemon is started again
 //! end container                      let its first process end
 //! start elsewhere                    somebody starts the container by other means
+//! remove elsewhere                   somebody removes the container by other means
 //! remove main                        remove the main container; other services run on
 //! start machine                      start it for something else
 //! edit config                        change devcontainer.json
@@ -62,6 +63,7 @@ pub(crate) fn tell(commands: &str) -> String {
             ["crash", "computer"] => world.crash_computer(),
             ["end", "container"] => world.end_container(),
             ["start", "elsewhere"] => world.start_container_elsewhere(),
+            ["remove", "elsewhere"] => world.remove_container_elsewhere(),
             ["remove", "main"] => world.remove_main_container(),
             ["start", "machine"] => world.machine.start().expect("this boot has no fault"),
             ["boot", "fails"] => world.machine.fail_next_boot(),

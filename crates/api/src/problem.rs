@@ -258,8 +258,8 @@ problem_codes! {
     BuildFailed = "E0204", OnRequest, "The message names the step of the Dockerfile and ends with its output. The machine and other environments are not touched.";
     /// A lifecycle hook failed.
     HookFailed = "E0205", OnRequest, "The container is up: look at it with `cove shell ENV`. `cove up` runs the hook again, and not those that ended well.";
-    /// The container does not start, or ended by itself.
-    ContainerFailed = "E0206", OnRequest, "The message is Docker's own, or says with which status the container ended; it comes with the last lines that the container said, and `cove logs ENV` shows all of them. A container that ends by itself is not started again by itself: `cove up` does that. With `overrideCommand` set to `false` it lasts as long as the command of its image: keep that running, or leave the property out.";
+    /// The container does not start, or does not run any more.
+    ContainerFailed = "E0206", OnRequest, "The message is Docker's own, or says with which status the container ended, or that it was removed; it comes with the last lines that the container said, and `cove logs ENV` shows all of them. A container that ended by itself, or that was stopped or removed by other means than Cove (`docker stop`, `devcontainer down`), is not started again by itself: `cove up` does that. With `overrideCommand` set to `false` it lasts as long as the command of its image: keep that running, or leave the property out.";
     /// A port of this computer is taken.
     PortTaken = "E0207", ByItself, "Stop the program that holds it, or let another port be used.";
     /// A wanted port was moved to another.

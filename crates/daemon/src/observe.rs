@@ -2,7 +2,7 @@
 
 use api::{
     ContainerStatus, DesiredPhase, Environment, HookStage, HookStatus, MachinePhase, PortStatus, Problem,
-    ServiceStatus, Session,
+    ProblemCode, ServiceStatus, Session,
 };
 use devcontainer::{Lifecycle, Resolved, WaitFor};
 use engine::{ContainerState, Engine};
@@ -80,10 +80,17 @@ pub(crate) async fn observe(
         None if ready => Vec::new(),
         None => environment.status.services.iter().cloned().map(stopped).collect(),
     };
+    let present = |container: &str| Started { container: container.to_owned(), generation, engine_starts };
+    // Not one that is about to be made anew: that it goes is what is wanted.
+    let is_wanted = |state: &ContainerState| {
+        wants_container(environment) && label(state, REBUILD_LABEL) == environment.spec.rebuild.0
+    };
+    if let Some(state) = state.as_ref().filter(|state| run.is_some() && is_wanted(state)) {
+        memory.ran = Some(present(&state.id));
+    }
     let container = match &state {
         Some(state) => {
-            let started = Started { container: state.id.clone(), generation, engine_starts };
-            let is_started = memory.started.as_ref() == Some(&started);
+            let is_started = memory.started.as_ref() == Some(&present(&state.id));
             ContainerFacts::Present {
                 id: state.id.clone(),
                 run: run.clone(),
@@ -93,12 +100,6 @@ pub(crate) async fn observe(
                 complete: run.is_some()
                     && (is_started || was_answered || services.iter().all(|service| service.running)),
                 active: run.is_some() || services.iter().any(|service| service.running),
-                ended: if is_started && run.is_none() {
-                    let engine = parts.machine.engine();
-                    Some(execute::ended(&engine, state, "by itself", resolved.as_ref()).await.into())
-                } else {
-                    None
-                },
             }
         }
         None if ready && wants_container(environment) => match config {
@@ -107,6 +108,15 @@ pub(crate) async fn observe(
         },
         None if ready || !may_have_container(environment) => ContainerFacts::Absent,
         None => ContainerFacts::Unseen,
+    };
+    let ended = match (&state, memory.ran_last(generation, engine_starts)) {
+        (Some(state), Some(container)) if run.is_none() && state.id == container => {
+            let engine = parts.machine.engine();
+            let how = "by itself or by other means than Cove's";
+            Some(execute::ended(&engine, state, how, resolved.as_ref()).await.into())
+        }
+        (None, Some(_)) if ready => Some(removed(environment).into()),
+        _ => None,
     };
     let left = left_services(parts, environment, &container).await?;
     let is_up =
@@ -136,6 +146,7 @@ pub(crate) async fn observe(
             _ => None,
         },
         container,
+        ended,
         left,
         image_prepared_for: memory.image.as_ref().map(|image| (image.digest.clone(), image.rebuild.clone())),
         hooks: records.iter().map(|(record, _)| record.clone()).collect(),
@@ -153,6 +164,13 @@ pub(crate) async fn observe(
         resolved,
         facts,
     })
+}
+
+/// A container that is gone, and Cove did not remove it.
+fn removed(environment: &Environment) -> Problem {
+    let name = &environment.metadata.name;
+    let title = format!("the container of `{name}` was removed by other means than Cove's");
+    Problem::new(ProblemCode::ContainerFailed, title).with_command("make it anew", "cove up")
 }
 
 /// Identifies the present run of a container; `None` while it does not run.

@@ -39,6 +39,7 @@ impl Reconciler {
             reading: Some(reading.clone()),
             failure: None,
             started: None,
+            ran: None,
             answered: None,
             ..environment.map(|environment| self.known(&environment.id)).unwrap_or_default()
         };
@@ -114,7 +115,6 @@ fn assume_last_seen(observation: &mut Observation, environment: &Environment) {
             rebuild: status.rebuild.clone(),
             complete: false,
             active: false,
-            ended: None,
         };
     }
 }

@@ -20,6 +20,10 @@ pub struct Observed {
     pub config: Option<ConfigFacts>,
     /// Its container, by the labels Cove gave it.
     pub container: ContainerFacts,
+    /// Why it does not run, or is gone, though it ran for the present wish, and the engine ran on since: it ended by
+    /// itself, or by other means than Cove's. Starting it once more by itself would start a container that always ends
+    /// for ever, and undo what a person did.
+    pub ended: Option<Box<Problem>>,
     /// What is there of its compose project without the main container.
     pub left: LeftServices,
     /// The configuration digest and rebuild session that the image was last prepared for.
@@ -105,9 +109,6 @@ pub enum ContainerFacts {
         complete: bool,
         /// Whether any of its containers runs.
         active: bool,
-        /// Why it does not run though it was started for the present wish, and the engine ran on since. Starting it
-        /// once more by itself would start a container that always ends for ever.
-        ended: Option<Box<Problem>>,
     },
 }
 

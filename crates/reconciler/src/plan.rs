@@ -64,9 +64,7 @@ impl Steps {
             self.add(StepKind::ReadConfig, "the configuration was not read yet");
             return;
         };
-        if let ContainerFacts::Present { run: None, rebuild, ended: Some(problem), .. } = &observed.container
-            && *rebuild == spec.rebuild
-        {
+        if let Some(problem) = &observed.ended {
             if observed.any_port_open {
                 self.add(StepKind::ClosePorts, "the container they lead to has ended");
             } else {

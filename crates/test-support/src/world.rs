@@ -80,8 +80,8 @@ struct Memory {
     image_prepared_for: Option<(String, Session)>,
     ports_open_for: Option<String>,
     failure: Option<Failure>,
-    /// The container that was started last, and the generation it was started for.
-    started: Option<(String, u64)>,
+    /// The container that ran last, and the generation it ran for.
+    ran: Option<(String, u64)>,
     /// The generation that was answered before the daemon started.
     answered: Option<u64>,
     /// The generation for which it was seen down that shall be down.
@@ -141,7 +141,6 @@ impl World {
                 rebuild: container.rebuild.clone(),
                 complete: container.run.is_some(),
                 active: container.run.is_some(),
-                ended: self.ended(container),
             },
         };
         let run = self
@@ -170,6 +169,7 @@ impl World {
                 warnings: Vec::new(),
             }),
             container,
+            ended: self.ended(),
             left: if self.machine.is_on() { self.left } else { LeftServices::None },
             image_prepared_for: self.memory.image_prepared_for.clone(),
             hooks: self.store_hooks.clone(),
@@ -191,7 +191,14 @@ impl World {
         }
         if self.machine.is_on() {
             self.memory.answered = None;
-            let runs = self.container.as_ref().is_some_and(|container| container.run.is_some());
+            let running = self.container.as_ref().filter(|container| container.run.is_some());
+            let runs = running.is_some();
+            let is_wanted = |it: &&Container| {
+                self.spec.desired_phase == DesiredPhase::Running && it.rebuild == self.spec.rebuild
+            };
+            if let Some(container) = running.filter(is_wanted) {
+                self.memory.ran = Some((container.id.clone(), self.generation));
+            }
             if self.spec.desired_phase == DesiredPhase::Stopped && !runs && self.left != LeftServices::Running
             {
                 self.memory.stopped_for = Some(self.generation);
@@ -264,8 +271,13 @@ impl World {
     /// The machine loses its power.
     pub fn crash_machine(&mut self) {
         self.machine.crash();
-        self.memory.started = None;
+        self.memory.ran = None;
         self.end_container();
+    }
+
+    /// Somebody removes the container, and what belongs to it.
+    pub fn remove_container_elsewhere(&mut self) {
+        self.container = None;
     }
 
     /// Somebody removes the main container of a compose project.
@@ -274,9 +286,10 @@ impl World {
         self.left = LeftServices::Running;
     }
 
-    fn ended(&self, container: &Container) -> Option<Box<Problem>> {
-        let is_started = self.memory.started == Some((container.id.clone(), self.generation));
-        (is_started && container.run.is_none())
+    fn ended(&self) -> Option<Box<Problem>> {
+        let (id, generation) = self.memory.ran.as_ref()?;
+        let is_down = self.container.as_ref().is_none_or(|it| it.id == *id && it.run.is_none());
+        (is_down && self.machine.is_on() && *generation == self.generation)
             .then(|| Problem::new(ProblemCode::ContainerFailed, "the container ended").into())
     }
 
@@ -328,7 +341,7 @@ impl World {
                 match &mut self.container {
                     Some(container) => {
                         container.run = Some(run);
-                        self.memory.started = Some((container.id.clone(), self.generation));
+                        self.memory.ran = Some((container.id.clone(), self.generation));
                     }
                     None => return Err(Problem::new(ProblemCode::ContainerFailed, "there is none")),
                 }

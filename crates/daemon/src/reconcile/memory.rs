@@ -23,6 +23,8 @@ pub(crate) struct Memory {
     pub(crate) ports: Option<OpenPorts>,
     /// The container that was started last.
     pub(crate) started: Option<Started>,
+    /// The container that was seen running last, by whomever it was started.
+    pub(crate) ran: Option<Started>,
     /// The generation of the spec that was answered when the task began: the environment ran then as it was wanted,
     /// or its work had ended in a problem.
     pub(crate) answered: Option<u64>,
@@ -47,6 +49,13 @@ impl Memory {
             failed_hook: failed.map(|hook| hook.stage),
             ..Self::default()
         }
+    }
+
+    /// The container that was started or seen running for this generation, if the engine ran on since.
+    pub(crate) fn ran_last(&self, generation: u64, engine_starts: u64) -> Option<&str> {
+        let mut known = [&self.ran, &self.started].into_iter().flatten();
+        let last = known.find(|it| it.generation == generation && it.engine_starts == engine_starts);
+        last.map(|last| last.container.as_str())
     }
 
     /// A step failed.
@@ -78,12 +87,12 @@ impl Memory {
     }
 }
 
-/// A container that was started.
+/// A container that ran, and for what.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Started {
     /// Docker's id.
     pub(crate) container: String,
-    /// The generation of the spec it was started for.
+    /// The generation of the spec it ran for.
     pub(crate) generation: u64,
     /// How often the engine had come to answer by then.
     pub(crate) engine_starts: u64,

@@ -115,6 +115,22 @@ impl Place {
         answer.unwrap_or_else(|_| panic!("no answer within {PATIENCE:?}"))
     }
 
+    /// Waits until an environment is as a test wants it.
+    async fn until(&self, id: &EnvironmentId, wanted: impl Fn(&Environment) -> bool) -> Environment {
+        let mut events = self.fixture.store.subscribe();
+        let seen = async {
+            loop {
+                let now = self.fixture.store.environment(id).unwrap().unwrap();
+                if wanted(&now) {
+                    return now;
+                }
+                let _ = events.recv().await;
+            }
+        };
+        let seen = tokio::time::timeout(PATIENCE, seen).await;
+        seen.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {:?}", self.fixture.store.environment(id)))
+    }
+
     /// Everything that was told.
     fn events(&self) -> Vec<api::Event> {
         self.fixture.store.events_since(self.began).expect("nothing is forgotten so soon")
@@ -343,5 +359,29 @@ async fn services_of_compose_get_only_the_mounts_that_were_agreed_to() {
         "/outside/passwd"
     );
     assert_ne!(anew.spec.rebuild, Session::default());
+    place.end().await;
+}
+
+#[tokio::test]
+async fn what_other_tools_stop_or_remove_stays_so_until_it_is_asked_for() {
+    let Some(place) = Place::start("removed") else { return };
+    place.write(&[(".devcontainer.json", &format!(r#"{{"image": "{BASE_IMAGE}"}}"#))]);
+    let request = place.request();
+    let first = place.up(&request).await;
+    // Asked for again, it runs on: it was not started for this wish.
+    let again = place.up(&request).await;
+    assert_eq!(again.status.problem, None);
+    let id = first.status.container.unwrap().id;
+    place.docker(&["stop", "--time", "0", &id]);
+    place.docker(&["rm", "--force", &id]);
+    let told =
+        place.until(&first.id, |it| it.status.problem.is_some() && it.status.container.is_none()).await;
+    assert_eq!(told.status.phase, api::Phase::Stopped);
+    let problem = told.status.problem.unwrap();
+    assert_eq!(problem.code, ProblemCode::ContainerFailed);
+    assert_eq!(problem.title, "the container of `removed` was removed by other means than Cove's");
+    let anew = place.up(&request).await;
+    assert_eq!(anew.status.problem, None);
+    assert_ne!(anew.status.container.unwrap().id, id);
     place.end().await;
 }
