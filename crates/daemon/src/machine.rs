@@ -37,7 +37,7 @@ use tokio::time::Instant;
 
 use self::description::SharedRoot;
 use self::journal::Journal;
-use self::session::Session;
+use self::session::{Outcome, Session};
 use self::shim_client::ShimClient;
 use crate::agent_client::AgentClient;
 use crate::paths::{self, MachinePaths, Paths};
@@ -49,6 +49,9 @@ const STOP_GRACE: Duration = Duration::from_secs(20);
 
 /// How long the disks may take before that.
 const SYNC_TIME: Duration = Duration::from_secs(10);
+
+/// How long a guest that runs is waited for before it counts as out of reach.
+const HEARING: Duration = Duration::from_secs(5);
 
 /// Numbers younger than this are not asked for again.
 const USAGE_AGE: Duration = Duration::from_secs(2);
@@ -163,6 +166,26 @@ impl MachineHost {
                 tracing::warn!(%problem, causes = ?problem.causes, "could not look for a running machine");
                 self.inner.update(|machine| machine.problem = Some(problem));
             }
+        }
+    }
+
+    /// Returns once it is known how a machine stands that an earlier daemon left running: at once, unless its guest was
+    /// not heard yet. One that is being started or that does not answer soon is not waited for.
+    pub(crate) async fn heard(&self) {
+        let Some(session) = self.inner.session() else { return };
+        if lock(&self.inner.start).as_ref().is_some_and(|start| start.peek().is_none()) {
+            return;
+        }
+        let mut changed = self.changed();
+        let mut outcome = session.outcome.subscribe();
+        let heard = async {
+            tokio::select! {
+                _ = changed.wait_for(|state| state.is_ready() || state.phase == MachinePhase::Stopping) => {}
+                _ = outcome.wait_for(|outcome| *outcome != Outcome::Open) => {}
+            }
+        };
+        if tokio::time::timeout(HEARING, heard).await.is_err() {
+            tracing::info!("the guest of a machine that runs does not answer");
         }
     }
 

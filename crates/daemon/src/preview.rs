@@ -35,6 +35,7 @@ impl Reconciler {
         let wish = asked_for(request, environment);
         let reading = configuration::read_with(parts, &wish, Person::new(&request.variables))?;
         configuration::judge_sources(parts, &reading.config)?;
+        parts.machine.heard().await;
         let mut memory = Memory {
             reading: Some(reading.clone()),
             failure: None,

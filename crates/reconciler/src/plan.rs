@@ -79,8 +79,10 @@ impl Steps {
             return;
         }
         self.initialize(spec, observed, config);
-        if observed.machine != MachineFacts::Ready {
-            self.add(StepKind::StartMachine, "the machine is off");
+        match observed.machine {
+            MachineFacts::Off => self.add(StepKind::StartMachine, "the machine is off"),
+            MachineFacts::Unready => self.add(StepKind::StartMachine, "the machine is not ready yet"),
+            MachineFacts::Ready => {}
         }
         let run = self.container(spec, observed, config);
         // Ports come before hooks: a hook that fails leaves an environment that can be reached and looked at.

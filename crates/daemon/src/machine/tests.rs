@@ -54,6 +54,19 @@ async fn a_start_waits_for_the_engine_and_outlives_a_caller() {
 }
 
 #[tokio::test]
+async fn a_machine_that_runs_on_is_not_taken_to_be_off_before_it_was_heard() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    let later = fixture.restarted();
+    soon("the adoption", later.adopt()).await;
+    soon("the guest's word", later.heard()).await;
+    assert!(later.state().is_ready());
+    // One that is off is known to be at once.
+    let fixture = Fixture::new();
+    soon("nothing", fixture.machine.heard()).await;
+}
+
+#[tokio::test]
 async fn a_restarted_daemon_finds_the_machine_and_does_not_start_another() {
     let fixture = Fixture::new();
     fixture.run().await.unwrap();
