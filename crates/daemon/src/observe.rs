@@ -150,6 +150,10 @@ pub(crate) async fn observe(
         left,
         image_prepared_for: memory.image.as_ref().map(|image| (image.digest.clone(), image.rebuild.clone())),
         hooks: records.iter().map(|(record, _)| record.clone()).collect(),
+        dotfiles_failed: memory
+            .dotfiles
+            .as_ref()
+            .is_some_and(|failed| failed.retry == environment.spec.retry),
         ports_in_place: in_place,
         any_port_open: !open.is_empty(),
         failure: memory.failure.clone(),
@@ -341,7 +345,7 @@ fn hook_records(
     Ok(records.into_iter().map(|(stage, subject, millis)| (HookRecord { stage, subject }, millis)).collect())
 }
 
-/// The hooks that count for the container as it runs now, and the one that failed.
+/// The hooks that count for the container as it runs now, and those that failed.
 fn hook_statuses(records: &[(HookRecord, u64)], run: Option<&str>, memory: &Memory) -> Vec<HookStatus> {
     let counts =
         |record: &HookRecord| record.stage.once_per_container() || Some(record.subject.as_str()) == run;
@@ -350,10 +354,11 @@ fn hook_statuses(records: &[(HookRecord, u64)], run: Option<&str>, memory: &Memo
         .filter(|(record, _)| counts(record))
         .map(|(record, millis)| HookStatus { stage: record.stage, succeeded: true, millis: *millis })
         .collect();
-    if let Some(stage) = memory.failed_hook
-        && statuses.iter().all(|status| status.stage != stage)
-    {
-        statuses.push(HookStatus { stage, succeeded: false, millis: 0 });
+    let dotfiles = memory.dotfiles.as_ref().map(|_| HookStage::Dotfiles);
+    for stage in memory.failed_hook.into_iter().chain(dotfiles) {
+        if statuses.iter().all(|status| status.stage != stage) {
+            statuses.push(HookStatus { stage, succeeded: false, millis: 0 });
+        }
     }
     statuses.sort_by_key(|status| status.stage);
     statuses

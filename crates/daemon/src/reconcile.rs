@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use memory::{Memory, OpenPorts, Prepared, Started};
+pub(crate) use memory::{DotfilesFailed, Memory, OpenPorts, Prepared, Started};
 pub(crate) use report::Report;
 
 use crate::consent::ConsentPolicy;

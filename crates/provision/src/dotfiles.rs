@@ -27,7 +27,8 @@ pub const DEFAULT_TARGET: &str = "~/dotfiles";
 const ITEM: &str = "dotfiles";
 
 /// Installs them. All that varies comes in variables, so that no quote of a person can break the script. The mark is
-/// made before the work, as in the reference: installing twice may do harm that installing half does not.
+/// made before the work, as in the reference: installing twice may do harm that installing half does not. Work that failed
+/// is noted in it, so that nobody takes it for done.
 const INSTALL: &str = r#"
 marker=$COVE_DOTFILES_MARKER repository=$COVE_DOTFILES_REPOSITORY wanted=$COVE_DOTFILES_COMMAND
 case $COVE_DOTFILES_TARGET in
@@ -36,20 +37,27 @@ case $COVE_DOTFILES_TARGET in
   *) target=$COVE_DOTFILES_TARGET ;;
 esac
 unset COVE_DOTFILES_MARKER COVE_DOTFILES_REPOSITORY COVE_DOTFILES_COMMAND COVE_DOTFILES_TARGET
-[ ! -f "$marker" ] || { echo 'The dotfiles are installed already.'; exit 0; }
-command -v git >/dev/null 2>&1 || { echo 'There is no git in the container to fetch the dotfiles with.'; exit 0; }
+if [ -s "$marker" ]; then
+  echo 'Their installation failed in this container before, and is not repeated in it.'
+  exit 1
+elif [ -f "$marker" ]; then
+  echo 'The dotfiles are installed already.'
+  exit
+fi
+command -v git >/dev/null 2>&1 || { echo 'There is no git in the container to fetch the dotfiles with.'; exit 127; }
 mkdir -p "${marker%/*}" && : > "$marker" || exit
 [ -e "$target" ] || git clone --depth 1 -- "$repository" "$target" || { status=$?; rm -f "$marker"; exit "$status"; }
 cd -- "$target" || exit
+failed() { echo failed > "$marker"; exit "$1"; }
 run() {
   [ -x "$1" ] || chmod +x -- "$1"
   echo "Running $1"
-  "$1"
+  "$1" || failed "$?"
 }
 if [ -n "$wanted" ]; then
   if [ -f "./$wanted" ]; then run "./$wanted"
   elif [ -f "$wanted" ]; then run "$wanted"
-  else echo "There is no $wanted in the dotfiles."; exit 126
+  else echo "There is no $wanted in the dotfiles."; failed 126
   fi
   exit
 fi

@@ -30,6 +30,9 @@ pub struct Observed {
     pub image_prepared_for: Option<(String, Session)>,
     /// Hooks that ended well.
     pub hooks: Vec<HookRecord>,
+    /// Whether dotfiles could not be installed for the present wish. They keep nothing else from running, and are tried
+    /// again with the next wish.
+    pub dotfiles_failed: bool,
     /// Whether the ports open on the host are the wanted ones.
     pub ports_in_place: bool,
     /// Whether any port is open on the host.

@@ -29,14 +29,16 @@ pub fn phase_of(spec: &EnvironmentSpec, observed: &Observed, decision: &Decision
 }
 
 /// Whether an environment can be worked in: its container runs, and every hook up to the one that its configuration
-/// waits for ended well.
+/// waits for ended well. Dotfiles are none of the configuration's.
 pub fn is_usable(observed: &Observed) -> bool {
     let (ContainerFacts::Present { id, run: Some(run), .. }, Some(config)) =
         (&observed.container, &observed.config)
     else {
         return false;
     };
-    let waited_for = |stage: &HookStage| *stage != HookStage::Initialize && *stage <= config.wait_for;
+    let waited_for = |stage: &HookStage| {
+        !matches!(stage, HookStage::Initialize | HookStage::Dotfiles) && *stage <= config.wait_for
+    };
     config
         .hooks
         .iter()

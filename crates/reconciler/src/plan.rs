@@ -156,6 +156,7 @@ impl Steps {
                 continue;
             }
             let done = match (present, &observed.container) {
+                (Some(_), _) if stage == HookStage::Dotfiles && observed.dotfiles_failed => true,
                 (Some(present), _) if stage.once_per_container() => observed.has_run(stage, present.id),
                 (Some(present), _) => observed.has_run(stage, present.run),
                 // Who made it ran those that run once.

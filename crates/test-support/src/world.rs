@@ -173,6 +173,7 @@ impl World {
             left: if self.machine.is_on() { self.left } else { LeftServices::None },
             image_prepared_for: self.memory.image_prepared_for.clone(),
             hooks: self.store_hooks.clone(),
+            dotfiles_failed: false,
             ports_in_place: run.is_some() && self.memory.ports_open_for == run,
             any_port_open: self.memory.ports_open_for.is_some(),
             failure: self.memory.failure.clone(),

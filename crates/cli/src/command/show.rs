@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use api::{Environment, EnvironmentStatus, PortStatus};
+use api::{Environment, EnvironmentStatus, HookStage, PortStatus};
 use jiff::Timestamp;
 
 use super::list::state;
@@ -99,10 +99,10 @@ pub(super) fn ports(ports: &[PortStatus]) -> Vec<(String, String)> {
 fn hooks(status: &EnvironmentStatus) -> Vec<(String, String)> {
     let text = |hook: &api::HookStatus| {
         let time = quantity::millis(hook.millis);
-        let end = if hook.succeeded {
-            format!("done in {time}")
-        } else {
-            "failed; `cove up` goes on from it".to_owned()
+        let end = match hook.stage {
+            _ if hook.succeeded => format!("done in {time}"),
+            HookStage::Dotfiles => "failed; `cove up` tries again".to_owned(),
+            _ => "failed; `cove up` goes on from it".to_owned(),
         };
         (hook.stage.property().to_owned(), end)
     };

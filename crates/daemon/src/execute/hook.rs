@@ -12,14 +12,16 @@ use provision::lifecycle::{Hook, HookError, Lifecycle, Markers, Record};
 use provision::{Secrets, Workplace};
 
 use super::Turn;
+use crate::masks;
 use crate::observe;
 use crate::place;
 use crate::problems;
+use crate::reconcile::DotfilesFailed;
 
 /// The folder in a person's home where dev container tools keep what they did in a container.
 const DATA_FOLDER: &str = ".devcontainer";
 
-pub(super) async fn run(turn: &Turn<'_>, stage: HookStage) -> Result<(), Problem> {
+pub(super) async fn run(turn: &mut Turn<'_>, stage: HookStage) -> Result<(), Problem> {
     let config = turn.config()?;
     let Some(found) = observe::main_container(turn.parts, turn.environment).await? else {
         return Err(Problem::new(ProblemCode::ContainerFailed, "the container is gone"));
@@ -49,7 +51,16 @@ pub(super) async fn run(turn: &Turn<'_>, stage: HookStage) -> Result<(), Problem
             ran.map_err(|error| failed(&error, turn.environment.metadata.name.as_str()))?;
             leave_mark(&turn.parts.machine.engine(), &place, &found, hook).await;
         }
-        None => install_dotfiles(turn, &place, &secrets).await,
+        None => {
+            if let Err(problem) = install_dotfiles(turn, &place, &secrets).await {
+                // Told of, and no reason to stop: the container is of use without them.
+                turn.report.emit(EventKind::Warning { problem: problem.clone() });
+                let retry = turn.environment.spec.retry.clone();
+                turn.memory.dotfiles = Some(DotfilesFailed { retry, problem });
+                return Ok(());
+            }
+            turn.memory.dotfiles = None;
+        }
     }
     let millis = begun.elapsed().as_millis() as u64;
     let subject = if stage.once_per_container() { &found.id } else { &run };
@@ -73,23 +84,27 @@ async fn leave_mark(engine: &Engine, place: &Workplace, container: &ContainerSta
     }
 }
 
-/// Dotfiles that cannot be installed are told of and keep nothing else from running: the container is of use without.
-async fn install_dotfiles(turn: &Turn<'_>, place: &Workplace, secrets: &Secrets) {
-    let Some(wanted) = &turn.environment.spec.dotfiles else { return };
+/// Installs a person's dotfiles.
+///
+/// # Errors
+/// Why they could not be, without secrets.
+async fn install_dotfiles(turn: &Turn<'_>, place: &Workplace, secrets: &Secrets) -> Result<(), Problem> {
+    let Some(wanted) = &turn.environment.spec.dotfiles else { return Ok(()) };
     let wanted = dotfiles::Dotfiles {
         repository: wanted.repository.clone(),
         install_command: wanted.install_command.clone(),
         target: wanted.target_path.clone().unwrap_or_else(|| DEFAULT_TARGET.to_owned()),
         data_folder: format!("{}/{DATA_FOLDER}", place.home().trim_end_matches('/')),
     };
-    if let Err(error) = dotfiles::install(place, &wanted, secrets, turn.report).await {
+    dotfiles::install(place, &wanted, secrets, turn.report).await.map_err(|error| {
         let title = format!("the dotfiles of `{}` were not installed", wanted.repository);
         let name = &turn.environment.metadata.name;
         let problem = problems::from_command(&error, ProblemCode::HookFailed, title)
             .with_command("look at it in the container", format!("cove shell {name}"))
-            .with_command("a new container tries again", "cove up --rebuild");
-        turn.report.emit(EventKind::Warning { problem });
-    }
+            .with_command("try again to fetch them", "cove up")
+            .with_command("run their script again, in a new container", "cove up --rebuild");
+        masks::problem(&secrets.masks(), problem)
+    })
 }
 
 fn failed(error: &HookError, environment: &str) -> Problem {

@@ -1,6 +1,6 @@
 //! What one environment's task holds while it lives. All of it can be found out again.
 
-use api::{DesiredPhase, Environment, HookStage, Phase, ProblemCode, Session, StepKind};
+use api::{DesiredPhase, Environment, HookStage, Phase, Problem, ProblemCode, Session, StepKind};
 use provision::image::PreparedImage;
 use reconciler::Failure;
 
@@ -19,6 +19,8 @@ pub(crate) struct Memory {
     /// The hook that failed at its last run, until it ends well. Kept apart from `failure`, which is forgotten once a
     /// person asks again.
     pub(crate) failed_hook: Option<HookStage>,
+    /// The dotfiles that could not be installed into the container that is there.
+    pub(crate) dotfiles: Option<DotfilesFailed>,
     /// The run of the container that ports were opened for, and what is in the way of some.
     pub(crate) ports: Option<OpenPorts>,
     /// The container that was started last.
@@ -42,11 +44,20 @@ impl Memory {
             && status.step.is_none()
             && matches!(status.phase, Phase::Running | Phase::Stopped);
         let answered = is_answered.then_some(status.observed_generation);
-        let failed = status.hooks.iter().find(|hook| !hook.succeeded);
+        let failed = |dotfiles: bool| {
+            let mut failed = status.hooks.iter().filter(|hook| !hook.succeeded);
+            failed.find(|hook| (hook.stage == HookStage::Dotfiles) == dotfiles)
+        };
+        // The one warning of this code.
+        let told = status.warnings.iter().find(|warning| warning.code == ProblemCode::HookFailed);
+        let dotfiles = failed(true)
+            .and(told)
+            .map(|problem| DotfilesFailed { retry: status.retry.clone(), problem: problem.clone() });
         Self {
             answered,
             stopped_for: answered.filter(|_| environment.spec.desired_phase == DesiredPhase::Stopped),
-            failed_hook: failed.map(|hook| hook.stage),
+            failed_hook: failed(false).map(|hook| hook.stage),
+            dotfiles,
             ..Self::default()
         }
     }
@@ -76,6 +87,9 @@ impl Memory {
         if is_past {
             self.failed_hook = None;
         }
+        if matches!(step, StepKind::CreateContainer | StepKind::AdoptContainer) {
+            self.dotfiles = None;
+        }
     }
 
     /// A person asked: what may have changed without a sign of it is found out again.
@@ -85,6 +99,15 @@ impl Memory {
         // Open ports stay open when they are wanted still; one that was taken may be free by now.
         self.ports = None;
     }
+}
+
+/// Dotfiles that could not be installed.
+#[derive(Clone)]
+pub(crate) struct DotfilesFailed {
+    /// The session that tried.
+    pub(crate) retry: Session,
+    /// Why not.
+    pub(crate) problem: Problem,
 }
 
 /// A container that ran, and for what.
@@ -117,7 +140,7 @@ pub(crate) struct OpenPorts {
     /// The run of the container.
     pub(crate) run: String,
     /// What a person should know of them.
-    pub(crate) warnings: Vec<api::Problem>,
+    pub(crate) warnings: Vec<Problem>,
 }
 
 impl OpenPorts {
@@ -130,8 +153,6 @@ impl OpenPorts {
 
 #[cfg(test)]
 mod tests {
-    use api::Problem;
-
     use super::*;
 
     fn environment(change: impl FnOnce(&mut Environment)) -> Environment {
@@ -158,6 +179,19 @@ mod tests {
         assert_eq!(answered(|it| it.metadata.generation = 4), None, "nothing was done for it yet");
         assert_eq!(answered(|it| it.status.step = Some(StepKind::ForwardPorts)), None, "cut off");
         assert_eq!(answered(|it| it.status.phase = Phase::Starting), None, "cut off between two tries");
+    }
+
+    #[test]
+    fn a_new_daemon_knows_of_dotfiles_that_failed() {
+        let memory = Memory::of(&environment(|it| {
+            it.status.retry = Session("try-2".to_owned());
+            it.status.hooks =
+                vec![api::HookStatus { stage: HookStage::Dotfiles, succeeded: false, millis: 0 }];
+            it.status.warnings = vec![Problem::new(ProblemCode::HookFailed, "no dotfiles")];
+        }));
+        let failed = memory.dotfiles.expect("they failed");
+        assert_eq!((failed.retry.0.as_str(), failed.problem.title.as_str()), ("try-2", "no dotfiles"));
+        assert_eq!(memory.failed_hook, None);
     }
 
     #[test]

@@ -385,3 +385,30 @@ async fn what_other_tools_stop_or_remove_stays_so_until_it_is_asked_for() {
     assert_ne!(anew.status.container.unwrap().id, id);
     place.end().await;
 }
+
+#[tokio::test]
+async fn dotfiles_that_cannot_be_fetched_fail_nothing_else_and_are_tried_again() {
+    let Some(place) = Place::start("dots") else { return };
+    let config = format!(r#"{{"image": "{BASE_IMAGE}", "postStartCommand": "echo after"}}"#);
+    place.write(&[(".devcontainer.json", &config)]);
+    let dotfiles = api::Dotfiles { repository: "/none".into(), install_command: None, target_path: None };
+    let request = UpRequest { dotfiles: Some(dotfiles), ..place.request() };
+    let failed = |environment: &Environment| {
+        let hooks = environment.status.hooks.iter();
+        let failed: Vec<_> = hooks.filter(|hook| !hook.succeeded).map(|hook| hook.stage).collect();
+        (failed, codes(&environment.status.warnings))
+    };
+    let first = place.up(&request).await;
+    assert_eq!(first.status.problem, None);
+    assert_eq!(failed(&first), (vec![api::HookStage::Dotfiles], vec![ProblemCode::HookFailed]));
+    let said = serde_json::to_string(&first.status.warnings).unwrap();
+    assert!(said.contains("There is no git in the container"), "{said}");
+    assert!(place.output(&first, "echo up").await == "up");
+    // Mended, they come with the next wish.
+    let git = "printf '#!/bin/sh\\nmkdir -p ~/dotfiles' > /usr/bin/git; chmod +x /usr/bin/git";
+    place.output(&first, git).await;
+    let again = place.up(&request).await;
+    assert_eq!(failed(&again), (Vec::new(), Vec::new()));
+    assert!(again.status.hooks.iter().any(|hook| hook.stage == api::HookStage::Dotfiles));
+    place.end().await;
+}

@@ -198,9 +198,11 @@ fn status_of(
     // Who rests has the problem it came to rest with.
     let rests = observation.facts.rests() && environment.spec.desired_phase == DesiredPhase::Running;
     let problem = decision.plan.blocked.clone().or_else(|| before.problem.clone().filter(|_| rests));
+    let is_there = matches!(observation.facts.container, ContainerFacts::Present { .. });
     let unseen = observation.facts.container == ContainerFacts::Unseen;
     let mut warnings =
         observation.facts.config.as_ref().map_or_else(Vec::new, |config| config.warnings.clone());
+    warnings.extend(memory.dotfiles.iter().filter(|_| is_there).map(|failed| failed.problem.clone()));
     warnings.extend(memory.ports.iter().flat_map(|ports| ports.warnings.clone()));
     let mut status = EnvironmentStatus {
         phase: next_phase(before.phase, phase),
@@ -263,7 +265,10 @@ fn conditions(
         (ConditionKind::ConfigInSync, in_sync),
         (
             ConditionKind::HooksDone,
-            running && problem.is_none() && !pending(|step| matches!(step, StepKind::RunHook(_))),
+            running
+                && problem.is_none()
+                && !facts.dotfiles_failed
+                && !pending(|step| matches!(step, StepKind::RunHook(_))),
         ),
         (ConditionKind::PortsForwarded, facts.ports_in_place && all_ports),
     ];
