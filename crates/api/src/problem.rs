@@ -247,6 +247,8 @@ problem_codes! {
     RequirementsUnmet = "E0111", OnRequest, "`hostRequirements` in devcontainer.json says what the environment needs at least. The message gives the command that makes the machine large enough, where this computer has that much. A machine that was never started is made large enough by itself.";
     /// A secret that the configuration would like was not given.
     SecretMissing = "E0112", OnRequest, "`secrets` in devcontainer.json lists variables that the environment would like. Write them into a file as a JSON object, give it with `cove up --secrets-file FILE`, and remove the file. They are kept in the state folder, readable by you alone, and given to hooks, `cove exec` and `cove shell`.";
+    /// Something that the configuration says of a feature may not be meant so.
+    FeatureDoubtful = "E0113", OnRequest, "The feature does not know the option or value, which is passed on to it all the same; or it was renamed, or given up by its author. The message names the place and what to write instead. The environment comes up with it as it is written.";
 
     /// The image does not exist.
     ImageNotFound = "E0201", OnRequest, "Check the spelling of the image and that its registry has it.";

@@ -1,4 +1,5 @@
-//! What the image, the features and the compose files of a container want to mount and do not get.
+//! What the image, the features and the compose files of a container want to mount and do not get, and what else is to be
+//! told of them.
 
 use api::{Consent, Environment, Problem};
 use reconciler::{ContainerFacts, Trust};
@@ -13,6 +14,8 @@ pub(crate) struct LeftOut {
     pub(crate) withheld: Withheld,
     /// A person agreed to these after the container was made.
     pub(crate) agreed_since: Vec<Consent>,
+    /// What a person should know of the features.
+    pub(crate) feature_warnings: Vec<Problem>,
 }
 
 impl LeftOut {
@@ -36,8 +39,9 @@ impl LeftOut {
         {
             let judge = parts.judge(environment);
             let made_from = parts.store.made_from(&environment.id)?;
-            for consent in made_from.filter(|it| it.digest == *digest).into_iter().flat_map(|it| it.left_out)
-            {
+            let Some(made_from) = made_from.filter(|it| it.digest == *digest) else { return Ok(left_out) };
+            left_out.feature_warnings = made_from.feature_warnings;
+            for consent in made_from.left_out {
                 match judge.trust(&consent) {
                     Trust::Given => left_out.agreed_since.push(consent),
                     trust @ (Trust::Open | Trust::Refused) => {
@@ -47,6 +51,7 @@ impl LeftOut {
             }
         } else if let Some(prepared) = prepared {
             left_out.withheld = prepared.withheld.clone();
+            left_out.feature_warnings.clone_from(&prepared.feature_warnings);
         }
         Ok(left_out)
     }

@@ -1,19 +1,26 @@
 //! What asking for a folder would do: the same reading, looking and planning as for a real wish, without its steps.
 
+use std::time::Duration;
+
 use api::{
     DEFAULT_MACHINE, DesiredPhase, Environment, EnvironmentId, EnvironmentSpec, EnvironmentStatus, Metadata,
     Name, PlanRequest, PlannedStep, Preview, Problem, ProblemCode, RebuildPreview, Session, Source, Unasked,
 };
 use devcontainer::{ContainerSource, MountKind};
 use jiff::Timestamp;
+use provision::features::{self, LockfileUse};
 use reconciler::{ContainerFacts, Trust};
+use serde_json::Map;
 
 use crate::configuration::{self, Reading};
 use crate::observe::{self, Observation};
 use crate::problems;
-use crate::reconcile::{Memory, Reconciler};
+use crate::reconcile::{Memory, Parts, Reconciler};
 use crate::sources::Person;
 use crate::warnings;
+
+/// How long registries may take to tell what features are.
+const FEATURES_TIME: Duration = Duration::from_secs(15);
 
 /// Length of the name that the engine gives to a volume without one.
 const ANONYMOUS_NAME: usize = 64;
@@ -61,6 +68,9 @@ impl Reconciler {
             anew.spec.rebuild = Session::fresh();
             cost_of_rebuild(&reading, &observation, plan(&anew).steps)
         });
+        let is_made = matches!(&facts.container, ContainerFacts::Present { digest, .. } if *digest == reading.config.digest);
+        // What is known of them was known when the container was made of them.
+        let features = if is_made { Vec::new() } else { feature_warnings(parts, &reading).await };
         let told_otherwise = [ProblemCode::ConsentNeeded, ProblemCode::ConfigChanged];
         let warnings = facts.config.iter().flat_map(|config| config.warnings.clone());
         Ok(Preview {
@@ -71,7 +81,10 @@ impl Reconciler {
             changes,
             rebuild,
             consents: open_consents(&reading),
-            warnings: warnings.filter(|warning| !told_otherwise.contains(&warning.code)).collect(),
+            warnings: features
+                .into_iter()
+                .chain(warnings.filter(|warning| !told_otherwise.contains(&warning.code)))
+                .collect(),
         })
     }
 }
@@ -117,6 +130,24 @@ fn assume_last_seen(observation: &mut Observation, environment: &Environment) {
             complete: false,
             active: false,
         };
+    }
+}
+
+/// What is to be said of features before a container is made of them; also that they cannot be had.
+async fn feature_warnings(parts: &Parts, reading: &Reading) -> Vec<Problem> {
+    let request = features::Request {
+        config: &reading.config,
+        additional: &Map::new(),
+        lockfile: LockfileUse::Read,
+        registry: &parts.registry,
+    };
+    match tokio::time::timeout(FEATURES_TIME, features::resolve(&request, &())).await {
+        Ok(Ok(features)) => problems::from_feature_warnings(&features.warnings),
+        Ok(Err(error)) => vec![problems::from_features(&error)],
+        Err(_) => {
+            let title = "the features of the configuration were not looked at: their registry takes long";
+            vec![Problem::new(ProblemCode::RegistryUnreachable, title)]
+        }
     }
 }
 

@@ -10,4 +10,6 @@ pub(crate) use config::{
 pub(crate) use engine::{
     from_build, from_compose, from_container, from_engine, from_exec, from_pull, from_user,
 };
-pub(crate) use provision::{from_command, from_feature, from_features, from_image, from_start};
+pub(crate) use provision::{
+    from_command, from_feature, from_feature_warnings, from_features, from_image, from_start,
+};

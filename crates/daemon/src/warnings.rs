@@ -25,6 +25,7 @@ pub(crate) fn of(
     left_out: &LeftOut,
 ) -> Result<Vec<Problem>, Problem> {
     let mut warnings: Vec<Problem> = reading.config.warnings.iter().map(idle).collect();
+    warnings.extend(left_out.feature_warnings.clone());
     warnings.extend(initialize(reading));
     let withheld = left_out.with(&reading.withheld);
     warnings.extend(mounts(withheld.open(), Trust::Open));

@@ -26,6 +26,8 @@ const ITEM: &str = "features";
 pub enum LockfileUse {
     /// It is neither read nor written.
     Off,
+    /// It pins what it has, and is not written.
+    Read,
     /// It pins what it has, and is written when something changed.
     #[default]
     Kept,
@@ -185,7 +187,7 @@ pub async fn resolve(request: &Request<'_>, progress: &dyn Progress) -> Result<F
             // An empty file is there, and locks nothing.
             let known = known.or_else(|| present.is_some().then(Lockfile::default));
             check_frozen(path, &fresh, known.as_ref())?;
-        } else if fresh.is_news_to(present.as_deref()) {
+        } else if request.lockfile == LockfileUse::Kept && fresh.is_news_to(present.as_deref()) {
             write_whole(&path, &fresh.to_text())?;
         }
     }

@@ -31,7 +31,8 @@ pub(super) async fn run(turn: &Turn<'_>) -> Result<(), Problem> {
     // What it was made from is not known: what the configuration says now is taken for it.
     let digest = reading.config.digest.clone();
     let properties = (*reading.properties).clone();
-    let made_from = MadeFrom { digest: digest.clone(), properties, left_out: Vec::new() };
+    let made_from =
+        MadeFrom { digest: digest.clone(), properties, left_out: Vec::new(), feature_warnings: Vec::new() };
     turn.parts.store.record_made_from(environment, &made_from)?;
     // The session of the container that was there before, if any: a rebuild that was asked for since still counts.
     let rebuild = turn.environment.status.rebuild.clone();

@@ -56,6 +56,7 @@ fn record_made_from(turn: &Turn<'_>, prepared: &Prepared) -> Result<(), Problem>
         digest: reading.config.digest.clone(),
         properties: (*reading.properties).clone(),
         left_out: prepared.withheld.consents(),
+        feature_warnings: prepared.feature_warnings.clone(),
     };
     Ok(turn.parts.store.record_made_from(&turn.environment.id, &made_from)?)
 }

@@ -40,8 +40,8 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     };
     let features = features::resolve(&request, turn.report).await;
     let features = features.map_err(|error| problems::from_features(&error))?;
-    for warning in &features.warnings {
-        let problem = Problem::new(ProblemCode::FeatureFailed, warning.to_string());
+    let feature_warnings = problems::from_feature_warnings(&features.warnings);
+    for problem in feature_warnings.clone() {
         turn.report.emit(EventKind::Warning { problem });
     }
     let project = match &config.container {
@@ -76,6 +76,7 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
         rebuild: turn.environment.spec.rebuild.clone(),
         image: prepared,
         withheld,
+        feature_warnings,
     });
     Ok(())
 }

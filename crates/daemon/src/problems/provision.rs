@@ -1,7 +1,7 @@
 //! Faults of making a dev container: features, images, starts, commands in it.
 
 use api::{Place, Problem, ProblemCode};
-use devcontainer::feature::FeatureError;
+use devcontainer::feature::{FeatureError, FeatureWarning};
 use engine::CommandError;
 use oci::OciError;
 use provision::container::StartError;
@@ -28,6 +28,26 @@ pub(crate) fn from_features(error: &FeaturesError) -> Problem {
     }
 }
 
+/// What works about features, and a person should know of.
+pub(crate) fn from_feature_warnings(warnings: &[FeatureWarning]) -> Vec<Problem> {
+    warnings.iter().map(from_feature_warning).collect()
+}
+
+fn from_feature_warning(warning: &FeatureWarning) -> Problem {
+    let said = &warning.place;
+    let title = format!("\"{}\": {}", said.property, warning.kind);
+    let problem = Problem::new(ProblemCode::FeatureDoubtful, title);
+    if said.file.is_empty() { problem } else { problem.at(place_of(said)) }
+}
+
+fn place_of(place: &devcontainer::feature::Place) -> Place {
+    Place {
+        file: place.file.clone(),
+        line: place.position.map(|position| position.line),
+        column: place.position.map(|position| position.column),
+    }
+}
+
 /// Something is wrong with what is said about features, or with what they say of each other.
 pub(crate) fn from_feature(error: &FeatureError) -> Problem {
     let FeatureError::Invalid(mistakes) = error else {
@@ -41,11 +61,7 @@ pub(crate) fn from_feature(error: &FeatureError) -> Problem {
     problem.causes = mistakes.iter().map(ToString::to_string).collect();
     let first = mistakes.first().map(|mistake| &mistake.place).filter(|place| !place.file.is_empty());
     match first {
-        Some(place) => problem.at(Place {
-            file: place.file.clone(),
-            line: place.position.map(|position| position.line),
-            column: place.position.map(|position| position.column),
-        }),
+        Some(place) => problem.at(place_of(place)),
         None => problem,
     }
 }

@@ -132,6 +132,8 @@ pub(crate) struct Prepared {
     pub(crate) image: PreparedImage,
     /// Mounts of the image, of features and of compose services that nobody agreed to.
     pub(crate) withheld: Withheld,
+    /// What a person should know of its features.
+    pub(crate) feature_warnings: Vec<Problem>,
 }
 
 /// Ports that were opened.

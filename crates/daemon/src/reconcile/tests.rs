@@ -175,7 +175,7 @@ async fn an_environment_gets_its_features_and_keeps_what_nobody_agreed_to_out() 
     place.write(FEATURE);
     let config = |image: &str, token: &str| {
         format!(
-            r#"{{"image": "{image}", "features": {{"./hello": {{"word": "servus"}}}},
+            r#"{{"image": "{image}", "features": {{"./hello": {{"word": "servus", "wrod": "x"}}}},
                 "containerEnv": {{"API_TOKEN": "{token}", "WHO": "${{localEnv:WHO}}"}},
                 "mounts": ["type=bind,source=/etc,target=/of-config", "type=volume,source=kept,target=/kept"],
                 "waitFor": "onCreateCommand", "secrets": {{"DEPLOY_KEY": {{}}, "OTHER": {{"description": "the other"}}}},
@@ -183,6 +183,12 @@ async fn an_environment_gets_its_features_and_keeps_what_nobody_agreed_to_out() 
         )
     };
     place.write(&[(".devcontainer/devcontainer.json", &config(BASE_IMAGE, "first"))]);
+    let plan = PlanRequest { folder: place.folder.clone(), config: None, variables: BTreeMap::new() };
+    let doubts = place.reconciler.preview(&plan, None).await.unwrap().warnings;
+    assert!(codes(&doubts).contains(&ProblemCode::FeatureDoubtful), "{doubts:?}");
+    let doubt = &doubts[0];
+    assert!(doubt.title.contains("`wrod`") && doubt.title.contains("did you mean `word`?"), "{doubt:?}");
+    assert!(doubt.place.as_ref().is_some_and(|place| place.line == Some(1)), "{doubt:?}");
     let request = UpRequest {
         variables: BTreeMap::from([("WHO".to_owned(), "ada".to_owned())]),
         secrets: Some(Secrets(BTreeMap::from([("DEPLOY_KEY".to_owned(), "s3cret-value".to_owned())]))),
@@ -196,8 +202,9 @@ async fn an_environment_gets_its_features_and_keeps_what_nobody_agreed_to_out() 
     );
     assert_eq!(place.output(&web, "cat /order").await, "feature\nown");
     assert_eq!(place.output(&web, "ls -d /of-config /of-feature 2>/dev/null; ls -d /kept").await, "/kept");
-    assert_eq!(codes(&web.status.warnings), [ProblemCode::ConsentNeeded, ProblemCode::SecretMissing]);
-    let wanted = &web.status.warnings[0].consents;
+    let told = [ProblemCode::FeatureDoubtful, ProblemCode::ConsentNeeded, ProblemCode::SecretMissing];
+    assert_eq!(codes(&web.status.warnings), told);
+    let wanted = &web.status.warnings[1].consents;
     assert_eq!(wanted.len(), 2, "{wanted:?}");
     let usable = web.status.conditions.iter().find(|condition| condition.kind == ConditionKind::Usable);
     assert!(usable.is_some_and(|condition| condition.holds));
@@ -226,6 +233,7 @@ async fn an_environment_gets_its_features_and_keeps_what_nobody_agreed_to_out() 
     let changed: Vec<&str> = preview.changes.iter().map(|change| change.property.as_str()).collect();
     assert_eq!(changed, ["containerEnv.API_TOKEN"]);
     assert!(!serde_json::to_string(&preview).unwrap().contains("second"));
+    assert!(codes(&preview.warnings).contains(&ProblemCode::FeatureDoubtful));
     let rebuild = preview.rebuild.unwrap();
     assert!(rebuild.kept.iter().any(|it| it == "the volume `kept` at /kept"), "{:?}", rebuild.kept);
 
@@ -233,7 +241,7 @@ async fn an_environment_gets_its_features_and_keeps_what_nobody_agreed_to_out() 
     let consents = wanted.iter().map(|consent| consent.digest.clone()).collect();
     let anew = place.up(&UpRequest { rebuild: true, consents, ..request }).await;
     assert_ne!(anew.status.container.as_ref().map(|it| &it.id), Some(&container.id));
-    assert_eq!(codes(&anew.status.warnings), [ProblemCode::SecretMissing]);
+    assert_eq!(codes(&anew.status.warnings), [ProblemCode::FeatureDoubtful, ProblemCode::SecretMissing]);
     assert_eq!(
         place.output(&anew, "ls -d /of-config/passwd /of-feature/self").await,
         "/of-config/passwd\n/of-feature/self"

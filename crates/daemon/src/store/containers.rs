@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use api::{Consent, EnvironmentId, Session};
+use api::{Consent, EnvironmentId, Problem, Session};
 use reconciler::Properties;
 use rusqlite::{OptionalExtension, params};
 
@@ -18,6 +18,8 @@ pub struct MadeFrom {
     pub properties: Properties,
     /// Mounts of its image, features and compose services that were left out of it: nobody had agreed to them.
     pub left_out: Vec<Consent>,
+    /// What a person should know of its features.
+    pub feature_warnings: Vec<Problem>,
 }
 
 /// A container that another tool made. It carries no label of ours, so what the labels would say is kept here.
@@ -57,22 +59,26 @@ impl Store {
     pub fn made_from(&self, id: &EnvironmentId) -> Result<Option<MadeFrom>, StoreError> {
         let row = self.read(|connection, path| {
             connection
-                .prepare_cached("SELECT digest, properties, left_out FROM made_from WHERE environment = ?1")
+                .prepare_cached(
+                    "SELECT digest, properties, left_out, feature_warnings FROM made_from WHERE environment = ?1",
+                )
                 .and_then(|mut query| {
                     let row = |row: &rusqlite::Row<'_>| {
-                        Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+                        let text = |at| row.get::<_, String>(at);
+                        Ok((text(0)?, text(1)?, text(2)?, text(3)?))
                     };
                     query.query_row([id.as_str()], row).optional()
                 })
                 .map_err(|error| StoreError::from_sqlite(path, error))
         })?;
-        let Some((digest, properties, left_out)) = row else { return Ok(None) };
+        let Some((digest, properties, left_out, warnings)) = row else { return Ok(None) };
         let bad = |error: serde_json::Error| {
             StoreError::bad_row(self.path(), &format!("configuration of environment `{id}`"), &error)
         };
         let properties = serde_json::from_str(&properties).map_err(bad)?;
         let left_out = serde_json::from_str(&left_out).map_err(bad)?;
-        Ok(Some(MadeFrom { digest, properties, left_out }))
+        let feature_warnings = serde_json::from_str(&warnings).map_err(bad)?;
+        Ok(Some(MadeFrom { digest, properties, left_out, feature_warnings }))
     }
 
     /// Records what the container of an environment is about to be made from.
@@ -84,13 +90,15 @@ impl Store {
             write
                 .transaction
                 .execute(
-                    "INSERT OR REPLACE INTO made_from (environment, digest, properties, left_out)
-                     VALUES (?1, ?2, ?3, ?4)",
+                    "INSERT OR REPLACE INTO made_from
+                         (environment, digest, properties, left_out, feature_warnings)
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
                     params![
                         id.as_str(),
                         made_from.digest,
                         to_json(&made_from.properties),
-                        to_json(&made_from.left_out)
+                        to_json(&made_from.left_out),
+                        to_json(&made_from.feature_warnings)
                     ],
                 )
                 .map_err(|error| write.failed(error))?;

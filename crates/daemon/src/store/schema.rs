@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use super::{StoreError, to_json};
 
 /// Each takes the file from the version that is its index to the next.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE meta (
         key    TEXT PRIMARY KEY,
@@ -68,6 +68,9 @@ const MIGRATIONS: [&str; 2] = [
         digest       TEXT NOT NULL,
         rebuild      TEXT NOT NULL
     ) STRICT;
+",
+    "
+    ALTER TABLE made_from ADD COLUMN feature_warnings TEXT NOT NULL DEFAULT '[]';
 ",
 ];
 
