@@ -38,6 +38,10 @@ pub struct UpRequest {
     /// Secrets for hooks and shells. They replace what was given before; absent: that stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets: Option<Secrets>,
+    /// All variables of the person, for `initializeCommand`, which runs as if they had typed it. Held in memory alone, and
+    /// only until it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_variables: Option<Secrets>,
     /// The person's own settings; absent: as before, or as `config.toml` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dotfiles: Option<Dotfiles>,
@@ -74,6 +78,9 @@ pub struct EnvironmentPatch {
     /// Try again what failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Session>,
+    /// As in [`UpRequest`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller_variables: Option<Secrets>,
 }
 
 /// Body of `PATCH /v1/machines/{machine}`: what is present changes.

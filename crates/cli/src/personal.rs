@@ -1,10 +1,11 @@
 //! What of the person who types goes to the daemon: the variables that a configuration names, and secrets.
 //!
 //! The daemon's own variables are those of whoever happened to start it, so each `cove up` brings the person's. Only
-//! those that are named go over.
+//! those that are named go over, and all where there is an `initializeCommand`: it runs as if the person had typed it.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io;
 
 use api::Secrets;
@@ -35,6 +36,18 @@ pub(crate) fn variables_of(folder: &Utf8Path, config: Option<&Utf8Path>) -> BTre
         }
     }
     sources.asked.into_inner()
+}
+
+/// All variables of this process, for an `initializeCommand`; `None` if the configuration of a folder has none. What is
+/// not UTF-8 stays here.
+pub(crate) fn caller_variables_of(folder: &Utf8Path, config: Option<&Utf8Path>) -> Option<Secrets> {
+    let sources = Recording::default();
+    let located = devcontainer::locate(&sources, folder, config).ok()?;
+    let config = devcontainer::read(&sources, folder, &located, "unused").ok()?;
+    config.initialize_command.as_ref()?;
+    let text =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    Some(Secrets(std::env::vars_os().filter_map(text).collect()))
 }
 
 /// Reads the secrets of a file that holds a JSON object of strings.
@@ -145,6 +158,20 @@ mod tests {
         assert_eq!(variables.keys().collect::<Vec<_>>(), ["PATH"]);
         std::fs::write(folder.join(".devcontainer.json"), "{").unwrap();
         assert!(variables_of(folder, None).is_empty());
+    }
+
+    #[test]
+    fn all_variables_go_over_for_a_command_on_this_computer_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(temp.path()).unwrap();
+        let brought = |text: &str| {
+            std::fs::write(folder.join(".devcontainer.json"), text).unwrap();
+            caller_variables_of(folder, None)
+        };
+        assert!(brought(r#"{"image": "a"}"#).is_none());
+        let all = brought(r#"{"image": "a", "initializeCommand": "make"}"#).unwrap();
+        assert!(all.0.contains_key("PATH"));
+        assert!(!format!("{all:?}").contains(&all.0["PATH"]));
     }
 
     #[test]

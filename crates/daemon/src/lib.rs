@@ -14,6 +14,7 @@
 //! store and from what it sees.
 
 pub mod agent_client;
+mod callers;
 mod configuration;
 pub mod consent;
 pub mod docker;

@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use memory::{DotfilesFailed, Memory, OpenPorts, Prepared, Started};
 pub(crate) use report::Report;
 
+use crate::callers::CallerVariables;
 use crate::consent::ConsentPolicy;
 use crate::execute;
 use crate::machine::MachineHost;
@@ -44,6 +45,8 @@ pub(crate) struct Parts {
     pub(crate) machine: MachineHost,
     pub(crate) ports: Ports,
     pub(crate) secrets: SecretFiles,
+    /// Variables of those who asked, for `initializeCommand`.
+    pub(crate) callers: CallerVariables,
     pub(crate) policy: ConsentPolicy,
     /// Where features are fetched.
     pub(crate) registry: Registry,
@@ -103,7 +106,17 @@ impl Reconciler {
     pub fn new(store: Store, machine: MachineHost, ports: Ports, surroundings: Surroundings) -> Self {
         let Surroundings { secrets, policy, registry, probes } = surroundings;
         let inner = Inner {
-            parts: Parts { store, machine, ports, secrets, policy, registry, probes, base: Arc::default() },
+            parts: Parts {
+                store,
+                machine,
+                ports,
+                secrets,
+                callers: CallerVariables::default(),
+                policy,
+                registry,
+                probes,
+                base: Arc::default(),
+            },
             workers: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

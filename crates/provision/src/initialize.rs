@@ -2,7 +2,7 @@
 //!
 //! Whether it may run at all, which is a matter of trust, is for the caller to know.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -55,11 +55,15 @@ pub enum InitializeError {
     },
 }
 
+/// Variables of the person who asked; those of this process where there are none.
+pub type Variables<'a> = Option<&'a BTreeMap<String, String>>;
+
 /// Runs it to its end. Commands in parallel are all run to their ends, then the first that failed is the error.
 /// Dropping the future kills what runs.
 pub async fn run(
     command: &Command,
     folder: &Utf8Path,
+    variables: Variables<'_>,
     masks: &Masks,
     progress: &dyn Progress,
 ) -> Result<(), InitializeError> {
@@ -67,17 +71,18 @@ pub async fn run(
     match command {
         Command::Parallel(named) => {
             let all = named.iter().map(async |(name, command)| {
-                run_one(command, folder, &format!("{ITEM} ({name})"), progress).await
+                run_one(command, folder, variables, &format!("{ITEM} ({name})"), progress).await
             });
             futures::future::join_all(all).await.into_iter().collect()
         }
-        single => run_one(single, folder, ITEM, progress).await,
+        single => run_one(single, folder, variables, ITEM, progress).await,
     }
 }
 
 async fn run_one(
     command: &Command,
     folder: &Utf8Path,
+    variables: Variables<'_>,
     item: &str,
     progress: &dyn Progress,
 ) -> Result<(), InitializeError> {
@@ -94,7 +99,11 @@ async fn run_one(
         report(ProgressKind::Failed);
         InitializeError::Start { item: item.to_owned(), program: argv[0].clone(), source }
     };
-    let mut child = tokio::process::Command::new(&argv[0])
+    let mut process = tokio::process::Command::new(&argv[0]);
+    if let Some(variables) = variables {
+        process.env_clear().envs(variables);
+    }
+    let mut child = process
         .args(&argv[1..])
         .current_dir(folder)
         .stdin(Stdio::null())
@@ -202,7 +211,7 @@ mod tests {
             ("a".to_owned(), shell("touch a; echo from-a")),
             ("b".to_owned(), Command::Exec(["touch", "b c"].map(str::to_owned).to_vec())),
         ]);
-        run(&both, path, &Masks::new(["from"]), &sender).await.unwrap();
+        run(&both, path, None, &Masks::new(["from"]), &sender).await.unwrap();
         assert!(path.join("a").exists() && path.join("b c").exists());
         drop(sender);
         let mut lines = Vec::new();
@@ -213,12 +222,36 @@ mod tests {
         }
         assert_eq!(lines, ["********-a"]);
 
-        let error =
-            run(&shell("echo one; echo two >&2; exit 3"), path, &Masks::default(), &()).await.unwrap_err();
+        let error = run(&shell("echo one; echo two >&2; exit 3"), path, None, &Masks::default(), &())
+            .await
+            .unwrap_err();
         let InitializeError::Failed { status, mut log_tail, .. } = error else { panic!("{error}") };
         // The two outputs may overtake each other.
         log_tail.sort();
         assert_eq!((status.code(), log_tail), (Some(3), vec!["one".to_owned(), "two".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn the_variables_are_those_of_who_asked_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap();
+        let bin = path.join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        std::os::unix::fs::symlink("/usr/bin/env", bin.join("only-here")).unwrap();
+        let variables = BTreeMap::from([("PATH", bin.as_str()), ("WHO", "ada")]);
+        let variables =
+            variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let (sender, mut news) = tokio::sync::mpsc::unbounded_channel();
+        let command = Command::Exec(vec!["only-here".to_owned()]);
+        run(&command, path, Some(&variables), &Masks::default(), &sender).await.unwrap();
+        drop(sender);
+        let mut lines = Vec::new();
+        while let Some(event) = news.recv().await {
+            if let ProgressKind::Line(line) = event.kind {
+                lines.push(line);
+            }
+        }
+        assert_eq!(lines, [format!("PATH={bin}"), "WHO=ada".to_owned()]);
     }
 
     #[tokio::test]
@@ -238,7 +271,7 @@ mod tests {
         let path = Utf8Path::from_path(folder.path()).unwrap();
         // Ends by itself when it may write after the command has ended.
         let background = "(while [ ! -e go ]; do sleep 0.05; done; echo late; touch wrote) & echo started";
-        run(&shell(background), path, &Masks::default(), &()).await.unwrap();
+        run(&shell(background), path, None, &Masks::default(), &()).await.unwrap();
         assert!(!path.join("wrote").exists(), "it was not waited for");
         std::fs::write(path.join("go"), "").unwrap();
         for _ in 0..200 {

@@ -86,10 +86,14 @@ fn is_secret(property: &str) -> bool {
     else {
         return false;
     };
-    let variable = variable.to_ascii_uppercase();
-    matches!(parent, "container" | "remote" | "build")
-        && (SECRET_WORDS.iter().any(|word| variable.contains(word))
-            || SECRET_ENDINGS.iter().any(|ending| variable.ends_with(ending)))
+    matches!(parent, "container" | "remote" | "build") && is_secret_variable(variable)
+}
+
+/// Whether a variable is called like a secret.
+pub fn is_secret_variable(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+        || SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ mod phase;
 mod plan;
 
 pub use backoff::{Failure, Verdict};
-pub use drift::{Properties, changes, effect_of};
+pub use drift::{Properties, changes, effect_of, is_secret_variable};
 pub use observed::{
     ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed, Trust,
 };

@@ -1,6 +1,8 @@
 //! `cove stop`, `cove start` and `cove rm`
 
-use api::{DesiredPhase, Environment, EnvironmentPatch, ObjectReference, Phase, Problem, Session};
+use api::{
+    DesiredPhase, Environment, EnvironmentPatch, EnvironmentSpec, ObjectReference, Phase, Problem, Session,
+};
 use client::Client;
 
 use super::up;
@@ -10,6 +12,7 @@ use crate::failure::Failure;
 use crate::follow::{Follow, Verdict};
 use crate::output::Output;
 use crate::paint::Paint;
+use crate::personal;
 use crate::select;
 
 pub(super) async fn stop(context: &Context, arguments: SomeEnvironments) -> Result<(), Failure> {
@@ -39,7 +42,12 @@ pub(super) async fn start(context: &Context, arguments: SomeEnvironments) -> Res
     let mut follow = Follow::begin(context, &client).await?;
     let mut ends = Vec::new();
     for environment in &chosen {
-        let patch = EnvironmentPatch { retry: Some(Session::fresh()), ..wish(DesiredPhase::Running) };
+        let EnvironmentSpec { source, config, .. } = &environment.spec;
+        let patch = EnvironmentPatch {
+            retry: Some(Session::fresh()),
+            caller_variables: personal::caller_variables_of(source.folder(), config.as_deref()),
+            ..wish(DesiredPhase::Running)
+        };
         ends.push(client.change_environment(environment.id.as_str(), &patch).await?);
     }
     if arguments.no_wait {

@@ -80,6 +80,7 @@ fn request(arguments: &UpArguments) -> Result<UpRequest, Failure> {
     });
     Ok(UpRequest {
         variables: personal::variables_of(&folder, config.as_deref()),
+        caller_variables: personal::caller_variables_of(&folder, config.as_deref()),
         folder,
         config,
         name,

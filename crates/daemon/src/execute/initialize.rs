@@ -1,13 +1,20 @@
-//! Run `initializeCommand` on this computer, in the workspace folder, as the person who runs the daemon.
+//! Run `initializeCommand` on this computer, in the workspace folder, as the person who asked: with their variables,
+//! which may be others than the daemon's.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use api::{HookStage, Problem, ProblemCode};
 use provision::initialize::{self, InitializeError};
+use provision::{Masks, Secrets};
 use reconciler::Trust;
 
 use super::Turn;
 use crate::consent;
+use crate::masks;
+
+/// Shorter values of a person's variables hide too much of a log where they are masked.
+const SHORTEST_SECRET: usize = 6;
 
 pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let config = turn.config()?;
@@ -23,13 +30,31 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     }
     let begun = Instant::now();
     let folder = turn.environment.spec.source.folder();
-    let masks = turn.parts.secrets_of(&turn.environment.id)?.masks();
-    let ran = initialize::run(command, folder, &masks, turn.report).await;
-    ran.map_err(|error| failed(&error))?;
+    let id = &turn.environment.id;
+    let variables = turn.parts.callers.of(id);
+    let secrets = turn.parts.secrets_of(id)?;
+    let masks = masks_of(&secrets, &variables);
+    if variables.is_empty() {
+        turn.report.line("the variables of who asked are not known any more; those of the daemon are used");
+    }
+    let given = Some(&variables).filter(|variables| !variables.is_empty());
+    let ran = initialize::run(command, folder, given, &masks, turn.report).await;
+    ran.map_err(|error| masks::problem(&masks, failed(&error)))?;
+    turn.parts.callers.forget(id);
     let millis = begun.elapsed().as_millis() as u64;
     let subject = &turn.environment.spec.retry.0;
     turn.parts.store.hook_succeeded(&turn.environment.id, "", subject, HookStage::Initialize, millis)?;
     Ok(())
+}
+
+/// Hides what a person handed over as a secret, and what is called like one among their variables: a command that lists
+/// them all must not write them into the store.
+fn masks_of(secrets: &Secrets, variables: &BTreeMap<String, String>) -> Masks {
+    let alike = variables
+        .iter()
+        .filter(|(name, value)| reconciler::is_secret_variable(name) && value.len() >= SHORTEST_SECRET);
+    let texts = secrets.variables().values().chain(alike.map(|(_, value)| value));
+    Masks::new(texts.map(String::as_str))
 }
 
 fn failed(error: &InitializeError) -> Problem {

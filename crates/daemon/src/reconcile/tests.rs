@@ -84,6 +84,7 @@ impl Place {
             unasked: Unasked::LeaveOut,
             variables: BTreeMap::new(),
             secrets: None,
+            caller_variables: None,
             dotfiles: None,
         }
     }
@@ -93,6 +94,9 @@ impl Place {
         let (environment, _) = self.fixture.store.up(request, Timestamp::now()).unwrap();
         if let Some(secrets) = &request.secrets {
             self.reconciler.parts().secrets.keep(&environment.id, secrets).unwrap();
+        }
+        if let Some(variables) = &request.caller_variables {
+            self.reconciler.parts().callers.keep(&environment.id, variables.clone());
         }
         self.reconciler.ask(&environment.id);
         self.answered(&environment.id, environment.metadata.generation).await
@@ -418,5 +422,32 @@ async fn dotfiles_that_cannot_be_fetched_fail_nothing_else_and_are_tried_again()
     let again = place.up(&request).await;
     assert_eq!(failed(&again), (Vec::new(), Vec::new()));
     assert!(again.status.hooks.iter().any(|hook| hook.stage == api::HookStage::Dotfiles));
+    place.end().await;
+}
+
+#[tokio::test]
+async fn the_command_on_this_computer_has_the_variables_of_who_asked() {
+    let Some(place) = Place::start("initialize") else { return };
+    let config = format!(r#"{{"image": "{BASE_IMAGE}", "initializeCommand": "env; echo $WHO > who"}}"#);
+    place.write(&[(".devcontainer.json", &config)]);
+    let plan = PlanRequest { folder: place.folder.clone(), config: None, variables: BTreeMap::new() };
+    let asked = place.reconciler.preview(&plan, None).await.unwrap().consents;
+    let variables =
+        [("WHO", "ada"), ("PATH", "/usr/bin:/bin"), ("GITHUB_TOKEN", "ghp-s3cret"), ("DAYS", "7")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let request = UpRequest {
+        consents: asked.into_iter().map(|consent| consent.digest).collect(),
+        caller_variables: Some(Secrets(BTreeMap::from(variables))),
+        ..place.request()
+    };
+    let up = place.up(&request).await;
+    assert_eq!(up.status.problem, None);
+    assert_eq!(fs_err::read_to_string(place.folder.join("who")).unwrap(), "ada\n");
+    let events = serde_json::to_string(&place.events()).unwrap();
+    assert!(events.contains("DAYS=7") && !events.contains("CARGO_"), "the daemon's variables are not its");
+    assert!(events.contains("GITHUB_TOKEN=********"));
+    let store = fs_err::read(place.fixture.paths.store_file()).unwrap();
+    assert!(!String::from_utf8_lossy(&store).contains("ghp-s3cret"));
+    assert!(place.reconciler.parts().callers.of(&up.id).is_empty(), "they have served");
     place.end().await;
 }

@@ -55,6 +55,9 @@ pub(super) async fn up(
     if let Some(secrets) = &request.secrets {
         api.environments.keep_secrets(&environment.id, secrets)?;
     }
+    if let Some(variables) = request.caller_variables {
+        api.environments.hold_caller_variables(&environment.id, variables);
+    }
     api.environments.asked(&environment.id);
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(environment)))
@@ -97,6 +100,9 @@ pub(super) async fn change(
         // Who starts an environment like this asks nobody.
         spec.unasked = Unasked::LeaveOut;
     })?;
+    if let Some(variables) = patch.caller_variables {
+        api.environments.hold_caller_variables(&changed.id, variables);
+    }
     api.environments.asked(&changed.id);
     Ok(Json(changed))
 }

@@ -53,6 +53,8 @@ impl EnvironmentWork for Stub {
         Ok(())
     }
 
+    fn hold_caller_variables(&self, _: &EnvironmentId, _: Secrets) {}
+
     fn plan<'a>(
         &'a self,
         _: &'a PlanRequest,

@@ -22,6 +22,9 @@ pub trait EnvironmentWork: Send + Sync {
     /// They could not be written.
     fn keep_secrets(&self, id: &EnvironmentId, secrets: &Secrets) -> Result<(), Problem>;
 
+    /// Holds the variables of who asked until `initializeCommand` ran.
+    fn hold_caller_variables(&self, id: &EnvironmentId, variables: Secrets);
+
     /// What asking for a folder, which may have an environment, would do.
     fn plan<'a>(
         &'a self,

@@ -38,6 +38,7 @@ fn request(folder: &str) -> UpRequest {
         unasked: api::Unasked::LeaveOut,
         variables: std::collections::BTreeMap::new(),
         secrets: None,
+        caller_variables: None,
         dotfiles: None,
     }
 }

@@ -37,6 +37,10 @@ impl EnvironmentWork for LiveEnvironments {
         self.reconciler.parts().secrets.keep(id, secrets)
     }
 
+    fn hold_caller_variables(&self, id: &EnvironmentId, variables: Secrets) {
+        self.reconciler.parts().callers.keep(id, variables);
+    }
+
     fn plan<'a>(
         &'a self,
         request: &'a PlanRequest,

@@ -56,7 +56,7 @@ impl Bringing<'_> {
                 "" => &self.surroundings.folder,
                 _ => &self.config.workspace,
             };
-            let ran = initialize::run(command, folder, &secrets.masks(), &self.log.hooks()).await;
+            let ran = initialize::run(command, folder, None, &secrets.masks(), &self.log.hooks()).await;
             ran.map_err(|error| initialize_failure(command, &error))?;
         }
         match &self.config.container {
