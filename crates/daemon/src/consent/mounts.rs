@@ -9,7 +9,7 @@ use super::digest_of;
 /// Arguments of `docker create` that belong together: an option with its value, or a single word.
 pub(super) struct Group {
     pub(super) words: Vec<String>,
-    /// What it mounts, if it mounts something.
+    /// What of the host it leads to, if it leads to something.
     mounts: Option<Mounts>,
 }
 
@@ -18,6 +18,8 @@ enum Mounts {
     Mount(String),
     /// The value of `--volume`.
     Volume(String),
+    /// The value of an option that names a file, whose content reaches the container.
+    File(String),
 }
 
 /// A volume of a compose service, as compose itself understands it.
@@ -63,7 +65,7 @@ pub(super) fn bind_sources(config: &Config) -> Vec<String> {
                 value.parse::<Mount>().ok().and_then(|mount| bind_source(&mount).map(str::to_owned))
             }
             Some(Mounts::Volume(value)) => value.split_once(':').map(|(source, _)| source.to_owned()),
-            None => None,
+            Some(Mounts::File(_)) | None => None,
         });
     }
     sources
@@ -72,6 +74,10 @@ pub(super) fn bind_sources(config: &Config) -> Vec<String> {
 /// The consent that arguments need; `None` if they mount nothing from outside.
 pub(super) fn of_argument(group: &Group, roots: &[Utf8PathBuf]) -> Option<Consent> {
     match group.mounts.as_ref()? {
+        Mounts::File(path) => {
+            let text = group.words.join(" ");
+            outside(path, &text, &text, roots)
+        }
         // What cannot be understood is asked for as it is: docker will say what is wrong with it.
         Mounts::Mount(value) => match value.parse::<Mount>() {
             Ok(mount) => of_mount(&mount, roots),
@@ -155,6 +161,7 @@ pub(super) fn split_run_args(arguments: Vec<String>) -> Vec<Group> {
         let kind: fn(String) -> Mounts = match option {
             "--mount" => Mounts::Mount,
             "--volume" => Mounts::Volume,
+            "--env-file" | "--label-file" => Mounts::File,
             _ => match short_volume(&word) {
                 Short::WithValue(value) => {
                     groups.push(Group { words: vec![word.clone()], mounts: Some(Mounts::Volume(value)) });

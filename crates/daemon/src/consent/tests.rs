@@ -41,7 +41,8 @@ fn mounts_from_outside_are_left_out_and_the_rest_stays() {
             ],
             "runArgs": [
                 "--cap-add", "SYS_PTRACE", "-v", "${localEnv:HOME}/keys:/k:ro", "--volume=named:/n", "-v=/etc:/e",
-                "--mount", "type=bind,src=/proc,dst=/p", "--name", "x", "-itv/:/host", "-v", "/anonymous", "-p80:80"
+                "--mount", "type=bind,src=/proc,dst=/p", "--name", "x", "-itv/:/host", "-v", "/anonymous", "-p80:80",
+                "--env-file", "${localWorkspaceFolder}/.env", "--env-file=${localEnv:HOME}/keys/env", "--label-file", "up.txt"
             ]
         }"#,
     );
@@ -58,11 +59,16 @@ fn mounts_from_outside_are_left_out_and_the_rest_stays() {
             "/etc:/e",
             "type=bind,source=/proc,target=/p",
             "/:/host",
+            "--env-file=ROOT/keys/env",
+            "--label-file up.txt",
         ]
     );
     let targets: Vec<&str> = config.properties.mounts.iter().map(|mount| mount.target.as_str()).collect();
     assert_eq!(targets, ["/data", "/cache", "/tmp"]);
-    let expected = "--cap-add SYS_PTRACE --volume=named:/n --name x -v /anonymous -p80:80";
+    let root = config.workspace.clone();
+    let expected = format!(
+        "--cap-add SYS_PTRACE --volume=named:/n --name x -v /anonymous -p80:80 --env-file {root}/.env"
+    );
     assert_eq!(config.run_args.join(" "), expected);
     assert!(config.workspace_mount.is_some(), "the folder itself is always seen");
 }
