@@ -268,6 +268,8 @@ problem_codes! {
     PortMoved = "E0208", OnRequest, "Another program holds the port, so a free one is used instead. `cove show ENV` lists the ports.";
     /// A feature cannot be used.
     FeatureFailed = "E0209", OnRequest, "The message names the feature and what is wrong: its name, its version, its file, or that it is not what `devcontainer-lock.json` says. Nothing was built. Correct `features` in devcontainer.json; if a feature really changed, update the lockfile with `devcontainer upgrade`.";
+    /// A published port is not opened on this computer.
+    PortNotForwarded = "E0210", OnRequest, "Only TCP reaches containers from this computer so far. A UDP port that a container publishes is open in the machine, for other containers and for `cove machine shell`, and nowhere else.";
 
     /// The machine does not start.
     MachineFailed = "E0301", ByItself, "`cove machine logs` shows its console and `cove doctor` checks what it needs.";

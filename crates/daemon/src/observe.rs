@@ -14,6 +14,7 @@ use reconciler::{
 use crate::configuration::{ADOPTED_LABEL, Reading, resolve};
 use crate::execute;
 use crate::left_out::LeftOut;
+use crate::machine::MachineState;
 use crate::problems;
 use crate::reconcile::{Memory, Parts, Started};
 use crate::warnings;
@@ -37,6 +38,8 @@ pub(crate) struct Observation {
     pub(crate) hooks: Vec<HookStatus>,
     /// The open ports.
     pub(crate) ports: Vec<PortStatus>,
+    /// Why ports that its containers publish are not open on this computer.
+    pub(crate) unpublished: Vec<Problem>,
     /// When the container last started.
     pub(crate) started_at: Option<Timestamp>,
     /// The main container as the engine sees it.
@@ -81,11 +84,7 @@ pub(crate) async fn observe(
         None => environment.status.services.iter().cloned().map(stopped).collect(),
     };
     let present = |container: &str| Started { container: container.to_owned(), generation, engine_starts };
-    // Not one that is about to be made anew: that it goes is what is wanted.
-    let is_wanted = |state: &ContainerState| {
-        wants_container(environment) && label(state, REBUILD_LABEL) == environment.spec.rebuild.0
-    };
-    if let Some(state) = state.as_ref().filter(|state| run.is_some() && is_wanted(state)) {
+    if let Some(state) = state.as_ref().filter(|state| run.is_some() && is_wanted(environment, state)) {
         memory.ran = Some(present(&state.id));
     }
     let container = match &state {
@@ -109,14 +108,9 @@ pub(crate) async fn observe(
         None if ready || !may_have_container(environment) => ContainerFacts::Absent,
         None => ContainerFacts::Unseen,
     };
-    let ended = match (&state, memory.ran_last(generation, engine_starts)) {
-        (Some(state), Some(container)) if run.is_none() && state.id == container => {
-            let engine = parts.machine.engine();
-            let how = "by itself or by other means than Cove's";
-            Some(execute::ended(&engine, state, how, resolved.as_ref()).await.into())
-        }
-        (None, Some(_)) if ready => Some(removed(environment).into()),
-        _ => None,
+    let ended = match memory.ran_last(generation, engine_starts).filter(|_| ready && run.is_none()) {
+        Some(ran) => ended(parts, environment, state.as_ref(), ran, resolved.as_ref()).await,
+        None => None,
     };
     let left = left_services(parts, environment, &container).await?;
     let is_up =
@@ -131,11 +125,7 @@ pub(crate) async fn observe(
     let open = parts.ports.open(&environment.id);
     let in_place = run.is_some() && memory.ports.as_ref().map(|ports| &ports.run) == run.as_ref();
     let facts = Observed {
-        machine: match machine.phase {
-            _ if ready => MachineFacts::Ready,
-            MachinePhase::Stopped => MachineFacts::Off,
-            MachinePhase::Starting | MachinePhase::Running | MachinePhase::Stopping => MachineFacts::Unready,
-        },
+        machine: machine_facts(machine),
         answered: was_answered && !memory.machine_seen,
         left_alone: memory.stopped_for == Some(generation),
         config: match (&reading, &resolved) {
@@ -159,6 +149,7 @@ pub(crate) async fn observe(
         failure: memory.failure.clone(),
     };
     Ok(Observation {
+        unpublished: unpublished(parts, state.as_ref(), &services),
         container: state.as_ref().map(|state| container_status(state, config, resolved.as_ref())),
         services,
         hooks: hook_statuses(&records, run.as_deref(), memory),
@@ -168,6 +159,42 @@ pub(crate) async fn observe(
         resolved,
         facts,
     })
+}
+
+/// Whether a container is to run as it is: not one that is about to be made anew, which goes because that is wanted.
+fn is_wanted(environment: &Environment, container: &ContainerState) -> bool {
+    wants_container(environment) && label(container, REBUILD_LABEL) == environment.spec.rebuild.0
+}
+
+fn machine_facts(machine: MachineState) -> MachineFacts {
+    match machine.phase {
+        _ if machine.is_ready() => MachineFacts::Ready,
+        MachinePhase::Stopped => MachineFacts::Off,
+        MachinePhase::Starting | MachinePhase::Running | MachinePhase::Stopping => MachineFacts::Unready,
+    }
+}
+
+fn unpublished(parts: &Parts, main: Option<&ContainerState>, services: &[ServiceStatus]) -> Vec<Problem> {
+    let containers = main.map(|state| &state.id).into_iter().chain(services.iter().map(|it| &it.container));
+    containers.flat_map(|id| parts.ports.troubles_of(id)).collect()
+}
+
+/// Why a container that ran does not run any more; `None` for another one that did not run yet.
+async fn ended(
+    parts: &Parts,
+    environment: &Environment,
+    state: Option<&ContainerState>,
+    ran: &str,
+    resolved: Option<&Resolved>,
+) -> Option<Box<Problem>> {
+    match state {
+        Some(state) if state.id == ran => {
+            let how = "by itself or by other means than Cove's";
+            Some(execute::ended(&parts.machine.engine(), state, how, resolved).await.into())
+        }
+        Some(_) => None,
+        None => Some(removed(environment).into()),
+    }
 }
 
 /// A container that is gone, and Cove did not remove it.

@@ -57,6 +57,8 @@ struct Inner {
     machine: MachineHost,
     store: Store,
     table: Mutex<Table>,
+    /// Published ports that are not open on this computer, by the id of the container.
+    troubles: watch::Sender<BTreeMap<String, Vec<Problem>>>,
 }
 
 #[derive(Default)]
@@ -96,7 +98,8 @@ impl Ports {
         let environments = store.environments().unwrap_or_default();
         let earlier = environments.into_iter().map(|it| (it.id, numbers_of(&it.status.ports))).collect();
         let table = Mutex::new(Table { earlier, ..Table::default() });
-        let ports = Self { inner: Arc::new(Inner { machine, store, table }) };
+        let ports =
+            Self { inner: Arc::new(Inner { machine, store, table, troubles: watch::Sender::default() }) };
         tokio::spawn(published::follow(Arc::clone(&ports.inner)));
         ports
     }
@@ -159,6 +162,16 @@ impl Ports {
         for forward in closed.into_iter().flatten() {
             forward.listener.close().await;
         }
+    }
+
+    /// Why ports that a container publishes are not open on this computer.
+    pub(crate) fn troubles_of(&self, container: &str) -> Vec<Problem> {
+        self.inner.troubles.borrow().get(container).cloned().unwrap_or_default()
+    }
+
+    /// Tells when [`troubles_of`](Self::troubles_of) some container has changed.
+    pub(crate) fn troubles_changed(&self) -> watch::Receiver<impl Sized> {
+        self.inner.troubles.subscribe()
     }
 
     /// The open ports of an environment.

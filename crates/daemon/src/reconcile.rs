@@ -203,7 +203,9 @@ impl Reconciler {
     /// Wakes environments when the machine changes, and when a container of theirs does.
     async fn follow_machine(&self) {
         let mut changed = self.inner.parts.machine.changed();
+        let mut ports = self.inner.parts.ports.troubles_changed();
         loop {
+            ports.mark_unchanged();
             let ready = changed.borrow_and_update().is_ready();
             self.wake_all();
             if ready {
@@ -212,6 +214,8 @@ impl Reconciler {
             tokio::select! {
                 () = self.inner.stop.cancelled() => return,
                 gone = changed.changed() => if gone.is_err() { return },
+                // The sender lives in `self`.
+                _ = ports.changed() => {}
                 () = self.follow_containers(), if ready => {}
             }
         }

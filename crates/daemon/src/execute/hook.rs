@@ -35,32 +35,29 @@ pub(super) async fn run(turn: &mut Turn<'_>, stage: HookStage) -> Result<(), Pro
     let begun = Instant::now();
     let (place, resolved) = place::of(turn.parts, &config, &found, turn.report).await?;
     let secrets = turn.parts.secrets_of(&turn.environment.id)?;
-    match hook_of(stage) {
-        Some(hook) => {
-            let lifecycle = Lifecycle {
-                place: &place,
-                resolved: &resolved,
-                origins: &provision::container::origins(&provision::container::metadata(&found.labels)),
-                // What ended well is recorded by this step, and the planner decides what runs.
-                record: &(),
-                secrets: &secrets,
-                dotfiles: None,
-                progress: turn.report,
-            };
-            let ran = lifecycle.commands(hook).await;
-            ran.map_err(|error| failed(&error, turn.environment.metadata.name.as_str()))?;
-            leave_mark(&turn.parts.machine.engine(), &place, &found, hook).await;
+    if let Some(hook) = hook_of(stage) {
+        let lifecycle = Lifecycle {
+            place: &place,
+            resolved: &resolved,
+            origins: &provision::container::origins(&provision::container::metadata(&found.labels)),
+            // What ended well is recorded by this step, and the planner decides what runs.
+            record: &(),
+            secrets: &secrets,
+            dotfiles: None,
+            progress: turn.report,
+        };
+        let ran = lifecycle.commands(hook).await;
+        ran.map_err(|error| failed(&error, turn.environment.metadata.name.as_str()))?;
+        leave_mark(&turn.parts.machine.engine(), &place, &found, hook).await;
+    } else {
+        if let Err(problem) = install_dotfiles(turn, &place, &secrets).await {
+            // Told of, and no reason to stop: the container is of use without them.
+            turn.report.emit(EventKind::Warning { problem: problem.clone() });
+            let retry = turn.environment.spec.retry.clone();
+            turn.memory.dotfiles = Some(DotfilesFailed { retry, problem });
+            return Ok(());
         }
-        None => {
-            if let Err(problem) = install_dotfiles(turn, &place, &secrets).await {
-                // Told of, and no reason to stop: the container is of use without them.
-                turn.report.emit(EventKind::Warning { problem: problem.clone() });
-                let retry = turn.environment.spec.retry.clone();
-                turn.memory.dotfiles = Some(DotfilesFailed { retry, problem });
-                return Ok(());
-            }
-            turn.memory.dotfiles = None;
-        }
+        turn.memory.dotfiles = None;
     }
     let millis = begun.elapsed().as_millis() as u64;
     let subject = if stage.once_per_container() { &found.id } else { &run };

@@ -4,16 +4,17 @@
 //! publication on all addresses means this computer's loopback and nothing more: what a container opens is not
 //! shown to the network that this computer is in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::{Problem, ProblemCode};
 use engine::{ContainerEventKind, Engine, EngineError};
 use futures::StreamExt;
 use tokio::sync::watch;
 
 use super::listener::{Listener, Target};
-use super::{Inner, Table};
+use super::{Forward, Inner, Table};
 use crate::machine::MachineState;
 
 /// Pause before the engine is asked again after it broke off.
@@ -43,7 +44,7 @@ pub(super) async fn follow(inner: Arc<Inner>) {
             _ = state.wait_for(|state| *state != ready()) => {}
         }
         if !inner.machine.state().is_ready() {
-            reconcile(&inner, BTreeMap::new()).await;
+            reconcile(&inner, Published::default()).await;
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -57,11 +58,11 @@ async fn follow_engine(inner: &Inner) -> Result<(), EngineError> {
     let engine = inner.machine.engine();
     // Events first, then the list: what changes in between is told twice rather than never.
     let mut events = engine.events(&[]).await?;
-    reconcile(inner, wanted(&engine).await?).await;
+    reconcile(inner, published(&engine).await?).await;
     while let Some(event) = events.next().await {
         match event?.kind {
             ContainerEventKind::Started | ContainerEventKind::Died | ContainerEventKind::Removed => {
-                reconcile(inner, wanted(&engine).await?).await;
+                reconcile(inner, published(&engine).await?).await;
             }
             ContainerEventKind::Created
             | ContainerEventKind::OutOfMemory
@@ -71,26 +72,67 @@ async fn follow_engine(inner: &Inner) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// What should be open: host port to the container's name and its port.
-async fn wanted(engine: &Engine) -> Result<BTreeMap<u16, (String, u16)>, EngineError> {
-    let containers = engine.find_containers(&[]).await?;
-    let mut wanted = BTreeMap::new();
-    for container in containers.into_iter().filter(|container| container.running) {
-        // Only TCP passes so far; the engine lists a port once for each address family.
-        for port in container.ports.iter().filter(|port| port.protocol == "tcp" && port.host_port != 0) {
-            wanted.entry(port.host_port).or_insert_with(|| (container.name.clone(), port.container_port));
-        }
-    }
-    Ok(wanted)
+/// What containers publish.
+#[derive(Default)]
+pub(super) struct Published {
+    /// What should be open, by the port on this computer.
+    pub(super) wanted: BTreeMap<u16, WantedPublication>,
+    /// What cannot be, by the container's id.
+    pub(super) troubles: BTreeMap<String, Vec<Problem>>,
 }
 
-async fn reconcile(inner: &Inner, wanted: BTreeMap<u16, (String, u16)>) {
+/// A published port.
+pub(super) struct WantedPublication {
+    /// Id of the container.
+    pub(super) container: String,
+    /// Its name.
+    pub(super) name: String,
+    /// Port in it.
+    pub(super) container_port: u16,
+}
+
+async fn published(engine: &Engine) -> Result<Published, EngineError> {
+    let containers = engine.find_containers(&[]).await?;
+    let mut published = Published::default();
+    for container in containers.into_iter().filter(|container| container.running) {
+        let mut others = BTreeSet::new();
+        // The engine lists a port once for each address family.
+        for port in container.ports.iter().filter(|port| port.host_port != 0) {
+            if port.protocol == "tcp" {
+                published.wanted.entry(port.host_port).or_insert_with(|| WantedPublication {
+                    container: container.id.clone(),
+                    name: container.name.clone(),
+                    container_port: port.container_port,
+                });
+            } else {
+                others.insert((port.host_port, port.protocol.clone()));
+            }
+        }
+        let not_forwarded = |(port, protocol): (u16, String)| {
+            let protocol = protocol.to_uppercase();
+            let title =
+                format!("port {port} is published for {protocol}, which does not reach this computer");
+            Problem::new(ProblemCode::PortNotForwarded, title)
+        };
+        if !others.is_empty() {
+            published.troubles.insert(container.id, others.into_iter().map(not_forwarded).collect());
+        }
+    }
+    Ok(published)
+}
+
+pub(super) async fn reconcile(inner: &Inner, published: Published) {
+    let Published { wanted, mut troubles } = published;
     let closed: Vec<Publication> = {
         let mut table = inner.lock();
         let gone: Vec<u16> = table
             .published
             .iter()
-            .filter(|(port, open)| wanted.get(port) != Some(&(open.name.clone(), open.container_port)))
+            .filter(|(port, open)| {
+                wanted.get(port).is_none_or(|wanted| {
+                    (&wanted.name, wanted.container_port) != (&open.name, open.container_port)
+                })
+            })
             .map(|(port, _)| *port)
             .collect();
         gone.iter().filter_map(|port| table.published.remove(port)).collect()
@@ -98,8 +140,8 @@ async fn reconcile(inner: &Inner, wanted: BTreeMap<u16, (String, u16)>) {
     for publication in closed {
         publication.listener.close().await;
     }
-    for (port, (name, container_port)) in wanted {
-        if is_open(&inner.lock(), port) {
+    for (port, WantedPublication { container, name, container_port }) in wanted {
+        if is_open(&inner.lock(), port, container_port) {
             continue;
         }
         // In the guest's own network, where the engine listens for it.
@@ -109,17 +151,32 @@ async fn reconcile(inner: &Inner, wanted: BTreeMap<u16, (String, u16)>) {
                 inner.lock().published.insert(port, Publication { name, container_port, listener });
             }
             Err(error) => {
-                let holder = inner.holder_of(port).unwrap_or_else(|| "another program".to_owned());
-                tracing::warn!(port, container = name, %error, "a published port is held by {holder}");
+                let title = match inner.holder_of(port) {
+                    Some(holder) => format!("the published port {port} is taken by {holder}"),
+                    None => format!("the published port {port} of this computer cannot be opened"),
+                };
+                tracing::warn!(container = name, %error, "{title}");
+                let mut problem = Problem::new(ProblemCode::PortTaken, title).with_hint(
+                    "free it, then stop and start the container, or publish it under another number",
+                );
+                problem.causes.push(error.to_string());
+                troubles.entry(container).or_default().push(problem);
             }
         }
     }
     let open = inner.lock().published.iter().map(|(port, open)| (*port, open.name.clone())).collect();
     inner.machine.set_published_ports(open);
+    inner.troubles.send_if_modified(|known| {
+        let is_news = *known != troubles;
+        *known = troubles;
+        is_news
+    });
 }
 
 /// Whether the port leads into the machine already, as a publication or as a forward of an environment.
-fn is_open(table: &Table, port: u16) -> bool {
-    table.published.contains_key(&port)
-        || table.forwards.values().flatten().any(|forward| forward.listener.port() == port)
+fn is_open(table: &Table, port: u16, container_port: u16) -> bool {
+    let leads_there = |forward: &Forward| {
+        forward.listener.port() == port && forward.wanted.container_port == container_port
+    };
+    table.published.contains_key(&port) || table.forwards.values().flatten().any(leads_there)
 }

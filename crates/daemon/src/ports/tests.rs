@@ -2,6 +2,7 @@ use api::{EnvironmentId, EnvironmentStatus, PortProtocol, PortStatus, ProblemCod
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::published;
 use super::{Ports, WantedPort, candidates, status};
 use crate::machine::testing::{Fixture, soon};
 
@@ -109,6 +110,33 @@ async fn a_moved_port_has_its_number_again_after_a_restart_and_after_a_stop() {
         assert_eq!(statuses, std::slice::from_ref(&earlier));
         ports.close(&environment.id).await;
     }
+}
+
+#[tokio::test]
+async fn a_published_port_that_a_program_holds_is_told_of_its_container() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = holder.local_addr().unwrap().port();
+    let wanted = || {
+        let publication =
+            published::WantedPublication { container: "c1".into(), name: "web".into(), container_port: 80 };
+        published::Published {
+            wanted: std::collections::BTreeMap::from([(taken, publication)]),
+            ..Default::default()
+        }
+    };
+    let mut changed = ports.troubles_changed();
+    published::reconcile(&ports.inner, wanted()).await;
+    assert!(changed.has_changed().unwrap());
+    let problem = &ports.troubles_of("c1")[0];
+    assert_eq!(problem.code, ProblemCode::PortTaken);
+    assert!(problem.title.starts_with(&format!("the published port {taken} is taken by ")), "{problem}");
+    changed.mark_unchanged();
+    drop(holder);
+    published::reconcile(&ports.inner, wanted()).await;
+    assert!(changed.has_changed().unwrap() && ports.troubles_of("c1").is_empty());
 }
 
 #[tokio::test]

@@ -417,10 +417,10 @@ async fn dotfiles_that_cannot_be_fetched_fail_nothing_else_and_are_tried_again()
     assert!(said.contains("There is no git in the container"), "{said}");
     assert!(place.output(&first, "echo up").await == "up");
     // Mended, they come with the next wish.
-    let git = "printf '#!/bin/sh\\nmkdir -p ~/dotfiles' > /usr/bin/git; chmod +x /usr/bin/git";
-    place.output(&first, git).await;
+    let git = "printf '#!/bin/sh\\nmkdir -p ~/dotfiles' > /bin/git; chmod +x /bin/git";
+    assert_eq!(place.output(&first, &format!("({git}) 2>&1; git clone && echo cloned")).await, "cloned");
     let again = place.up(&request).await;
-    assert_eq!(failed(&again), (Vec::new(), Vec::new()));
+    assert_eq!(failed(&again), (Vec::new(), Vec::new()), "{:?}", again.status.warnings);
     assert!(again.status.hooks.iter().any(|hook| hook.stage == api::HookStage::Dotfiles));
     place.end().await;
 }
@@ -449,5 +449,18 @@ async fn the_command_on_this_computer_has_the_variables_of_who_asked() {
     let store = fs_err::read(place.fixture.paths.store_file()).unwrap();
     assert!(!String::from_utf8_lossy(&store).contains("ghp-s3cret"));
     assert!(place.reconciler.parts().callers.of(&up.id).is_empty(), "they have served");
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_published_for_udp_is_told_of_as_not_reached() {
+    let Some(place) = Place::start("udp") else { return };
+    let config = format!(r#"{{"image": "{BASE_IMAGE}", "runArgs": ["-p", "127.0.0.1::53/udp"]}}"#);
+    place.write(&[(".devcontainer.json", &config)]);
+    let up = place.up(&place.request()).await;
+    let told =
+        place.until(&up.id, |it| codes(&it.status.warnings).contains(&ProblemCode::PortNotForwarded)).await;
+    let forwarded = told.status.conditions.iter().find(|it| it.kind == ConditionKind::PortsForwarded);
+    assert!(forwarded.is_some_and(|condition| !condition.holds));
     place.end().await;
 }

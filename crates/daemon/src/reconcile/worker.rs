@@ -204,6 +204,7 @@ fn status_of(
         observation.facts.config.as_ref().map_or_else(Vec::new, |config| config.warnings.clone());
     warnings.extend(memory.dotfiles.iter().filter(|_| is_there).map(|failed| failed.problem.clone()));
     warnings.extend(memory.ports.iter().flat_map(|ports| ports.warnings.clone()));
+    warnings.extend(observation.unpublished.clone());
     let mut status = EnvironmentStatus {
         phase: next_phase(before.phase, phase),
         observed_generation: environment.metadata.generation,
@@ -270,7 +271,10 @@ fn conditions(
                 && !facts.dotfiles_failed
                 && !pending(|step| matches!(step, StepKind::RunHook(_))),
         ),
-        (ConditionKind::PortsForwarded, facts.ports_in_place && all_ports),
+        (
+            ConditionKind::PortsForwarded,
+            facts.ports_in_place && all_ports && observation.unpublished.is_empty(),
+        ),
     ];
     facts
         .into_iter()
