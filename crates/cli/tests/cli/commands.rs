@@ -127,7 +127,11 @@ fn colour_comes_only_when_asked_for() {
 
 #[test]
 fn a_machine_that_never_spoke_is_no_empty_answer() {
-    insta::assert_snapshot!(fake().run(&["machine", "logs"]).all(), @"");
+    insta::assert_snapshot!(fake().run(&["machine", "logs"]).all(), @r"
+    --- stderr
+    The machine has not said anything yet. `cove machine status` tells how it stands.
+    --- status 0
+    ");
 }
 
 #[test]
