@@ -136,6 +136,9 @@ pub enum ReferenceFault {
     /// There is only a registry.
     #[error("the path within the registry is missing")]
     NoRepository,
+    /// Two slashes in a row, or one at the end.
+    #[error("a part of the path between two `/`, or after the last one, is empty")]
+    EmptyPart,
     /// A part of the path has characters that registries refuse.
     #[error("`{part}` is not allowed in a path: letters, digits, and single `.`, `_` or `-` between them")]
     Repository {
@@ -270,6 +273,7 @@ fn check_repository(repository: &str) -> Result<(), ReferenceFault> {
         return Err(ReferenceFault::TooLong { length: repository.len() });
     }
     match repository.split('/').find(|part| !is_repository_part(part)) {
+        Some("") => Err(ReferenceFault::EmptyPart),
         Some(part) => Err(ReferenceFault::Repository { part: part.to_owned() }),
         None => Ok(()),
     }
@@ -337,7 +341,8 @@ mod tests {
             ("go", "`go` is not a registry's host"),
             ("ghcr.io", "the path within the registry is missing"),
             ("ghcr.io/", "the path within the registry is missing"),
-            ("ghcr.io//a", "`` is not allowed in a path"),
+            ("ghcr.io//a", "a part of the path between two `/`, or after the last one, is empty"),
+            ("ghcr.io/o/features/", "a part of the path between two `/`, or after the last one, is empty"),
             ("ghcr.io/../a", "`..` is not allowed in a path"),
             ("ghcr.io/a/b_", "`b_` is not allowed in a path"),
             ("ghcr.io/a/b..c", "`b..c` is not allowed in a path"),

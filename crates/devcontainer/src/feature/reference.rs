@@ -136,6 +136,9 @@ pub enum ReferenceProblem {
     /// Less than registry, namespace and id.
     #[error("expected `registry/namespace/id`, for example `ghcr.io/devcontainers/features/node:1`")]
     TooShort,
+    /// Two slashes in a row, or one at the end.
+    #[error("a part of its name between two `/`, or after the last one, is empty")]
+    EmptyPart,
     /// A part with characters that no registry takes.
     #[error("`{part}` may hold only letters and digits, with single `.`, `_` or `-` between them")]
     Characters {
@@ -337,6 +340,9 @@ fn parse_oci(written: &str) -> Result<OciFeature, ReferenceProblem> {
     let mut parts = resource.split('/');
     let registry = parts.next().unwrap_or_default().to_owned();
     let mut path: Vec<&str> = parts.collect();
+    if path.contains(&"") {
+        return Err(ReferenceProblem::EmptyPart);
+    }
     if path.len() < 2 {
         return Err(ReferenceProblem::TooShort);
     }
@@ -382,9 +388,12 @@ fn parse_release(written: &str) -> Result<ReleaseFeature, ReferenceProblem> {
         None => (written, None),
     };
     let parts: Vec<&str> = name.split('/').collect();
+    if parts.contains(&"") {
+        return Err(ReferenceProblem::EmptyPart);
+    }
     let [owner, repository, id] = parts[..] else { return Err(ReferenceProblem::TooShort) };
     let allowed = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
-    if let Some(part) = parts.iter().find(|part| part.is_empty() || !part.chars().all(allowed)) {
+    if let Some(part) = parts.iter().find(|part| !part.chars().all(allowed)) {
         return Err(ReferenceProblem::Characters { part: (*part).to_owned() });
     }
     let tag = tag.filter(|tag| tag != "latest");

@@ -96,6 +96,12 @@ fn what_is_refused_and_why() {
     insta::assert_snapshot!(refused("https://a.b/x/features.tgz"), @"`https://a.b/x/features.tgz` is not a feature: the name of the file is `features.tgz`, expected `devcontainer-feature-<id>.tgz` with an id of letters, digits, `-` and `_`");
     insta::assert_snapshot!(refused("ghcr.io/node:1"), @"`ghcr.io/node:1` is not a feature: expected `registry/namespace/id`, for example `ghcr.io/devcontainers/features/node:1`");
     insta::assert_snapshot!(refused("ghcr.io/a/b?c"), @"`ghcr.io/a/b?c` is not a feature: `b?c` may hold only letters and digits, with single `.`, `_` or `-` between them");
+    insta::assert_snapshot!(refused("ghcr.io/devcontainers/features/"), @"`ghcr.io/devcontainers/features/` is not a feature: a part of its name between two `/`, or after the last one, is empty");
+    for empty in
+        ["ghcr.io//a/b", "ghcr.io/a//b:1", "ghcr.io/", "ghcr.io/a/:1", "owner//x", "owner/repository/"]
+    {
+        assert!(refused(empty).contains("is empty"), "{empty}: {}", refused(empty));
+    }
     insta::assert_snapshot!(refused("ghcr.io/a/b:-1"), @"`ghcr.io/a/b:-1` is not a feature: `-1` is not a version: it may hold up to 128 letters, digits, `.`, `_` and `-`");
     insta::assert_snapshot!(refused("ghcr.io/a/b@md5:abc"), @"`ghcr.io/a/b@md5:abc` is not a feature: `md5:abc` is not a digest, expected `sha256:` and 64 hex digits");
     for wrong in [
