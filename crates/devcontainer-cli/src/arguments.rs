@@ -4,6 +4,7 @@
 //! as a word of its own, an option may be spelt `--likeThis`, and every mistake ends with status 1.
 
 mod groups;
+mod together;
 mod values;
 
 use std::ffi::OsString;
@@ -333,7 +334,7 @@ pub(crate) struct StopArguments {
     #[command(flatten)]
     pub(crate) log: LogOptions,
     /// All dev containers of the engine
-    #[arg(long, conflicts_with_all = ["container_id", "id_label", "workspace_folder"])]
+    #[arg(long)]
     pub(crate) all: bool,
 }
 
@@ -351,14 +352,7 @@ pub(crate) struct ListArguments {
 
 /// Reads the arguments, the program's name not among them. An error has been shown.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Command, AuthHosts), ExitCode> {
-    let mut grammar = Arguments::command();
-    // Options that every command has are theirs only after this.
-    grammar.build();
-    let words = std::iter::once(OsString::from("devcontainer")).chain(arguments).collect();
-    let words = join_switches(&grammar, words);
-    let parsed =
-        grammar.try_get_matches_from(words).and_then(|matches| Arguments::from_arg_matches(&matches));
-    parsed.map(|arguments| (arguments.command, arguments.registries.into())).map_err(|error| {
+    read(arguments).map(|arguments| (arguments.command, arguments.registries.into())).map_err(|error| {
         if error.kind() == clap::error::ErrorKind::DisplayVersion {
             // Alone, as callers compare it.
             crate::outcome::print(&format!("{REFERENCE_VERSION}\n"));
@@ -368,6 +362,17 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Co
         let _ = error.print();
         ExitCode::from(u8::from(error.use_stderr()))
     })
+}
+
+fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    let mut grammar = Arguments::command();
+    // Options that every command has are theirs only after this.
+    grammar.build();
+    let words = std::iter::once(OsString::from("devcontainer")).chain(arguments).collect();
+    let words = join_switches(&grammar, words);
+    let matches = grammar.try_get_matches_from_mut(words).map_err(together::reworded)?;
+    together::check(&mut grammar, &matches)?;
+    Arguments::from_arg_matches(&matches)
 }
 
 /// Writes `--switch true` as `--switch`, and leaves `--switch false` out; joins the value of the one switch that is on

@@ -38,10 +38,10 @@ pub(crate) struct LogOptions {
     #[arg(long, default_value = "text")]
     pub(crate) log_format: LogFormat,
     /// Columns of the terminal that commands are told of
-    #[arg(long, value_name = "NUMBER", requires = "terminal_rows")]
+    #[arg(long, value_name = "NUMBER")]
     pub(crate) terminal_columns: Option<u16>,
     /// Rows of that terminal
-    #[arg(long, value_name = "NUMBER", requires = "terminal_columns")]
+    #[arg(long, value_name = "NUMBER")]
     pub(crate) terminal_rows: Option<u16>,
 }
 
@@ -101,13 +101,13 @@ pub(crate) struct Secrets {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct LockfileOptions {
     /// Has no meaning any more
-    #[arg(long, hide = true, conflicts_with = "no_lockfile")]
+    #[arg(long, hide = true)]
     pub(crate) experimental_lockfile: bool,
     /// The older name of --frozen-lockfile
-    #[arg(long, hide = true, conflicts_with = "no_lockfile")]
+    #[arg(long, hide = true)]
     pub(crate) experimental_frozen_lockfile: bool,
     /// Neither write nor look at the lockfile
-    #[arg(long, conflicts_with = "frozen_lockfile")]
+    #[arg(long)]
     pub(crate) no_lockfile: bool,
     /// Fail where the lockfile is missing or would change
     #[arg(long)]

@@ -1,19 +1,13 @@
 use super::*;
 
 fn parsed(line: &str) -> Command {
-    let grammar = Arguments::command();
-    let words = std::iter::once("devcontainer").chain(line.split_whitespace()).map(OsString::from).collect();
-    let matches = grammar.clone().try_get_matches_from(join_switches(&grammar, words));
-    matches
-        .and_then(|matches| Arguments::from_arg_matches(&matches))
+    read(line.split_whitespace().map(OsString::from))
         .unwrap_or_else(|error| panic!("{line}: {error}"))
         .command
 }
 
 fn refused(line: &str) -> String {
-    let grammar = Arguments::command();
-    let words = std::iter::once("devcontainer").chain(line.split_whitespace()).map(OsString::from).collect();
-    match grammar.clone().try_get_matches_from(join_switches(&grammar, words)) {
+    match read(line.split_whitespace().map(OsString::from)) {
         Ok(_) => panic!("{line}: accepted"),
         Err(error) => error.to_string(),
     }
@@ -82,12 +76,25 @@ fn what_the_reference_refuses_is_refused() {
         ("up --id-label a=", "id-label must match"),
         ("up --mount type=tmpfs,source=a,target=/b", "mount must match"),
         ("up --remote-env =x", "remote-env must match"),
-        ("up --no-lockfile --frozen-lockfile", "cannot be used with"),
-        ("build --no-lockfile --experimental-lockfile", "cannot be used with"),
-        ("up --terminal-rows 5", "--terminal-columns"),
+        // Recorded from @devcontainers/cli 0.89.
+        ("up --no-lockfile --frozen-lockfile", "--no-lockfile and --frozen-lockfile are mutually exclusive."),
+        (
+            "build --noLockfile --experimental-lockfile",
+            "--no-lockfile and --experimental-lockfile are mutually exclusive.",
+        ),
+        ("up --terminal-rows 5", "Implications failed:\n terminal-rows -> terminal-columns"),
+        ("exec --terminal-columns 5 ls", "Implications failed:\n terminal-columns -> terminal-rows"),
+        ("upgrade --feature x", "The '--target-version' and '--feature' flag must be used together."),
+        (
+            "features test --features a --global-scenarios-only",
+            "Cannot combine --global-scenarios-only and --features",
+        ),
+        ("set-up", "Missing required argument: container-id"),
+        ("templates apply", "Missing required argument: template-id"),
+        // The reference has no such command.
+        ("stop --all --workspace-folder .", "--all and --workspace-folder are mutually exclusive."),
         ("up --log-level loud", "possible values: trace, debug, info"),
         ("up --no-such-thing", "unexpected argument"),
-        ("set-up", "--container-id"),
         ("exec", "CMD"),
         ("", "Commands:"),
     ] {

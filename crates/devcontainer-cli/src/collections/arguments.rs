@@ -46,13 +46,13 @@ pub(crate) struct TestArguments {
     #[arg(short, long, value_name = "FOLDER", default_value = ".")]
     pub(crate) project_folder: Utf8PathBuf,
     /// The features to test; all if left out
-    #[arg(short, long, value_name = "FEATURE", num_args = 1.., conflicts_with = "global_scenarios_only")]
+    #[arg(short, long, value_name = "FEATURE", num_args = 1..)]
     pub(crate) features: Vec<String>,
     /// Run only the scenarios that have this in their names
-    #[arg(long, value_name = "TEXT", conflicts_with = "skip_scenarios")]
+    #[arg(long, value_name = "TEXT")]
     pub(crate) filter: Option<String>,
     /// Run only the scenarios in `test/_global`
-    #[arg(long, conflicts_with = "skip_scenarios")]
+    #[arg(long)]
     pub(crate) global_scenarios_only: bool,
     /// Run no scenarios
     #[arg(long)]
@@ -285,10 +285,10 @@ pub(crate) struct UpgradeArguments {
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// A feature whose version in devcontainer.json is to be changed first
-    #[arg(short, long, value_name = "FEATURE", requires = "target_version")]
+    #[arg(short, long, value_name = "FEATURE")]
     pub(crate) feature: Option<String>,
     /// The version for that feature: `x`, `x.y` or `x.y.z`
-    #[arg(short = 'v', long, value_name = "VERSION", requires = "feature", value_parser = target_version)]
+    #[arg(short = 'v', long, value_name = "VERSION", value_parser = target_version)]
     pub(crate) target_version: Option<String>,
 }
 

@@ -135,7 +135,7 @@ fn every_script_is_looked_for_before_anything_is_built() {
             "there is no feature `lamb`",
         ),
         (&[], &["-p", "src"], "/src` has no folder `src`"),
-        (&[], &["--global-scenarios-only", "-f", "lamp"], "cannot be used with"),
+        (&[], &["--global-scenarios-only", "-f", "lamp"], "Cannot combine --global-scenarios-only and --features"),
     ] {
         let world = collection(files);
         let answer = world.run(&[&["features", "test"][..], arguments].concat());
