@@ -50,6 +50,9 @@ impl From<LogLevel> for Level {
 /// The channel of lines that lifecycle commands say.
 const HOOKS: &str = "postCreate";
 
+/// The command of this computer, which the reference words in another way.
+const INITIALIZE: &str = "initializeCommand";
+
 /// One entry. The order of the fields is that of the reference.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -100,6 +103,17 @@ struct State {
     header: Option<String>,
     /// When what is under way began, by its name.
     started: Vec<(String, i64)>,
+    /// The lifecycle command that runs.
+    hook: Option<RunningHook>,
+}
+
+/// A lifecycle command that runs, which may be several at the same time.
+struct RunningHook {
+    name: String,
+    /// How many of them run still.
+    running: usize,
+    /// Whether one has failed.
+    failed: bool,
 }
 
 impl Log {
@@ -114,7 +128,7 @@ impl Log {
                 std::env::consts::ARCH
             )
         });
-        let state = Mutex::new(State { header, started: Vec::new() });
+        let state = Mutex::new(State { header, ..State::default() });
         let live = std::io::stdout().is_terminal();
         let shared = Shared { format, level: level.into(), live, begun: Instant::now(), masks, state };
         Self { shared: Arc::new(shared) }
@@ -250,16 +264,58 @@ impl Steps {
         self.log.entry(Level::Info, &Entry::Progress { name: &name, status, step_detail: None, channel });
     }
 
+    fn bold(&self, text: &str) {
+        self.raw(&format!("\u{1b}[1m{text}\u{1b}[0m\r\n\r\n"));
+    }
+
+    fn hook_started(&self, item: &str) {
+        // One of several in parallel stands behind its hook, in brackets.
+        let (hook, name) = match item.strip_suffix(')').and_then(|item| item.split_once(" (")) {
+            Some((hook, name)) => (hook, Some(name)),
+            None => (item, None),
+        };
+        let is_first = {
+            let mut state = self.state();
+            let running = state.hook.get_or_insert_with(|| RunningHook {
+                name: hook.to_owned(),
+                running: 0,
+                failed: false,
+            });
+            running.running += 1;
+            running.running == 1
+        };
+        self.stage(hook, "running");
+        if hook == INITIALIZE {
+            return self.bold(&match name {
+                Some(name) => format!("Running '{name}' from {INITIALIZE}..."),
+                None => format!("Running the {INITIALIZE} from devcontainer.json..."),
+            });
+        }
+        if is_first {
+            self.bold(&format!("Running the {hook}..."));
+        }
+        if let Some(name) = name {
+            self.bold(&format!("Running {name} of {hook}..."));
+        }
+    }
+
+    /// One command of a hook is over. The hook is once all are.
+    fn hook_ended(&self, failed: bool) {
+        let over = {
+            let mut state = self.state();
+            let Some(hook) = &mut state.hook else { return };
+            hook.running = hook.running.saturating_sub(1);
+            hook.failed |= failed;
+            if hook.running > 0 { None } else { state.hook.take() }
+        };
+        if let Some(hook) = over {
+            self.stage(&hook.name, if hook.failed { "failed" } else { "succeeded" });
+        }
+    }
+
     fn started(&self, item: &str) {
         if self.hooks {
-            self.stage(item, "running");
-            // One of several in parallel stands behind its hook, in brackets.
-            let of_several = item.strip_suffix(')').and_then(|item| item.split_once(" ("));
-            let what = match of_several {
-                Some((hook, name)) => format!("{name} of {hook}"),
-                None => format!("the {item}"),
-            };
-            return self.raw(&format!("\u{1b}[1mRunning {what}...\u{1b}[0m\r\n\r\n"));
+            return self.hook_started(item);
         }
         let (level, timestamp) = (Level::Info, now());
         self.state().started.push((item.to_owned(), timestamp));
@@ -269,7 +325,7 @@ impl Steps {
 
     fn finished(&self, item: &str) {
         if self.hooks {
-            return self.stage(item, "succeeded");
+            return self.hook_ended(false);
         }
         let begun = {
             let mut state = self.state();
@@ -293,7 +349,7 @@ impl Progress for Steps {
             ProgressKind::Started => self.started(&event.item),
             ProgressKind::Line(line) => self.raw(&format!("{line}\r\n")),
             ProgressKind::Finished { .. } => self.finished(&event.item),
-            ProgressKind::Failed if self.hooks => self.stage(&event.item, "failed"),
+            ProgressKind::Failed if self.hooks => self.hook_ended(true),
             ProgressKind::Failed => self.log.write(Level::Error, &format!("{} failed", event.item)),
             ProgressKind::Bytes { .. } => {}
         }

@@ -43,6 +43,49 @@ fn a_failed_hook_is_tried_again_and_what_succeeded_is_not() {
 }
 
 #[test]
+fn the_log_names_a_hook_and_then_each_of_its_parts() {
+    let config = format!(
+        "{{ \"image\": \"{BASE_IMAGE}\", \"initializeCommand\": {{ \"here\": \"true\" }}, \"onCreateCommand\": \"true\", \
+         \"postCreateCommand\": {{ \"a\": \"echo said\", \"b\": \"sleep 0.2; exit 3\" }} }}"
+    );
+    let Some(world) = World::with_engine(&[(".devcontainer/devcontainer.json", &config)]) else { return };
+    let answer = world.run(&["up", "--log-format", "json"]);
+    assert_eq!(answer.status, 1, "{}", answer.stderr);
+    let entries = answer.stderr.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let told: Vec<String> = entries
+        .filter(|entry| entry["channel"] == "postCreate")
+        .map(|entry| match entry["status"].as_str() {
+            Some(status) => format!("{} {status}", entry["name"].as_str().unwrap()),
+            None => entry["text"]
+                .as_str()
+                .unwrap()
+                .replace("\u{1b}[1m", "")
+                .replace("\u{1b}[0m", "")
+                .trim()
+                .to_owned(),
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "Running initializeCommand... running",
+            "Running 'here' from initializeCommand...",
+            "Running initializeCommand... succeeded",
+            "Running onCreateCommand... running",
+            "Running the onCreateCommand from devcontainer.json...",
+            "Running onCreateCommand... succeeded",
+            "Running postCreateCommand... running",
+            "Running the postCreateCommand from devcontainer.json...",
+            "Running a of postCreateCommand from devcontainer.json...",
+            "Running postCreateCommand... running",
+            "Running b of postCreateCommand from devcontainer.json...",
+            "said",
+            "Running postCreateCommand... failed",
+        ]
+    );
+}
+
+#[test]
 fn a_run_goes_as_far_as_it_is_asked_to() {
     let config = format!(
         "{{ \"image\": \"{BASE_IMAGE}\", \"onCreateCommand\": \"echo on >> /log\", \"updateContentCommand\": \"echo update >> /log\", \
