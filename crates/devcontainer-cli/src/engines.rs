@@ -1,9 +1,10 @@
 //! Which engine is used: the one that a person names, else Cove's own, else the one that this computer has.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 
 use camino::Utf8PathBuf;
-use engine::{AccessError, DockerAccess, Endpoint, Engine};
+use engine::{DockerAccess, Endpoint, Engine};
 use serde_json::Value;
 
 use crate::Surroundings;
@@ -24,7 +25,7 @@ impl Surroundings<'_> {
     /// The engine to use. `None` where it is Cove's own, is off, and `wake` is not set.
     pub(crate) async fn engine(&self, said: Said<'_>, wake: bool) -> Result<Option<HostEngine>, Failure> {
         if is_named(said) {
-            let foreign = self.foreign(said).await.map_err(|error| Failure::plain(with_causes(&error)))?;
+            let foreign = self.foreign(said).await?;
             if !self.is_own(&foreign.engine) {
                 return Ok(Some(foreign));
             }
@@ -48,20 +49,42 @@ impl Surroundings<'_> {
         found.ok_or_else(|| Failure::plain("Cove's machine does not run"))
     }
 
-    async fn foreign(&self, said: Said<'_>) -> Result<HostEngine, AccessError> {
+    async fn foreign(&self, said: Said<'_>) -> Result<HostEngine, Failure> {
+        if let Some(program) = &said.docker.docker_path {
+            check_program(program).await?;
+        }
         let usual = DockerAccess::default();
         let access = DockerAccess {
             docker_path: said.docker.docker_path.clone().unwrap_or(usual.docker_path),
             compose_path: said.compose.map_or(usual.compose_path, str::to_owned),
             env: BTreeMap::new(),
         };
-        let engine = Engine::foreign(access).await?;
+        let engine = Engine::foreign(access).await.map_err(|error| Failure::plain(with_causes(&error)))?;
         Ok(HostEngine { engine, ids: own_numbers(), state: self.host.state() })
     }
 
     fn is_own(&self, engine: &Engine) -> bool {
         matches!(engine.endpoint(), Endpoint::Socket(path) if *path == self.host.socket())
     }
+}
+
+/// Refuses a program that a person names and that is not there, or is something else than `docker`. What comes after
+/// asks the engine itself, and would blame that.
+async fn check_program(program: &str) -> Result<(), Failure> {
+    let asked = tokio::process::Command::new(program).arg("--version").stdin(Stdio::null()).output().await;
+    let said = asked.map_err(|error| {
+        Failure::plain(format!(
+            "could not run `{program}`, which `--docker-path` names: {error}. Name Docker's command line, or leave the \
+             option out."
+        ))
+    })?;
+    if String::from_utf8_lossy(&said.stdout).to_ascii_lowercase().contains("podman") {
+        return Err(Failure::plain(format!(
+            "`{program}`, which `--docker-path` names, is Podman. Dev containers run on a Docker Engine here: leave the \
+             option out, or name the `docker` of one."
+        )));
+    }
+    Ok(())
 }
 
 /// Whether a person names an engine: by its program, its address, or a context other than the default.

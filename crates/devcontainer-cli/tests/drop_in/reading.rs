@@ -50,6 +50,38 @@ fn mistakes_end_with_status_one_and_a_place() {
 }
 
 #[test]
+fn a_program_that_is_not_there_is_named_with_its_flag() {
+    let compose = "{ \"dockerComposeFile\": \"c.yml\", \"service\": \"app\" }";
+    let files =
+        [(".devcontainer/devcontainer.json", compose), (".devcontainer/c.yml", "services: { app: {} }")];
+    let world = World::without_engine(&files);
+    for line in [&["up"][..], &["build"], &["exec", "true"], &["list"], &["stop"]] {
+        let (command, rest) = line.split_first().unwrap();
+        let mut line = vec![*command, "--docker-path", "/nonexistent/docker"];
+        line.extend(rest);
+        let answer = world.run(&line);
+        assert_eq!(answer.status, 1);
+        let named =
+            "could not run `/nonexistent/docker`, which `--docker-path` names: No such file or directory";
+        assert!(answer.stderr.contains(named), "{line:?}: {}", answer.stderr);
+        assert!(!answer.stderr.contains("here.sock"), "{line:?}: {}", answer.stderr);
+    }
+}
+
+#[test]
+fn podman_is_refused_by_its_name() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::without_engine(&[(".devcontainer/devcontainer.json", "{ \"image\": \"img\" }")]);
+    // Stands in for the program, of which only these words count.
+    let podman = world.beside("podman");
+    std::fs::write(&podman, "#!/bin/sh\necho podman version 4.3.1\n").unwrap();
+    std::fs::set_permissions(&podman, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let failed = world.refused(&["up", "--docker-path", podman.as_str()]);
+    let said = failed["message"].as_str().unwrap();
+    assert!(said.contains("--docker-path") && said.contains("is Podman"), "{said}");
+}
+
+#[test]
 fn merged_configurations_come_from_image_and_container() {
     let Some(world) = World::with_engine(&[(
         ".devcontainer/devcontainer.json",
