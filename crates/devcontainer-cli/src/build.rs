@@ -57,7 +57,7 @@ async fn build(
         log.write(Level::Warning, &warning.to_string());
     }
     check(arguments, config)?;
-    arguments.buildkit.warn(log);
+    arguments.buildkit.check(true)?;
     let said = Said { docker: &arguments.docker, compose: arguments.docker_compose_path.as_deref() };
     let host = surroundings.awake(said).await?;
     let registry = collecting::registry(surroundings)?;

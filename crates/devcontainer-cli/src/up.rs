@@ -81,7 +81,6 @@ pub(crate) async fn up(
     for warning in &config.warnings {
         log.write(Level::Warning, &warning.to_string());
     }
-    arguments.buildkit.warn(log);
     let said = Said { docker: &arguments.docker, compose: arguments.docker_compose_path.as_deref() };
     let host = surroundings.awake(said).await?;
     let bringing = bring::Bringing { arguments, surroundings, host: &host, log, target: &target, config };

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use devcontainer::UserEnvProbe;
 
-use crate::log::{Level, Log};
+use crate::outcome::Failure;
 
 /// `name=value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,15 +157,20 @@ pub(crate) enum UidDefault {
 pub(crate) enum BuildKit {
     /// Where there is one.
     Auto,
-    /// Never; it is all the same, since only BuildKit builds images with features well.
+    /// Never: nothing is built then, since there is no other builder here.
     Never,
 }
 
 impl BuildKit {
-    /// Says that the older builder is not used, to whoever wants it.
-    pub(crate) fn warn(self, log: &Log) {
-        if self == Self::Never {
-            log.write(Level::Warning, "--buildkit never has no effect: images are built with BuildKit");
+    /// Refuses to build for whoever wants the older builder.
+    pub(crate) fn check(self, builds: bool) -> Result<(), Failure> {
+        match self {
+            Self::Never if builds => Err(Failure::plain(
+                "--buildkit never: there is an image to build, and BuildKit alone builds images here. Leave the option \
+                 out; where `docker` lacks the plugin `buildx`, install it: the package `docker-buildx-plugin` of Docker, \
+                 or `docker-buildx` of the distribution.",
+            )),
+            Self::Never | Self::Auto => Ok(()),
         }
     }
 }

@@ -199,6 +199,7 @@ impl Bringing<'_> {
     }
 
     async fn image(&self, features: &Features, project: Option<&Project>) -> Result<PreparedImage, Failure> {
+        self.arguments.buildkit.check(self.builds(features, project))?;
         let registry = collecting::registry(self.surroundings)?;
         let folder = match self.config.workspace.as_str() {
             "" => &self.surroundings.folder,
@@ -229,6 +230,14 @@ impl Bringing<'_> {
         };
         let prepared = image::prepare(&self.host.engine, &request, &self.log.steps()).await;
         prepared.map_err(|error| image_failure(&error))
+    }
+
+    /// Whether something of the person's has to be built.
+    fn builds(&self, features: &Features, project: Option<&Project>) -> bool {
+        let service = project.and_then(|project| project.model.service(&project.service).ok());
+        matches!(self.config.container, ContainerSource::Build(_))
+            || service.is_some_and(|service| service.build.is_some())
+            || !features.resolved.is_empty()
     }
 
     /// What holds for a fresh container.

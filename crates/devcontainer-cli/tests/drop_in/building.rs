@@ -7,6 +7,21 @@ use test_support::registry::Registry;
 use crate::support::World;
 
 #[test]
+fn the_older_builder_is_refused_only_where_something_is_built() {
+    let config = format!("{{ \"image\": \"{BASE_IMAGE}\" }}");
+    let Some(world) = World::with_engine(&[(".devcontainer/devcontainer.json", &config)]) else { return };
+    world.json(&["up", "--buildkit", "never"]);
+    let built = "{ \"build\": { \"dockerfile\": \"Dockerfile\" } }";
+    let dockerfile = format!("FROM {BASE_IMAGE}\n");
+    world.write(&[(".devcontainer/devcontainer.json", built), (".devcontainer/Dockerfile", &dockerfile)]);
+    let up = ["up", "--buildkit", "never", "--remove-existing-container"];
+    for line in [&up[..], &["build", "--buildkit", "never"]] {
+        let said = world.refused(line)["message"].as_str().unwrap().to_owned();
+        assert!(said.contains("--buildkit never") && said.contains("docker-buildx-plugin"), "{said}");
+    }
+}
+
+#[test]
 fn a_dockerfile_is_built_and_a_failed_one_is_told() {
     let config =
         "{ \"build\": { \"dockerfile\": \"Dockerfile\", \"args\": { \"WORD\": \"${localEnv:A_WORD}\" } } }";
