@@ -2,18 +2,14 @@
 
 use std::io;
 
-use bytes::Bytes;
 use camino::Utf8Path;
-use engine::{Channel, RunningTool, ToolCommand, ToolError, Tools};
+use engine::{Channel, RunningTool, StreamPiece, StreamedTool, ToolCommand, ToolError, Tools};
 use futures::FutureExt;
-use futures::future::{self, BoxFuture};
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
 use protocol::agent::{Exec, FailureKind};
-use tokio::task::JoinHandle;
 
-use crate::agent_client::{AgentClient, AgentError, ExecInput, ExecOutput, ExecPiece, ExecSession};
-
-/// Status of a process that was killed, as a shell reports it.
-const KILLED: i32 = 128 + 9;
+use crate::agent_client::{AgentClient, AgentError, ExecPiece, ExecSession};
 
 /// Commands in one machine. Each call reaches the machine that runs at that moment.
 #[derive(Debug, Clone)]
@@ -44,11 +40,30 @@ impl Tools for GuestTools {
                 .exec(exec)
                 .await
                 .map_err(|error| ToolError::Start { program: program.clone(), source: to_io(error) })?;
-            let ExecSession { input, output, .. } = session;
-            // On its own, since a command may write much before it has read all.
-            let input = tokio::spawn(feed(input, command.stdin));
-            Ok(Box::new(GuestProcess { program, input, output: Some(output), code: None })
-                as Box<dyn RunningTool>)
+            let ExecSession { mut input, output, .. } = session;
+            let feed = async move {
+                if let Some(bytes) = command.stdin {
+                    let fed = async {
+                        input.write(&bytes).await?;
+                        input.end().await
+                    };
+                    // One that ends without reading everything is not at fault: its status tells what there is to tell.
+                    if let Err(error) = fed.await {
+                        tracing::debug!(%error, "a command in the machine did not take all of its input");
+                    }
+                }
+                input
+            };
+            let pieces = stream::unfold(output, |mut output| async {
+                let piece = match output.next().await {
+                    Ok(ExecPiece::Output(bytes)) => Ok(StreamPiece::Output(Channel::Out, bytes.into())),
+                    Ok(ExecPiece::ErrorOutput(bytes)) => Ok(StreamPiece::Output(Channel::Err, bytes.into())),
+                    Ok(ExecPiece::Ended(end)) => Ok(StreamPiece::Ended(end.status())),
+                    Err(error) => Err(to_io(error)),
+                };
+                Some((piece, output))
+            });
+            Ok(Box::new(StreamedTool::new(program, feed, pieces.boxed())) as Box<dyn RunningTool>)
         }
         .boxed()
     }
@@ -66,85 +81,6 @@ impl Tools for GuestTools {
                 .map_err(|error| ToolError::PutFile { path: path.to_owned(), source: to_io(error) })
         }
         .boxed()
-    }
-}
-
-/// Gives a command its input, and then holds the way to it open: closing it would end the command.
-async fn feed(mut input: ExecInput, bytes: Option<Vec<u8>>) {
-    if let Some(bytes) = bytes {
-        let fed = async {
-            input.write(&bytes).await?;
-            input.end().await
-        };
-        // One that ends without reading everything is not at fault: its status tells what there is to tell.
-        if let Err(error) = fed.await {
-            tracing::debug!(%error, "a command in the machine did not take all of its input");
-        }
-    }
-    future::pending::<()>().await;
-}
-
-/// A command under way in the guest. The agent ends it when its stream is cut, so dropping this is enough.
-struct GuestProcess {
-    program: String,
-    input: JoinHandle<()>,
-    output: Option<ExecOutput>,
-    code: Option<i32>,
-}
-
-impl GuestProcess {
-    fn cut(&mut self) {
-        self.input.abort();
-        self.output = None;
-    }
-}
-
-impl Drop for GuestProcess {
-    fn drop(&mut self) {
-        self.cut();
-    }
-}
-
-impl RunningTool for GuestProcess {
-    fn next_output(&mut self) -> BoxFuture<'_, Result<Option<(Channel, Bytes)>, ToolError>> {
-        async move {
-            let Some(output) = &mut self.output else { return Ok(None) };
-            match output.next().await {
-                Ok(ExecPiece::Output(bytes)) => Ok(Some((Channel::Out, bytes.into()))),
-                Ok(ExecPiece::ErrorOutput(bytes)) => Ok(Some((Channel::Err, bytes.into()))),
-                Ok(ExecPiece::Ended(end)) => {
-                    self.code = Some(end.status());
-                    self.cut();
-                    Ok(None)
-                }
-                Err(error) => {
-                    self.cut();
-                    Err(ToolError::Lost { program: self.program.clone(), source: to_io(error) })
-                }
-            }
-        }
-        .boxed()
-    }
-
-    fn wait(&mut self) -> BoxFuture<'_, Result<i32, ToolError>> {
-        async move {
-            // The status comes behind the output on the same stream.
-            while self.next_output().await?.is_some() {}
-            self.code.ok_or_else(|| ToolError::Lost {
-                program: self.program.clone(),
-                source: io::ErrorKind::ConnectionAborted.into(),
-            })
-        }
-        .boxed()
-    }
-
-    fn kill(&mut self) -> BoxFuture<'_, Result<(), ToolError>> {
-        if self.code.is_none() {
-            // A signal would queue behind input that the command does not read; a cut stream does not.
-            self.code = Some(KILLED);
-            self.cut();
-        }
-        future::ready(Ok(())).boxed()
     }
 }
 

@@ -47,5 +47,7 @@ pub use login::Login;
 pub use logs::LogRange;
 pub use probe::ProbeError;
 pub use progress::{Progress, ProgressEvent, ProgressKind};
-pub use tools::{Channel, HostTools, RunningTool, ToolCommand, ToolError, ToolOutput, Tools};
+pub use tools::{
+    Channel, HostTools, RunningTool, StreamPiece, StreamedTool, ToolCommand, ToolError, ToolOutput, Tools,
+};
 pub use users::{Account, UserError};

@@ -1,5 +1,7 @@
 //! Running commands where the engine lives: in the guest for our own machine, here for a foreign engine.
 
+mod streamed;
+
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
@@ -8,6 +10,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+
+pub use streamed::{StreamPiece, StreamedTool};
 
 /// A command to run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,12 +2,11 @@
 
 use std::io;
 
-use bytes::Bytes;
 use camino::Utf8Path;
-use client::{Client, ExecEvent, ExecInput, ExecOutput};
-use engine::{Channel, RunningTool, ToolCommand, ToolError, Tools};
+use client::{Client, ExecEvent, ExecSession};
+use engine::{Channel, RunningTool, StreamPiece, StreamedTool, ToolCommand, ToolError, Tools};
 use futures::future::BoxFuture;
-use tokio::task::JoinHandle;
+use futures::stream::{self, StreamExt};
 
 /// Writes standard input into a file, whole or not at all: `$1` is the file, `$2` its permissions.
 const PUT_FILE: &str = "mkdir -p \"${1%/*}\" && umask 077 && cat > \"$1.new\" && chmod \"$2\" \"$1.new\" \
@@ -24,7 +23,7 @@ impl MachineTools {
         Self { client }
     }
 
-    async fn start(&self, command: ToolCommand) -> Result<MachineProcess, ToolError> {
+    async fn start(&self, command: ToolCommand) -> Result<StreamedTool, ToolError> {
         let program = command.argv.first().cloned().unwrap_or_default();
         let request = api::ExecRequest {
             argv: command.argv,
@@ -39,9 +38,26 @@ impl MachineTools {
             program: program.clone(),
             source: io::Error::other(error.to_string()),
         })?;
-        // On its own, since a command may write much before it has read all.
-        let input = tokio::spawn(feed(session.input, command.stdin));
-        Ok(MachineProcess { program, input, output: Some(session.output), code: None })
+        let ExecSession { mut input, output } = session;
+        let feed = async move {
+            // One that ends without reading everything is not at fault: its status tells what there is to tell.
+            if let Some(bytes) = command.stdin
+                && input.send(&bytes).await.is_ok()
+            {
+                let _ = input.close().await;
+            }
+            input
+        };
+        let pieces = stream::unfold(output, |mut output| async {
+            let piece = match output.next().await {
+                Ok(ExecEvent::Output(bytes)) => Ok(StreamPiece::Output(Channel::Out, bytes)),
+                Ok(ExecEvent::ErrorOutput(bytes)) => Ok(StreamPiece::Output(Channel::Err, bytes)),
+                Ok(ExecEvent::Ended(end)) => Ok(StreamPiece::Ended(end.status())),
+                Err(error) => Err(io::Error::other(error.to_string())),
+            };
+            Some((piece, output))
+        });
+        Ok(StreamedTool::new(program, feed, pieces.boxed()))
     }
 }
 
@@ -73,77 +89,5 @@ impl Tools for MachineTools {
                 _ => Err(failed(io::Error::other(String::from_utf8_lossy(&said).trim().to_owned()))),
             }
         })
-    }
-}
-
-/// Gives a command its input, and then holds the way to it open: closing it would end the command.
-async fn feed(mut input: ExecInput, bytes: Option<Vec<u8>>) {
-    // One that ends without reading everything is not at fault: its status tells what there is to tell.
-    if let Some(bytes) = bytes
-        && input.send(&bytes).await.is_ok()
-    {
-        let _ = input.close().await;
-    }
-    std::future::pending::<()>().await;
-}
-
-/// A command under way. It ends when its stream is cut, so dropping this is enough.
-struct MachineProcess {
-    program: String,
-    input: JoinHandle<()>,
-    output: Option<ExecOutput>,
-    code: Option<i32>,
-}
-
-impl MachineProcess {
-    fn cut(&mut self) {
-        self.input.abort();
-        self.output = None;
-    }
-}
-
-impl Drop for MachineProcess {
-    fn drop(&mut self) {
-        self.cut();
-    }
-}
-
-impl RunningTool for MachineProcess {
-    fn next_output(&mut self) -> BoxFuture<'_, Result<Option<(Channel, Bytes)>, ToolError>> {
-        Box::pin(async move {
-            let Some(output) = &mut self.output else { return Ok(None) };
-            match output.next().await {
-                Ok(ExecEvent::Output(bytes)) => Ok(Some((Channel::Out, bytes))),
-                Ok(ExecEvent::ErrorOutput(bytes)) => Ok(Some((Channel::Err, bytes))),
-                Ok(ExecEvent::Ended(end)) => {
-                    self.code = Some(end.status());
-                    self.cut();
-                    Ok(None)
-                }
-                Err(error) => {
-                    self.cut();
-                    let source = io::Error::other(error.to_string());
-                    Err(ToolError::Lost { program: self.program.clone(), source })
-                }
-            }
-        })
-    }
-
-    fn wait(&mut self) -> BoxFuture<'_, Result<i32, ToolError>> {
-        Box::pin(async move {
-            // The status comes behind the output on the same stream.
-            while self.next_output().await?.is_some() {}
-            let lost = || ToolError::Lost {
-                program: self.program.clone(),
-                source: io::ErrorKind::ConnectionAborted.into(),
-            };
-            self.code.ok_or_else(lost)
-        })
-    }
-
-    fn kill(&mut self) -> BoxFuture<'_, Result<(), ToolError>> {
-        self.code.get_or_insert(128 + 9);
-        self.cut();
-        Box::pin(std::future::ready(Ok(())))
     }
 }
