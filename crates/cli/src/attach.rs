@@ -7,19 +7,16 @@
 //! ```
 //! The two directions do not wait for each other: a process that does not read its input still gets its output shown.
 
-use std::io::{self, Read};
+use std::io;
 
 use client::{ExecEvent, ExecInput, ExecSession};
+use devcontainer_cli::terminal::{self, RawTerminal};
 use protocol::agent::{ExecControl, TerminalSize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::failure::Failure;
 use crate::output;
-use crate::terminal::{self, RawTerminal};
-
-/// Bytes read from standard input at once.
-const PIECE_BYTES: usize = 16 * 1024;
 
 /// How a process is joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +37,7 @@ pub(crate) async fn attach(session: ExecSession, joint: Joint) -> Result<(), Fai
         Joint::Terminal => Some(RawTerminal::enter().map_err(broken_terminal)?),
         Joint::Pipes | Joint::OutputOnly => None,
     };
-    let keys = (joint != Joint::OutputOnly).then(read_input);
+    let keys = (joint != Joint::OutputOnly).then(terminal::read_input);
     let mut pump = tokio::spawn(pump(input, keys, signals, joint));
     let result = loop {
         tokio::select! {
@@ -91,7 +88,7 @@ async fn pump(
                 input.close().await
             },
             _ = size.recv(), if joint == Joint::Terminal => {
-                let terminal::Size { rows, columns } = terminal::size();
+                let engine::TerminalSize { rows, columns } = terminal::size();
                 input.control(&ExecControl::Resize(TerminalSize { rows, columns })).await
             },
             number = ending.next() => {
@@ -117,28 +114,6 @@ async fn receive(keys: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Option<Vec<u8>> 
         Some(keys) => keys.recv().await,
         None => std::future::pending().await,
     }
-}
-
-/// Reads standard input on a thread of its own, which ends with the process: such a read cannot be called off.
-fn read_input() -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel(4);
-    std::thread::spawn(move || {
-        let mut input = io::stdin().lock();
-        let mut buffer = vec![0; PIECE_BYTES];
-        loop {
-            match input.read(&mut buffer) {
-                Ok(0) => return,
-                Ok(count) => {
-                    if sender.blocking_send(buffer[..count].to_vec()).is_err() {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return,
-            }
-        }
-    });
-    receiver
 }
 
 const SIGHUP: u8 = 1;

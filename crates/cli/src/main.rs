@@ -20,7 +20,6 @@ mod progress;
 mod quantity;
 mod select;
 mod table;
-mod terminal;
 mod text;
 
 use std::process::ExitCode;

@@ -4,41 +4,98 @@ mod exec;
 mod run_user_commands;
 mod set_up;
 
-use devcontainer::{Config, ReadOptions, Resolved};
-use engine::ContainerState;
+use std::cell::OnceCell;
+
+use devcontainer::{Config, Properties, ReadOptions, Resolved};
+use engine::{ContainerState, Engine};
 use provision::{Disk, container};
 
 pub(crate) use exec::{exec as exec_in, run as exec};
 pub(crate) use run_user_commands::run as run_user_commands;
 pub(crate) use set_up::run as set_up;
 
+use crate::Surroundings;
+use crate::arguments::{ContainerFolders, Pair, ProbeOptions};
+use crate::engines::Said;
+use crate::inside::Inside;
+use crate::log::Log;
 use crate::outcome::Failure;
 use crate::target::Target;
 
-/// What holds for a container, and what was merged into that.
-struct Held {
+/// A container that was found, the engine it is in, and what holds for it.
+struct Found {
+    engine: Engine,
+    state: ContainerState,
     config: Config,
     resolved: Resolved,
-    entries: Vec<devcontainer::Properties>,
+    /// What was merged into that, in order.
+    entries: Vec<Properties>,
     /// What its label says.
-    of_label: Vec<devcontainer::Properties>,
+    of_label: Vec<Properties>,
 }
 
-/// Merges what a container's label says with the configuration, if there is one. `is_own` tells whether the container
-/// is known to be the configuration's.
-fn held(config: Option<&Config>, state: &ContainerState, is_own: bool) -> Result<Held, Failure> {
-    let config = match config {
-        Some(config) => config.clone(),
-        None => nothing_said()?,
-    };
-    let mut of_label = container::metadata(&state.labels);
-    devcontainer::substitute_local_env(&mut of_label, &Disk);
-    let resolved = container::resolve(&of_label, &config, is_own);
-    let mut entries = of_label.clone();
-    if !is_own || of_label.is_empty() {
-        entries.push(config.properties.clone());
+/// What a person says about running things in it.
+struct Running<'a> {
+    folders: &'a ContainerFolders,
+    probe: ProbeOptions,
+    remote_env: &'a [Pair],
+}
+
+impl Found {
+    /// Looks for the container of a target, and merges what its label says with the configuration, if there is one.
+    /// `may_be_own` tells whether the container can be one that was made of that; `failing` is what is said to fail.
+    async fn find(
+        target: &Target,
+        may_be_own: bool,
+        said: Said<'_>,
+        surroundings: &Surroundings<'_>,
+        failing: &str,
+    ) -> Result<Self, Failure> {
+        let engine = surroundings.awake(said).await?.engine;
+        let found = target.find(&engine).await.map_err(|error| Failure::caused(failing, &error))?;
+        let missing =
+            || Failure { description: failing.to_owned(), ..Failure::plain("Dev container not found.") };
+        let (state, labels) = (found.0.ok_or_else(missing)?, found.1);
+        // It carries all labels by which the configuration's container is known.
+        let is_own = may_be_own
+            && target.config.is_some()
+            && !labels.is_empty()
+            && labels.keys().all(|label| state.labels.contains_key(label));
+        let config = match &target.config {
+            Some(config) => config.clone(),
+            None => nothing_said()?,
+        };
+        let mut of_label = container::metadata(&state.labels);
+        devcontainer::substitute_local_env(&mut of_label, &Disk);
+        let resolved = container::resolve(&of_label, &config, is_own);
+        let mut entries = of_label.clone();
+        if !is_own || of_label.is_empty() {
+            entries.push(config.properties.clone());
+        }
+        Ok(Self { engine, state, config, resolved, entries, of_label })
     }
-    Ok(Held { config, resolved, entries, of_label })
+
+    /// What is done in it.
+    fn inside<'a>(
+        &'a self,
+        running: Running<'a>,
+        surroundings: &'a Surroundings<'a>,
+        log: &'a Log,
+    ) -> Inside<'a> {
+        Inside {
+            engine: &self.engine,
+            state: &self.state,
+            resolved: self.resolved.clone(),
+            entries: self.entries.clone(),
+            folder: Some(self.config.workspace_folder.clone()).filter(|folder| !folder.is_empty()),
+            folders: running.folders,
+            default_probe: running.probe.default_user_env_probe.into(),
+            remote_env: running.remote_env,
+            surroundings,
+            log,
+            record: OnceCell::new(),
+        }
+    }
 }
 
 /// The configuration of a container that has none.
@@ -54,20 +111,4 @@ pub(crate) fn nothing_said() -> Result<Config, Failure> {
     };
     devcontainer::read_with(&Disk, &options)
         .map_err(|error| Failure::caused("An error occurred reading the configuration.", &error))
-}
-
-/// Whether a container carries all labels by which a target is known.
-fn is_own(
-    target: &Target,
-    state: &ContainerState,
-    labels: &std::collections::BTreeMap<String, String>,
-) -> bool {
-    target.config.is_some()
-        && !labels.is_empty()
-        && labels.keys().all(|label| state.labels.contains_key(label))
-}
-
-/// The folder of a configuration in its container.
-fn folder_of(config: &Config) -> Option<String> {
-    Some(config.workspace_folder.clone()).filter(|folder| !folder.is_empty())
 }

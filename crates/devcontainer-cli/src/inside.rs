@@ -1,10 +1,11 @@
 //! What is done in a container that runs: patched files, the workplace, the lifecycle.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use devcontainer::{Properties, Resolved, UserEnvProbe};
 use engine::{ContainerState, Engine};
-use provision::lifecycle::{Extent, HookError, Lifecycle, Markers, Reached};
+use provision::lifecycle::{self, Extent, HookError, Lifecycle, Markers, Reached};
 use provision::workplace::{Circumstances, ProbeCache};
 use provision::{Secrets, Workplace, dotfiles::Dotfiles, system_files};
 
@@ -28,6 +29,8 @@ pub(crate) struct Inside<'a> {
     pub(crate) remote_env: &'a [Pair],
     pub(crate) surroundings: &'a Surroundings<'a>,
     pub(crate) log: &'a Log,
+    /// The marks in the container, once they were asked for.
+    pub(crate) record: OnceCell<Markers>,
 }
 
 impl Inside<'_> {
@@ -55,22 +58,10 @@ impl Inside<'_> {
         dotfiles: &DotfilesOptions,
     ) -> Result<Workplace, Failure> {
         let place = self.workplace(false).await?;
-        let nothing = Secrets::default();
-        let hooks = self.log.hooks();
         let record = self.record(&place);
-        let dotfiles = wanted(dotfiles, &record);
-        let origins = BTreeMap::new();
-        let lifecycle = Lifecycle {
-            place: &place,
-            resolved: &self.resolved,
-            origins: &origins,
-            record: &record,
-            secrets: &nothing,
-            dotfiles: dotfiles.as_ref(),
-            progress: &hooks,
-        };
+        let has_dotfiles = dotfiles.repository.is_some();
         // What cannot be looked up now is told when it is to be run.
-        match lifecycle.has_work(extent).await {
+        match lifecycle::has_work(&self.resolved, extent, &record, has_dotfiles).await {
             Ok(false) => Ok(place),
             Ok(true) | Err(_) => self.find(self.resolved.user_env_probe).await,
         }
@@ -86,8 +77,10 @@ impl Inside<'_> {
         found.map_err(|error| Failure::plain(with_causes(&error)))
     }
 
+    /// What is noted in the container. It is read once: a copy of this knows what was found.
     fn record(&self, place: &Workplace) -> Markers {
-        Markers::new(self.engine, place, self.state, self.folders.data.as_deref())
+        let new = || Markers::new(self.engine, place, self.state, self.folders.data.as_deref());
+        self.record.get_or_init(new).clone()
     }
 
     /// Runs the lifecycle as far as it is asked to.

@@ -19,7 +19,7 @@ mod read_configuration;
 mod secrets_file;
 mod stop;
 mod target;
-mod terminal;
+pub mod terminal;
 mod up;
 
 use std::ffi::OsString;

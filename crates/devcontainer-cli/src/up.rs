@@ -4,6 +4,7 @@ mod bring;
 
 pub(crate) use bring::{image_failure, no_service};
 
+use std::cell::OnceCell;
 use std::process::ExitCode;
 
 use devcontainer::reference::View;
@@ -117,6 +118,7 @@ async fn finish(
         remote_env: &arguments.remote_env,
         surroundings,
         log,
+        record: OnceCell::new(),
     };
     inside.patch_system_files().await;
     let extent = Extent {

@@ -220,21 +220,6 @@ impl Lifecycle<'_> {
         Ok(reached)
     }
 
-    /// Whether [`run`](Self::run) would run anything of a person's: a command that is not done yet, or dotfiles.
-    pub async fn has_work(&self, extent: &Extent) -> Result<bool, RecordError> {
-        for stage in stages(self.resolved.wait_for, extent).0 {
-            let is_work = match stage {
-                Stage::Dotfiles => self.dotfiles.is_some(),
-                Stage::Hook { hook, .. } if hook.commands(self.resolved).is_empty() => false,
-                Stage::Hook { hook, again } => again || !self.record.is_done(hook).await?,
-            };
-            if is_work {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// Runs one hook unless it ended well before, and records it.
     pub async fn hook(&self, hook: Hook, again: bool) -> Result<(), HookError> {
         let recorded = hook != Hook::PostAttach;
@@ -281,6 +266,26 @@ impl Lifecycle<'_> {
             tracing::warn!(%error, "no dotfiles");
         }
     }
+}
+
+/// Whether a [`Lifecycle`] would run anything of a person's: a command that is not done yet, or dotfiles.
+pub async fn has_work(
+    resolved: &Resolved,
+    extent: &Extent,
+    record: &dyn Record,
+    has_dotfiles: bool,
+) -> Result<bool, RecordError> {
+    for stage in stages(resolved.wait_for, extent).0 {
+        let is_work = match stage {
+            Stage::Dotfiles => has_dotfiles,
+            Stage::Hook { hook, .. } if hook.commands(resolved).is_empty() => false,
+            Stage::Hook { hook, again } => again || !record.is_done(hook).await?,
+        };
+        if is_work {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The own name of a command that failed, which follows its hook's name in brackets.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 
 use api::{ExecRequest, ExecTerminal};
+use devcontainer_cli::terminal;
 
 use crate::arguments::{ExecArguments, ProcessOptions, ShellArguments};
 use crate::attach::{Joint, attach};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::{select, terminal};
+use crate::select;
 
 /// Variables of the caller's terminal that programs inside need to draw on it.
 const TERMINAL_VARIABLES: [&str; 2] = ["TERM", "COLORTERM"];
@@ -49,7 +50,7 @@ pub(super) fn request(
             let value = std::env::var(name).ok()?;
             Some((name.to_owned(), value))
         }));
-        let terminal::Size { rows, columns } = terminal::size();
+        let engine::TerminalSize { rows, columns } = terminal::size();
         ExecTerminal { rows, columns }
     });
     for variable in &process.variables {

@@ -1,6 +1,6 @@
 //! `exec`: runs a program in a container, joined with this process's terminal, input, output and exit status.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use engine::{Channel, ExecControl, ExecSession, TerminalSize};
@@ -9,13 +9,11 @@ use provision::Masks;
 use provision::workplace::Program;
 use tokio::io::AsyncWriteExt;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 
-use super::{folder_of, held, is_own};
+use super::{Found, Running};
 use crate::Surroundings;
 use crate::arguments::{ExecArguments, LogFormat};
 use crate::engines::Said;
-use crate::inside::Inside;
 use crate::log::Log;
 use crate::outcome::{Failure, with_causes};
 use crate::target::Asked;
@@ -23,9 +21,6 @@ use crate::terminal::{self, RawTerminal};
 
 /// What is said to fail.
 const FAILING: &str = "An error occurred running the command in the container.";
-
-/// Bytes read from standard input at once.
-const PIECE_BYTES: usize = 16 * 1024;
 
 pub(crate) async fn run(arguments: ExecArguments, surroundings: &Surroundings<'_>) -> ExitCode {
     let log = Log::new(arguments.log.log_level, arguments.log.log_format, Masks::default(), false);
@@ -46,32 +41,19 @@ pub(crate) async fn exec(
     let lookup = &arguments.lookup;
     let target = Asked::of(lookup, surroundings).read(FAILING)?;
     let said = Said { docker: &lookup.docker, compose: lookup.docker_compose_path.as_deref() };
-    let host = surroundings.awake(said).await?;
-    let (state, labels) =
-        target.find(&host.engine).await.map_err(|error| Failure::caused(FAILING, &error))?;
-    let state = state.ok_or_else(|| Failure::plain("Dev container not found."))?;
-    let held = held(target.config.as_ref(), &state, is_own(&target, &state, &labels))?;
-    let mut inside = Inside {
-        engine: &host.engine,
-        state: &state,
-        resolved: held.resolved,
-        entries: held.entries,
-        folder: folder_of(&held.config),
-        folders: &arguments.folders,
-        default_probe: arguments.probe.default_user_env_probe.into(),
-        remote_env: &arguments.remote_env,
-        surroundings,
-        log,
-    };
+    let found = Found::find(&target, true, said, surroundings, FAILING).await?;
+    let running =
+        Running { folders: &arguments.folders, probe: arguments.probe, remote_env: &arguments.remote_env };
+    let mut inside = found.inside(running, surroundings, log);
     let place = inside.workplace(true).await?;
-    let on_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let on_terminal = terminal::is_interactive();
     let program = Program {
         argv: arguments.command.clone(),
         terminal: (on_terminal || arguments.log.log_format == LogFormat::Json).then(|| size(arguments)),
         input: true,
         ..Program::default()
     };
-    let session = host.engine.exec(&state.id, &place.exec_spec(program)).await;
+    let session = found.engine.exec(&found.state.id, &place.exec_spec(program)).await;
     let session = session.map_err(|error| Failure::caused(FAILING, &error))?;
     join(session, on_terminal, arguments.log.terminal_rows.is_none()).await
 }
@@ -91,7 +73,7 @@ async fn join(session: ExecSession, raw: bool, follow_size: bool) -> Result<i32,
     let failed = |error: &(dyn std::error::Error + 'static)| Failure::plain(with_causes(error));
     let guard = raw.then(RawTerminal::enter).transpose().map_err(|error| failed(&error))?;
     let resizing = (raw && follow_size).then(|| tokio::spawn(follow_terminal(control.clone())));
-    let mut keys = read_input();
+    let mut keys = terminal::read_input();
     let typing = tokio::spawn(async move {
         while let Some(piece) = keys.recv().await {
             if input.write_all(&piece).await.is_err() || input.flush().await.is_err() {
@@ -160,26 +142,4 @@ async fn follow_terminal(control: ExecControl) {
             return;
         }
     }
-}
-
-/// Reads standard input on a thread of its own, which ends with the process: such a read cannot be called off.
-fn read_input() -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel(4);
-    std::thread::spawn(move || {
-        let mut input = std::io::stdin().lock();
-        let mut buffer = vec![0; PIECE_BYTES];
-        loop {
-            match input.read(&mut buffer) {
-                Ok(0) => return,
-                Ok(count) => {
-                    if sender.blocking_send(buffer[..count].to_vec()).is_err() {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => return,
-            }
-        }
-    });
-    receiver
 }

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use provision::Secrets;
 use provision::lifecycle::{Extent, Reached};
 
-use super::{folder_of, held, is_own};
+use super::{Found, Running};
 use crate::Surroundings;
 use crate::arguments::RunUserCommandsArguments;
 use crate::engines::Said;
-use crate::inside::Inside;
 use crate::log::Log;
 use crate::outcome::{self, Failure, Success};
 use crate::secrets_file;
@@ -47,25 +46,10 @@ async fn run_commands(
     let lookup = &arguments.lookup;
     let target = Asked::of(lookup, surroundings).read(FAILING)?;
     let said = Said { docker: &lookup.docker, compose: lookup.docker_compose_path.as_deref() };
-    let host = surroundings.awake(said).await?;
-    let (state, labels) =
-        target.find(&host.engine).await.map_err(|error| Failure::caused(FAILING, &error))?;
-    let missing =
-        || Failure { description: FAILING.to_owned(), ..Failure::plain("Dev container not found.") };
-    let state = state.ok_or_else(missing)?;
-    let held = held(target.config.as_ref(), &state, is_own(&target, &state, &labels))?;
-    let mut inside = Inside {
-        engine: &host.engine,
-        state: &state,
-        resolved: held.resolved,
-        entries: held.entries,
-        folder: folder_of(&held.config),
-        folders: &arguments.folders,
-        default_probe: arguments.probe.default_user_env_probe.into(),
-        remote_env: &arguments.remote_env,
-        surroundings,
-        log,
-    };
+    let found = Found::find(&target, true, said, surroundings, FAILING).await?;
+    let running =
+        Running { folders: &arguments.folders, probe: arguments.probe, remote_env: &arguments.remote_env };
+    let mut inside = found.inside(running, surroundings, log);
     let place = inside.workplace(true).await;
     let place = place.map_err(|failure| Failure { description: FAILING.to_owned(), ..failure })?;
     let extent = Extent {

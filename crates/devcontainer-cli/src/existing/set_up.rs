@@ -6,11 +6,10 @@ use devcontainer::reference::View;
 use provision::lifecycle::Extent;
 use provision::{Masks, Secrets};
 
-use super::{folder_of, held};
+use super::{Found, Running};
 use crate::Surroundings;
 use crate::arguments::SetUpArguments;
 use crate::engines::Said;
-use crate::inside::Inside;
 use crate::log::Log;
 use crate::outcome::{self, Failure, Success};
 use crate::target::{Asked, absolute};
@@ -42,24 +41,10 @@ async fn set_up(
     };
     let target = asked.read(FAILING)?;
     let said = Said { docker: &arguments.docker, compose: None };
-    let host = surroundings.awake(said).await?;
-    let found = target.find(&host.engine).await.map_err(|error| Failure::caused(FAILING, &error))?;
-    let missing =
-        || Failure { description: FAILING.to_owned(), ..Failure::plain("Dev container not found.") };
-    let state = found.0.ok_or_else(missing)?;
-    let held = held(target.config.as_ref(), &state, false)?;
-    let mut inside = Inside {
-        engine: &host.engine,
-        state: &state,
-        resolved: held.resolved,
-        entries: held.entries,
-        folder: folder_of(&held.config),
-        folders: &arguments.folders,
-        default_probe: arguments.probe.default_user_env_probe.into(),
-        remote_env: &arguments.remote_env,
-        surroundings,
-        log,
-    };
+    let found = Found::find(&target, false, said, surroundings, FAILING).await?;
+    let running =
+        Running { folders: &arguments.folders, probe: arguments.probe, remote_env: &arguments.remote_env };
+    let mut inside = found.inside(running, surroundings, log);
     inside.patch_system_files().await;
     let place = inside.workplace(!arguments.skip_post_create).await;
     let place = place.map_err(|failure| Failure { description: FAILING.to_owned(), ..failure })?;
@@ -68,13 +53,13 @@ async fn set_up(
         let extent = Extent { skip_non_blocking, ..Extent::default() };
         inside.lifecycle(&place, &extent, &Secrets::default(), &arguments.dotfiles).await?;
     }
-    let view = View { config: &held.config, scheme: target.scheme, container_env: Some(&state.env) };
+    let view = View { config: &found.config, scheme: target.scheme, container_env: Some(&found.state.env) };
     let include = arguments.include;
     Ok(outcome::SetUp {
         outcome: Success::Success,
         configuration: include.include_configuration.then(|| view.configuration().into()),
         merged_configuration: include
             .include_merged_configuration
-            .then(|| view.merged_for_image(&held.of_label, &[]).into()),
+            .then(|| view.merged_for_image(&found.of_label, &[]).into()),
     })
 }
