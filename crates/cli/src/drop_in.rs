@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use api::{DEFAULT_MACHINE, EngineState, HomeLayout, MachinePhase, Name};
+use api::{DEFAULT_MACHINE, HomeLayout, MachinePhase, Name};
 use camino::{Utf8Path, Utf8PathBuf};
 use client::Client;
 use devcontainer_cli::{Host, HostEngine, HostError, OwnEngine};
@@ -76,14 +76,14 @@ impl Host for Own {
     fn engine(&self, wake: bool) -> BoxFuture<'_, Result<OwnEngine, HostError>> {
         let failed = |error: &dyn std::error::Error| HostError { message: error.to_string() };
         Box::pin(async move {
-            if !wake {
-                let client = Client::new(&self.home);
-                let Ok(machine) = client.machine(DEFAULT_MACHINE).await else { return Ok(OwnEngine::Off) };
-                let is_up = machine.status.phase == MachinePhase::Running
-                    && machine.status.engine == EngineState::Ready;
-                return Ok(if is_up { OwnEngine::Ready(self.engine_of(client)) } else { OwnEngine::Off });
-            }
+            // A machine outlives its daemon, which alone knows whether it runs.
             let client = Client::connect_or_start(&self.home).await.map_err(|error| failed(&error))?;
+            if !wake {
+                let machine = client.machine(DEFAULT_MACHINE).await.map_err(|error| failed(&error))?;
+                if matches!(machine.status.phase, MachinePhase::Stopped | MachinePhase::Stopping) {
+                    return Ok(OwnEngine::Off);
+                }
+            }
             let own = self.engine_of(client);
             // Whoever connects to the socket wakes the machine, and is answered once the engine is ready.
             own.engine.ping().await.map_err(|error| failed(&error))?;

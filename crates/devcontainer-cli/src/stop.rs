@@ -13,12 +13,16 @@ use serde_json::{Value, json};
 use crate::Surroundings;
 use crate::arguments::{ListArguments, LogFormat, StopArguments};
 use crate::engines::Said;
-use crate::log::Log;
+use crate::log::{Level, Log};
 use crate::outcome::{self, Failure};
 use crate::target::Asked;
 
 /// How long a container may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// What is in a machine that is off cannot be seen. For a person; a program has the empty list.
+const MACHINE_OFF: &str = "Cove's machine is off: no dev container runs in it, and which ones are kept there cannot be \
+     seen. `cove machine start` starts it; `cove ls` lists the environments of `cove` all the same.";
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +39,7 @@ pub(crate) async fn run(
     ending: Ending,
 ) -> ExitCode {
     let log = Log::new(arguments.log.log_level, arguments.log.log_format, Masks::default(), true);
-    match end(&arguments, surroundings, ending).await {
+    match end(&arguments, surroundings, ending, &log).await {
         Ok(ids) => {
             outcome::line(&json!({ "outcome": "success", "containerIds": ids }));
             ExitCode::SUCCESS
@@ -49,6 +53,7 @@ pub(crate) async fn end(
     arguments: &StopArguments,
     surroundings: &Surroundings<'_>,
     ending: Ending,
+    log: &Log,
 ) -> Result<Vec<String>, Failure> {
     let failing = match ending {
         Ending::Stop => "An error occurred stopping the container.",
@@ -58,7 +63,10 @@ pub(crate) async fn end(
     let lookup = &arguments.lookup;
     let said = Said { docker: &lookup.docker, compose: lookup.docker_compose_path.as_deref() };
     // In a machine that is off nothing runs; for removing something it has to be on.
-    let Some(host) = surroundings.engine(said, ending == Ending::Down).await? else { return Ok(Vec::new()) };
+    let Some(host) = surroundings.engine(said, ending == Ending::Down).await? else {
+        log.write(Level::Warning, MACHINE_OFF);
+        return Ok(Vec::new());
+    };
     let engine = &host.engine;
     let containers = if arguments.all {
         all(engine).await.map_err(|error| failed(&error))?
@@ -111,8 +119,10 @@ pub(crate) async fn list(arguments: ListArguments, surroundings: &Surroundings<'
         Ok(Some(host)) => {
             all(&host.engine).await.map_err(|error| Failure::plain(outcome::with_causes(&error)))
         }
-        // Cove's machine is off: what is in it cannot be seen, and does not run.
-        Ok(None) => Ok(Vec::new()),
+        Ok(None) => {
+            log.write(Level::Warning, MACHINE_OFF);
+            Ok(Vec::new())
+        }
         Err(failure) => Err(failure),
     };
     match found {

@@ -29,6 +29,23 @@ fn ls_is_a_table() {
 }
 
 #[test]
+fn the_drop_in_says_that_the_machine_is_off() {
+    let fake = Fake::start(Vec::new(), Vec::new());
+    // That there is a machine, which is off as long as nobody starts it.
+    fake.folder("machines/default");
+    fake.stop_machine();
+    for (line, printed) in [
+        (&["devcontainer", "list"][..], ""),
+        (&["devcontainer", "list", "--output-format", "json"], "[]\n"),
+        (&["devcontainer", "stop", "--all"], "{\"outcome\":\"success\",\"containerIds\":[]}\n"),
+    ] {
+        let ran = fake.run(line);
+        assert_eq!((ran.status, ran.out.as_str()), (Some(0), printed), "{line:?}: {}", ran.all());
+        assert!(ran.all().contains("Cove's machine is off"), "{line:?}: {}", ran.all());
+    }
+}
+
+#[test]
 fn ls_as_json_is_what_the_daemon_says() {
     let ran = fake().run(&["ls", "--json"]);
     let environments: Vec<api::Environment> = serde_json::from_str(&ran.out).unwrap();

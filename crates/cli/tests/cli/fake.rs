@@ -103,6 +103,11 @@ impl Fake {
         self.world.known.lock().unwrap().requests.clone()
     }
 
+    /// Lets the daemon say that its machine is off.
+    pub(crate) fn stop_machine(&self) {
+        self.world.known.lock().unwrap().machine.status.phase = api::MachinePhase::Stopped;
+    }
+
     /// A folder below the state folder.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         let folder = self.home.path().join(name);

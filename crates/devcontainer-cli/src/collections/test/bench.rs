@@ -166,7 +166,7 @@ impl<'a> Bench<'a> {
             let Some(Command::Down(arguments)) = parsed(&["down", "--container-id", container]) else {
                 continue;
             };
-            let ended = stop::end(&arguments, self.surroundings, Ending::Down).await;
+            let ended = stop::end(&arguments, self.surroundings, Ending::Down, self.log).await;
             ended.map_err(|failure| {
                 BenchError::told(&failure, &format!("could not remove the container {container}"))
             })?;
