@@ -56,7 +56,7 @@ struct Own {
 
 impl Own {
     /// The engine behind Cove's socket. Its commands run here where they are installed, else in the machine.
-    fn engine_of(&self, client: Client) -> HostEngine {
+    fn engine_of(&self, client: Client, shares: Vec<Utf8PathBuf>) -> HostEngine {
         let socket = self.home.docker_socket();
         let (tools, state): (Arc<dyn Tools>, Utf8PathBuf) = if docker_is_here() {
             let env = [("DOCKER_HOST".to_owned(), format!("unix://{socket}"))].into();
@@ -64,7 +64,7 @@ impl Own {
         } else {
             (Arc::new(MachineTools::new(client)), STATE_IN_MACHINE.into())
         };
-        HostEngine { engine: Engine::new(&socket, tools), ids: Some(SHARED_IDS), state }
+        HostEngine { engine: Engine::new(&socket, tools), ids: Some(SHARED_IDS), shares: Some(shares), state }
     }
 }
 
@@ -78,13 +78,11 @@ impl Host for Own {
         Box::pin(async move {
             // A machine outlives its daemon, which alone knows whether it runs.
             let client = Client::connect_or_start(&self.home).await.map_err(|error| failed(&error))?;
-            if !wake {
-                let machine = client.machine(DEFAULT_MACHINE).await.map_err(|error| failed(&error))?;
-                if matches!(machine.status.phase, MachinePhase::Stopped | MachinePhase::Stopping) {
-                    return Ok(OwnEngine::Off);
-                }
+            let machine = client.machine(DEFAULT_MACHINE).await.map_err(|error| failed(&error))?;
+            if !wake && matches!(machine.status.phase, MachinePhase::Stopped | MachinePhase::Stopping) {
+                return Ok(OwnEngine::Off);
             }
-            let own = self.engine_of(client);
+            let own = self.engine_of(client, machine.spec.shares);
             // Whoever connects to the socket wakes the machine, and is answered once the engine is ready.
             own.engine.ping().await.map_err(|error| failed(&error))?;
             Ok(OwnEngine::Ready(own))

@@ -60,7 +60,7 @@ impl Surroundings<'_> {
             env: BTreeMap::new(),
         };
         let engine = Engine::foreign(access).await.map_err(|error| Failure::plain(with_causes(&error)))?;
-        Ok(HostEngine { engine, ids: own_numbers(), state: self.host.state() })
+        Ok(HostEngine { engine, ids: own_numbers(), shares: None, state: self.host.state() })
     }
 
     fn is_own(&self, engine: &Engine) -> bool {

@@ -38,6 +38,8 @@ pub struct HostEngine {
     pub engine: Engine,
     /// User and group that this computer's files have in its containers; `None` where every user may write them.
     pub ids: Option<(u32, u32)>,
+    /// The folders of this computer that its containers can have; `None` where that is not known.
+    pub shares: Option<Vec<Utf8PathBuf>>,
     /// The folder, as the engine's tools name it, for files that are needed as long as a container is.
     pub state: Utf8PathBuf,
 }

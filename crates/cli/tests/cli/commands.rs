@@ -46,6 +46,31 @@ fn the_drop_in_says_that_the_machine_is_off() {
 }
 
 #[test]
+fn tests_of_features_say_when_the_machine_cannot_see_them() {
+    let fake = Fake::start(Vec::new(), Vec::new());
+    fake.folder("machines/default");
+    fake.answer_as_engine();
+    let features = fake.folder("collection");
+    for (file, text) in [
+        ("src/lamp/devcontainer-feature.json", r#"{ "id": "lamp", "version": "1.0.0", "name": "Lamp" }"#),
+        ("src/lamp/install.sh", "#!/bin/sh\n"),
+        ("test/lamp/test.sh", "#!/bin/sh\n"),
+    ] {
+        let file = features.join(file);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+    let ran = fake.run(&["devcontainer", "features", "test", "-p", "collection"]);
+    assert_eq!(ran.status, Some(1), "{}", ran.all());
+    for words in [
+        "cache/features-test`, which Cove's machine does not see; it sees `/home/ada`.",
+        "cove machine share",
+    ] {
+        assert!(ran.err.contains(words), "{words}: {}", ran.all());
+    }
+}
+
+#[test]
 fn ls_as_json_is_what_the_daemon_says() {
     let ran = fake().run(&["ls", "--json"]);
     let environments: Vec<api::Environment> = serde_json::from_str(&ran.out).unwrap();

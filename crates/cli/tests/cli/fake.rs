@@ -41,7 +41,7 @@ pub(crate) struct Fake {
     pub(crate) home: tempfile::TempDir,
     world: Arc<World>,
     // Ends the server with the test.
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
 }
 
 struct World {
@@ -85,7 +85,7 @@ impl Fake {
         };
         let routes = routes(world.clone());
         runtime.spawn(async move { axum::serve(listener, routes).await });
-        Self { home, world, _runtime: runtime }
+        Self { home, world, runtime }
     }
 
     /// `cove` with arguments, in its own surroundings.
@@ -101,6 +101,14 @@ impl Fake {
     /// What was asked of the daemon that changes something: method, path and body.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.world.known.lock().unwrap().requests.clone()
+    }
+
+    /// Lets something answer in the engine's place whatever it is asked: enough for who only wants to know it there.
+    pub(crate) fn answer_as_engine(&self) {
+        let _inside = self.runtime.enter();
+        let listener = UnixListener::bind(self.home.path().join("run/docker.sock")).unwrap();
+        let routes = Router::new().fallback(|| async { "OK" });
+        self.runtime.spawn(async move { axum::serve(listener, routes).await });
     }
 
     /// Lets the daemon say that its machine is off.

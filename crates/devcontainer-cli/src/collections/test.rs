@@ -38,7 +38,7 @@ pub(super) async fn run(call: Call<'_>, arguments: &TestArguments) -> Result<Don
     }
     let quiet = Log::new(Level::Error, LogFormat::Text, Masks::default(), false);
     let log = if arguments.quiet { &quiet } else { call.log };
-    let mut bench = Bench::new(call.surroundings, log, report)?;
+    let mut bench = Bench::new(call.surroundings, log, report).await?;
     let ended = bench.run(&plan).await;
     let cleaned = if arguments.preserve_test_containers { Ok(()) } else { bench.clean().await };
     let tested = ended?;

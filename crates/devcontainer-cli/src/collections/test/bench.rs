@@ -10,8 +10,9 @@ use super::plan::{Plan, Planned};
 use super::project::Project;
 use super::report::{Report, Tested, Tone};
 use crate::Surroundings;
-use crate::arguments::{self, Command};
+use crate::arguments::{self, Command, DockerPath};
 use crate::collections::folder::{self, FolderError};
+use crate::engines::Said;
 use crate::existing;
 use crate::log::Log;
 use crate::outcome::Failure;
@@ -36,6 +37,18 @@ pub(crate) enum BenchError {
         #[source]
         source: io::Error,
     },
+    /// The engine cannot see the projects.
+    #[error(
+        "the projects of the tests are put in `{place}`, which Cove's machine does not see; it sees {}. Let it see that \
+         one with `cove machine share {place}` and start it again, or set COVE_HOME to a folder that it sees",
+        listed(shares)
+    )]
+    NotShared {
+        /// Where they would be.
+        place: Utf8PathBuf,
+        /// What it sees.
+        shares: Vec<Utf8PathBuf>,
+    },
     /// No container came up, or something in it cannot be run.
     #[error("{what}: {why}")]
     Container {
@@ -59,13 +72,25 @@ pub(crate) struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     /// Makes a folder for the projects. It is below the cache: other than the system's folder for temporary files, that
-    /// is a folder which every engine sees.
-    pub(crate) fn new(
+    /// is a folder which engines see, or it is an error.
+    pub(crate) async fn new(
         surroundings: &'a Surroundings<'a>,
         log: &'a Log,
         report: Report,
     ) -> Result<Self, BenchError> {
         let parent = surroundings.host.cache().join("features-test");
+        let said = Said { docker: &DockerPath::default(), compose: None };
+        let no_engine =
+            |failure| BenchError::told(&failure, "there is no engine for the containers of the tests");
+        let engine = match surroundings.engine(said, false).await.map_err(no_engine)? {
+            Some(engine) => engine,
+            None => surroundings.awake(said).await.map_err(no_engine)?,
+        };
+        if let Some(shares) = engine.shares
+            && !shares.iter().any(|share| parent.starts_with(share))
+        {
+            return Err(BenchError::NotShared { place: parent, shares });
+        }
         folder::make(&parent)?;
         let place = (0..).map(|number| parent.join(format!("{}-{number}", std::process::id())));
         for place in place {
@@ -183,6 +208,13 @@ impl BenchError {
 
     fn of(what: &str, why: &str) -> Self {
         Self::Container { what: what.to_owned(), why: why.to_owned() }
+    }
+}
+
+fn listed(shares: &[Utf8PathBuf]) -> String {
+    match shares {
+        [] => "no folder of this computer".to_owned(),
+        shares => shares.iter().map(|share| format!("`{share}`")).collect::<Vec<_>>().join(", "),
     }
 }
 
