@@ -4,8 +4,8 @@
 //! The machine's own files count as outside, and so does its Docker socket. A mount is judged by where it really
 //! leads: `..` and links are followed.
 
+mod compose;
 mod mounts;
-mod volumes;
 
 use api::{Consent, ConsentKind};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::properties::hex;
 
-pub(crate) use volumes::{volumes_file, withhold_volumes};
+pub(crate) use compose::{kept_file, withhold_of_services};
 
 /// What a person decided once for all, per kind: the `[consent]` table of `config.toml`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -115,12 +115,12 @@ fn volumes_of_compose_are_judged_by_where_they_lead_and_the_rest_stays() {
     .unwrap();
     let roots = [Utf8PathBuf::from("/srv/app")];
     let judge = Judge { policy: ConsentPolicy::default(), agreed: &[] };
-    let (withheld, kept) = withhold_volumes(&model, &roots, &judge);
+    let (withheld, kept) = withhold_of_services(&model, &roots, &judge);
     let open: Vec<String> = withheld.open().into_iter().map(|consent| consent.text).collect();
     let expected = ["/home/ada/.ssh at /ssh in the service `app`", "/etc at /sly in the service `app`"];
     assert_eq!(open, expected);
     assert_eq!(
-        volumes_file(&kept),
+        kept_file(&kept),
         "{\"services\": {\"app\": {\"volumes\": !override \
          [{\"type\":\"bind\",\"source\":\"/srv/app/data\",\"target\":\"/data\"},\
          {\"type\":\"volume\",\"source\":\"plain\",\"target\":\"/plain\"},\
@@ -128,5 +128,37 @@ fn volumes_of_compose_are_judged_by_where_they_lead_and_the_rest_stays() {
     );
     let agreed: Vec<String> = withheld.open().into_iter().map(|consent| consent.digest).collect();
     let judge = Judge { policy: ConsentPolicy::default(), agreed: &agreed };
-    assert!(withhold_volumes(&model, &roots, &judge).1.is_empty());
+    assert!(withhold_of_services(&model, &roots, &judge).1.is_empty());
+}
+
+#[test]
+fn files_that_compose_mounts_as_secrets_are_judged_like_volumes() {
+    let model: engine::ComposeModel = serde_json::from_value(serde_json::json!({
+        "name": "app",
+        "services": {"app": {
+            "secrets": [{"source": "own"}, {"source": "key", "target": "id"}, {"source": "variable"}],
+            "configs": [{"source": "hosts"}, {"source": "inline"}]
+        }},
+        "secrets": {
+            "own": {"file": "/srv/app/.secret"},
+            "key": {"file": "/home/ada/.ssh/id"},
+            "variable": {"environment": "TOKEN"}
+        },
+        "configs": {"hosts": {"file": "/srv/app/../../etc/hosts"}, "inline": {"content": "x"}}
+    }))
+    .unwrap();
+    let roots = [Utf8PathBuf::from("/srv/app")];
+    let judge = Judge { policy: ConsentPolicy::default(), agreed: &[] };
+    let (withheld, kept) = withhold_of_services(&model, &roots, &judge);
+    let open: Vec<String> = withheld.open().into_iter().map(|consent| consent.text).collect();
+    let expected = [
+        "/home/ada/.ssh/id at /run/secrets/id in the service `app`",
+        "/srv/app/../../etc/hosts at /hosts in the service `app`",
+    ];
+    assert_eq!(open, expected);
+    assert_eq!(
+        kept_file(&kept),
+        "{\"services\": {\"app\": {\"configs\": !override [{\"source\":\"inline\"}], \
+         \"secrets\": !override [{\"source\":\"own\"},{\"source\":\"variable\"}]}}}\n"
+    );
 }

@@ -60,12 +60,12 @@ async fn leave_out(
     project: &mut Project,
 ) -> Result<(), Problem> {
     let judge = turn.parts.judge(turn.environment);
-    let (withheld, kept) = consent::withhold_volumes(&project.model, &consent::roots_of(config), &judge);
+    let (withheld, kept) = consent::withhold_of_services(&project.model, &consent::roots_of(config), &judge);
     if withheld.0.is_empty() {
         return Ok(());
     }
     let path = volumes_file(&turn.environment.id);
-    let written = engine.put_compose_file(&path, &consent::volumes_file(&kept)).await;
+    let written = engine.put_compose_file(&path, &consent::kept_file(&kept)).await;
     written.map_err(|error| problems::from_engine(&error))?;
     project.files.files.push(path);
     Ok(())

@@ -69,7 +69,7 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let mut merged = devcontainer::merge(&prepared.metadata, &config);
     let mut withheld = consent::withhold_mounts(&mut merged.mounts, &roots, &judge);
     if let Some(project) = &project {
-        withheld.extend(consent::withhold_volumes(&project.model, &roots, &judge).0);
+        withheld.extend(consent::withhold_of_services(&project.model, &roots, &judge).0);
     }
     turn.memory.image = Some(Prepared {
         digest: config.digest.clone(),

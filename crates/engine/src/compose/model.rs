@@ -21,6 +21,12 @@ pub struct ComposeModel {
     /// What the files say of the volumes that have names.
     #[serde(default)]
     pub volumes: BTreeMap<String, Option<serde_json::Value>>,
+    /// What the files say of the secrets.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, Option<serde_json::Value>>,
+    /// What the files say of the configurations.
+    #[serde(default)]
+    pub configs: BTreeMap<String, Option<serde_json::Value>>,
 }
 
 /// A service of a compose project.
@@ -44,6 +50,12 @@ pub struct ComposeService {
     /// What is mounted into it, in compose's long form.
     #[serde(default)]
     pub volumes: Vec<serde_json::Value>,
+    /// The secrets it is given, in compose's long form.
+    #[serde(default)]
+    pub secrets: Vec<serde_json::Value>,
+    /// The configurations it is given, in compose's long form.
+    #[serde(default)]
+    pub configs: Vec<serde_json::Value>,
 }
 
 impl ComposeModel {
