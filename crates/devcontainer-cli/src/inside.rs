@@ -44,26 +44,35 @@ impl Inside<'_> {
 
     /// Finds out where and as whom to work. The shell is asked only where something is to be run.
     pub(crate) async fn workplace(&mut self, to_run: bool) -> Result<Workplace, Failure> {
-        devcontainer::substitute_container_env(&mut self.resolved, &self.state.env);
-        if self.entries.iter().all(|entry| entry.user_env_probe.is_none()) {
-            self.resolved.user_env_probe = self.default_probe;
-        }
+        self.settle();
         self.find(if to_run { self.resolved.user_env_probe } else { UserEnvProbe::None }).await
     }
 
-    /// The workplace for the lifecycle: where nothing is left to be run, no shell need be asked.
-    pub(crate) async fn workplace_for(
+    /// Patches the system's files and finds out where and as whom to work, side by side: each looks into the container,
+    /// which takes its time. For a lifecycle that has something left to run the shell is asked after that, since it
+    /// reads the patched files.
+    pub(crate) async fn patched_workplace(
         &mut self,
-        extent: &Extent,
-        dotfiles: &DotfilesOptions,
+        lifecycle: Option<(&Extent, &DotfilesOptions)>,
     ) -> Result<Workplace, Failure> {
-        let place = self.workplace(false).await?;
+        self.settle();
+        let ((), place) = tokio::join!(self.patch_system_files(), self.find(UserEnvProbe::None));
+        let place = place?;
+        let Some((extent, dotfiles)) = lifecycle else { return Ok(place) };
         let record = self.record(&place);
         let has_dotfiles = dotfiles.repository.is_some();
         // What cannot be looked up now is told when it is to be run.
         match lifecycle::has_work(&self.resolved, extent, &record, has_dotfiles).await {
             Ok(false) => Ok(place),
             Ok(true) | Err(_) => self.find(self.resolved.user_env_probe).await,
+        }
+    }
+
+    /// Puts into what holds what only a running container can say.
+    fn settle(&mut self) {
+        devcontainer::substitute_container_env(&mut self.resolved, &self.state.env);
+        if self.entries.iter().all(|entry| entry.user_env_probe.is_none()) {
+            self.resolved.user_env_probe = self.default_probe;
         }
     }
 

@@ -120,18 +120,14 @@ async fn finish(
         log,
         record: OnceCell::new(),
     };
-    inside.patch_system_files().await;
     let extent = Extent {
         skip_non_blocking: arguments.attach.skip_non_blocking_commands,
         prebuild: arguments.prebuild,
         stop_for_personalization: false,
         skip_post_attach: arguments.attach.skip_post_attach,
     };
-    let place = if arguments.skip_post_create {
-        inside.workplace(false).await
-    } else {
-        inside.workplace_for(&extent, &arguments.dotfiles).await
-    };
+    let lifecycle = (!arguments.skip_post_create).then_some((&extent, &arguments.dotfiles));
+    let place = inside.patched_workplace(lifecycle).await;
     let place = place.map_err(|failure| Failure { description: FAILING.to_owned(), ..failure })?;
     if !arguments.skip_post_create {
         inside.lifecycle(&place, &extent, secrets, &arguments.dotfiles).await?;
