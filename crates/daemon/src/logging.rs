@@ -4,6 +4,7 @@
 //! one before.
 
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use camino::Utf8Path;
@@ -44,8 +45,8 @@ fn rotate(log: &Utf8Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     fs_err::rename(log, log.with_extension("log.1"))?;
-    let stderr = rustix::fs::fstat(io::stderr())?;
-    if (stderr.st_dev, stderr.st_ino) == (old.dev(), old.ino()) {
+    let stderr = std::fs::File::from(io::stderr().as_fd().try_clone_to_owned()?).metadata()?;
+    if (stderr.dev(), stderr.ino()) == (old.dev(), old.ino()) {
         let new = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(log)?;
         rustix::stdio::dup2_stderr(&new)?;
         rustix::stdio::dup2_stdout(&new)?;

@@ -375,7 +375,7 @@ impl MachineHost {
         let restart_needed_for = boot::restart_needed_for(&self.inner);
         self.inner.update(|machine| {
             machine.usage = usage.filter(|_| machine.phase == MachinePhase::Running);
-            machine.daemon_memory = process::resident_memory();
+            machine.daemon_memory = vmm::memory::of_processes(&[std::process::id()]);
             machine.restart_needed_for = restart_needed_for;
         });
     }

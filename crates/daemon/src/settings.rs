@@ -183,16 +183,8 @@ pub fn default_machine() -> MachineSpec {
 
 /// Memory of this computer, in MiB.
 pub(crate) fn host_memory_mib() -> u64 {
-    #[cfg(target_os = "linux")]
-    {
-        let info = rustix::system::sysinfo();
-        (info.totalram as u64).saturating_mul(u64::from(info.mem_unit)) >> 20
-    }
-    // Elsewhere the size is not asked for: the middle of the allowed range follows from this.
-    #[cfg(not(target_os = "linux"))]
-    {
-        12 * 1024
-    }
+    // Where it is not told, the middle of the range that a machine may have follows from this.
+    vmm::memory::of_host().map_or(12 * 1024, |bytes| bytes >> 20)
 }
 
 fn absolute(file: &Utf8Path, share: &Utf8Path) -> Result<Utf8PathBuf, SettingsError> {

@@ -102,9 +102,9 @@ pub enum State {
 pub struct Identity {
     /// Process id.
     pub pid: u32,
-    /// When that process started, in clock ticks since the host's boot (`/proc/PID/stat`, field 22; on macOS the
-    /// start time in microseconds).
+    /// When that process started, in clock ticks since the host's boot (`/proc/PID/stat`, field 22); on macOS in
+    /// microseconds since 1970.
     pub started: u64,
-    /// The host's boot: `/proc/sys/kernel/random/boot_id`, or the boot time on macOS.
+    /// The host's boot: `/proc/sys/kernel/random/boot_id`, or `kern.bootsessionuuid` on macOS.
     pub host_boot: String,
 }

@@ -3,8 +3,8 @@
 //! `cove-shim run --dir DIR` boots the machine that `DIR/machine.json` describes and serves `protocol::shim` on
 //! `DIR/shim.sock`. The daemon may come and go; the machine ends with this process, however this process ends.
 //!
-//! Everything here runs on the main thread on purpose: the kernel ends the machine's processes when the *thread*
-//! that started them ends, see [`tether`].
+//! Everything here runs on the main thread on purpose: Linux ends the machine's processes when the *thread* that
+//! started them ends, see [`tether`].
 
 mod folder;
 mod log;
@@ -49,12 +49,25 @@ enum Command {
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
+    /// Kills a program when the shim ends before it.
+    #[cfg(target_os = "macos")]
+    #[command(hide = true)]
+    Watch {
+        /// Process id of the shim.
+        #[arg(long)]
+        shim: u32,
+        /// Process id of the program.
+        #[arg(long)]
+        program: u32,
+    },
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run { dir, accelerator } => owner::run(&dir, accelerator).map_err(|error| chain(&error)),
         Command::Tether { parent, command } => Err(chain(&tether::become_program(parent, &command))),
+        #[cfg(target_os = "macos")]
+        Command::Watch { shim, program } => tether::keep_watch(shim, program).map_err(|error| chain(&error)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -134,7 +134,9 @@ async fn own(folder: &Folder, accelerator: Option<Utf8PathBuf>) -> Result<(), Er
     let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
     let memory = accelerator.unwrap_or_else(|| folder.file("accelerator.json"));
-    let hypervisor = Qemu::new(tether::launcher()).remember_accelerator_in(memory);
+    let launcher =
+        tether::launcher().map_err(|source| Error::Process { doing: "find its own program", source })?;
+    let hypervisor = Qemu::new(launcher).remember_accelerator_in(memory);
     let (orders, mut inbox) = mpsc::channel(8);
     let board = Arc::new(Board {
         digest: config.digest(),

@@ -37,7 +37,9 @@ pub(crate) async fn splice(client: UnixStream, guest: ByteStream) -> io::Result<
 
 /// Whether the other side has closed both directions.
 fn is_closed(client: &UnixStream) -> io::Result<bool> {
-    let mut fds = [PollFd::new(client, PollFlags::empty())];
+    // macOS looks only in the directions it is asked about, and there the one for reading also ends with half of the
+    // connection; Linux tells of this end in any case.
+    let mut fds = [PollFd::new(client, PollFlags::OUT)];
     poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
     Ok(fds[0].revents().contains(PollFlags::HUP))
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use protocol::shim::{Identity, Reply, Request, State, Status};
+use protocol::shim::{Reply, Request, State, Status};
 use protocol::{Frame, FrameDecoder, encode_json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
@@ -71,15 +71,11 @@ impl FakeShim {
         std::io::Write::write_all(&mut file.expect("the folder is writable"), PROGRAM.as_bytes())
             .expect("the folder is writable");
         let fifo = dir.join("started.fifo");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            fifo.as_std_path(),
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::from_raw_mode(0o600),
-            0,
-        )
-        .expect("the folder takes a pipe");
-        let started = pipe::OpenOptions::new().read_write(true).open_receiver(&fifo).expect("the pipe opens");
+        let made = std::process::Command::new("mkfifo").args(["-m", "600", fifo.as_str()]).status();
+        assert!(made.is_ok_and(|status| status.success()), "the folder takes a pipe");
+        let started = pipe::OpenOptions::new().open_receiver(&fifo).expect("the pipe opens");
+        // Held so that the pipe does not end between two starts.
+        let held = pipe::OpenOptions::new().open_sender(&fifo).expect("the pipe opens");
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             starts: AtomicUsize::new(0),
@@ -87,7 +83,7 @@ impl FakeShim {
             life: Mutex::new(None),
             guest: agent::Guest::default(),
         });
-        tokio::spawn(wait_for_starts(Arc::downgrade(&shared), started));
+        tokio::spawn(wait_for_starts(Arc::downgrade(&shared), started, held));
         Self { shared }
     }
 
@@ -138,7 +134,7 @@ impl FakeShim {
     }
 }
 
-async fn wait_for_starts(shared: std::sync::Weak<Shared>, mut started: pipe::Receiver) {
+async fn wait_for_starts(shared: std::sync::Weak<Shared>, mut started: pipe::Receiver, _held: pipe::Sender) {
     let mut line = String::new();
     loop {
         let Ok(byte) = started.read_u8().await else { return };
@@ -158,7 +154,9 @@ fn begin_life(shared: &Arc<Shared>, pid: i32) {
     let socket = shared.dir.join("shim.sock");
     // The real one replaces what a dead shim left behind too.
     let _ = std::fs::remove_file(&socket);
-    let identity = serde_json::to_vec(&identity_of(pid)).expect("an identity is plain data");
+    let identity = vmm::identity::of(pid.unsigned_abs()).expect("the system tells of its processes");
+    let identity =
+        serde_json::to_vec(&identity.expect("the program runs")).expect("an identity is plain data");
     std::fs::write(shared.dir.join("shim.json"), identity).expect("the folder is writable");
     let listener = UnixListener::bind(&socket).expect("the socket can be made");
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600)).expect("the socket is ours");
@@ -171,18 +169,6 @@ fn begin_life(shared: &Arc<Shared>, pid: i32) {
     let mut tasks = JoinSet::new();
     tasks.spawn(serve(Arc::clone(shared), listener, state.clone(), pid));
     *lock(&shared.life) = Some(Life { pid, state, _tasks: tasks });
-}
-
-fn identity_of(pid: i32) -> Identity {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the program runs");
-    let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
-    let started = fields.split_ascii_whitespace().nth(19).and_then(|field| field.parse().ok());
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("the host has a boot id");
-    Identity {
-        pid: pid.unsigned_abs(),
-        started: started.expect("field 22 is a number"),
-        host_boot: boot.trim().to_owned(),
-    }
 }
 
 async fn serve(shared: Arc<Shared>, listener: UnixListener, state: watch::Sender<State>, pid: i32) {

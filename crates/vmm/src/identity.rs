@@ -3,62 +3,48 @@
 //! A process is named by its id, the time it started, and the boot of the host it started in. Names and command
 //! lines are never looked at.
 
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+
 use std::io;
 
-use fs_err as fs;
 pub use protocol::shim::Identity;
 
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+#[cfg(target_os = "linux")]
+use linux::{host_boot, started};
+#[cfg(target_os = "macos")]
+use macos::{host_boot, started};
 
 /// Who this process is.
 ///
 /// # Errors
-/// When `/proc` cannot be read.
+/// When the system does not tell.
 pub fn of_self() -> io::Result<Identity> {
-    let pid = std::process::id();
-    let started = started(pid)?
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "this process is not in /proc"))?;
-    Ok(Identity { pid, started, host_boot: host_boot()? })
+    of(std::process::id())?.ok_or_else(|| {
+        io::Error::new(io::ErrorKind::NotFound, "this process is not among those that the system lists")
+    })
+}
+
+/// Who the process with this id is; `None` when there is none, or it has ended already.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn of(pid: u32) -> io::Result<Option<Identity>> {
+    let Some(started) = started(pid)? else { return Ok(None) };
+    Ok(Some(Identity { pid, started, host_boot: host_boot()? }))
 }
 
 /// Whether the process still lives. A zombie does not.
 ///
 /// # Errors
-/// When `/proc` cannot be read.
+/// When the system does not tell.
 pub fn is_alive(identity: &Identity) -> io::Result<bool> {
     if host_boot()? != identity.host_boot {
         return Ok(false);
     }
     Ok(started(identity.pid)? == Some(identity.started))
-}
-
-fn host_boot() -> io::Result<String> {
-    Ok(fs::read_to_string(BOOT_ID)?.trim().to_owned())
-}
-
-/// Start time in clock ticks since boot; `None` for a process that is gone or dead.
-fn started(pid: u32) -> io::Result<Option<u64>> {
-    let stat = match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => stat,
-        Err(error) if gone(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    Ok(start_time(&stat))
-}
-
-fn gone(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
-        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
-}
-
-/// Field 22 of a stat line. Field 2 is the program's name in brackets and may hold anything, brackets included.
-fn start_time(stat: &str) -> Option<u64> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let mut fields = after_name.split_ascii_whitespace();
-    match fields.next()? {
-        "Z" | "X" | "x" => None,
-        _ => fields.nth(18)?.parse().ok(),
-    }
 }
 
 #[cfg(test)]
@@ -83,8 +69,7 @@ mod tests {
     fn a_process_that_ended_is_dead_even_before_it_is_reaped() {
         let mut child =
             std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
-        let pid = child.id();
-        let identity = Identity { pid, started: started(pid).unwrap().unwrap(), ..of_self().unwrap() };
+        let identity = of(child.id()).unwrap().unwrap();
         assert!(is_alive(&identity).unwrap());
         child.kill().unwrap();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
@@ -94,11 +79,5 @@ mod tests {
         }
         child.wait().unwrap();
         assert!(!is_alive(&identity).unwrap());
-    }
-
-    #[test]
-    fn a_hostile_program_name_does_not_confuse_the_fields() {
-        let stat = "7 (a) Z 1) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 0 0";
-        assert_eq!(start_time(stat), Some(4242));
     }
 }

@@ -19,6 +19,7 @@ mod error;
 pub mod fake;
 pub mod identity;
 pub mod image;
+pub mod memory;
 mod mux;
 mod process;
 pub mod qemu;

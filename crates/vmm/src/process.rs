@@ -1,4 +1,4 @@
-//! Programs that carry a machine: finding them, starting them, and what they cost.
+//! Programs that carry a machine: finding them and starting them.
 
 use std::ffi::OsString;
 use std::io;
@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use fs_err as fs;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -131,30 +130,9 @@ where
     }
 }
 
-/// Memory that the kernel accounts to these processes, in bytes; pages they share are counted once. A process that
-/// is gone counts nothing.
-pub(crate) fn memory_of(pids: &[u32]) -> u64 {
-    pids.iter()
-        .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok())
-        .filter_map(|rollup| proportional_bytes(&rollup))
-        .sum()
-}
-
-fn proportional_bytes(rollup: &str) -> Option<u64> {
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn memory_is_read_for_the_living_and_nothing_for_the_dead() {
-        let this = std::process::id();
-        assert!(memory_of(&[this]) > 100 * 1024);
-        assert_eq!(memory_of(&[u32::MAX]), 0);
-    }
 
     #[tokio::test]
     async fn the_end_of_a_program_is_told_with_its_last_words() {

@@ -1,8 +1,6 @@
 //! Notices that this computer slept or that its clock was set: the guest's clock must follow.
 
-use std::time::Duration;
-
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often is looked. Nothing wakes the processor more often while the machine idles.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -13,19 +11,21 @@ const TOLERANCE: Duration = Duration::from_millis(500);
 /// How far apart two of this computer's clocks were when last looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ClockWatch {
+    begun: Instant,
     offset_ns: i128,
 }
 
 impl ClockWatch {
     /// Starts watching now.
     pub(super) fn start() -> Self {
-        Self { offset_ns: offset() }
+        let begun = Instant::now();
+        Self { begun, offset_ns: offset(begun) }
     }
 
-    /// Whether the computer slept or its clock was set since the last call. The monotonic clock stands still while
-    /// it sleeps, the wall clock does not.
+    /// Whether the computer slept or its clock was set since the last call. `Instant` stands still while it sleeps,
+    /// on Linux and on macOS, where the system's own monotonic clock does not; the wall clock goes on.
     pub(super) fn jumped(&mut self) -> bool {
-        self.moved_to(offset())
+        self.moved_to(offset(self.begun))
     }
 
     fn moved_to(&mut self, offset_ns: i128) -> bool {
@@ -37,12 +37,12 @@ impl ClockWatch {
     }
 }
 
-fn offset() -> i128 {
-    nanos(clock_gettime(ClockId::Realtime)) - nanos(clock_gettime(ClockId::Monotonic))
-}
-
-fn nanos(time: Timespec) -> i128 {
-    i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
+fn offset(begun: Instant) -> i128 {
+    let monotonic = begun.elapsed().as_nanos().cast_signed();
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => since.as_nanos().cast_signed() - monotonic,
+        Err(before) => -before.duration().as_nanos().cast_signed() - monotonic,
+    }
 }
 
 #[cfg(test)]
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn sleep_and_setting_the_clock_are_noticed_once_and_drift_adds_up() {
-        let mut watch = ClockWatch { offset_ns: 0 };
+        let mut watch = ClockWatch { begun: Instant::now(), offset_ns: 0 };
         assert!(!watch.moved_to(400_000_000));
         assert!(watch.moved_to(600_000_000), "slow drift adds up until it matters");
         assert!(!watch.moved_to(600_000_000));

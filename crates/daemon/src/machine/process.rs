@@ -168,11 +168,3 @@ pub(super) fn kill(paths: &MachinePaths) -> Result<(), ProcessError> {
         Err(error) => Err(ProcessError::File(error.into())),
     }
 }
-
-/// Resident memory of this process, in bytes; 0 where the system does not tell.
-pub(super) fn resident_memory() -> u64 {
-    let Ok(status) = fs_err::read_to_string("/proc/self/status") else { return 0 };
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
-}

@@ -18,9 +18,11 @@ use super::carriers::{Carriers, End};
 use super::qmp::{Event, Qmp, RunState, Shutdown};
 use super::{Qemu, argv, virtiofsd};
 use crate::mux::MuxEnd;
-use crate::process::{self, Launch, Running};
+use crate::process::{Launch, Running};
 use crate::transport::{Transport, Vsock};
-use crate::{Accelerator, ByteStream, Error, Failure, MuxError, VmConfig, VmDriver, VmFacts, VmState};
+use crate::{
+    Accelerator, ByteStream, Error, Failure, MuxError, VmConfig, VmDriver, VmFacts, VmState, memory,
+};
 
 /// How long QEMU may take to end after its machine went down, or after the agent's port closed.
 const END_GRACE: Duration = Duration::from_secs(10);
@@ -163,7 +165,7 @@ impl VmDriver for Machine {
     }
 
     fn facts(&self) -> VmFacts {
-        let host_memory = if self.state().is_final() { 0 } else { process::memory_of(&self.pids) };
+        let host_memory = if self.state().is_final() { 0 } else { memory::of_processes(&self.pids) };
         VmFacts {
             accelerator: self.accelerator,
             agent_after: self.agent.get().map(|agent| agent.after),
