@@ -1,8 +1,8 @@
 # Everything lives in xtask/; these are names for it.
-.PHONY: help run test check image conformance fuzz bench app
+.PHONY: help run test check check-macos image conformance fuzz bench app
 
 help: ## Show this
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
 
 run: linker ## Install what is missing, build everything, and bring the example up
 	@cargo xtask run
@@ -12,6 +12,9 @@ test: linker ## Lints, and every test on real parts
 
 check: linker ## Formatting and lints
 	@cargo xtask check
+
+check-macos: linker ## Type-check, lint and link for macOS; build for arm64 Linux
+	@cargo xtask check-macos
 
 image: linker ## Build the guest image
 	@cargo xtask image

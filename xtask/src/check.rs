@@ -1,6 +1,7 @@
 //! `cargo xtask check` and `cargo xtask test`: what a change must pass.
 
 use crate::image::{self, ImageError};
+use crate::macos::{self, MacError};
 use crate::setup::{SetupError, setup};
 use crate::steps::{StepError, cargo, run, step};
 
@@ -11,6 +12,8 @@ pub(crate) enum CheckError {
     Setup(#[from] SetupError),
     #[error("could not build the guest image")]
     Image(#[from] ImageError),
+    #[error("the code does not hold for macOS")]
+    Mac(#[from] MacError),
     #[error("a check failed")]
     Step(#[from] StepError),
 }
@@ -29,6 +32,7 @@ pub(crate) fn test() -> Result<(), CheckError> {
     setup()?;
     image::build(&image::Options::packed())?;
     check()?;
+    macos::check()?;
     let parts = test_parts()?;
     // Programs first: tests of the whole product start them.
     step("Building", || run(cargo().args(["build", "--workspace", "--locked"])))?;

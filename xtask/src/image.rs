@@ -36,16 +36,19 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 pub(crate) use arch::Arch;
 pub(crate) use digest::{Digest, Hasher};
-pub(crate) use host_tools::{HOST_PACKAGES, MMDEBSTRAP, ToolError, find as find_program, run as run_tool};
+pub(crate) use host_tools::{
+    DPKG_DEB, HOST_PACKAGES, MMDEBSTRAP, PIP, TAR, ToolError, find as find_program, run as run_tool,
+};
 pub(crate) use mirror::{Mirror, MirrorError};
+pub(crate) use packages::{Depot, PackagesError, Wanted, write_whole};
 pub(crate) use places::{NoCache, Places, cache_folder};
+pub(crate) use stamp::Stamp;
 pub(crate) use test_engine::unpack as unpack_test_engine;
+pub(crate) use tree::empty;
 
 use manifest::Manifest;
-use packages::{Depot, Wanted, write_whole};
 use pool::Pool;
 use recipe::PackageList;
-use stamp::Stamp;
 
 use crate::output::say;
 
@@ -104,7 +107,7 @@ pub(crate) fn build(options: &Options) -> Result<(), ImageError> {
     let arch = options.arch.unwrap_or_else(Arch::host);
     let places = Places::new(arch, options.out.as_deref())?;
     fs_err::create_dir_all(&places.out)?;
-    let _alone = alone(&places)?;
+    let _alone = alone(&places.image_lock())?;
     let list: PackageList = recipe::read(&places.definitions().join("packages.toml"))?;
     let depot = Depot { pool: Pool::open(places.pool())?, apt: places.apt(), suite: list.suite.clone() };
 
@@ -172,11 +175,19 @@ pub(crate) fn unpack_beside(folder: &Utf8Path, name: &str, series: &str) -> Resu
     Ok(())
 }
 
-/// Waits until no other build writes to the cache; the lock goes with the returned file.
-fn alone(places: &Places) -> io::Result<std::fs::File> {
-    let file = std::fs::File::create(places.cache.join("image.lock"))?;
+/// Where packages come from that are no part of an image, and the lock on the folders they go to.
+pub(crate) fn depot(places: &Places) -> Result<(Depot, std::fs::File), ImageError> {
+    fs_err::create_dir_all(&places.cache)?;
+    let alone = alone(&places.image_lock())?;
+    let list: PackageList = recipe::read(&places.definitions().join("packages.toml"))?;
+    Ok((Depot { pool: Pool::open(places.pool())?, apt: places.apt(), suite: list.suite }, alone))
+}
+
+/// Waits until nobody else holds this lock; it goes with the returned file.
+pub(crate) fn alone(lock: &Utf8Path) -> io::Result<std::fs::File> {
+    let file = std::fs::File::create(lock)?;
     if file.try_lock().is_err() {
-        say("waiting for another build of an image");
+        say(format!("waiting for another build, which holds {lock}"));
         file.lock()?;
     }
     Ok(file)

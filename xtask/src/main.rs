@@ -5,8 +5,10 @@ mod check;
 mod conformance;
 mod fuzz;
 mod image;
+mod macos;
 mod output;
 mod run;
+mod rust;
 mod setup;
 mod steps;
 
@@ -33,6 +35,8 @@ enum Command {
     Run,
     /// Formatting and lints
     Check,
+    /// Type-check, lint and link for macOS, and build for arm64 Linux
+    CheckMacos,
     /// Lints, and every test on real parts
     Test,
     /// Hold Cove against the Dev Container specification and its reference; writes docs/conformance.md
@@ -44,11 +48,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(done) = macos::as_compiler() {
+        return done;
+    }
     let done: Result<(), Box<dyn Error>> = match Arguments::parse().command {
         Command::Image(options) => image::build(&options).map_err(Into::into),
         Command::Setup => setup::setup().map_err(Into::into),
         Command::Run => run::example().map_err(Into::into),
         Command::Check => check::check().map_err(Into::into),
+        Command::CheckMacos => macos::check().map_err(Into::into),
         Command::Test => check::test().map_err(Into::into),
         Command::Conformance(options) => conformance::conformance(&options).map_err(Into::into),
         Command::Fuzz(options) => fuzz::fuzz(&options).map_err(Into::into),

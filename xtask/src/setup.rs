@@ -52,23 +52,23 @@ pub(crate) fn tools_folder() -> Result<Utf8PathBuf, SetupError> {
 /// Installs what is missing.
 pub(crate) fn setup() -> Result<(), SetupError> {
     step("Installing what is missing", || {
-        let mut missing: Vec<&str> = HOST_PACKAGES
-            .iter()
-            .chain(PACKAGES)
-            .chain(TEST_PACKAGES)
-            .copied()
-            .filter(|package| !installed(package))
-            .collect();
-        missing.sort_unstable();
-        missing.dedup();
-        if missing.is_empty() {
-            say("    every Debian package is there");
-        } else {
-            say(format!("    Debian packages: {}", missing.join(" ")));
-            install(&missing)?;
-        }
+        let wanted = HOST_PACKAGES.iter().chain(PACKAGES).chain(TEST_PACKAGES).copied();
+        install_missing(wanted)?;
         virtiofsd()
     })
+}
+
+/// Installs those of the Debian packages that are missing.
+pub(crate) fn install_missing(wanted: impl Iterator<Item = &'static str>) -> Result<(), SetupError> {
+    let mut missing: Vec<&str> = wanted.filter(|package| !installed(package)).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    if missing.is_empty() {
+        say("    every Debian package is there");
+        return Ok(());
+    }
+    say(format!("    Debian packages: {}", missing.join(" ")));
+    install(&missing)
 }
 
 fn installed(package: &str) -> bool {

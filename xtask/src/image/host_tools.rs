@@ -27,7 +27,9 @@ pub(crate) const DEPMOD: Tool = Tool { name: "depmod", package: "kmod" };
 pub(crate) const DPKG_DEB: Tool = Tool { name: "dpkg-deb", package: "dpkg" };
 pub(crate) const MKFS_EROFS: Tool = Tool { name: "mkfs.erofs", package: "erofs-utils" };
 pub(crate) const MMDEBSTRAP: Tool = Tool { name: "mmdebstrap", package: "mmdebstrap" };
+pub(crate) const PIP: Tool = Tool { name: "/usr/bin/pip3", package: "python3-pip" };
 pub(crate) const READELF: Tool = Tool { name: "readelf", package: "binutils" };
+pub(crate) const TAR: Tool = Tool { name: "tar", package: "tar" };
 pub(crate) const XZ: Tool = Tool { name: "xz", package: "xz-utils" };
 
 /// A program of the host.

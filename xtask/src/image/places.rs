@@ -58,6 +58,11 @@ impl Places {
         self.cache.join("pool")
     }
 
+    /// Held by whoever writes to what images are made of.
+    pub(crate) fn image_lock(&self) -> Utf8PathBuf {
+        self.cache.join("image.lock")
+    }
+
     /// apt's private folder.
     pub(crate) fn apt(&self) -> Utf8PathBuf {
         self.cache.join("apt")

@@ -1,0 +1,155 @@
+//! `cargo xtask check-macos`: as much of the Mac as a Linux machine can prove.
+//!
+//! Everything but the guest agent is type-checked and linted for `aarch64-apple-darwin`, and `cove`, `coved` and
+//! `cove-shim` are linked into real Mach-O programs, C code included, with Rust's own linker. What the linker cannot
+//! know is checked here: that every symbol left to the start of a program is one that Apple's frameworks have, and
+//! that methods of delegates are those that Apple's protocols declare. The same programs are built for arm64 Linux
+//! along the way. Nothing of it runs: only a Mac can say that it does.
+
+mod delegates;
+mod programs;
+mod sdk;
+mod symbols;
+mod zig;
+
+use std::process::{Command, ExitCode};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::image::{Arch, HOST_PACKAGES, NoCache, Places, ToolError};
+use crate::rust::{Sysroot, SysrootError, Toolchain, cargo_with_flags, setting};
+use crate::setup::{SetupError, install_missing};
+use crate::steps::{StepError, run, step};
+
+const MAC: &str = "aarch64-apple-darwin";
+
+const LINUX: &str = "aarch64-unknown-linux-gnu";
+
+/// The oldest macOS that programs are made for.
+const MACOS_VERSION: &str = "14.0";
+
+/// Debian packages beside those of the image build.
+const PACKAGES: [&str; 3] = ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "python3-pip"];
+
+/// The one package that never sees a Mac: the first process of a Linux guest.
+const LINUX_ONLY: &str = "agent";
+
+/// The code does not hold for a Mac, or could not be checked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MacError {
+    #[error("could not prepare this machine")]
+    Setup(#[from] SetupError),
+    #[error("no place for what is built once")]
+    Places(#[from] NoCache),
+    #[error("could not find a Rust toolchain")]
+    Toolchain(#[from] ToolError),
+    #[error("could not provide Rust's standard library")]
+    Sysroot(#[from] SysrootError),
+    #[error("could not provide a C compiler for the Mac")]
+    Zig(#[from] zig::ZigError),
+    #[error("a check failed")]
+    Step(#[from] StepError),
+    #[error("the build of the programs could not be followed")]
+    Programs(#[from] programs::ProgramsError),
+    #[error(transparent)]
+    Symbols(#[from] symbols::SymbolsError),
+    #[error(transparent)]
+    Delegates(#[from] delegates::DelegatesError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// This program under the name of a compiler does that compiler's work.
+pub(crate) fn as_compiler() -> Option<ExitCode> {
+    zig::as_compiler()
+}
+
+/// All of it.
+pub(crate) fn check() -> Result<(), MacError> {
+    step("Checking for macOS and arm64 Linux", || {
+        install_missing(HOST_PACKAGES.iter().chain(&PACKAGES).copied())?;
+        let places = Places::new(Arch::host(), None)?;
+        let toolchain = Toolchain::installed(&places.repository)?;
+        let mac = step("Rust's library for macOS", || Mac::provide(&toolchain, &places))?;
+        step("Lints for macOS", || mac.lint())?;
+        step("Linking for macOS", || mac.link())?;
+        step("Delegates", || delegates::check(&places.repository))?;
+        step("Building for arm64 Linux", || linux(&toolchain, &places))
+    })
+}
+
+/// What programs for the Mac are made with.
+struct Mac {
+    repository: Utf8PathBuf,
+    sysroot: Sysroot,
+    linker: Utf8PathBuf,
+    rust_libraries: Utf8PathBuf,
+    zig: zig::Zig,
+    sdk: Utf8PathBuf,
+}
+
+impl Mac {
+    fn provide(toolchain: &Toolchain, places: &Places) -> Result<Self, MacError> {
+        let sysroot = Sysroot::provide(toolchain, places, MAC)?;
+        let zig = zig::Zig::provide(places)?;
+        let sdk = sdk::write(&places.cache, &zig.system_library())?;
+        Ok(Self {
+            repository: places.repository.clone(),
+            sysroot,
+            linker: toolchain.linker(),
+            rust_libraries: toolchain.libraries(),
+            zig,
+            sdk,
+        })
+    }
+
+    /// The same for lints and links, so that C code is compiled once.
+    fn cargo(&self) -> std::io::Result<Command> {
+        let mut flags = vec![self.sysroot.flag(), "-Clinker-flavor=ld64.lld".to_owned()];
+        // Apple's frameworks are there by name only: what they have is left to the start of the program.
+        flags.extend(["-Clink-arg=-undefined", "-Clink-arg=dynamic_lookup"].map(str::to_owned));
+        let mut cargo = cargo_with_flags(&self.repository, &flags);
+        self.zig.compile_for_the_mac(&mut cargo)?;
+        cargo.env(setting(MAC, "LINKER"), &self.linker);
+        cargo.env("SDKROOT", &self.sdk).env("MACOSX_DEPLOYMENT_TARGET", MACOS_VERSION);
+        // For Rust's objcopy, where a profile strips.
+        cargo.env("LD_LIBRARY_PATH", &self.rust_libraries);
+        Ok(cargo)
+    }
+
+    fn lint(&self) -> Result<(), MacError> {
+        let mut cargo = self.cargo()?;
+        cargo.args(["clippy", "--workspace", "--exclude", LINUX_ONLY, "--all-targets", "--locked"]);
+        run(cargo.args(["--target", MAC, "--", "-D", "warnings"]))?;
+        Ok(())
+    }
+
+    fn link(&self) -> Result<(), MacError> {
+        for program in programs::build(self.cargo()?, MAC)? {
+            symbols::check(&program)?;
+            programs::tell(&program)?;
+        }
+        Ok(())
+    }
+}
+
+/// Builds the programs for Linux hosts with this other processor.
+fn linux(toolchain: &Toolchain, places: &Places) -> Result<(), MacError> {
+    let mut flags = Vec::new();
+    if !toolchain.has_library(LINUX) {
+        flags.push(Sysroot::provide(toolchain, places, LINUX)?.flag());
+    }
+    let mut cargo = cargo_with_flags(&places.repository, &flags);
+    if Arch::host() != Arch::Arm64 {
+        cargo.env(setting(LINUX, "LINKER"), Arch::Arm64.cross_compiler().0);
+    }
+    for program in programs::build(cargo, LINUX)? {
+        programs::tell(&program)?;
+    }
+    Ok(())
+}
+
+/// The name of a file for messages.
+fn name(file: &Utf8Path) -> &str {
+    file.file_name().unwrap_or(file.as_str())
+}
