@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use protocol::agent::{Component, ComponentState, Event, Level, LogLine};
+use protocol::agent::{Component, ComponentState, Emulation, Event, Level, LogLine};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::broadcast;
 
@@ -42,6 +42,7 @@ struct Shared {
     sequence: u64,
     components: BTreeMap<String, Component>,
     stages: Vec<(String, u64)>,
+    emulation: Option<Emulation>,
     budgets: HashMap<String, Budget>,
 }
 
@@ -68,7 +69,7 @@ impl Budget {
 
 /// What a watcher gets: the present, and a feed of what comes.
 pub(crate) struct Watch {
-    /// Components, stages and the kept lines.
+    /// Components, stages, what runs foreign programs, and the kept lines.
     pub(crate) present: Vec<Event>,
     /// What happens from then on.
     pub(crate) feed: broadcast::Receiver<Event>,
@@ -161,14 +162,23 @@ impl Journal {
         let _ = self.events.send(Event::Component(component));
     }
 
+    /// Notes what runs programs of another processor.
+    pub(crate) fn emulation(&self, emulation: Emulation) {
+        let mut shared = self.lock();
+        shared.emulation = Some(emulation.clone());
+        let _ = self.events.send(Event::Emulation(emulation));
+    }
+
     /// Begins a watch. Nothing is told twice and nothing is missed between the present and the feed.
     pub(crate) fn watch(&self) -> Watch {
         let shared = self.lock();
         let components = shared.components.values().cloned().map(Event::Component);
         let stages =
             shared.stages.iter().map(|(name, at)| Event::Stage { name: name.clone(), uptime_ms: *at });
+        let emulation = shared.emulation.iter().cloned().map(Event::Emulation);
         let lines = shared.lines.iter().cloned().map(Event::Log);
-        Watch { present: components.chain(stages).chain(lines).collect(), feed: self.events.subscribe() }
+        let present = components.chain(stages).chain(emulation).chain(lines).collect();
+        Watch { present, feed: self.events.subscribe() }
     }
 }
 

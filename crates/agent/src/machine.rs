@@ -4,6 +4,7 @@
 //!  mounts, cgroups --+-- modules (thread): overlay ---- transport, network ---- engine's
 //!                    +-- data disk ---- containerd (needs overlay) ----.
 //!                    +-- host transport ---- configuration ------------+---- dockerd
+//!                    +-- translator of foreign programs ---------------+
 //!                    `-- network, resolver (need the card's driver) ---'
 //! ```
 //! Whatever fails is reported as a component and the rest goes on: the host can only help a machine it hears.
@@ -25,7 +26,9 @@ use crate::dns::{self, Names};
 use crate::journal::{self, Journal};
 use crate::modules::{self, Modules};
 use crate::supervisor;
-use crate::{data_disk, engine, initramfs, kernel_log, mounts, network, power, reaper, swap, transport};
+use crate::{
+    data_disk, emulation, engine, initramfs, kernel_log, mounts, network, power, reaper, swap, transport,
+};
 
 /// What all parts of the agent share.
 pub(crate) struct Machine {
@@ -104,6 +107,10 @@ async fn run() {
     tokio::spawn(transport::run(Arc::clone(&machine)));
     tokio::spawn(kernel_log::follow(journal.clone()));
     let addresses = addresses(&journal);
+    let emulating = {
+        let journal = journal.clone();
+        tokio::spawn(async move { emulation::start(&journal).await })
+    };
 
     let (network_up, network) = watch::channel(false);
     tokio::spawn(start_network(Arc::clone(&machine), addresses.clone(), loaded.clone(), network_up));
@@ -117,6 +124,7 @@ async fn run() {
         addresses,
         loaded,
         network,
+        emulating,
         containerd,
         stop_engine.clone(),
     ));
@@ -240,12 +248,15 @@ async fn start_engine(
     addresses: Option<Addresses>,
     loaded: watch::Receiver<Loaded>,
     mut network: watch::Receiver<bool>,
+    emulating: JoinHandle<()>,
     mut containerd: watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
     let mut configured = machine.configured.subscribe();
     let needs = async {
         reached(loaded, Loaded::Engine).await;
+        // One that panicked has ended too; the engine is of use without foreign programs.
+        let _ = emulating.await;
         // An error says that the sender has gone: containerd cannot run without a data disk.
         configured.wait_for(|is| *is).await.is_ok()
             && network.wait_for(|is| *is).await.is_ok()

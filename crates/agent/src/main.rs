@@ -20,6 +20,7 @@ mod console;
 mod data_disk;
 mod device;
 mod dns;
+mod emulation;
 mod engine;
 mod exec;
 mod initramfs;

@@ -30,8 +30,8 @@ pub use event::{Event, EventKind, LogStream, ObjectKind, ObjectReference, Unit, 
 pub use home::{HomeError, HomeLayout};
 pub use logs::{ContainerLogLine, LogLevel, MachineLogLine};
 pub use machine::{
-    AcceleratorStatus, BootStage, ComponentStatus, EngineState, Machine, MachinePhase, MachineSpec,
-    MachineStatus, MachineUse,
+    AcceleratorStatus, BootStage, ComponentStatus, EmulationStatus, EngineState, Machine, MachinePhase,
+    MachineSpec, MachineStatus, MachineUse,
 };
 pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
 pub use personal::{Dotfiles, Secrets};

@@ -61,6 +61,9 @@ pub struct MachineStatus {
     /// What runs the guest's instructions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accelerator: Option<AcceleratorStatus>,
+    /// What runs programs of another processor inside; absent where the guest told of nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emulation: Option<EmulationStatus>,
     /// Kernel release of the guest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<String>,
@@ -103,6 +106,19 @@ pub struct AcceleratorStatus {
     /// `kvm`, `hvf`, `tcg`.
     pub name: String,
     /// Why a faster one is not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// What runs programs of another processor in the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EmulationStatus {
+    /// That processor, in the words of OCI: `amd64`.
+    pub architecture: String,
+    /// `rosetta`, `qemu-user`; absent when nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why not by a faster one, or why not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

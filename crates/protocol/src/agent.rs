@@ -270,9 +270,25 @@ pub enum Event {
         /// Time since the kernel started, in milliseconds.
         uptime_ms: u64,
     },
+    /// What runs programs of another processor is settled. Sent at the start of a watch too; never by a machine that
+    /// is of that processor itself.
+    Emulation(Emulation),
     /// An event of a newer agent.
     #[serde(other)]
     Unknown,
+}
+
+/// What runs programs of another processor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Emulation {
+    /// The processor, in the words of OCI: `amd64`.
+    pub architecture: String,
+    /// `rosetta`, `qemu-user`; `None` when nothing does.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// Why not by a faster one, or why not at all.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// A line of a log in the guest.

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use protocol::agent::{
-    AgentHello, Component, ComponentState, Configuration, Event, Exec, ExecControl, ExecEnd, Failure,
-    FailureKind, Level, Listener, LogLine, Metrics, Mount, Reply, Request, Target, TerminalSize,
+    AgentHello, Component, ComponentState, Configuration, Emulation, Event, Exec, ExecControl, ExecEnd,
+    Failure, FailureKind, Level, Listener, LogLine, Metrics, Mount, Reply, Request, Target, TerminalSize,
 };
 use protocol::{Frame, FrameDecoder, FrameKind, Version, encode_json, shim};
 use serde::Serialize;
@@ -176,6 +176,11 @@ fn events_of_the_agent() {
         }));
     }
     golden.check(&Event::Stage { name: "engine".into(), uptime_ms: 9400 });
+    golden.check(&Event::Emulation(Emulation {
+        architecture: "amd64".into(),
+        by: Some("qemu-user".into()),
+        note: Some("why not by another".into()),
+    }));
     golden.end();
 }
 

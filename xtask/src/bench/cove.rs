@@ -185,7 +185,7 @@ async fn follow(machine: &dyn VmDriver) -> Result<Vec<(String, u64)>, CoveError>
             Event::Component(part) if part.state == ComponentState::Failed => {
                 return Err(CoveError::Component { name: part.name, log: part.log_tail });
             }
-            Event::Component(_) | Event::Log(_) | Event::Unknown => {}
+            Event::Component(_) | Event::Log(_) | Event::Emulation(_) | Event::Unknown => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use api::{DEFAULT_MACHINE, EngineState, Machine, MachinePhase, MachineUse};
+use api::{DEFAULT_MACHINE, EmulationStatus, EngineState, Machine, MachinePhase, MachineUse};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -87,12 +87,28 @@ fn head(machine: &Machine) -> Vec<(String, String)> {
     add("driver", status.driver.clone());
     add("accelerator", accelerator);
     add("kernel", status.kernel.clone());
+    if let Some(emulation) = status.emulation.as_ref().filter(|_| on) {
+        add(&format!("{} programs", emulation.architecture), Some(emulated(emulation)));
+    }
     for component in status.components.iter().filter(|component| component.restarts > 0) {
         let state = format!("{}, started again {} times", engine(component.state), component.restarts);
         add(&component.name, Some(state));
     }
     add("process", status.shim_pid.map(|pid| pid.to_string()));
     rows
+}
+
+fn emulated(emulation: &EmulationStatus) -> String {
+    let how = match emulation.by.as_deref() {
+        Some("rosetta") => "run by Rosetta".to_owned(),
+        Some("qemu-user") => "run by QEMU, slowly".to_owned(),
+        Some(by) => format!("run by {by}"),
+        None => "do not run".to_owned(),
+    };
+    match &emulation.note {
+        Some(note) => format!("{how} ({note})"),
+        None => how,
+    }
 }
 
 fn engine(state: EngineState) -> &'static str {

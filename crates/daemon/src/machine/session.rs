@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use api::{
-    AcceleratorStatus, BootStage, ComponentStatus, EngineState, EventKind, MachinePhase, MachineUse,
-    ObjectKind, Problem, ProblemCode,
+    AcceleratorStatus, BootStage, ComponentStatus, EmulationStatus, EngineState, EventKind, MachinePhase,
+    MachineUse, ObjectKind, Problem, ProblemCode,
 };
 use protocol::agent::{AgentHello, Component, ComponentState, Event, Level};
 use protocol::shim::{State, Status};
@@ -36,6 +36,9 @@ const MAX_PARTS: usize = 32;
 
 /// Longest name of a part or stage, in bytes.
 const MAX_NAME: usize = 64;
+
+/// Longest line or explanation that is kept, in characters.
+const MAX_NOTE: usize = 400;
 
 /// First and longest pause before an agent that does not answer is greeted again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -222,6 +225,7 @@ async fn greet(inner: &Inner, agent: &AgentClient) -> Result<Greeted, Problem> {
         machine.phase = MachinePhase::Running;
         machine.kernel = Some(shortened(&hello.kernel));
         machine.problem = None;
+        machine.emulation = None;
         machine.components.clear();
         machine.boot.clear();
     });
@@ -305,6 +309,13 @@ fn hear(inner: &Inner, event: Event) {
                 machine.boot.push(BootStage { name, uptime_ms });
             }
         }),
+        Event::Emulation(told) => inner.update(|machine| {
+            machine.emulation = Some(EmulationStatus {
+                architecture: shortened(&told.architecture),
+                by: told.by.as_deref().map(shortened),
+                note: told.note.map(|note| note.chars().take(MAX_NOTE).collect()),
+            });
+        }),
         Event::Unknown => {}
     }
 }
@@ -340,7 +351,7 @@ fn engine_down(component: &Component) -> Problem {
     let tail = component.log_tail.iter().rev().take(20).rev();
     Problem::new(ProblemCode::EngineDown, format!("`{name}` in the machine ended"))
         .with_hint("it is started again by itself; `cove machine logs` shows more")
-        .with_log(tail.map(|line| line.chars().take(400).collect()).collect())
+        .with_log(tail.map(|line| line.chars().take(MAX_NOTE).collect()).collect())
 }
 
 /// Names from the guest and the shim go into the store: they are short or cut.
