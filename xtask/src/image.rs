@@ -77,6 +77,11 @@ impl Options {
     pub(crate) fn packed() -> Self {
         Self { pack: true, ..Self::default() }
     }
+
+    /// An image for that processor, not packed: enough to boot it.
+    pub(crate) fn of(arch: Arch) -> Self {
+        Self { arch: Some(arch), ..Self::default() }
+    }
 }
 
 /// The image could not be built.
@@ -115,7 +120,7 @@ pub(crate) fn build(options: &Options) -> Result<(), ImageError> {
     // The slowest first: stopped in it, a build leaves the finished image as it was.
     let base = base_image::build(&places, &depot, arch, options.relock)?;
     let own = own_sources(&places)?;
-    let system = system::build(&places, &depot, arch, &lock, &own)?;
+    let system = system::build(&places, &depot, arch, &list, &lock, &own)?;
     let agent = match &options.agent {
         Some(given) => given.clone(),
         None => agent::build(&places, &depot, arch)?,
@@ -135,7 +140,7 @@ pub(crate) fn build(options: &Options) -> Result<(), ImageError> {
             manifest.add(&places.out, name)?;
         }
         if options.pack {
-            let bytes = transport::pack(&places, arch, &manifest)?;
+            let bytes = transport::pack(&places, &manifest)?;
             manifest.set_transport(bytes);
         }
         manifest.write(&places.out)?;
@@ -149,10 +154,15 @@ pub(crate) fn build(options: &Options) -> Result<(), ImageError> {
 /// The files that a machine starts from.
 const FILES: [&str; 3] = ["kernel", "initramfs", "root.erofs"];
 
-/// Unpacks a Debian package that is no part of the image over `folder`, in the newest version that begins with
-/// `series`: pinned in a lock file of its own and verified like the image's.
-pub(crate) fn unpack_beside(folder: &Utf8Path, name: &str, series: &str) -> Result<(), ImageError> {
-    let arch = Arch::host();
+/// Unpacks a Debian package that is no part of this machine's image over `folder`, in the newest version that begins
+/// with `series`: pinned in a lock file of its own and verified like the image's. `program` is what it brings.
+pub(crate) fn unpack_beside(
+    arch: Arch,
+    folder: &Utf8Path,
+    name: &str,
+    series: &str,
+    program: &str,
+) -> Result<(), ImageError> {
     let places = Places::new(arch, None)?;
     let list: PackageList = recipe::read(&places.definitions().join("packages.toml"))?;
     let depot = Depot { pool: Pool::open(places.pool())?, apt: places.apt(), suite: list.suite };
@@ -160,8 +170,8 @@ pub(crate) fn unpack_beside(folder: &Utf8Path, name: &str, series: &str) -> Resu
     let lock = depot.provide(&places.lock(name), arch, &wanted, false)?;
     let mut inputs = Hasher::default();
     inputs.add_part(lock.digest().as_str());
-    let program = folder.join("usr/bin").join(name);
-    Stamp::new(folder, name, inputs, vec![program]).run(|| {
+    fs_err::create_dir_all(folder)?;
+    Stamp::new(folder, name, inputs, vec![folder.join(program)]).run(|| {
         for package in lock.pins().map(|pin| depot.pool.path(pin)) {
             let unpack = host_tools::DPKG_DEB.command();
             let unpacked =

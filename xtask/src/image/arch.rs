@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// Processor architecture of a guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Arch {
     /// 64-bit x86.
     Amd64,

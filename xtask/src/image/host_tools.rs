@@ -16,6 +16,7 @@ pub(crate) const HOST_PACKAGES: &[&str] = &[
     "kmod",
     "libc6-dev",
     "mmdebstrap",
+    "tar",
     "uidmap",
     "xz-utils",
 ];

@@ -27,6 +27,11 @@ struct Group {
     #[expect(dead_code, reason = "the file must say it; only people read it")]
     why: String,
     packages: Vec<String>,
+    /// The one processor that has this group; all without it.
+    arch: Option<Arch>,
+    /// The only files of the packages that are unpacked, as paths in the root; all without it.
+    #[serde(default)]
+    only: Vec<String>,
 }
 
 /// `modules.toml`: kernel modules by name.
@@ -83,12 +88,19 @@ pub(crate) enum RecipeError {
 impl PackageList {
     /// What to ask Debian for.
     pub(crate) fn wanted(&self, arch: Arch) -> Wanted {
-        Wanted::Exactly { names: self.names(), kernel: self.kernel(arch) }
+        Wanted::Exactly { names: self.names(arch), kernel: self.kernel(arch) }
+    }
+
+    /// The only files that are unpacked of a package; none named means all.
+    pub(crate) fn only(&self, package: &str) -> &[String] {
+        let group = self.group.iter().find(|group| group.packages.iter().any(|name| name == package));
+        group.map_or(&[], |group| &group.only)
     }
 
     /// Package names without the kernel, sorted.
-    fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.group.iter().flat_map(|group| group.packages.clone()).collect();
+    fn names(&self, arch: Arch) -> Vec<String> {
+        let groups = self.group.iter().filter(|group| group.arch.is_none_or(|only| only == arch));
+        let mut names: Vec<String> = groups.flat_map(|group| group.packages.clone()).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -116,7 +128,12 @@ mod tests {
         let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../vm-images");
         let list: PackageList = read(&folder.join("packages.toml")).unwrap();
         assert_eq!(list.kernel(Arch::Arm64), "linux-image-cloud-arm64");
-        assert!(list.names().is_sorted() && list.names().contains(&"docker.io".to_owned()));
+        let names = list.names(Arch::Amd64);
+        assert!(names.is_sorted() && names.contains(&"docker.io".to_owned()));
+        let emulator = "qemu-user".to_owned();
+        assert!(list.names(Arch::Arm64).contains(&emulator) && !names.contains(&emulator));
+        assert_eq!(list.only(&emulator), ["usr/bin/qemu-x86_64"]);
+        assert!(list.only("docker.io").is_empty());
         read::<ModuleList>(&folder.join("modules.toml")).unwrap();
         read::<RootRecipe>(&folder.join("root.toml")).unwrap();
         read::<BaseRecipe>(&folder.join("base.toml")).unwrap();

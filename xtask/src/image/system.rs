@@ -12,7 +12,7 @@ use super::lock::Lock;
 use super::modules::{Modules, ModulesError};
 use super::packages::{Depot, write_whole};
 use super::places::Places;
-use super::recipe::{self, ModuleList, RecipeError, RootRecipe};
+use super::recipe::{self, ModuleList, PackageList, RecipeError, RootRecipe};
 use super::stamp::Stamp;
 use super::tree::{self, TreeError};
 use crate::output::say;
@@ -52,6 +52,7 @@ pub(crate) fn build(
     places: &Places,
     depot: &Depot,
     arch: Arch,
+    list: &PackageList,
     lock: &Lock,
     own_sources: &Digest,
 ) -> Result<System, SystemError> {
@@ -59,14 +60,14 @@ pub(crate) fn build(
     let mut inputs = Hasher::default();
     inputs.add_part(own_sources.as_str());
     inputs.add_part(lock.digest().as_str());
-    for part in ["modules.toml", "root.toml", "root"] {
+    for part in ["packages.toml", "modules.toml", "root.toml", "root"] {
         inputs.add_tree(&definitions.join(part))?;
     }
     let work = places.work("system");
     let early_list = work.join("early-modules");
     let outputs = vec![places.out.join("kernel"), places.out.join("root.erofs"), early_list.clone()];
     let stamp = Stamp::new(&places.out, "system", inputs, outputs);
-    stamp.run(|| make(places, depot, arch, lock))?;
+    stamp.run(|| make(places, depot, arch, list, lock))?;
     let listed = fs_err::read_to_string(&early_list)?;
     let mut lines = listed.lines();
     let kernel_release = lines.next().unwrap_or_default().to_owned();
@@ -74,7 +75,13 @@ pub(crate) fn build(
     Ok(System { kernel_release, early_modules, inputs: stamp.inputs().clone() })
 }
 
-fn make(places: &Places, depot: &Depot, arch: Arch, lock: &Lock) -> Result<(), SystemError> {
+fn make(
+    places: &Places,
+    depot: &Depot,
+    arch: Arch,
+    list: &PackageList,
+    lock: &Lock,
+) -> Result<(), SystemError> {
     let definitions = places.definitions();
     let module_list: ModuleList = recipe::read(&definitions.join("modules.toml"))?;
     let root_recipe: RootRecipe = recipe::read(&definitions.join("root.toml"))?;
@@ -83,8 +90,12 @@ fn make(places: &Places, depot: &Depot, arch: Arch, lock: &Lock) -> Result<(), S
     let root = work.join("root");
 
     say(format!("unpacking {} packages", lock.len()));
-    let packages: Vec<Utf8PathBuf> = lock.pins().map(|pin| depot.pool.path(pin)).collect();
+    let (whole, parts): (Vec<_>, Vec<_>) = lock.pins().partition(|pin| list.only(&pin.name).is_empty());
+    let packages: Vec<Utf8PathBuf> = whole.into_iter().map(|pin| depot.pool.path(pin)).collect();
     tree::unpack(arch, &packages, &root)?;
+    for pin in parts {
+        tree::unpack_only(&depot.pool.path(pin), list.only(&pin.name), &root)?;
+    }
 
     say("selecting kernel modules");
     let modules = Modules::of(&root)?;

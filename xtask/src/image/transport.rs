@@ -6,7 +6,6 @@ use std::time::Instant;
 use camino::Utf8Path;
 
 use super::FILES;
-use super::arch::Arch;
 use super::digest::{Digest, Hasher};
 use super::manifest::Manifest;
 use super::places::Places;
@@ -32,7 +31,7 @@ pub(crate) enum TransportError {
 }
 
 /// Packs each file of the image that changed, and returns the length of all.
-pub(crate) fn pack(places: &Places, arch: Arch, manifest: &Manifest) -> Result<u64, TransportError> {
+pub(crate) fn pack(places: &Places, manifest: &Manifest) -> Result<u64, TransportError> {
     let mut total = 0;
     for name in FILES {
         let source = places.out.join(name);
@@ -51,7 +50,7 @@ pub(crate) fn pack(places: &Places, arch: Arch, manifest: &Manifest) -> Result<u
         total += size;
     }
     say(format!("for transport: {}", megabytes(total)));
-    if arch == Arch::Amd64 && total > LIMIT {
+    if total > LIMIT {
         return Err(TransportError::TooLarge { bytes: total });
     }
     Ok(total)

@@ -5,11 +5,12 @@
 //! the bundle of certificates, the users. There is no `ld.so.cache`: Debian's loader knows its own folders.
 
 use std::io;
+use std::process::Stdio;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::arch::Arch;
-use super::host_tools::{DPKG_DEB, ToolError, run};
+use super::host_tools::{DPKG_DEB, TAR, ToolError, run};
 use super::recipe::RootRecipe;
 
 const CERTIFICATES: &str = "usr/share/ca-certificates";
@@ -43,6 +44,26 @@ pub(crate) fn unpack(arch: Arch, packages: &[Utf8PathBuf], tree: &Utf8Path) -> R
         run(unpack.arg("--extract").args([package, tree])).map_err(|source| failed(package, source))?;
     }
     Ok(())
+}
+
+/// Unpacks some files of a package, named by their paths in the tree.
+pub(crate) fn unpack_only(package: &Utf8Path, files: &[String], tree: &Utf8Path) -> Result<(), TreeError> {
+    let unpack = || -> Result<(), ToolError> {
+        let mut open = DPKG_DEB.command()?;
+        open.arg("--fsys-tarfile").arg(package).stdout(Stdio::piped());
+        let start = |source| ToolError::Start { program: "dpkg-deb".to_owned(), source };
+        let mut opened = open.spawn().map_err(start)?;
+        let mut take = TAR.command()?;
+        take.args(["--extract", "--directory", tree.as_str()]);
+        take.args(files.iter().map(|file| format!("./{file}")));
+        if let Some(content) = opened.stdout.take() {
+            take.stdin(content);
+        }
+        let taken = run(&mut take);
+        opened.wait().map_err(start)?;
+        taken.map(|_| ())
+    };
+    unpack().map_err(|source| failed(package, source))
 }
 
 fn failed(package: &Utf8Path, source: ToolError) -> TreeError {
