@@ -3,6 +3,7 @@
 use api::{MachineSpec, Problem, ProblemCode};
 use camino::{Utf8Path, Utf8PathBuf};
 use protocol::agent::Mount;
+use vmm::image::Manifest;
 use vmm::{Architecture, BootImage, DataDisk, Network, Share, VmConfig};
 
 use crate::paths::MachinePaths;
@@ -135,7 +136,8 @@ pub fn mounts(shares: &[SharedRoot]) -> Vec<Mount> {
     mounts
 }
 
-/// What the shim boots.
+/// What the shim boots. Its processor is the image's: a machine of another one than this computer's is slow, and
+/// runs. An image that does not tell fails at its start, with better words than we have here.
 ///
 /// # Errors
 /// [`DescriptionError`]
@@ -145,8 +147,9 @@ pub fn describe(
     paths: &MachinePaths,
     image: &Utf8Path,
 ) -> Result<VmConfig, DescriptionError> {
-    let architecture =
-        Architecture::host().ok_or(DescriptionError::Architecture { name: std::env::consts::ARCH })?;
+    let architecture = Manifest::read(image)
+        .map_or_else(|_| Architecture::host(), |manifest| Some(manifest.arch))
+        .ok_or(DescriptionError::Architecture { name: std::env::consts::ARCH })?;
     Ok(VmConfig {
         architecture,
         cpus: spec.cpus,
