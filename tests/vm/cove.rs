@@ -17,6 +17,7 @@ pub(crate) struct Cove {
     home: tempfile::TempDir,
     shared: tempfile::TempDir,
     programs: PathBuf,
+    image: PathBuf,
 }
 
 /// What a command said and how it ended.
@@ -28,8 +29,8 @@ pub(crate) struct Said {
 }
 
 impl Cove {
-    /// What this computer lacks for a machine, in words.
-    pub(crate) fn missing_parts() -> Vec<String> {
+    /// What this computer lacks for a machine of this image, in words.
+    pub(crate) fn missing_parts(image: &Path) -> Vec<String> {
         let mut missing = Vec::new();
         let programs = programs();
         for name in ["cove", "coved", "cove-shim"] {
@@ -37,18 +38,26 @@ impl Cove {
                 missing.push(format!("{} is not built; run `cargo build`", programs.join(name).display()));
             }
         }
-        if !image_folder().join("manifest.json").is_file() {
-            missing
-                .push(format!("there is no guest image in {}; run `make image`", image_folder().display()));
+        if !image.join("manifest.json").is_file() {
+            missing.push(format!(
+                "there is no guest image in {}; run `cargo xtask image` with its `--arch`",
+                image.display()
+            ));
         }
         missing
     }
 
-    pub(crate) fn new() -> Self {
+    /// A state folder whose machine boots this image.
+    pub(crate) fn new(image: &Path) -> Self {
         // Short: paths of unix sockets are limited to 107 bytes.
         let folder =
             |prefix| tempfile::Builder::new().prefix(prefix).tempdir_in("/tmp").expect("/tmp can be written");
-        let cove = Self { home: folder("cv"), shared: folder("cvsrc"), programs: programs() };
+        let cove = Self {
+            home: folder("cv"),
+            shared: folder("cvsrc"),
+            programs: programs(),
+            image: image.to_owned(),
+        };
         let shared = cove.shared.path().to_str().expect("temporary paths are ASCII").to_owned();
         // One processor: emulated ones wait for each other, which a busy computer makes a long wait.
         let settings = format!("shares = [\"{shared}\"]\n\n[machine]\ncpus = 1\n");
@@ -62,6 +71,7 @@ impl Cove {
         command
             .args(arguments)
             .env("COVE_HOME", self.home.path())
+            .env("COVE_IMAGE_DIR", &self.image)
             .env("NO_COLOR", "1")
             .current_dir(self.shared.path());
         command
@@ -265,13 +275,16 @@ fn programs() -> PathBuf {
     test.parent().and_then(Path::parent).expect("target/debug/deps").to_owned()
 }
 
-/// Where the guest image is.
+/// Where the guest image for this computer's processor is.
 pub(crate) fn image_folder() -> PathBuf {
-    if let Some(folder) = std::env::var_os("COVE_IMAGE_DIR") {
-        return folder.into();
-    }
+    let native = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    std::env::var_os("COVE_IMAGE_DIR").map_or_else(|| built_image(native), PathBuf::from)
+}
+
+/// Where the image build puts the image for a processor.
+pub(crate) fn built_image(arch: &str) -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache =
         cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"));
-    cache.join("cove/images").join(if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" })
+    cache.join("cove/images").join(arch)
 }

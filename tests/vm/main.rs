@@ -1,13 +1,14 @@
 //! The whole product on a real virtual machine: the programs as people run them, the guest image as it is built,
 //! a real Docker Engine inside.
 //!
-//! All cases share one state folder and one machine, one after the other, since a machine is the expensive part;
-//! each makes its own folders and removes its environments. `cargo test -p tests --test vm -- NAME` runs those whose
-//! name contains NAME. The programs are taken from the folder of this test's own build; `cargo build` first.
+//! All cases of an image share one state folder and one machine, one after the other, since a machine is the expensive
+//! part; each makes its own folders and removes its environments. `cargo test -p tests --test vm -- NAME` runs those
+//! whose name contains NAME. The programs are taken from the folder of this test's own build; `cargo build` first.
 
 #![expect(clippy::unwrap_used, reason = "a case that cannot go on fails, like any test")]
 #![expect(clippy::print_stdout, reason = "a test program tells its results on standard output")]
 
+mod arm64;
 mod bad_input;
 mod cove;
 mod daily;
@@ -15,6 +16,7 @@ mod docker;
 mod healing;
 mod specification;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -65,54 +67,69 @@ const CASES: &[Case] = &[
     ("the_example_answers", daily::the_example_answers),
 ];
 
+/// On the guest of Macs, which the daemon boots from its image like any other; translated on other computers.
+const ARM64_CASES: &[Case] = &[
+    ("arm64_runs_images_of_both_processors", arm64::arm64_runs_images_of_both_processors),
+    ("arm64_shares_files_with_their_owners", arm64::arm64_shares_files_with_their_owners),
+    ("arm64_publishes_ports", arm64::arm64_publishes_ports),
+    ("arm64_tells_what_runs_foreign_programs", arm64::arm64_tells_what_runs_foreign_programs),
+    ("arm64_tells_programs_what_rosetta_knows", arm64::arm64_tells_programs_what_rosetta_knows),
+    ("arm64_stops_in_order", arm64::arm64_stops_in_order),
+];
+
 fn main() -> ExitCode {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let chosen: Vec<&Case> = CASES
-        .iter()
-        .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|word| name.contains(word)))
-        .collect();
+    let choose = |cases: &'static [Case]| -> Vec<&Case> {
+        let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word));
+        cases.iter().filter(|(name, _)| is_wanted(name)).collect()
+    };
+    let machines: [(PathBuf, Vec<&Case>); 2] =
+        [(cove::image_folder(), choose(CASES)), (cove::built_image("arm64"), choose(ARM64_CASES))];
+    let chosen: usize = machines.iter().map(|(_, cases)| cases.len()).sum();
     if std::env::args().any(|argument| argument == "--list") {
-        for (name, _) in &chosen {
+        for (name, _) in machines.iter().flat_map(|(_, cases)| cases) {
             println!("{name}: test");
         }
         return ExitCode::SUCCESS;
     }
-    if chosen.is_empty() {
-        println!(
-            "\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; {} filtered out",
-            CASES.len()
-        );
-        return ExitCode::SUCCESS;
-    }
-    let missing = Cove::missing_parts();
-    if !missing.is_empty() {
+    let mut failed = 0;
+    let mut left_out = CASES.len() + ARM64_CASES.len() - chosen;
+    for (image, cases) in machines.iter().filter(|(_, cases)| !cases.is_empty()) {
+        let missing = Cove::missing_parts(image);
+        if missing.is_empty() {
+            failed += run(image, cases);
+            continue;
+        }
         println!("the virtual machine cannot be tested here:\n  {}", missing.join("\n  "));
-        return if std::env::var_os("COVE_REQUIRE_VM").is_some() {
-            ExitCode::FAILURE
+        if std::env::var_os("COVE_REQUIRE_VM").is_some() {
+            failed += cases.len();
         } else {
-            ExitCode::SUCCESS
-        };
+            left_out += cases.len();
+        }
     }
-    println!("\nrunning {} tests on one virtual machine", chosen.len());
-    let cove = Cove::new();
-    let mut failed = Vec::new();
-    for (name, case) in &chosen {
+    let passed = CASES.len() + ARM64_CASES.len() - left_out - failed;
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; {left_out} filtered out"
+    );
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs cases on one machine of this image; how many failed.
+fn run(image: &Path, cases: &[&Case]) -> usize {
+    println!("\nrunning {} tests on one virtual machine of {}", cases.len(), image.display());
+    let cove = Cove::new(image);
+    let mut failed = 0;
+    for (name, case) in cases {
         let begun = Instant::now();
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(&cove)));
         let word = if outcome.is_ok() { "ok" } else { "FAILED" };
         println!("test {name} ... {word} ({:.1} s)", begun.elapsed().as_secs_f64());
         if outcome.is_err() {
-            failed.push(*name);
+            failed += 1;
             cove.print_logs();
         }
     }
-    drop(cove);
-    let (passed, word) = (chosen.len() - failed.len(), if failed.is_empty() { "ok" } else { "FAILED" });
-    let left_out = CASES.len() - chosen.len();
-    println!(
-        "\ntest result: {word}. {passed} passed; {} failed; 0 ignored; 0 measured; {left_out} filtered out",
-        failed.len()
-    );
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    failed
 }

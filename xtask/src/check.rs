@@ -1,6 +1,6 @@
 //! `cargo xtask check` and `cargo xtask test`: what a change must pass.
 
-use crate::image::{self, ImageError};
+use crate::image::{self, Arch, ImageError};
 use crate::macos::{self, MacError};
 use crate::setup::{SetupError, setup};
 use crate::steps::{StepError, cargo, run, step};
@@ -31,6 +31,10 @@ pub(crate) fn check() -> Result<(), CheckError> {
 pub(crate) fn test() -> Result<(), CheckError> {
     setup()?;
     image::build(&image::Options::packed())?;
+    if Arch::host() != Arch::Arm64 {
+        // The guest of Macs is booted here too, by translation.
+        image::build(&image::Options::of(Arch::Arm64))?;
+    }
     check()?;
     macos::check()?;
     let parts = test_parts()?;
@@ -48,11 +52,25 @@ pub(crate) fn test() -> Result<(), CheckError> {
 
 /// Unpacks the engine and the registry that tests use, after the image was built. Gives the environment that finds
 /// them, and that makes a missing one a failure.
-pub(crate) fn test_parts() -> Result<[(&'static str, String); 3], CheckError> {
+pub(crate) fn test_parts() -> Result<[(&'static str, String); 4], CheckError> {
     let engine = step("Unpacking an engine for tests on this host", image::unpack_test_engine)?;
     // Version 3 of the registry is configured in another way.
-    step("Unpacking a registry for tests", || image::unpack_beside(&engine, "docker-registry", "2."))?;
+    step("Unpacking a registry for tests", || {
+        image::unpack_beside(Arch::host(), &engine, "docker-registry", "2.", "usr/bin/docker-registry")
+    })?;
+    let busybox = image::cache_folder().map_err(ImageError::from)?.join("test-busybox");
+    step("Unpacking busybox for both processors, for tests", || {
+        [Arch::Amd64, Arch::Arm64].into_iter().try_for_each(|arch| {
+            let folder = busybox.join(arch.debian());
+            image::unpack_beside(arch, &folder, "busybox-static", "1:1.37", "usr/bin/busybox")
+        })
+    })?;
     // The engine's client serves where this computer has none.
     let path = format!("{}:{engine}/usr/bin", std::env::var("PATH").unwrap_or_default());
-    Ok([("COVE_REQUIRE_ENGINE", "1".to_owned()), ("COVE_TEST_ENGINE", engine.into_string()), ("PATH", path)])
+    Ok([
+        ("COVE_REQUIRE_ENGINE", "1".to_owned()),
+        ("COVE_TEST_ENGINE", engine.into_string()),
+        ("COVE_TEST_BUSYBOX", busybox.into_string()),
+        ("PATH", path),
+    ])
 }
