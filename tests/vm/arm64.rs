@@ -8,16 +8,16 @@ use std::process::Command;
 use crate::cove::{Cove, fetch, free_port, until};
 
 /// A tag for the smallest image of a processor, which is in the machine when this returns: Debian's static busybox.
-fn busybox(cove: &Cove, arch: &str) -> String {
+pub(crate) fn busybox(cove: &Cove, arch: &str) -> String {
     let tag = format!("busybox:{arch}");
     if cove.docker(&["image", "inspect", &tag]).status == 0 {
         return tag;
     }
-    let parts = std::env::var_os("COVE_TEST_BUSYBOX").map(PathBuf::from);
-    let root = parts.expect("`cargo xtask test` unpacks busybox and says where").join(arch);
+    let program = busybox_program(arch);
+    let folder = program.parent().unwrap();
     let archive = cove.home().join(format!("busybox-{arch}.tar"));
     let mut tar = Command::new("tar");
-    tar.arg("-C").arg(root).arg("-cf").arg(&archive).args(["--transform=s,^usr/bin,bin,", "usr/bin/busybox"]);
+    tar.arg("-C").arg(folder).arg("-cf").arg(&archive).args(["--transform=s,^,bin/,", "busybox"]);
     assert!(tar.status().unwrap().success(), "{tar:?}");
     let platform = format!("linux/{arch}");
     let entry = r#"ENTRYPOINT ["/bin/busybox"]"#;
@@ -25,6 +25,13 @@ fn busybox(cove: &Cove, arch: &str) -> String {
     let said = cove.docker(&["import", "--platform", &platform, "--change", entry, archive, &tag]);
     assert_eq!(said.status, 0, "{said:?}");
     tag
+}
+
+/// Debian's static busybox for a processor.
+pub(crate) fn busybox_program(arch: &str) -> PathBuf {
+    let parts = std::env::var_os("COVE_TEST_BUSYBOX").map(PathBuf::from);
+    let parts = parts.expect("`cargo xtask test` unpacks busybox and says where");
+    parts.join(arch).join("usr/bin/busybox")
 }
 
 /// Slow on a computer of another processor, where the second image is translated twice.

@@ -14,6 +14,7 @@ mod cove;
 mod daily;
 mod docker;
 mod healing;
+mod rosetta;
 mod specification;
 
 use std::path::{Path, PathBuf};
@@ -74,6 +75,7 @@ const ARM64_CASES: &[Case] = &[
     ("arm64_publishes_ports", arm64::arm64_publishes_ports),
     ("arm64_tells_what_runs_foreign_programs", arm64::arm64_tells_what_runs_foreign_programs),
     ("arm64_tells_programs_what_rosetta_knows", arm64::arm64_tells_programs_what_rosetta_knows),
+    ("arm64_uses_rosetta_only_if_it_works", rosetta::arm64_uses_rosetta_only_if_it_works),
     ("arm64_stops_in_order", arm64::arm64_stops_in_order),
 ];
 
