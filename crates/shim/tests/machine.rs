@@ -80,6 +80,7 @@ impl Fixture {
             console_log: file("console.log"),
             run_dir: self.folder.clone(),
             kernel_arguments: Vec::new(),
+            wishes: vmm::Wishes::default(),
         };
         fs_err::write(file("machine.json"), serde_json::to_vec(&config).unwrap()).unwrap();
     }
