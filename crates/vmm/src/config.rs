@@ -191,7 +191,10 @@ pub(crate) fn check_shares(shares: &[Share]) -> Result<(), Error> {
     for share in shares {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if share.tag.is_empty() || share.tag.len() > MAX_TAG_BYTES || !share.tag.chars().all(plain) {
-            return invalid("shares", format!("`{}` is no tag (1 to 36 letters, digits, - and _)", share.tag));
+            return invalid(
+                "shares",
+                format!("`{}` is no tag (1 to 36 letters, digits, - and _)", share.tag),
+            );
         }
         if !tags.insert(&share.tag) {
             return invalid("shares", format!("the tag `{}` is used twice", share.tag));

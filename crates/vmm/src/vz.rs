@@ -108,8 +108,7 @@ impl Vz {
                 tracing::info!(ability, %why, "the machine does without");
             }
         }
-        let fingerprint =
-            Fingerprint { config_digest: config.digest(), macos_build: host.build, identity };
+        let fingerprint = Fingerprint { config_digest: config.digest(), macos_build: host.build, identity };
         let saved = Saved::in_folder(&config.run_dir);
         let plan = start::Plan { vz: self, config, description, fingerprint, saved };
         Ok(Box::new(plan.carry_out().await?))

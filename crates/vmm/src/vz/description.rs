@@ -172,8 +172,7 @@ pub fn describe(
     });
     // Both devices have made saved states fail, so a machine that is to be saved does without.
     let unless_saving = || if saving.is_ok() { Err(Missing::HindersSaving) } else { Ok(()) };
-    let synchronization =
-        if wishes.safe_disk { Synchronization::Full } else { Synchronization::Fsync };
+    let synchronization = if wishes.safe_disk { Synchronization::Full } else { Synchronization::Fsync };
     Ok(MachineDescription {
         boot: LinuxBoot {
             kernel: config.image.kernel.clone(),
@@ -230,7 +229,9 @@ impl MachineDescription {
 fn check_host(config: &VmConfig, host: &HostFacts) -> Result<(), Error> {
     let invalid = |field, problem| Err(Error::InvalidConfig { field, problem });
     if !host.supported {
-        return Err(Error::HostCannot { problem: "macOS says that this Mac cannot run virtual machines".to_owned() });
+        return Err(Error::HostCannot {
+            problem: "macOS says that this Mac cannot run virtual machines".to_owned(),
+        });
     }
     if host.macos < OLDEST {
         let problem = format!("it needs macOS {OLDEST}, this is {}", host.macos);
@@ -244,7 +245,9 @@ fn check_host(config: &VmConfig, host: &HostFacts) -> Result<(), Error> {
     let mut names: Vec<_> = config.shares.iter().map(|share| share.tag.to_ascii_lowercase()).collect();
     names.sort();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => invalid("shares", format!("two tags differ only in their letters' case (`{}`)", pair[0])),
+        Some(pair) => {
+            invalid("shares", format!("two tags differ only in their letters' case (`{}`)", pair[0]))
+        }
         None => Ok(()),
     }
 }

@@ -143,7 +143,9 @@ impl FrameworkError {
             Cause::TooMany => "stop a virtual machine of another program and start again",
             Cause::Network => "a firewall or VPN on this Mac may stand between; start the machine again",
             Cause::NoSpace => "make room on the disk that holds the machine and start it again",
-            Cause::NotSupported => "virtual machines need Apple Silicon and macOS 14 or later, on the Mac itself",
+            Cause::NotSupported => {
+                "virtual machines need Apple Silicon and macOS 14 or later, on the Mac itself"
+            }
             Cause::Restore => "the machine starts from the beginning instead",
             Cause::InvalidConfiguration
             | Cause::InvalidState
@@ -202,7 +204,13 @@ mod tests {
             ),
             (3, "Invalid state.", Cause::InvalidState, FailureKind::HypervisorDied, "Invalid state"),
             (4, "Invalid transition.", Cause::InvalidState, FailureKind::HypervisorDied, "Invalid"),
-            (5, "The disk image is invalid.", Cause::InvalidDisk, FailureKind::InvalidConfig, "another program"),
+            (
+                5,
+                "The disk image is invalid.",
+                Cause::InvalidDisk,
+                FailureKind::InvalidConfig,
+                "another program",
+            ),
             (6, "Limit exceeded.", Cause::TooMany, FailureKind::HypervisorRefused, "stop a virtual machine"),
             (7, "Network error.", Cause::Network, FailureKind::HypervisorDied, "VPN"),
             (8, "Out of space.", Cause::NoSpace, FailureKind::NoSpace, "make room"),

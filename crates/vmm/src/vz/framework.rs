@@ -5,6 +5,7 @@
 //! that nobody asked for comes as an [`Event`].
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 
 use camino::Utf8Path;
 use futures::future::BoxFuture;
@@ -41,6 +42,8 @@ pub struct Created {
     pub machine: Box<dyn Machine>,
     /// What happens to it by itself.
     pub events: mpsc::UnboundedReceiver<Event>,
+    /// The other end of its network card, where the description asks for frames.
+    pub frames: Option<OwnedFd>,
 }
 
 /// One machine of the framework. Dropping it ends it.
@@ -80,6 +83,9 @@ pub trait Machine: Send + Sync + fmt::Debug {
 
     /// Lets the guest have this much memory, in bytes.
     fn set_balloon_target(&self, bytes: u64) -> BoxFuture<'_, Result<(), FrameworkError>>;
+
+    /// Attaches the network card again, after [`Event::NetworkLost`].
+    fn reattach_network(&self) -> BoxFuture<'_, Result<(), FrameworkError>>;
 
     /// Memory that the machine costs the host now, in bytes, or the most it can cost where that is all that is known.
     fn host_memory(&self) -> u64;

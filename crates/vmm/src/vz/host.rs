@@ -172,6 +172,25 @@ impl HostFacts {
     }
 }
 
+/// Where macOS says which build it is.
+#[cfg(target_os = "macos")]
+const SYSTEM_VERSION: &str = "/System/Library/CoreServices/SystemVersion.plist";
+
+/// The build of this macOS. Where it cannot be read it is empty, and nothing saved then is used under another one.
+#[cfg(target_os = "macos")]
+pub(super) fn build() -> String {
+    let text = fs_err::read_to_string(SYSTEM_VERSION).unwrap_or_default();
+    build_in(&text).unwrap_or_default().to_owned()
+}
+
+/// The build in the text of that property list.
+#[cfg(any(test, target_os = "macos"))]
+fn build_in(plist: &str) -> Option<&str> {
+    let (_, after) = plist.split_once("<key>ProductBuildVersion</key>")?;
+    let (_, value) = after.split_once("<string>")?;
+    Some(value.split_once("</string>")?.0)
+}
+
 /// The first two numbers of `uname -r`.
 fn major_and_minor(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
@@ -210,12 +229,20 @@ pub(super) mod tests {
             why(on(15, 5), Some("6.12.57+deb13-cloud-arm64")),
             "Linux 6.12.57+deb13-cloud-arm64 needs the Rosetta of macOS 26, this is 15.5; an update helps"
         );
-        assert_eq!(on(15, 5).rosetta(Some("6.11-rc1")).is_err(), true);
-        assert_eq!(on(15, 5).rosetta(Some("7.0.0")).is_err(), true);
+        assert!(on(15, 5).rosetta(Some("6.11-rc1")).is_err());
+        assert!(on(15, 5).rosetta(Some("7.0.0")).is_err());
         assert_eq!(on(15, 5).rosetta(None), Err(Missing::KernelUnknown));
         assert_eq!(on(15, 5).rosetta(Some("linux")), Err(Missing::KernelUnknown));
         let absent = HostFacts { rosetta: Rosetta::NotInstalled, ..mac() };
         assert!(why(absent, None).contains("softwareupdate --install-rosetta"));
+    }
+
+    #[test]
+    fn the_build_is_read_from_the_systems_own_file() {
+        let plist = "<dict>\n\t<key>BuildID</key>\n\t<string>X</string>\n\t<key>ProductBuildVersion</key>\n\t\
+                     <string>25B78</string>\n</dict>";
+        assert_eq!(build_in(plist), Some("25B78"));
+        assert_eq!(build_in("<dict/>"), None);
     }
 
     #[test]

@@ -30,6 +30,9 @@ const SAVE: Duration = Duration::from_mins(2);
 const CONNECT: Duration = Duration::from_secs(2);
 const CONNECT_PAUSE: Duration = Duration::from_millis(20);
 
+/// Pause before a network that was lost is attached again.
+const REATTACH_PAUSE: Duration = Duration::from_secs(2);
+
 /// Bytes in a MiB.
 const MIB: u64 = 1 << 20;
 
@@ -99,7 +102,8 @@ impl Body {
 impl VzMachine {
     /// Takes charge of a machine that was started.
     pub(super) fn watch_over(created: Created, origin: Origin, plan: Plan<'_>) -> Self {
-        let Created { machine, events } = created;
+        // No network that takes frames is asked for yet.
+        let Created { machine, events, frames: _ } = created;
         let body = Arc::new(Body {
             machine,
             description: plan.description,
@@ -118,7 +122,8 @@ impl VzMachine {
         };
         let (tell, state) = watch::channel(begin);
         let (orders, inbox) = mpsc::channel(8);
-        let guard = Guard { body: Arc::clone(&body), state: tell, origin, end_expected: false };
+        let guard =
+            Guard { body: Arc::clone(&body), state: tell, origin, end_expected: false, reattach: None };
         tokio::spawn(guard.watch_over(events, inbox));
         Self { body, state, orders, changing: tokio::sync::Mutex::default() }
     }
@@ -324,6 +329,8 @@ struct Guard {
     origin: Origin,
     /// Whether somebody asked for the end.
     end_expected: bool,
+    /// When a network that was lost is attached again.
+    reattach: Option<Instant>,
 }
 
 impl Guard {
@@ -341,6 +348,7 @@ impl Guard {
         };
         let outcome = loop {
             let waiting = *self.state.borrow() == VmState::Starting;
+            let reattach = self.reattach;
             let due = overdue.unwrap_or_else(Instant::now);
             tokio::select! {
                 event = events.recv() => if let Some(outcome) = self.judge(event) {
@@ -354,6 +362,9 @@ impl Guard {
                     Some(Order::End) | None => break Ok(()),
                 },
                 _ = &mut greeting, if waiting => self.greeted(),
+                () = tokio::time::sleep_until(reattach.unwrap_or_else(Instant::now)), if reattach.is_some() => {
+                    self.reattach_network().await;
+                }
                 () = tokio::time::sleep_until(due), if waiting && overdue.is_some() => {
                     break Err(self.silent());
                 }
@@ -378,11 +389,25 @@ impl Guard {
         self.state.send_replace(VmState::Running);
     }
 
+    async fn reattach_network(&mut self) {
+        self.reattach = match within(CALL, self.body.machine.reattach_network()).await {
+            Ok(()) => {
+                tracing::info!("the machine has its network again");
+                None
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no network yet");
+                Some(Instant::now() + REATTACH_PAUSE)
+            }
+        };
+    }
+
     /// What an event means for the machine: its end, or nothing.
-    fn judge(&self, event: Option<Event>) -> Option<Result<(), Error>> {
+    fn judge(&mut self, event: Option<Event>) -> Option<Result<(), Error>> {
         match event {
             Some(Event::NetworkLost(error)) => {
                 tracing::warn!(%error, "the machine lost its network");
+                self.reattach = Some(Instant::now() + REATTACH_PAUSE);
                 None
             }
             // Whatever else is told of the end: it was wanted.

@@ -143,7 +143,9 @@ impl Saved {
         let changed = record.files.iter().find(|stamp| !present.contains(stamp));
         match changed {
             Some(stamp) => Err(ColdStart::Changed(stamp.path.clone())),
-            None if record.files.len() != present.len() || !self.state.is_file() => Err(ColdStart::Unreadable),
+            None if record.files.len() != present.len() || !self.state.is_file() => {
+                Err(ColdStart::Unreadable)
+            }
             None => Ok(()),
         }
     }

@@ -86,7 +86,7 @@ impl Framework for Paper {
         let (tell, events) = mpsc::unbounded_channel();
         *self.script.events.lock().unwrap() = Some(tell);
         let machine = Sheet { script: Arc::clone(&self.script), state: Mutex::new(RunState::Stopped) };
-        Ok(Created { machine: Box::new(machine), events })
+        Ok(Created { machine: Box::new(machine), events, frames: None })
     }
 }
 
@@ -162,6 +162,11 @@ impl Machine for Sheet {
     fn set_balloon_target(&self, bytes: u64) -> BoxFuture<'_, Answer> {
         let state = self.state();
         self.becomes(&format!("balloon {}", bytes >> 20), state)
+    }
+
+    fn reattach_network(&self) -> BoxFuture<'_, Answer> {
+        let state = self.state();
+        self.becomes("reattach_network", state)
     }
 
     fn host_memory(&self) -> u64 {
@@ -291,7 +296,11 @@ async fn the_end_of_a_guest_means_what_was_asked_and_what_its_kernel_said() {
 
     let machine = world.running().await;
     let lost = FrameworkError::from_parts(error::FRAMEWORK_DOMAIN, 7, "The network is gone.");
+    world.script.taken();
+    world.script.fails("reattach_network", 7, "Not yet.");
     world.script.tell(Event::NetworkLost(lost));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(world.script.taken(), ["reattach_network", "reattach_network"], "until it works");
     world.script.tell(Event::Failed(FrameworkError::from_parts(error::FRAMEWORK_DOMAIN, 8, "No space.")));
     let failure = failure(&*machine).await;
     assert_eq!(failure.kind, FailureKind::NoSpace);

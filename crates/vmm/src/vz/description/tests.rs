@@ -80,15 +80,19 @@ fn every_wish_that_this_mac_can_grant_is_granted() {
     assert_eq!(machine.disks[1].synchronization, Synchronization::Full);
     assert_eq!(machine.saving, Ok(()));
     // What hinders saving is left out, and says so.
-    assert_eq!((machine.entropy.clone(), machine.balloon.clone()), (
-        Err(Missing::HindersSaving),
-        Err(Missing::HindersSaving)
-    ));
+    assert_eq!(
+        (machine.entropy.clone(), machine.balloon.clone()),
+        (Err(Missing::HindersSaving), Err(Missing::HindersSaving))
+    );
     let refused = machine.without_saving(Missing::Refused { reason: "no".to_owned() });
     assert_eq!((&refused.entropy, &refused.balloon), (&Ok(()), &Ok(())));
-    let missing: Vec<_> = refused.abilities().into_iter().filter_map(|(name, why)| Some((name, why?))).collect();
+    let missing: Vec<_> =
+        refused.abilities().into_iter().filter_map(|(name, why)| Some((name, why?))).collect();
     assert_eq!(missing.len(), 1);
-    assert_eq!((missing[0].0, missing[0].1.to_string()), ("saving and restoring", "macOS refuses it: no".to_owned()));
+    assert_eq!(
+        (missing[0].0, missing[0].1.to_string()),
+        ("saving and restoring", "macOS refuses it: no".to_owned())
+    );
 }
 
 #[test]
@@ -100,11 +104,8 @@ fn an_older_mac_grants_less_and_each_refusal_has_its_reason() {
         ..mac()
     };
     let machine = described(&VmConfig { wishes: ALL, ..config() }, &host);
-    let reasons: Vec<_> = machine
-        .abilities()
-        .into_iter()
-        .filter_map(|(name, why)| Some(format!("{name}: {}", why?)))
-        .collect();
+    let reasons: Vec<_> =
+        machine.abilities().into_iter().filter_map(|(name, why)| Some(format!("{name}: {}", why?))).collect();
     assert_eq!(
         reasons,
         [
