@@ -64,6 +64,7 @@ pub struct Wishes {
 
 impl Wishes {
     /// Whether nothing is wished: such a description is written, and digested, as it was before there were wishes.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     fn is_none(&self) -> bool {
         *self == Self::default()
     }

@@ -90,7 +90,7 @@ impl Vz {
         kernel::check(&config.image.kernel, config.architecture)?;
         check_folders(&config.shares)?;
         disk::create_folder(&config.run_dir)?;
-        let identity = MachineIdentity::of_folder(&config.run_dir, || Ok(self.framework.new_identity()))?;
+        let identity = MachineIdentity::of_folder(&config.run_dir, || self.framework.new_identity())?;
         let kernel_release = manifest.as_ref().map(|manifest| manifest.kernel_release.as_str());
         let mut description = description::describe(&config, &host, &identity, kernel_release)?;
         disk::prepare(&config.data_disk)?;

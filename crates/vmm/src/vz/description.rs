@@ -164,11 +164,10 @@ pub fn describe(
     config.check()?;
     check_host(config, host)?;
     let wishes = config.wishes;
-    let wished = |wish| if wish { Ok(()) } else { Err(Missing::NotWished) };
-    let saving = wished(wishes.saving).and_then(|()| host.saving());
-    let rosetta = wished(wishes.rosetta).and_then(|()| host.rosetta(kernel_release)).map(|()| RosettaShare {
-        tag: ROSETTA_TAG,
-        cache: host.at_least(ROSETTA_CACHE).map(|()| ROSETTA_SOCKET),
+    let granted = |wish| if wish { Ok(()) } else { Err(Missing::NotWished) };
+    let saving = granted(wishes.saving).and_then(|()| host.saving());
+    let rosetta = granted(wishes.rosetta).and_then(|()| host.rosetta(kernel_release)).map(|()| {
+        RosettaShare { tag: ROSETTA_TAG, cache: host.at_least(ROSETTA_CACHE).map(|()| ROSETTA_SOCKET) }
     });
     // Both devices have made saved states fail, so a machine that is to be saved does without.
     let unless_saving = || if saving.is_ok() { Err(Missing::HindersSaving) } else { Ok(()) };
@@ -181,7 +180,7 @@ pub fn describe(
         },
         platform: GenericPlatform {
             machine_identifier: identity.machine_identifier.clone(),
-            nested: wished(wishes.nested).and_then(|()| host.nesting()),
+            nested: granted(wishes.nested).and_then(|()| host.nesting()),
         },
         cpus: config.cpus.clamp(*host.cpus.start(), *host.cpus.end()),
         memory: whole_mib(config.memory_mib.saturating_mul(MIB), host),

@@ -28,8 +28,8 @@ impl MacAddress {
 
 impl fmt::Display for MacAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        let bytes: Vec<_> = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        f.write_str(&bytes.join(":"))
     }
 }
 
@@ -68,10 +68,7 @@ impl MachineIdentity {
     /// # Errors
     /// [`Error::File`] when it can neither be read nor kept: with another identity at each start, nothing saved could
     /// be restored and the guest's address would change.
-    pub(super) fn of_folder(
-        folder: &Utf8Path,
-        new: impl FnOnce() -> Result<Self, Error>,
-    ) -> Result<Self, Error> {
+    pub(super) fn of_folder(folder: &Utf8Path, new: impl FnOnce() -> Self) -> Result<Self, Error> {
         let path = folder.join(FILE);
         let file_error = |doing, source| Error::File { doing, path: path.clone(), source };
         match fs::read(&path) {
@@ -82,7 +79,7 @@ impl MachineIdentity {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(file_error("read", error)),
         }
-        let identity = new()?;
+        let identity = new();
         let text = serde_json::to_vec(&identity).expect("an identity has only string keys");
         super::write_whole(&path, &text).map_err(|error| file_error("write", error))?;
         Ok(identity)
@@ -95,8 +92,8 @@ mod tests {
 
     use super::*;
 
-    fn new(byte: u8) -> Result<MachineIdentity, Error> {
-        Ok(MachineIdentity { machine_identifier: vec![byte; 16], mac: MacAddress::local([byte; 6]) })
+    fn new(byte: u8) -> MachineIdentity {
+        MachineIdentity { machine_identifier: vec![byte; 16], mac: MacAddress::local([byte; 6]) }
     }
 
     #[test]
@@ -106,7 +103,7 @@ mod tests {
         let first = MachineIdentity::of_folder(&folder, || new(1)).unwrap();
         assert_eq!(MachineIdentity::of_folder(&folder, || new(2)).unwrap(), first);
         fs::write(folder.join(FILE), "{").unwrap();
-        assert_eq!(MachineIdentity::of_folder(&folder, || new(3)).unwrap(), new(3).unwrap());
+        assert_eq!(MachineIdentity::of_folder(&folder, || new(3)).unwrap(), new(3));
         let nowhere = MachineIdentity::of_folder(&folder.join("absent"), || new(4)).unwrap_err();
         assert!(nowhere.to_string().starts_with("cannot write `"), "{nowhere}");
     }

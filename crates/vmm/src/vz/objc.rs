@@ -19,8 +19,8 @@ mod delegate;
 mod machine;
 mod queue;
 
+use objc2::available;
 use objc2::rc::Retained;
-use objc2::{AnyThread as _, available};
 use objc2_foundation::{NSError, NSProcessInfo, NSString, NSURL};
 use objc2_virtualization::{
     VZGenericMachineIdentifier, VZGenericPlatformConfiguration, VZLinuxRosettaAvailability,

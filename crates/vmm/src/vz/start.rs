@@ -14,7 +14,7 @@ use super::saved::{ColdStart, Fingerprint, Saved};
 use crate::{Error, VmConfig};
 
 /// How long the framework may take for one of its calls. A start takes it a second; a state of some GiB some seconds.
-const CALL: Duration = Duration::from_secs(60);
+const CALL: Duration = Duration::from_mins(1);
 
 /// Starts that are tried, and the pause between two.
 const STARTS: u32 = 3;

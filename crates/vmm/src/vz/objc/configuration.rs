@@ -41,13 +41,14 @@ pub(super) fn configure(
     }
     let (network, frames) = network(&description.network)?;
     let console = console(&description.console)?;
+    let platform = platform(&description.platform)?;
     // SAFETY: new objects that nobody else holds are given to setters of their types.
     unsafe {
         let configuration = VZVirtualMachineConfiguration::new();
         configuration.setCPUCount(description.cpus as usize);
         configuration.setMemorySize(description.memory);
         configuration.setBootLoader(Some(&boot(&description.boot)));
-        configuration.setPlatform(&platform(&description.platform)?);
+        configuration.setPlatform(&platform);
         configuration.setStorageDevices(&NSArray::from_retained_slice(&disks));
         configuration.setDirectorySharingDevices(&NSArray::from_retained_slice(&folders));
         configuration.setNetworkDevices(&NSArray::from_retained_slice(&[network]));
@@ -218,7 +219,7 @@ pub(super) fn attachment(
                     VZFileHandleNetworkDeviceAttachment::alloc(),
                     &handle(machine),
                 );
-                attachment.setMaximumTransmissionUnit(mtu as isize);
+                attachment.setMaximumTransmissionUnit(isize::try_from(mtu).unwrap_or(isize::MAX));
                 attachment
             };
             Ok((attachment.into_super(), Some(network)))

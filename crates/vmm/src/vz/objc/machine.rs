@@ -193,8 +193,11 @@ impl Machine for AppleMachine {
             tokio::spawn(async move {
                 while let Some(file) = files.recv().await {
                     match stream(file) {
-                        Ok(stream) if pass.send(stream).await.is_err() => return,
-                        Ok(_) => {}
+                        Ok(stream) => {
+                            if pass.send(stream).await.is_err() {
+                                return;
+                            }
+                        }
                         Err(error) => tracing::warn!(%error, "a connection of the guest was lost"),
                     }
                 }
@@ -209,10 +212,12 @@ impl Machine for AppleMachine {
         self.at_once(move |body| {
             // SAFETY: on the machine's queue; the share belongs to nobody else.
             unsafe {
-                let devices = body.machine.directorySharingDevices();
-                let ours =
-                    devices.iter().filter_map(|device| device.downcast::<VZVirtioFileSystemDevice>().ok());
-                let ours = ours.into_iter().find(|device| device.tag().to_string() == SHARES_TAG);
+                let devices = body.machine.directorySharingDevices().to_vec();
+                let mut devices = devices.into_iter();
+                let ours = devices.find_map(|device| {
+                    let device = device.downcast::<VZVirtioFileSystemDevice>().ok()?;
+                    (device.tag().to_string() == SHARES_TAG).then_some(device)
+                });
                 let device = ours.ok_or_else(|| no_device("device for folders"))?;
                 device.setShare(Some(&configuration::shares(&shares)));
             }

@@ -30,10 +30,10 @@ impl<T: 'static> OnQueue<T> {
         make: impl FnOnce(&DispatchRetained<DispatchQueue>) -> Result<(T, A), FrameworkError> + Send,
     ) -> Result<(Self, A), FrameworkError> {
         let queue = DispatchQueue::new(name, DispatchQueueAttr::SERIAL);
-        let mut made = None;
-        let (place, handed) = (&mut made, queue.clone());
+        let mut outcome = None;
+        let (place, handed) = (&mut outcome, queue.clone());
         queue.exec_sync(move || *place = Some(make(&handed).map(|(value, along)| (Carried(value), along))));
-        let (value, along) = made.expect("exec_sync returns after its closure ran")?;
+        let (value, along) = outcome.expect("exec_sync returns after its closure ran")?;
         Ok((Self { queue, value: Some(Arc::new(value)) }, along))
     }
 
