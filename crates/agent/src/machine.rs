@@ -25,7 +25,9 @@ use crate::dns::{self, Names};
 use crate::journal::{self, Journal};
 use crate::modules::{self, Modules};
 use crate::supervisor;
-use crate::{data_disk, engine, initramfs, kernel_log, mounts, network, power, reaper, swap, transport};
+use crate::{
+    data_disk, engine, initramfs, kernel_log, mounts, network, power, reaper, rosetta, swap, transport,
+};
 
 /// What all parts of the agent share.
 pub(crate) struct Machine {
@@ -104,6 +106,10 @@ async fn run() {
     let parameters = parameters(&journal);
     tokio::spawn(transport::run(Arc::clone(&machine), parameters.sockets));
     tokio::spawn(kernel_log::follow(journal.clone()));
+    if let Some(tag) = parameters.rosetta.clone() {
+        let journal = journal.clone();
+        tokio::spawn(async move { rosetta::start(&tag, &journal).await });
+    }
 
     let (network_up, network) = watch::channel(None);
     tokio::spawn(start_network(Arc::clone(&machine), parameters, loaded.clone(), network_up));

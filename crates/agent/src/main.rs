@@ -35,6 +35,7 @@ mod network;
 mod power;
 mod put_file;
 mod reaper;
+mod rosetta;
 mod runtime;
 mod server;
 mod session;

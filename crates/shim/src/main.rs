@@ -7,6 +7,7 @@
 //! that started them ends, see [`tether`].
 
 mod folder;
+mod hypervisor;
 mod log;
 mod owner;
 mod serve;

@@ -5,12 +5,12 @@
 //! QEMU's control channel and the agent's port are socket pairs that no other process can reach. Where the host's
 //! kernel offers sockets to guests, they carry the agent's streams instead, under a key told on that port.
 
-mod accelerator;
-mod argv;
+pub(crate) mod accelerator;
+pub(crate) mod argv;
 mod carriers;
 mod machine;
-mod qmp;
-mod virtiofsd;
+pub(crate) mod qmp;
+pub(crate) mod virtiofsd;
 
 use std::ffi::OsString;
 use std::time::Duration;

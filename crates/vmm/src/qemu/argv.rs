@@ -101,7 +101,7 @@ pub(super) fn probe_argv(config: &VmConfig, accelerator: Accelerator) -> Vec<OsS
 }
 
 /// Name of a share's socket in the run folder.
-pub(super) fn share_socket(share: &Share) -> String {
+pub(crate) fn share_socket(share: &Share) -> String {
     format!("virtiofs-{}.sock", share.tag)
 }
 
