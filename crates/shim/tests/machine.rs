@@ -318,6 +318,8 @@ fn nonsense_gets_an_answer_and_harms_nobody() {
     }
     let refused = fixture.ask(&Request::Dial { port: protocol::AGENT_PORT });
     assert!(matches!(&refused, Reply::Failed { message } if message.contains("starting")), "{refused:?}");
+    let cannot = fixture.ask(&Request::Pause);
+    assert!(matches!(cannot, Reply::Failed { .. }), "{cannot:?}");
     assert_eq!(fixture.status().state, State::Starting);
 }
 

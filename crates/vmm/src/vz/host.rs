@@ -132,9 +132,6 @@ impl HostFacts {
 
     /// Whether a machine here can be saved, as far as its version tells; the framework has the last word.
     pub fn saving(&self) -> Result<(), Missing> {
-        if self.architecture != Architecture::Arm64 {
-            return Err(Missing::NotOnThisMac);
-        }
         self.at_least(SAVING)
     }
 

@@ -48,15 +48,10 @@ fn parts() -> Result<Utf8PathBuf, String> {
 }
 
 impl Stage {
-    /// `None` where a part is missing and nobody insists.
+    /// `None` unless machines are to be tested: a guest image that was built before these sources is of no use here.
     fn set() -> Option<Self> {
-        let image = match parts() {
-            Ok(image) => image,
-            Err(missing) => {
-                assert!(std::env::var_os("COVE_REQUIRE_VM").is_none(), "no rehearsal: {missing}");
-                return None;
-            }
-        };
+        std::env::var_os("COVE_REQUIRE_VM")?;
+        let image = parts().unwrap_or_else(|missing| panic!("no rehearsal: {missing}"));
         let dir = tempfile::tempdir().unwrap();
         let folder = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
         for name in ["work", "more"] {
@@ -124,6 +119,9 @@ async fn the_driver_for_macs_boots_a_guest_here() {
         .await;
 
     // Its console is the virtio one, its address came by DHCP, its share is a folder of the one device.
+    assert_eq!(agent.exec("echo on the console > /dev/console").await.0, 0);
+    let console = fs::read_to_string(&stage.config.console_log).unwrap();
+    assert!(console.contains("on the console"), "{console}");
     agent.exec_until("ip -4 addr show eth0", "10.0.2.15/24").await;
     assert_eq!(agent.exec("cat /mnt/work/hello").await, (0, "work".to_owned()));
     assert_eq!(agent.exec("echo back > /mnt/work/answer").await.0, 0);
