@@ -19,7 +19,7 @@ mod kernel;
 mod machine;
 #[cfg(target_os = "macos")]
 mod objc;
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod rehearsal;
 pub mod saved;
 mod start;

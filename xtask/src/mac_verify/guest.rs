@@ -24,6 +24,7 @@ const BOOT: Duration = Duration::from_mins(2);
 pub(super) const MOUNTED: &str = "/mnt/share0";
 
 /// Makes machines on this Mac; elsewhere nothing does, and nothing asks.
+#[cfg_attr(target_os = "macos", expect(clippy::unnecessary_wraps, reason = "elsewhere there is none"))]
 pub(super) fn hypervisor() -> Result<Vz, Failure> {
     #[cfg(target_os = "macos")]
     return Ok(Vz::of_this_mac());

@@ -125,7 +125,7 @@ pub(super) fn crash(stage: &mut Stage) -> Run<'_> {
         let _ = sh(&*machine, "echo 1 > /proc/sys/kernel/sysrq; sleep 1; echo c > /proc/sysrq-trigger").await;
         let ending = states.wait_for(VmState::is_final);
         Ok(match tokio::time::timeout(Duration::from_secs(30), ending).await {
-            Ok(state) => match state?.clone() {
+            Ok(last) => match last?.clone() {
                 VmState::Failed(failure) if failure.kind == vmm::FailureKind::GuestCrashed => {
                     Pass("the framework ends the machine, the driver tells the crash".to_owned())
                 }
@@ -154,13 +154,13 @@ pub(super) fn stops(stage: &mut Stage) -> Run<'_> {
             let _ = Exchange::order(&*machine, &Request::PowerOff).await;
         }
         let begun = Instant::now();
-        let Ok(state) = tokio::time::timeout(PATIENCE, states.wait_for(VmState::is_final)).await else {
+        let Ok(last) = tokio::time::timeout(PATIENCE, states.wait_for(VmState::is_final)).await else {
             return Ok(Fail("it runs on".to_owned()));
         };
-        let state = state?.clone();
+        let last = last?.clone();
         let how = if button { "by the button alone" } else { "by the agent; the button is not heard" };
         let measured = format!("{how}, {} ms", begun.elapsed().as_millis());
-        Ok(if state == VmState::Stopped { Pass(measured) } else { Fail(format!("{state}; {measured}")) })
+        Ok(if last == VmState::Stopped { Pass(measured) } else { Fail(format!("{last}; {measured}")) })
     })
 }
 

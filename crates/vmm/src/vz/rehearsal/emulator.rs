@@ -211,12 +211,9 @@ impl Body {
         }
         .start()
         .map_err(internal)?;
-        let (qmp, events) = match Qmp::start(control).await {
-            Ok(started) => started,
-            Err(_) => {
-                let status = emulator.ended().await.map_err(internal)?;
-                return Err(error(5, emulator.died(status)));
-            }
+        let Ok((qmp, events)) = Qmp::start(control).await else {
+            let status = emulator.ended().await.map_err(internal)?;
+            return Err(error(5, emulator.died(status)));
         };
         let (body, restored) = (Arc::clone(self), incoming.is_some());
         tokio::spawn(async move {
