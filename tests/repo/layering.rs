@@ -56,7 +56,11 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("tokio-vsock", &["vmm", "agent"]),
     ("libproc", &["vmm"]),
     ("sysctl", &["vmm"]),
-    ("kqueue", &["shim"]),
+    ("objc2", &["vmm"]),
+    ("objc2-foundation", &["vmm"]),
+    ("objc2-virtualization", &["vmm"]),
+    ("block2", &["vmm"]),
+    ("dispatch2", &["vmm"]),
     ("rusqlite", &["daemon"]),
     ("axum", &["daemon"]),
     ("clap", &["cli", "daemon", "devcontainer-cli", "shim", "xtask"]),
@@ -118,6 +122,27 @@ fn outside_crates_stay_where_they_belong() {
         }
         if WITHOUT_RUNTIME.contains(&package.as_str()) && uses.iter().any(|used| used == "tokio") {
             faults.push(format!("`{package}` must not know tokio"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Apple's frameworks, and with them unsafe code, are behind a trait in one folder.
+#[test]
+fn objective_c_is_spoken_in_one_place() {
+    let mut faults = Vec::new();
+    for file in crate::tracked_files() {
+        let source = file.extension().is_some_and(|extension| extension == "rs");
+        let home = file.starts_with("crates/vmm/src/vz/objc") || file.ends_with("vz/objc.rs");
+        if !source || home || file.starts_with("tests/repo") {
+            continue;
+        }
+        let text = crate::read(&file).unwrap_or_default();
+        for (number, line) in text.lines().enumerate() {
+            if ["use objc2", "objc2::", "use block2", "use dispatch2"].iter().any(|word| line.contains(word))
+            {
+                faults.push(format!("{}:{}: belongs in `vmm::vz::objc`", file.display(), number + 1));
+            }
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));

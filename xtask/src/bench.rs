@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: from power-on to an answering Docker Engine, for Cove's machine and for a Debian system put
 //! together as its cloud image is, in turns under the same QEMU. `bench/README.md` says what is measured and how.
 
-mod agent;
+pub(crate) mod agent;
 mod boot;
 mod cove;
 mod debian;

@@ -5,6 +5,7 @@ mod check;
 mod conformance;
 mod fuzz;
 mod image;
+mod mac_verify;
 mod macos;
 mod output;
 mod run;
@@ -43,6 +44,8 @@ enum Command {
     Conformance(conformance::Options),
     /// Feed the readers of foreign bytes with what a fuzzer makes up
     Fuzz(fuzz::Options),
+    /// On a Mac: prove what only a Mac can; paste what it prints
+    MacVerify(mac_verify::Options),
     /// Compare the time to an answering engine with that of a Debian system
     Bench(bench::Options),
 }
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::CheckMacos => macos::check().map_err(Into::into),
         Command::Test => check::test().map_err(Into::into),
         Command::Conformance(options) => conformance::conformance(&options).map_err(Into::into),
+        Command::MacVerify(options) => mac_verify::verify(&options).map_err(Into::into),
         Command::Fuzz(options) => fuzz::fuzz(&options).map_err(Into::into),
         Command::Bench(options) if options.devcontainer => {
             conformance::bench(&options.folder()).map_err(Into::into)

@@ -75,11 +75,14 @@ pub(crate) fn apply(
     environment: &Environment,
     journal: &Journal,
 ) -> Result<(), ConfigurationError> {
-    let Configuration { hostname, extra_certificates, proxy, shares: mounts, names: given } = configuration;
+    let Configuration { hostname, extra_certificates, proxy, shares: mounts, names: given, host_names } =
+        configuration;
     if !hostname.is_empty() {
         set_hostname(&hostname)?;
     }
-    names.replace(&given).map_err(|(name, address)| ConfigurationError::Name { name, address })?;
+    names
+        .replace(&given, &host_names)
+        .map_err(|(name, address)| ConfigurationError::Name { name, address })?;
     let truststore = trust::write(&extra_certificates, journal).map_err(ConfigurationError::Store)?;
     let additions = ContainerAdditions {
         certificates: !extra_certificates.trim().is_empty(),

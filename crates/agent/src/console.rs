@@ -14,6 +14,18 @@ pub(crate) fn say(line: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
+/// Where the kernel's console is.
+const CONSOLE: &str = "/dev/console";
+
+/// Opens the console anew: where its driver is a module, there was none when the kernel started this process.
+pub(crate) fn reopen() {
+    // Without it there is nobody to be told.
+    let Ok(console) = fs_err::OpenOptions::new().read(true).write(true).open(CONSOLE) else { return };
+    let _ = rustix::stdio::dup2_stdin(&console);
+    let _ = rustix::stdio::dup2_stdout(&console);
+    let _ = rustix::stdio::dup2_stderr(&console);
+}
+
 /// An error and its causes on one line.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();

@@ -5,10 +5,10 @@
 
 mod message;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -30,25 +30,58 @@ const PORT: u16 = 53;
 
 /// Names answered here, shared with who changes them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Names(Arc<Mutex<HashMap<String, IpAddr>>>);
+pub(crate) struct Names(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    names: HashMap<String, IpAddr>,
+    /// Those that lead to the host.
+    of_host: HashSet<String>,
+    /// Where the host is, once the network is up.
+    host: Option<IpAddr>,
+}
 
 impl Names {
-    /// Puts these names in place of all others. Gives back the first pair whose address is none.
-    pub(crate) fn replace(&self, names: &BTreeMap<String, String>) -> Result<(), (String, String)> {
+    /// Puts these names in place of all others. Those of the host have its address, whatever is given for them. Gives
+    /// back the first pair whose address is none.
+    pub(crate) fn replace(
+        &self,
+        names: &BTreeMap<String, String>,
+        of_host: &[String],
+    ) -> Result<(), (String, String)> {
         let parsed: Result<HashMap<String, IpAddr>, _> = names
             .iter()
             .map(|(name, address)| match address.parse() {
-                Ok(parsed) => Ok((name.trim_end_matches('.').to_ascii_lowercase(), parsed)),
+                Ok(parsed) => Ok((plain(name), parsed)),
                 Err(_) => Err((name.clone(), address.clone())),
             })
             .collect();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = parsed?;
+        let parsed = parsed?;
+        let mut known = self.known();
+        known.names = parsed;
+        known.of_host = of_host.iter().map(|name| plain(name)).collect();
         Ok(())
     }
 
-    fn get(&self, name: &str) -> Option<IpAddr> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    /// Says where the host is.
+    pub(crate) fn set_host(&self, address: IpAddr) {
+        self.known().host = Some(address);
     }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, name: &str) -> Option<IpAddr> {
+        let known = self.known();
+        let host = known.host.filter(|_| known.of_host.contains(name));
+        host.or_else(|| known.names.get(name).copied())
+    }
+}
+
+/// A name as questions are compared with it.
+fn plain(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
 }
 
 /// Serves until an error of the listening sockets.
@@ -216,7 +249,7 @@ mod tests {
 
     fn names() -> Names {
         let names = Names::default();
-        names.replace(&BTreeMap::from([("Host.docker.internal".into(), "10.0.2.2".into())])).unwrap();
+        names.replace(&BTreeMap::from([("Host.docker.internal".into(), "10.0.2.2".into())]), &[]).unwrap();
         names
     }
 
@@ -246,7 +279,17 @@ mod tests {
     fn a_name_without_an_address_is_refused_and_changes_nothing() {
         let names = names();
         let bad = BTreeMap::from([("x".to_owned(), "nowhere".to_owned())]);
-        assert_eq!(names.replace(&bad).unwrap_err(), ("x".to_owned(), "nowhere".to_owned()));
+        assert_eq!(names.replace(&bad, &[]).unwrap_err(), ("x".to_owned(), "nowhere".to_owned()));
         assert!(names.get("host.docker.internal").is_some());
+    }
+
+    #[test]
+    fn the_hosts_names_lead_to_where_it_is() {
+        let names = Names::default();
+        let given = BTreeMap::from([("host.docker.internal".to_owned(), "10.0.2.2".to_owned())]);
+        names.replace(&given, &["Host.Docker.Internal".to_owned()]).unwrap();
+        assert_eq!(names.get("host.docker.internal"), Some(Ipv4Addr::new(10, 0, 2, 2).into()));
+        names.set_host(Ipv4Addr::new(192, 168, 64, 1).into());
+        assert_eq!(names.get("host.docker.internal"), Some(Ipv4Addr::new(192, 168, 64, 1).into()));
     }
 }

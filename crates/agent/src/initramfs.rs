@@ -88,6 +88,9 @@ fn boot(kernel_ms: u64) -> Result<std::convert::Infallible, BootError> {
         return Err(BootError::NoDisk);
     }
     load_modules()?;
+    if parameters.late_console {
+        console::reopen();
+    }
     wait_for_disk()?;
     make_folder(LOWER)?;
     mount(ROOT_DISK, c"erofs", LOWER, MountFlags::RDONLY, None)?;

@@ -104,16 +104,16 @@ async fn run() {
     if let Err(error) = fs::create_dir_all("/run/cove") {
         journal.error(chain(&error));
     }
-    tokio::spawn(transport::run(Arc::clone(&machine)));
+    let parameters = parameters(&journal);
+    tokio::spawn(transport::run(Arc::clone(&machine), parameters.sockets));
     tokio::spawn(kernel_log::follow(journal.clone()));
-    let addresses = addresses(&journal);
     let emulating = {
         let journal = journal.clone();
         tokio::spawn(async move { emulation::start(&journal).await })
     };
 
-    let (network_up, network) = watch::channel(false);
-    tokio::spawn(start_network(Arc::clone(&machine), addresses.clone(), loaded.clone(), network_up));
+    let (network_up, network) = watch::channel(None);
+    tokio::spawn(start_network(Arc::clone(&machine), parameters, loaded.clone(), network_up));
     let (answers, containerd) = watch::channel(false);
     let stop_containerd = CancellationToken::new();
     let first =
@@ -121,7 +121,6 @@ async fn run() {
     let stop_engine = CancellationToken::new();
     let second = tokio::spawn(start_engine(
         Arc::clone(&machine),
-        addresses,
         loaded,
         network,
         emulating,
@@ -152,15 +151,15 @@ fn note_early_stages(journal: &Journal) {
     journal.stage("root", None);
 }
 
-fn addresses(journal: &Journal) -> Option<Addresses> {
-    match CommandLine::parse(&fs::read_to_string("/proc/cmdline").unwrap_or_default()) {
-        Ok(line) => line.network,
-        Err(error) => {
-            journal.error(chain(&error));
-            None
-        }
-    }
+fn parameters(journal: &Journal) -> CommandLine {
+    CommandLine::parse(&fs::read_to_string("/proc/cmdline").unwrap_or_default()).unwrap_or_else(|error| {
+        journal.error(chain(&error));
+        CommandLine::default()
+    })
 }
+
+/// Where the guest stands in its network: `None` until that is known, then nowhere or somewhere.
+type Place = Option<Option<Addresses>>;
 
 async fn reap(journal: Journal) {
     if let Err(error) = reaper::run().await {
@@ -201,22 +200,29 @@ async fn reached(mut loaded: watch::Receiver<Loaded>, wanted: Loaded) {
 
 async fn start_network(
     machine: Arc<Machine>,
-    addresses: Option<Addresses>,
+    parameters: CommandLine,
     loaded: watch::Receiver<Loaded>,
-    up: watch::Sender<bool>,
+    up: watch::Sender<Place>,
 ) {
     let journal = &machine.journal;
     reached(loaded, Loaded::Network).await;
-    match network::bring_up(addresses.as_ref()).await {
-        Ok(()) => journal.stage("network", None),
+    let addresses = match network::bring_up(parameters.network).await {
+        Ok(addresses) => {
+            journal.stage("network", None);
+            addresses
+        }
         Err(error) => {
             let error = chain(&error);
             journal.error(format!("the machine has no network: {error}"));
             journal.component("network", ComponentState::Failed, 0, vec![error]);
+            None
         }
+    };
+    if let Some(addresses) = &addresses {
+        machine.names.set_host(addresses.gateway.into());
     }
     // The engine is of use without a network too.
-    up.send_replace(true);
+    up.send_replace(Some(addresses.clone()));
     if let Some(addresses) = addresses
         && let Err(error) = dns::serve(addresses.address, addresses.resolver, machine.names.clone()).await
     {
@@ -245,9 +251,8 @@ async fn start_containerd(
 
 async fn start_engine(
     machine: Arc<Machine>,
-    addresses: Option<Addresses>,
     loaded: watch::Receiver<Loaded>,
-    mut network: watch::Receiver<bool>,
+    mut network: watch::Receiver<Place>,
     emulating: JoinHandle<()>,
     mut containerd: watch::Receiver<bool>,
     stop: CancellationToken,
@@ -259,7 +264,7 @@ async fn start_engine(
         let _ = emulating.await;
         // An error says that the sender has gone: containerd cannot run without a data disk.
         configured.wait_for(|is| *is).await.is_ok()
-            && network.wait_for(|is| *is).await.is_ok()
+            && network.wait_for(Option::is_some).await.is_ok()
             && containerd.wait_for(|is| *is).await.is_ok()
     };
     let can_start = tokio::select! {
@@ -271,6 +276,7 @@ async fn start_engine(
     }
     let journal = machine.journal.clone();
     let (answers, answering) = watch::channel(false);
+    let addresses = network.borrow().clone().flatten();
     let part = engine::dockerd(addresses, machine.environment.clone());
     let mark = async {
         mark_stage(journal.clone(), "engine", answering).await;

@@ -19,6 +19,7 @@ mod connect;
 mod console;
 mod data_disk;
 mod device;
+mod dhcp;
 mod dns;
 mod emulation;
 mod engine;

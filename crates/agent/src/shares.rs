@@ -1,11 +1,14 @@
-//! Folders of the host: virtiofs devices, mounted where the host has them.
+//! Folders of the host, mounted where the host has them: each a virtiofs device of its own, or, where the machine has
+//! one device for them all, a folder of that device.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 use protocol::agent::{FailureKind, Mount};
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+
+use crate::cmdline::CommandLine;
 
 /// Folders of the guest that a share must not cover.
 const OWN: &[&str] = &[
@@ -50,11 +53,16 @@ impl ShareError {
     }
 }
 
+/// Where the one device is mounted that has every share as a folder.
+const ALL: &str = "/run/cove/shares";
+
 /// Mounts a share; its folder is made. The same share there already: done.
 pub(crate) fn mount(share: &Mount) -> Result<(), ShareError> {
     let path = place(&share.path)?;
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    if let Some(there) = mounted_at(&mounts, &share.path) {
+    let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let all = CommandLine::parse(&command_line).unwrap_or_default().shares;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if let Some(there) = mounted_at(&mounts, &share.path, all.as_deref()) {
         return if there == share.tag {
             Ok(())
         } else {
@@ -62,10 +70,33 @@ pub(crate) fn mount(share: &Mount) -> Result<(), ShareError> {
         };
     }
     let flags = MountFlags::NOATIME | if share.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
-    let mounted = fs::create_dir_all(&path).and_then(|()| {
-        rustix::mount::mount(share.tag.as_str(), &path, c"virtiofs", flags, None).map_err(Into::into)
+    let mounted = fs::create_dir_all(&path).and_then(|()| match all {
+        Some(device) => mount_folder(&device, &share.tag, &path, flags),
+        None => rustix::mount::mount(share.tag.as_str(), &path, c"virtiofs", flags, None).map_err(Into::into),
     });
     mounted.map_err(|source| ShareError::Mount { tag: share.tag.clone(), path: share.path.clone(), source })
+}
+
+/// Mounts one folder of the device that has them all.
+fn mount_folder(device: &str, folder: &str, path: &Path, flags: MountFlags) -> io::Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if mounted_at(&mounts, ALL, None).is_none() {
+        fs::create_dir_all(ALL)?;
+        rustix::mount::mount(device, ALL, c"virtiofs", MountFlags::NOATIME, None)?;
+        // What is mounted over a share must not show up a second time here.
+        rustix::mount::mount_change(ALL, MountPropagationFlags::PRIVATE)?;
+    }
+    let source = Path::new(ALL).join(folder);
+    if !source.is_dir() {
+        // What the kernel answers for a device that is not there.
+        return Err(rustix::io::Errno::INVAL.into());
+    }
+    rustix::mount::mount_bind(&source, path)?;
+    if flags.contains(MountFlags::RDONLY) {
+        // A bind mount takes its flags in a second step only.
+        rustix::mount::mount_remount(path, MountFlags::BIND | flags, c"")?;
+    }
+    Ok(())
 }
 
 /// Takes a share away. Not there: done.
@@ -92,14 +123,18 @@ fn place(path: &str) -> Result<PathBuf, ShareError> {
     }
 }
 
-/// What the last mount at a path shows, from the text of `/proc/self/mounts`, where a space is `\040`.
-fn mounted_at(mounts: &str, path: &str) -> Option<String> {
+/// The tag of the share that the last mount at a path shows, from the text of `/proc/self/mountinfo`, where a space
+/// is `\040`; of the device that has them all, each folder is one.
+fn mounted_at(mounts: &str, path: &str, all: Option<&str>) -> Option<String> {
     let escaped =
         path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012");
     mounts.lines().rev().find_map(|line| {
-        let mut words = line.split(' ');
-        let source = words.next()?;
-        (words.next()? == escaped).then(|| source.to_owned())
+        let (mount, file_system) = line.split_once(" - ")?;
+        let mut words = mount.split(' ').skip(3);
+        let (folder, place) = (words.next()?, words.next()?);
+        let source = file_system.split(' ').nth(1)?;
+        let tag = if all == Some(source) { folder.trim_start_matches('/') } else { source };
+        (place == escaped).then(|| tag.to_owned())
     })
 }
 
@@ -119,8 +154,11 @@ mod tests {
 
     #[test]
     fn what_is_mounted_is_found_by_its_path() {
-        let mounts = "tmpfs / tmpfs rw 0 0\nshare0 /home/a\\040b virtiofs rw 0 0\n";
-        assert_eq!(mounted_at(mounts, "/home/a b").as_deref(), Some("share0"));
-        assert_eq!(mounted_at(mounts, "/home/a"), None);
+        let mounts = "21 1 0:1 / / rw - tmpfs tmpfs rw\n\
+                      30 21 0:30 / /home/a\\040b rw,noatime shared:1 - virtiofs share0 rw\n\
+                      31 21 0:31 /share1 /home/c rw,noatime - virtiofs cove rw\n";
+        assert_eq!(mounted_at(mounts, "/home/a b", None).as_deref(), Some("share0"));
+        assert_eq!(mounted_at(mounts, "/home/a", None), None);
+        assert_eq!(mounted_at(mounts, "/home/c", Some("cove")).as_deref(), Some("share1"));
     }
 }

@@ -8,6 +8,9 @@
 //!   `cove-listens BOOT` and serves them until the port's other end is closed, or `cove-cannot-listen BOOT` and
 //!   begins anew, so that the host can take the other way.
 //!
+//! A machine whose command line says so has no such port: it is heard on those sockets alone, without a key. Should it
+//! have no sockets either, it is heard on a port after all.
+//!
 //! When the host goes away, or sends what the multiplexer cannot read, it begins anew: a host that gets no line on
 //! a fresh connection sends any line to bring that about.
 
@@ -45,8 +48,22 @@ enum Answer {
     Sockets(Key),
 }
 
+/// Serves the host on sockets if this machine is one of those, and on the port else.
+pub(crate) async fn run(machine: Arc<Machine>, on_sockets: bool) {
+    if on_sockets {
+        match vsock::listen().await {
+            Ok(listener) => {
+                machine.journal.info("the host is heard on sockets");
+                return vsock::serve(listener, None, machine).await;
+            }
+            Err(error) => machine.journal.warn(format!("no sockets to the host: {}", chain(&error))),
+        }
+    }
+    run_on_port(machine).await;
+}
+
 /// Serves whoever holds the other end of the port, one after the other, as long as the machine runs.
-pub(crate) async fn run(machine: Arc<Machine>) {
+async fn run_on_port(machine: Arc<Machine>) {
     let path = find_port().await;
     loop {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -72,7 +89,7 @@ async fn serve_host(mut port: Device, machine: &Arc<Machine>) -> io::Result<()> 
             machine.journal.info("the host is connected, by sockets");
             let mut nowhere = tokio::io::sink();
             tokio::select! {
-                () = vsock::serve(listener, key, Arc::clone(machine)) => {}
+                () = vsock::serve(listener, Some(key), Arc::clone(machine)) => {}
                 // The port has nothing more to say than its end.
                 end = tokio::io::copy(&mut port, &mut nowhere) => { end?; }
             }

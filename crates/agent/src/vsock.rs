@@ -4,6 +4,9 @@
 //! the key that the machine's owner told on the serial port, which nobody else can reach. Other machines and the
 //! guest's own processes are not heard at all.
 //!
+//! Where the hypervisor itself lets nobody but the machine's owner connect, it says so on the kernel's command line, and
+//! no key is asked for.
+//!
 //! A peer that goes away looks as if it had only ended its half: the kernel has no reset for that. The next write
 //! to it fails.
 
@@ -106,7 +109,7 @@ fn serves_a_device(driver: &Path) -> bool {
 }
 
 /// Serves connections until it is dropped, and they with it.
-pub(crate) async fn serve(listener: VsockListener, key: Key, machine: Arc<Machine>) {
+pub(crate) async fn serve(listener: VsockListener, key: Option<Key>, machine: Arc<Machine>) {
     let mut requests = JoinSet::new();
     loop {
         tokio::select! {
@@ -125,17 +128,18 @@ pub(crate) async fn serve(listener: VsockListener, key: Key, machine: Arc<Machin
     }
 }
 
-async fn attend<S>(mut stream: S, peer: u32, key: Key, machine: Arc<Machine>)
+async fn attend<S>(mut stream: S, peer: u32, key: Option<Key>, machine: Arc<Machine>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    if is_admitted(&mut stream, peer, &key).await {
+    if is_admitted(&mut stream, peer, key.as_ref()).await {
         server::serve_stream(Box::new(stream), &machine).await;
     }
 }
 
 /// Whether a connection is the host's, and its user the machine's owner.
-async fn is_admitted<S: AsyncRead + Unpin>(stream: &mut S, peer: u32, key: &Key) -> bool {
+async fn is_admitted<S: AsyncRead + Unpin>(stream: &mut S, peer: u32, key: Option<&Key>) -> bool {
+    let Some(key) = key else { return peer == VMADDR_CID_HOST };
     let mut shown = [0; Key::BYTES];
     peer == VMADDR_CID_HOST
         && matches!(timeout(PATIENCE, stream.read_exact(&mut shown)).await, Ok(Ok(_)))
@@ -158,9 +162,13 @@ mod tests {
 
     /// What comes back to a peer that shows these bytes and then asks for a greeting.
     async fn told(peer: u32, shown: &[u8]) -> Option<Reply> {
+        told_with(Some(key()), peer, shown).await
+    }
+
+    async fn told_with(key: Option<Key>, peer: u32, shown: &[u8]) -> Option<Reply> {
         let (mut host, agent) = tokio::io::duplex(4096);
         let machine = Arc::new(Machine::new("b00t".into(), "/nonexistent".into()));
-        let serving = tokio::spawn(attend(agent, peer, key(), machine));
+        let serving = tokio::spawn(attend(agent, peer, key, machine));
         let hello = Request::Hello { protocol: protocol::VERSION, version: "1".into() };
         // Who is not admitted may be cut off in the middle of it.
         let _ = host.write_all(&[shown, &protocol::encode_json(&hello)].concat()).await;
@@ -190,11 +198,17 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn without_a_key_the_host_alone_is_answered() {
+        assert!(told_with(None, VMADDR_CID_HOST, b"").await.is_some());
+        assert_eq!(told_with(None, 3, b"").await, None);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_shows_nothing_is_cut_off() {
         let (mut host, agent) = tokio::io::duplex(4096);
         let machine = Arc::new(Machine::new("b00t".into(), "/nonexistent".into()));
-        tokio::spawn(attend(agent, VMADDR_CID_HOST, key(), machine));
+        tokio::spawn(attend(agent, VMADDR_CID_HOST, Some(key()), machine));
         host.write_all(&key().0[1..]).await.unwrap();
         assert_eq!(host.read(&mut [0]).await.unwrap(), 0);
     }

@@ -2,6 +2,7 @@
 //!
 //! Looking changes nothing and starts nothing: a machine that is off stays off.
 
+mod framework;
 mod host;
 mod machine;
 mod network;
@@ -26,12 +27,18 @@ pub struct Examined {
 /// Looks at everything, from the ground up: a later check often fails because of an earlier one.
 pub async fn diagnose(examined: Examined) -> Diagnosis {
     let wanted = examined.store.machine();
-    let mut checks =
-        vec![host::state_folder(&examined.paths), host::hypervisor().await, host::virtiofsd().await];
+    let mut checks = vec![host::state_folder(&examined.paths)];
+    let mac = vmm::vz::this_mac();
+    match &mac {
+        Some(mac) => checks.push(framework::check(mac, host::kernel_release().as_deref())),
+        None => checks.extend([host::hypervisor().await, host::virtiofsd().await]),
+    }
     checks.push(host::guest_image().await);
     match &wanted {
         Ok(wanted) => {
-            checks.push(machine::accelerator(wanted));
+            if mac.is_none() {
+                checks.push(machine::accelerator(wanted));
+            }
             checks.push(machine::shares(wanted));
             checks.push(machine::machine(wanted));
         }

@@ -84,6 +84,9 @@ pub struct Configuration {
     pub shares: Vec<Mount>,
     /// Names the guest's resolver answers by itself, with the address; for instance `host.docker.internal`.
     pub names: BTreeMap<String, String>,
+    /// Those of them that lead to the host. A guest that knows where the host is in its network answers that instead:
+    /// only there is it known where addresses come by DHCP.
+    pub host_names: Vec<String>,
 }
 
 /// A virtiofs share and its place.

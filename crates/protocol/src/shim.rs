@@ -7,6 +7,8 @@
 //! | `watch` | `done` | a [`Status`] message whenever it changed, first the present one |
 //! | `stop` | `done`, when the machine has ended | the shim ends |
 //! | `kill` | `done`, when the machine has ended | the shim ends |
+//! | `pause`, `resume` | `done`, or `failed` where the driver cannot | nothing |
+//! | `save` | `done`, when the machine has ended, or `failed` and it runs on | the shim ends |
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,12 @@ pub enum Request {
     },
     /// Ends the machine at once, as a power cut would.
     Kill,
+    /// Halts the guest, before the host sleeps.
+    Pause,
+    /// Lets a halted guest go on. Its clock has to be set before anything is served.
+    Resume,
+    /// Keeps the machine's state and ends it: the next boot of the same description goes on there.
+    Save,
 }
 
 /// First frame from the shim on every connection.
@@ -89,7 +97,7 @@ pub enum State {
     /// Ended, or never came up, without being asked.
     Failed {
         /// A stable word for programs: `hypervisor_missing`, `virtiofsd_missing`, `image_damaged`, `no_space`,
-        /// `boot_timeout`, `guest_crashed`, `hypervisor_died`.
+        /// `boot_timeout`, `guest_crashed`, `hypervisor_died`, `hypervisor_refused`.
         reason: String,
         /// What happened, for people.
         message: String,

@@ -75,6 +75,7 @@ fn requests_to_the_agent() {
         proxy: map(&[("http_proxy", "http://proxy:3128")]),
         shares: vec![mount()],
         names: map(&[("host.docker.internal", "10.0.2.2")]),
+        host_names: vec!["host.docker.internal".into()],
     }));
     golden.check(&Request::SetClock { unix_nanos: 1_795_000_000_123_456_789 });
     golden.check(&Request::Mount(mount()));
@@ -192,6 +193,9 @@ fn messages_of_the_shim() {
     golden.check(&shim::Request::Watch);
     golden.check(&shim::Request::Stop { grace_ms: 20_000 });
     golden.check(&shim::Request::Kill);
+    golden.check(&shim::Request::Pause);
+    golden.check(&shim::Request::Resume);
+    golden.check(&shim::Request::Save);
     golden.check(&shim::Reply::Done);
     golden.check(&shim::Reply::Failed { message: "why".into() });
     for state in [
@@ -240,5 +244,7 @@ fn old_and_newer_bytes_keep_their_meaning() {
     assert_eq!(decode::<Event>(&next()), Event::Unknown);
     let shim::Reply::Status(status) = decode(&next()) else { panic!("a status") };
     assert_eq!((status.agent_after_ms, status.host_memory), (None, 0));
+    let Request::Configure(configuration) = decode(&next()) else { panic!("a configuration") };
+    assert_eq!((configuration.names.len(), configuration.host_names.len()), (1, 0));
     assert!(lines.next().is_none(), "a line of old.jsonl is not checked");
 }

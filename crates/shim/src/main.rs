@@ -4,16 +4,17 @@
 //! `DIR/shim.sock`. The daemon may come and go; the machine ends with this process, however this process ends.
 //!
 //! Everything here runs on the main thread on purpose: Linux ends the machine's processes when the *thread* that
-//! started them ends, see [`tether`].
+//! started them ends, see `tether`. On macOS there are none: the framework runs the machine for this process.
 
 mod folder;
+mod hypervisor;
 mod log;
 mod owner;
 mod serve;
 mod splice;
+#[cfg(not(target_os = "macos"))]
 mod tether;
 
-use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -40,6 +41,7 @@ enum Command {
         accelerator: Option<Utf8PathBuf>,
     },
     /// Runs a program that dies with the process that started it.
+    #[cfg(not(target_os = "macos"))]
     #[command(hide = true)]
     Tether {
         /// Process id of the starter.
@@ -47,27 +49,15 @@ enum Command {
         parent: u32,
         /// The program and its arguments.
         #[arg(last = true, required = true)]
-        command: Vec<OsString>,
-    },
-    /// Kills a program when the shim ends before it.
-    #[cfg(target_os = "macos")]
-    #[command(hide = true)]
-    Watch {
-        /// Process id of the shim.
-        #[arg(long)]
-        shim: u32,
-        /// Process id of the program.
-        #[arg(long)]
-        program: u32,
+        command: Vec<std::ffi::OsString>,
     },
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run { dir, accelerator } => owner::run(&dir, accelerator).map_err(|error| chain(&error)),
+        #[cfg(not(target_os = "macos"))]
         Command::Tether { parent, command } => Err(chain(&tether::become_program(parent, &command))),
-        #[cfg(target_os = "macos")]
-        Command::Watch { shim, program } => tether::keep_watch(shim, program).map_err(|error| chain(&error)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

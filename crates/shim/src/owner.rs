@@ -10,11 +10,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use vmm::qemu::Qemu;
 use vmm::{Failure, Hypervisor, VmConfig, VmDriver, VmState};
 
 use crate::folder::{self, Folder};
-use crate::{log, serve, tether};
+use crate::{hypervisor, log, serve};
 
 /// How long the guest may take when the shim itself is told to end.
 const OWN_GRACE: Duration = Duration::from_secs(30);
@@ -134,9 +133,7 @@ async fn own(folder: &Folder, accelerator: Option<Utf8PathBuf>) -> Result<(), Er
     let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
     let memory = accelerator.unwrap_or_else(|| folder.file("accelerator.json"));
-    let launcher =
-        tether::launcher().map_err(|source| Error::Process { doing: "find its own program", source })?;
-    let hypervisor = Qemu::new(launcher).remember_accelerator_in(memory);
+    let hypervisor = hypervisor::of_this_host(memory);
     let (orders, mut inbox) = mpsc::channel(8);
     let board = Arc::new(Board {
         digest: config.digest(),

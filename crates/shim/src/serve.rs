@@ -94,6 +94,13 @@ async fn answer(mut stream: UnixStream, board: &Board) -> io::Result<()> {
             obey(&mut stream, board, Order::Stop(Duration::from_millis(grace_ms))).await
         }
         Request::Kill => obey(&mut stream, board, Order::Kill).await,
+        Request::Pause | Request::Resume | Request::Save => {
+            let done = change(board, &request).await;
+            match done {
+                Ok(()) => reply(&mut stream, &Reply::Done).await,
+                Err(message) => fail(&mut stream, message).await,
+            }
+        }
     }
 }
 
@@ -132,6 +139,18 @@ async fn obey(stream: &mut UnixStream, board: &Board, order: Order) -> io::Resul
     // The sender is gone only with the whole process.
     let _ = states.wait_for(is_final).await;
     reply(stream, &Reply::Done).await
+}
+
+/// What only some drivers can do; gives why it is not done.
+async fn change(board: &Board, request: &Request) -> Result<(), String> {
+    let driver = board.driver().ok_or("the machine is starting")?;
+    let cannot = |what: &str| format!("the driver of this machine cannot {what} it");
+    let changing = match request {
+        Request::Save => driver.snapshot().ok_or_else(|| cannot("save"))?.save(),
+        Request::Resume => driver.pause().ok_or_else(|| cannot("resume"))?.resume(),
+        _ => driver.pause().ok_or_else(|| cannot("pause"))?.pause(),
+    };
+    changing.await.map_err(|error| crate::chain(&error))
 }
 
 async fn watch(mut stream: UnixStream, board: &Board) -> io::Result<()> {

@@ -1,31 +1,23 @@
 //! Ties a program's life to this process's, also for the day when this process is killed without a warning.
 //!
-//! The machine's programs are started through `cove-shim tether`, which sees to it that the program dies with its
-//! starter, whatever happens to us, and then becomes the program.
-
-#[cfg(target_os = "linux")]
-mod linux;
-#[cfg(target_os = "macos")]
-mod macos;
+//! The machine's programs are started through `cove-shim tether`, which asks the kernel for a `SIGKILL` at the
+//! death of its parent and then becomes the program. The request survives the change, and the kernel keeps it
+//! whatever happens to us.
 
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use rustix::process::getppid;
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
-#[cfg(target_os = "linux")]
-use linux::{this_program, tie};
-#[cfg(target_os = "macos")]
-pub(crate) use macos::keep_watch;
-#[cfg(target_os = "macos")]
-use macos::{this_program, tie};
+/// This very program, also when its file was replaced by an upgrade meanwhile.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// Why a program was not started.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The system refused.
+    /// The kernel refused.
     #[error("cannot tie the program's life to the shim's")]
     Refused(#[source] io::Error),
     /// The starter died before its death could be watched for.
@@ -43,19 +35,15 @@ pub(crate) enum Error {
 }
 
 /// The words to put in front of a program.
-///
-/// # Errors
-/// When the system does not tell where this program is.
-pub(crate) fn launcher() -> io::Result<Vec<OsString>> {
+pub(crate) fn launcher() -> Vec<OsString> {
     let parent = std::process::id().to_string();
-    let words = [this_program()?, "tether".into(), "--parent".into(), parent.into(), "--".into()];
-    Ok(words.to_vec())
+    [THIS_PROGRAM, "tether", "--parent", &parent, "--"].into_iter().map(OsString::from).collect()
 }
 
 /// Becomes the program; returns only when that fails.
 pub(crate) fn become_program(parent: u32, command: &[OsString]) -> Error {
-    if let Err(error) = tie(parent) {
-        return Error::Refused(error);
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        return Error::Refused(error.into());
     }
     let present = getppid().and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok());
     if present != Some(parent) {

@@ -80,6 +80,7 @@ impl Fixture {
             console_log: file("console.log"),
             run_dir: self.folder.clone(),
             kernel_arguments: Vec::new(),
+            wishes: vmm::Wishes::default(),
         };
         fs_err::write(file("machine.json"), serde_json::to_vec(&config).unwrap()).unwrap();
     }
@@ -317,6 +318,8 @@ fn nonsense_gets_an_answer_and_harms_nobody() {
     }
     let refused = fixture.ask(&Request::Dial { port: protocol::AGENT_PORT });
     assert!(matches!(&refused, Reply::Failed { message } if message.contains("starting")), "{refused:?}");
+    let cannot = fixture.ask(&Request::Pause);
+    assert!(matches!(cannot, Reply::Failed { .. }), "{cannot:?}");
     assert_eq!(fixture.status().state, State::Starting);
 }
 

@@ -69,5 +69,6 @@ fn description() -> VmConfig {
         console_log: "/machines/default/console.log".into(),
         run_dir: "/machines/default".into(),
         kernel_arguments: Vec::new(),
+        wishes: vmm::Wishes::default(),
     }
 }

@@ -214,6 +214,10 @@ async fn answer(
                 }
             }
         }
+        Request::Pause | Request::Resume | Request::Save => {
+            let message = "this machine is made up".to_owned();
+            stream.write_all(&encode_json(&Reply::Failed { message })).await
+        }
         Request::Stop { .. } | Request::Kill => {
             state.send_replace(State::Stopped);
             stream.write_all(&encode_json(&Reply::Done)).await

@@ -42,6 +42,32 @@ pub struct VmConfig {
     /// Words added at the end of the kernel command line.
     #[serde(default)]
     pub kernel_arguments: Vec<String>,
+    /// What it should have where host and driver can.
+    #[serde(default, skip_serializing_if = "Wishes::is_none")]
+    pub wishes: Wishes,
+}
+
+/// What a machine has where host and driver can, and does without elsewhere: the driver says why in its log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Wishes {
+    /// Programs for x86-64 through Apple's Rosetta.
+    pub rosetta: bool,
+    /// Virtual machines inside the machine.
+    pub nested: bool,
+    /// A flush in the guest reaches the medium of the host's disk: no loss by a power cut, and each flush takes
+    /// some six times longer.
+    pub safe_disk: bool,
+    /// Its state can be kept, so that it goes on where it was.
+    pub saving: bool,
+}
+
+impl Wishes {
+    /// Whether nothing is wished: such a description is written, and digested, as it was before there were wishes.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Instruction set of a guest, in the words of Debian and OCI.
@@ -115,7 +141,6 @@ impl VmConfig {
 
     /// Checks what every driver needs; drivers add their own.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let invalid = |field, problem: String| Err(Error::InvalidConfig { field, problem });
         if self.cpus == 0 {
             return invalid("number of processors", "it is 0".to_owned());
         }
@@ -125,31 +150,13 @@ impl VmConfig {
         if self.data_disk.size_gib == 0 {
             return invalid("data disk", "its size is 0".to_owned());
         }
-        if self.shares.len() > MAX_SHARES {
-            return invalid("shares", format!("there are {}, at most {MAX_SHARES} work", self.shares.len()));
-        }
-        let mut tags = BTreeSet::new();
-        for share in &self.shares {
-            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            if share.tag.is_empty() || share.tag.len() > MAX_TAG_BYTES || !share.tag.chars().all(plain) {
-                return invalid(
-                    "shares",
-                    format!("`{}` is no tag (1 to 36 letters, digits, - and _)", share.tag),
-                );
-            }
-            if !tags.insert(&share.tag) {
-                return invalid("shares", format!("the tag `{}` is used twice", share.tag));
-            }
-        }
+        check_shares(&self.shares)?;
         for word in &self.kernel_arguments {
             if word.is_empty() || word.chars().any(|c| c.is_whitespace() || c.is_control()) {
                 return invalid("kernel arguments", format!("`{}` is not one word", word.escape_debug()));
             }
         }
-        match self.paths().find(|path| !path.is_absolute()) {
-            Some(path) => invalid("paths", format!("`{path}` is not absolute")),
-            None => Ok(()),
-        }
+        all_absolute(self.paths())
     }
 
     fn paths(&self) -> impl Iterator<Item = &Utf8Path> {
@@ -161,9 +168,40 @@ impl VmConfig {
             &self.console_log,
             &self.run_dir,
         ];
-        let shares = self.shares.iter().map(|share| &share.host_path);
-        fixed.into_iter().chain(shares).map(Utf8PathBuf::as_path)
+        fixed.into_iter().map(Utf8PathBuf::as_path)
     }
+}
+
+fn invalid(field: &'static str, problem: String) -> Result<(), Error> {
+    Err(Error::InvalidConfig { field, problem })
+}
+
+fn all_absolute<'a>(mut paths: impl Iterator<Item = &'a Utf8Path>) -> Result<(), Error> {
+    match paths.find(|path| !path.is_absolute()) {
+        Some(path) => invalid("paths", format!("`{path}` is not absolute")),
+        None => Ok(()),
+    }
+}
+
+/// Checks what every driver needs of shares.
+pub(crate) fn check_shares(shares: &[Share]) -> Result<(), Error> {
+    if shares.len() > MAX_SHARES {
+        return invalid("shares", format!("there are {}, at most {MAX_SHARES} work", shares.len()));
+    }
+    let mut tags = BTreeSet::new();
+    for share in shares {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if share.tag.is_empty() || share.tag.len() > MAX_TAG_BYTES || !share.tag.chars().all(plain) {
+            return invalid(
+                "shares",
+                format!("`{}` is no tag (1 to 36 letters, digits, - and _)", share.tag),
+            );
+        }
+        if !tags.insert(&share.tag) {
+            return invalid("shares", format!("the tag `{}` is used twice", share.tag));
+        }
+    }
+    all_absolute(shares.iter().map(|share| share.host_path.as_path()))
 }
 
 #[cfg(test)]
@@ -182,6 +220,7 @@ pub(crate) mod tests {
             console_log: "/machines/default/console.log".into(),
             run_dir: "/machines/default".into(),
             kernel_arguments: vec!["cove.log=debug".into()],
+            wishes: Wishes::default(),
         }
     }
 

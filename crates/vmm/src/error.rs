@@ -6,6 +6,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 
 use crate::qemu::QmpError;
+use crate::vz::FrameworkError;
 use crate::{FailureKind, MuxError, VmState};
 
 /// Why a machine could not be made, reached or ended.
@@ -82,6 +83,24 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The host cannot run machines.
+    #[error("this computer cannot run the machine: {problem}")]
+    HostCannot {
+        /// What it lacks.
+        problem: String,
+    },
+    /// Virtualization.framework refused, or failed.
+    #[error("cannot {doing} the machine")]
+    Framework {
+        /// What was tried.
+        doing: &'static str,
+        /// Its words, and what to do.
+        #[source]
+        source: FrameworkError,
+    },
+    /// The machine is halted.
+    #[error("the machine is paused; it has to be resumed first")]
+    Paused,
     /// The hypervisor does not do as told.
     #[error("QEMU does not take commands")]
     Control(#[source] QmpError),
@@ -137,6 +156,8 @@ impl Error {
             Self::VirtiofsdMissing { .. } => FailureKind::VirtiofsdMissing,
             Self::ImageDamaged { .. } | Self::ImageUnreadable { .. } => FailureKind::ImageDamaged,
             Self::NoSpace { .. } => FailureKind::NoSpace,
+            Self::HostCannot { .. } => FailureKind::HypervisorRefused,
+            Self::Framework { source, .. } => source.kind(),
             Self::BootTimeout { .. } => FailureKind::BootTimeout,
             Self::GuestCrashed { .. } => FailureKind::GuestCrashed,
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => FailureKind::NoSpace,
@@ -144,6 +165,7 @@ impl Error {
             | Self::Spawn { .. }
             | Self::Control(_)
             | Self::Died { .. }
+            | Self::Paused
             | Self::NotRunning { .. }
             | Self::Connect { .. } => FailureKind::HypervisorDied,
         }

@@ -144,6 +144,18 @@ pub fn verify(folder: &Utf8Path) -> Result<Manifest, Error> {
     Ok(manifest)
 }
 
+/// Checks an image before a boot: reading whole files now and then is nothing for the thread that serves everyone.
+/// Hand-made files have no manifest, and nothing to be checked against.
+pub(crate) async fn check(image: &BootImage) -> Result<Option<Manifest>, Error> {
+    let Some(manifest) = image.manifest.clone() else {
+        return Ok(None);
+    };
+    let checked = tokio::task::spawn_blocking(move || {
+        verify(manifest.parent().unwrap_or(Utf8Path::new("/"))).map(Some)
+    });
+    checked.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
 /// A folder that cannot be written costs time at the next boot, nothing else.
 fn remember(path: &Utf8Path, stamps: &BTreeMap<String, Stamp>) {
     let json = serde_json::to_vec(stamps).expect("stamps are plain data");

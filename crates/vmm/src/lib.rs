@@ -12,9 +12,12 @@
 //!                        +--------> Failed <----------+------------------------+
 //! ```
 //!
-//! Drivers: [`qemu`] for Linux hosts, [`fake`] for tests.
+//! Drivers: [`qemu`] for Linux hosts, [`vz`] for Macs, [`fake`] for tests.
 
+mod abilities;
 pub mod config;
+mod console;
+mod disk;
 mod error;
 pub mod fake;
 pub mod identity;
@@ -27,6 +30,7 @@ pub mod short_path;
 pub mod sole_owner;
 mod state;
 mod transport;
+pub mod vz;
 
 use std::fmt;
 
@@ -34,7 +38,8 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-pub use config::{Architecture, DataDisk, Network, Share, VmConfig};
+pub use abilities::{Balloon, ChangeShares, Pause, Snapshot};
+pub use config::{Architecture, DataDisk, Network, Share, VmConfig, Wishes};
 pub use error::Error;
 pub use image::BootImage;
 pub use mux::MuxError;
@@ -42,7 +47,7 @@ pub use state::{Accelerator, Failure, FailureKind, VmFacts, VmState};
 
 /// Makes machines.
 pub trait Hypervisor: Send + Sync {
-    /// A word for logs and statuses: `qemu`, `fake`.
+    /// A word for logs and statuses: `qemu`, `vz`, `fake`.
     fn name(&self) -> &'static str;
 
     /// Says whether this hypervisor could run the machine, without touching anything.
@@ -73,6 +78,26 @@ pub trait VmDriver: Send + Sync + fmt::Debug {
 
     /// Opens a byte stream to a port of the guest. Half-close is kept; dropping the stream resets it.
     fn connect(&self, port: u32) -> BoxFuture<'_, Result<ByteStream, Error>>;
+
+    /// Halting the machine and letting it go on.
+    fn pause(&self) -> Option<&dyn Pause> {
+        None
+    }
+
+    /// Ending the machine so that the next boot goes on where this one was.
+    fn snapshot(&self) -> Option<&dyn Snapshot> {
+        None
+    }
+
+    /// Asking memory back from the guest.
+    fn balloon(&self) -> Option<&dyn Balloon> {
+        None
+    }
+
+    /// Sharing other folders while the machine runs.
+    fn change_shares(&self) -> Option<&dyn ChangeShares> {
+        None
+    }
 }
 
 /// Bytes both ways.

@@ -5,18 +5,17 @@
 //! QEMU's control channel and the agent's port are socket pairs that no other process can reach. Where the host's
 //! kernel offers sockets to guests, they carry the agent's streams instead, under a key told on that port.
 
-mod accelerator;
-mod argv;
+pub(crate) mod accelerator;
+pub(crate) mod argv;
 mod carriers;
-mod disk;
 mod machine;
-mod qmp;
-mod virtiofsd;
+pub(crate) mod qmp;
+pub(crate) mod virtiofsd;
 
 use std::ffi::OsString;
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
@@ -24,7 +23,7 @@ pub use accelerator::Verdict;
 pub use argv::{ADDRESS_WORDS, argv};
 pub use qmp::QmpError;
 
-use crate::{Accelerator, Architecture, Error, Hypervisor, VmConfig, VmDriver, image, process};
+use crate::{Accelerator, Architecture, Error, Hypervisor, VmConfig, VmDriver, disk, image, process};
 
 /// How long a guest may take to its first word when translated: some ten times what a busy machine needs.
 const TRANSLATED_BOOT: Duration = Duration::from_mins(3);
@@ -64,7 +63,7 @@ impl Qemu {
 
     fn deadline(&self, accelerator: Accelerator) -> Duration {
         self.boot_deadline.unwrap_or(match accelerator {
-            Accelerator::Kvm => NATIVE_BOOT,
+            Accelerator::Kvm | Accelerator::Hvf => NATIVE_BOOT,
             Accelerator::Tcg => TRANSLATED_BOOT,
         })
     }
@@ -73,8 +72,8 @@ impl Qemu {
         self.validate(&config)?;
         let program = find(config.architecture)?;
         let virtiofsd = if config.shares.is_empty() { None } else { Some(virtiofsd::find()?) };
-        let manifest = check_image(&config).await?;
-        create_folder(&config.run_dir)?;
+        let manifest = image::check(&config.image).await?;
+        disk::create_folder(&config.run_dir)?;
         disk::prepare(&config.data_disk)?;
         disk::wait_until_free(&config.data_disk).await;
         let verdict = accelerator::choose(
@@ -124,23 +123,4 @@ pub fn find(architecture: Architecture) -> Result<Utf8PathBuf, Error> {
 /// [`Error::VirtiofsdMissing`] with every place looked at.
 pub fn find_virtiofsd() -> Result<Utf8PathBuf, Error> {
     virtiofsd::find()
-}
-
-/// Verification reads whole files now and then: not on the thread that serves everyone.
-async fn check_image(config: &VmConfig) -> Result<Option<image::Manifest>, Error> {
-    let Some(manifest) = config.image.manifest.clone() else {
-        return Ok(None);
-    };
-    let checked = tokio::task::spawn_blocking(move || {
-        image::verify(manifest.parent().unwrap_or(Utf8Path::new("/"))).map(Some)
-    });
-    checked.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-}
-
-fn create_folder(path: &Utf8Path) -> Result<(), Error> {
-    fs_err::create_dir_all(path).map_err(|source| Error::File {
-        doing: "make the folder",
-        path: path.to_owned(),
-        source,
-    })
 }

@@ -82,6 +82,8 @@ pub enum FailureKind {
     GuestCrashed,
     /// A program that carries the machine ended or could not be used.
     HypervisorDied,
+    /// The host's hypervisor is there and will not run a machine: it is not allowed to, or not able.
+    HypervisorRefused,
 }
 
 impl FailureKind {
@@ -96,6 +98,7 @@ impl FailureKind {
             Self::BootTimeout => "boot_timeout",
             Self::GuestCrashed => "guest_crashed",
             Self::HypervisorDied => "hypervisor_died",
+            Self::HypervisorRefused => "hypervisor_refused",
         }
     }
 }
@@ -114,6 +117,8 @@ pub enum Accelerator {
     Kvm,
     /// QEMU's translator: any guest on any host, about ten times slower.
     Tcg,
+    /// The processor, through macOS's Hypervisor.framework.
+    Hvf,
 }
 
 impl fmt::Display for Accelerator {
@@ -121,6 +126,7 @@ impl fmt::Display for Accelerator {
         f.write_str(match self {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg",
+            Self::Hvf => "hvf",
         })
     }
 }

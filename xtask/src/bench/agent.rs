@@ -3,7 +3,7 @@
 use std::io;
 
 use protocol::agent::{Event, Failure, Reply, Request, Target};
-use protocol::{AGENT_PORT, FrameDecoder, FrameKind, FrameTooLong, encode_json};
+use protocol::{AGENT_PORT, Frame, FrameDecoder, FrameKind, FrameTooLong, encode_json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use vmm::{ByteStream, VmDriver};
 
@@ -61,12 +61,20 @@ impl Exchange {
     }
 
     async fn message<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, AgentError> {
+        loop {
+            let frame = self.frame().await?;
+            if frame.kind == FrameKind::Message {
+                return Ok(frame.message()?);
+            }
+        }
+    }
+
+    /// The next frame, whatever it is.
+    pub(crate) async fn frame(&mut self) -> Result<Frame, AgentError> {
         let mut piece = vec![0; 16 * 1024];
         loop {
-            while let Some(frame) = self.decoder.next()? {
-                if frame.kind == FrameKind::Message {
-                    return Ok(frame.message()?);
-                }
+            if let Some(frame) = self.decoder.next()? {
+                return Ok(frame);
             }
             match self.stream.read(&mut piece).await? {
                 0 => return Err(AgentError::Ended),

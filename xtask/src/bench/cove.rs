@@ -115,6 +115,7 @@ impl Cove {
             console_log: self.folder.join("console.log"),
             run_dir: self.folder.clone(),
             kernel_arguments: Vec::new(),
+            wishes: vmm::Wishes::default(),
         }
     }
 

@@ -272,6 +272,7 @@ fn common_words(hardware: &Hardware, accelerator: Accelerator, image: &DebianIma
         console_log: image.disk(),
         run_dir: image.disk(),
         kernel_arguments: Vec::new(),
+        wishes: vmm::Wishes::default(),
     };
     vmm::qemu::argv(&config, accelerator).into_iter().take_while(|word| word != "-chardev").collect()
 }

@@ -59,6 +59,7 @@ fn page(results: &Results) -> String {
     let mut page = String::from("# From power-on to an answering engine\n\n");
     let accelerator = match results.accelerator {
         Accelerator::Kvm => "KVM",
+        Accelerator::Hvf => "Hypervisor.framework",
         Accelerator::Tcg => "TCG (every instruction is translated; KVM does not run guests there)",
     };
     line(&mut page, format_args!("{}, {}; {accelerator}.", results.date, results.qemu));

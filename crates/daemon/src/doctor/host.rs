@@ -62,6 +62,11 @@ pub(super) async fn virtiofsd() -> Check {
     }
 }
 
+/// The kernel of the guest image, if there is one.
+pub(super) fn kernel_release() -> Option<String> {
+    Some(vmm::image::Manifest::read(&paths::image_dir()?).ok()?.kernel_release)
+}
+
 pub(super) async fn guest_image() -> Check {
     let name = "guest image";
     let Some(folder) = paths::image_dir() else {

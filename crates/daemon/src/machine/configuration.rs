@@ -32,5 +32,6 @@ pub(super) fn for_guest(spec: &MachineSpec, shares: &[SharedRoot]) -> Configurat
             .iter()
             .map(|name| ((*name).to_owned(), HOST_ADDRESS.to_owned()))
             .collect::<BTreeMap<_, _>>(),
+        host_names: HOST_NAMES.map(str::to_owned).to_vec(),
     }
 }

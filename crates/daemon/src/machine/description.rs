@@ -4,7 +4,7 @@ use api::{MachineSpec, Problem, ProblemCode};
 use camino::{Utf8Path, Utf8PathBuf};
 use protocol::agent::Mount;
 use vmm::image::Manifest;
-use vmm::{Architecture, BootImage, DataDisk, Network, Share, VmConfig};
+use vmm::{Architecture, BootImage, DataDisk, Network, Share, VmConfig, Wishes};
 
 use crate::paths::MachinePaths;
 
@@ -16,6 +16,10 @@ const GUEST_FOLDERS: [&str; 15] = [
 
 /// Folders of the guest of which only the inner ones may be shared.
 const GUEST_PARENTS: [&str; 1] = ["/"];
+
+/// What every machine has where it can be had. Only a Mac has Rosetta to give.
+const WISHES: Wishes =
+    Wishes { rosetta: cfg!(target_os = "macos"), nested: false, safe_disk: false, saving: false };
 
 /// A folder of this computer that the machine sees, at the same path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,6 +172,7 @@ pub fn describe(
         console_log: paths.console_log(),
         run_dir: paths.dir().to_owned(),
         kernel_arguments: Vec::new(),
+        wishes: WISHES,
     })
 }
 

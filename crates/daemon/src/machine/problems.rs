@@ -20,6 +20,7 @@ pub fn from_failure(reason: &str, message: &str, paths: &MachinePaths) -> Proble
         "no_space" => (ProblemCode::HostDiskFull, "this computer's disk is too full to start the machine"),
         "boot_timeout" => (ProblemCode::MachineFailed, "Linux in the machine does not come up"),
         "guest_crashed" => (ProblemCode::MachineFailed, "Linux in the machine crashed"),
+        "hypervisor_refused" => (ProblemCode::MachineFailed, "this computer does not let the machine run"),
         "hypervisor_died" => (ProblemCode::MachineLost, "the machine ended unexpectedly"),
         _ => (ProblemCode::MachineFailed, "the machine failed"),
     };

@@ -212,7 +212,7 @@ fn remember(memory: &Utf8Path, entries: &[Entry]) {
 }
 
 /// Two ends of a socket: one for this process's tasks, one to hand to a program.
-pub(super) fn socket_pair() -> Result<(UnixStream, StdUnixStream), Error> {
+pub(crate) fn socket_pair() -> Result<(UnixStream, StdUnixStream), Error> {
     let pair = || {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;

@@ -101,7 +101,7 @@ pub(super) fn probe_argv(config: &VmConfig, accelerator: Accelerator) -> Vec<OsS
 }
 
 /// Name of a share's socket in the run folder.
-pub(super) fn share_socket(share: &Share) -> String {
+pub(crate) fn share_socket(share: &Share) -> String {
     format!("virtiofs-{}.sock", share.tag)
 }
 
@@ -115,7 +115,7 @@ fn base(out: &mut Arguments, guest: Architecture, accelerator: Accelerator, cpus
     let machine = match (guest, accelerator) {
         (Architecture::Amd64, _) => "q35",
         (Architecture::Arm64, Accelerator::Kvm) => "virt,gic-version=host",
-        (Architecture::Arm64, Accelerator::Tcg) => "virt",
+        (Architecture::Arm64, Accelerator::Tcg | Accelerator::Hvf) => "virt",
     };
     out.option("-machine", format!("{machine},memory-backend=memory"));
     out.option("-object", format!("memory-backend-memfd,id=memory,size={memory_mib}M,share=on"));
@@ -123,6 +123,7 @@ fn base(out: &mut Arguments, guest: Architecture, accelerator: Accelerator, cpus
     out.option("-smp", cpus.to_string());
     let (accelerator, cpu) = match (accelerator, guest) {
         (Accelerator::Kvm, _) => ("kvm".to_owned(), "host"),
+        (Accelerator::Hvf, _) => ("hvf".to_owned(), "host"),
         (Accelerator::Tcg, Architecture::Amd64) => (translation(), "max"),
         // `max` spends most of its time on pointer authentication.
         (Accelerator::Tcg, Architecture::Arm64) => (translation(), "cortex-a72"),
@@ -166,16 +167,8 @@ fn kernel_words(guest: Architecture, accelerator: Accelerator) -> Vec<&'static s
         Architecture::Amd64 => "console=ttyS0",
         Architecture::Arm64 => "console=ttyAMA0",
     };
-    let mut words = vec![
-        console,
-        "quiet",
-        "loglevel=5",
-        "panic=-1",
-        "random.trust_cpu=on",
-        "audit=0",
-        "nowatchdog",
-        "cryptomgr.notests=1",
-    ];
+    let mut words = vec![console];
+    words.extend(protocol::guest_words::KERNEL);
     if accelerator == Accelerator::Tcg {
         // Side channels of the processor cannot be used through a translator, but guarding them costs a second.
         words.extend(["mitigations=off", "nokaslr"]);

@@ -1,6 +1,5 @@
 //! One running machine: its processes, and the task that watches over them.
 
-use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use super::accelerator::socket_pair;
 use super::carriers::{Carriers, End};
 use super::qmp::{Event, Qmp, RunState, Shutdown};
 use super::{Qemu, argv, virtiofsd};
+use crate::console::console_tail;
 use crate::mux::MuxEnd;
 use crate::process::{Launch, Running};
 use crate::transport::{Transport, Vsock};
@@ -29,9 +29,6 @@ const END_GRACE: Duration = Duration::from_secs(10);
 
 /// How often a machine that was halted by a full disk tries again.
 const FULL_DISK_RETRY: Duration = Duration::from_secs(2);
-
-/// How much of the console a report quotes, in bytes.
-const CONSOLE_TAIL_BYTES: u64 = 2000;
 
 /// A machine that runs on QEMU.
 #[derive(Debug)]
@@ -392,22 +389,6 @@ impl Guard {
     fn crashed(&self, what: &'static str) -> Error {
         Error::GuestCrashed { what, console_tail: console_tail(&self.console) }
     }
-}
-
-/// The end of the console, without control characters: the guest writes it, people's terminals show it.
-fn console_tail(console: &Utf8Path) -> String {
-    let read = || {
-        let mut file = fs::File::open(console)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(CONSOLE_TAIL_BYTES)))?;
-        let mut bytes = Vec::new();
-        file.take(CONSOLE_TAIL_BYTES).read_to_end(&mut bytes)?;
-        Ok::<_, io::Error>(bytes)
-    };
-    let bytes = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let plain = text.chars().filter(|c| *c == '\n' || !c.is_control()).collect::<String>();
-    plain.trim().to_owned()
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub enum QmpError {
 
 /// Something QEMU tells by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// The machine is going down.
     Shutdown(Shutdown),
     /// The machine was halted: an error, or a full disk.
@@ -61,7 +61,7 @@ pub(super) enum Event {
 
 /// Why a machine goes down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shutdown {
+pub(crate) enum Shutdown {
     /// The guest switched itself off.
     Guest,
     /// The guest wanted to start again, which a kernel does when it gives up.
@@ -85,6 +85,7 @@ pub(super) enum RunState {
 
 struct Call {
     command: &'static str,
+    arguments: Value,
     answer: oneshot::Sender<Result<Value, String>>,
 }
 
@@ -110,7 +111,7 @@ struct Refusal {
 
 /// A channel on which commands can be given.
 #[derive(Debug, Clone)]
-pub(super) struct Qmp {
+pub(crate) struct Qmp {
     calls: mpsc::Sender<Call>,
 }
 
@@ -122,7 +123,7 @@ impl std::fmt::Debug for Call {
 
 impl Qmp {
     /// Takes a channel over, and waits until QEMU accepts commands on it.
-    pub(super) async fn start<T>(channel: T) -> Result<(Self, mpsc::Receiver<Event>), QmpError>
+    pub(crate) async fn start<T>(channel: T) -> Result<(Self, mpsc::Receiver<Event>), QmpError>
     where
         T: AsyncRead + AsyncWrite + Send + 'static,
     {
@@ -141,12 +142,12 @@ impl Qmp {
     }
 
     /// Presses the machine's power button.
-    pub(super) async fn press_power_button(&self) -> Result<(), QmpError> {
+    pub(crate) async fn press_power_button(&self) -> Result<(), QmpError> {
         self.execute("system_powerdown").await.map(drop)
     }
 
     /// Lets a halted machine go on.
-    pub(super) async fn resume(&self) -> Result<(), QmpError> {
+    pub(crate) async fn resume(&self) -> Result<(), QmpError> {
         self.execute("cont").await.map(drop)
     }
 
@@ -162,9 +163,18 @@ impl Qmp {
     }
 
     async fn execute(&self, command: &'static str) -> Result<Value, QmpError> {
+        self.execute_with(command, Value::Null).await
+    }
+
+    /// Gives a command with arguments, if they are not null.
+    pub(crate) async fn execute_with(
+        &self,
+        command: &'static str,
+        arguments: Value,
+    ) -> Result<Value, QmpError> {
         let (answer, answered) = oneshot::channel();
         let exchange = async {
-            self.calls.send(Call { command, answer }).await.map_err(|_| QmpError::Closed)?;
+            self.calls.send(Call { command, arguments, answer }).await.map_err(|_| QmpError::Closed)?;
             match answered.await {
                 Ok(Ok(value)) => Ok(value),
                 Ok(Err(description)) => Err(QmpError::Refused { command, description }),
@@ -202,7 +212,10 @@ where
             call = inbox.recv() => {
                 let Some(call) = call else { return Ok(()) };
                 next_id += 1;
-                let message = json!({ "execute": call.command, "id": next_id });
+                let mut message = json!({ "execute": call.command, "id": next_id });
+                if !call.arguments.is_null() {
+                    message["arguments"] = call.arguments;
+                }
                 waiting.insert(next_id, call.answer);
                 writer.write_all(format!("{message}\n").as_bytes()).await.map_err(QmpError::Channel)?;
                 writer.flush().await.map_err(QmpError::Channel)?;

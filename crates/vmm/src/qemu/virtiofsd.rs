@@ -31,7 +31,7 @@ const OVERRIDE: &str = "COVE_VIRTIOFSD";
 const HIDDEN: [&str; 3] = ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/lib/virtiofsd"];
 
 /// Finds the program.
-pub(super) fn find() -> Result<Utf8PathBuf, Error> {
+pub(crate) fn find() -> Result<Utf8PathBuf, Error> {
     let searched = candidates(|name| std::env::var_os(name));
     match searched.iter().find(|file| process::is_executable(file)) {
         Some(found) => Ok(found.clone()),
@@ -55,7 +55,7 @@ fn candidates(variable: impl Fn(&str) -> Option<OsString>) -> Vec<Utf8PathBuf> {
 }
 
 /// Starts it for a share, listening already: QEMU may connect at once.
-pub(super) fn start(
+pub(crate) fn start(
     launcher: &[OsString],
     program: &Utf8Path,
     run_dir: &Utf8Path,

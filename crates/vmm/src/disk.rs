@@ -15,7 +15,7 @@ const MIN_FREE_MIB: u64 = 256;
 
 /// Makes the disk if it is absent and grows it if it is smaller than wanted. It is never cut: the end of a larger
 /// one may hold data.
-pub(super) fn prepare(disk: &DataDisk) -> Result<(), Error> {
+pub(crate) fn prepare(disk: &DataDisk) -> Result<(), Error> {
     let file_error = |doing, source| Error::File { doing, path: disk.path.clone(), source };
     let wanted = disk.size_gib.checked_mul(1 << 30).filter(|bytes| i64::try_from(*bytes).is_ok());
     let Some(wanted) = wanted else {
@@ -23,7 +23,7 @@ pub(super) fn prepare(disk: &DataDisk) -> Result<(), Error> {
         return Err(Error::InvalidConfig { field: "data disk", problem });
     };
     let folder = disk.path.parent().unwrap_or(Utf8Path::new("/"));
-    super::create_folder(folder)?;
+    create_folder(folder)?;
     check_space(disk, folder)?;
     let file = fs::OpenOptions::new()
         .create(true)
@@ -40,6 +40,15 @@ pub(super) fn prepare(disk: &DataDisk) -> Result<(), Error> {
     Ok(())
 }
 
+/// Makes a folder, and those above it.
+pub(crate) fn create_folder(path: &Utf8Path) -> Result<(), Error> {
+    fs::create_dir_all(path).map_err(|source| Error::File {
+        doing: "make the folder",
+        path: path.to_owned(),
+        source,
+    })
+}
+
 fn check_space(disk: &DataDisk, folder: &Utf8Path) -> Result<(), Error> {
     let free = free_bytes(folder).map_err(|source| Error::File {
         doing: "read the free space of",
@@ -54,14 +63,14 @@ fn check_space(disk: &DataDisk, folder: &Utf8Path) -> Result<(), Error> {
 }
 
 /// What an ordinary user may still write in a folder, in bytes.
-pub(super) fn free_bytes(folder: &Utf8Path) -> io::Result<u64> {
+pub(crate) fn free_bytes(folder: &Utf8Path) -> io::Result<u64> {
     let stat = rustix::fs::statvfs(folder.as_std_path())?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Waits while a QEMU that was just killed still holds the disk: it is gone from the list of processes before its
-/// memory is given back and its locks are let go. One that holds on is QEMU's to complain about.
-pub(super) async fn wait_until_free(disk: &DataDisk) {
+/// Waits while a hypervisor that was just killed still holds the disk: it is gone from the list of processes before its
+/// memory is given back and its locks are let go. One that holds on is the next one's to complain about.
+pub(crate) async fn wait_until_free(disk: &DataDisk) {
     const PATIENCE: Duration = Duration::from_secs(10);
     const INTERVAL: Duration = Duration::from_millis(50);
     let Ok(file) = fs::OpenOptions::new().read(true).write(true).open(&disk.path) else { return };
