@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -37,6 +37,9 @@ impl Engine {
         let asked = tokio::time::timeout(DEADLINE, self.exchange(method, path, body)).await;
         let (status, answer) = match asked {
             Ok(Ok(answer)) => answer,
+            Ok(Err(source)) if source.is::<LengthLimitError>() => {
+                return Err(EngineError::Unintelligible { operation: operation.to_owned(), source });
+            }
             Ok(Err(source)) => {
                 return Err(EngineError::Unreachable { endpoint: self.endpoint().clone(), source });
             }
