@@ -18,12 +18,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("reconciler", &["api"]),
     ("client", &["api", "protocol"]),
     ("provision", &["devcontainer", "engine", "oci"]),
+    ("migration", &["engine"]),
     // L3: binaries
     ("agent", &["protocol"]),
     ("shim", &["protocol", "vmm"]),
     ("daemon", &["api", "protocol", "devcontainer", "vmm", "engine", "oci", "provision", "reconciler"]),
     ("devcontainer-cli", &["devcontainer", "engine", "oci", "provision"]),
-    ("cli", &["api", "protocol", "client", "devcontainer", "devcontainer-cli", "engine"]),
+    ("cli", &["api", "protocol", "client", "devcontainer", "devcontainer-cli", "engine", "migration"]),
     // For development only
     (
         "test-support",

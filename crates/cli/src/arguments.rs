@@ -75,6 +75,8 @@ pub(crate) enum Command {
     /// Use the machine's Docker Engine from the docker command
     #[command(subcommand)]
     Docker(DockerCommand),
+    /// Copy images, volumes and containers' definitions from another engine; nothing is changed there
+    Migrate(MigrateArguments),
     /// Check everything Cove needs
     Doctor,
     /// Do what the reference's devcontainer command does, with its flags and output
@@ -297,6 +299,50 @@ pub(crate) enum DockerCommand {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct MigrateArguments {
+    /// What to copy from
+    #[arg(required_unless_present = "socket")]
+    pub(crate) source: Option<MigrationSource>,
+    /// The engine's socket, where it is not in its usual place or belongs to something else
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) socket: Option<Utf8PathBuf>,
+    /// Colima's profile, where it is not the default one
+    #[arg(long, value_name = "NAME", conflicts_with = "socket")]
+    pub(crate) profile: Option<String>,
+    /// Copy these alone; can be given more than once
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub(crate) only: Vec<MigrationKind>,
+    /// Copy volumes of running containers too; what a database has not written yet is missing then, or torn
+    #[arg(long)]
+    pub(crate) running: bool,
+    /// Show what would be copied, and copy nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// What `migrate` copies from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MigrationSource {
+    DockerDesktop,
+    Orbstack,
+    Colima,
+}
+
+/// What `migrate` copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MigrationKind {
+    /// Images that have a name, or that a container uses
+    Images,
+    /// Volumes with their content
+    Volumes,
+    /// Containers as they are defined, not started, and the networks they need
+    Containers,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct DaemonArguments {
     #[command(subcommand)]
     pub(crate) command: Option<DaemonCommand>,
@@ -353,6 +399,20 @@ mod tests {
         let Command::Exec(exec) = parsed.command else { panic!("not exec") };
         assert_eq!(exec.environment.as_deref(), Some("web"));
         assert!(exec.process.interactive && exec.process.tty);
+    }
+
+    #[test]
+    fn a_migration_needs_a_source_or_a_socket() {
+        let parse = |words: &[&str]| Arguments::try_parse_from([&["cove", "migrate"], words].concat());
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["podman"]).is_err());
+        let parsed =
+            parse(&["--socket", "/a.sock", "--only", "images,volumes", "--only", "containers"]).unwrap();
+        let Command::Migrate(migrate) = parsed.command else { panic!("not migrate") };
+        assert_eq!((migrate.source, migrate.only.len()), (None, 3));
+        let parsed = parse(&["colima", "--profile", "big", "-y"]).unwrap();
+        let Command::Migrate(migrate) = parsed.command else { panic!("not migrate") };
+        assert_eq!(migrate.source, Some(MigrationSource::Colima));
     }
 
     #[test]

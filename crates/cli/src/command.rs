@@ -10,6 +10,7 @@ mod list;
 mod logs;
 mod machine;
 mod machine_status;
+mod migrate;
 mod plan;
 mod show;
 mod up;
@@ -36,6 +37,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Rm(arguments) => lifecycle::remove(context, arguments).await,
         Command::Machine(command) => machine::run(context, command).await,
         Command::Docker(command) => docker::run(context, command),
+        Command::Migrate(arguments) => migrate::run(context, arguments).await,
         Command::Doctor => doctor::run(context).await,
         // It has a runtime of its own, and begins before this one; only options before it lead here.
         Command::Devcontainer { .. } => {

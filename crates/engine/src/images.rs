@@ -152,7 +152,7 @@ impl Engine {
         let operation = format!("load {item}");
         let options = ImportImageOptionsBuilder::new().quiet(true).build();
         let (done, archive) = counted(ReaderStream::with_capacity(archive, 256 * 1024));
-        let api = self.api(&operation)?;
+        let api = self.patient(&operation)?;
         let mut news = std::pin::pin!(api.import_image_stream(options, archive, None));
         progress.started(item);
         let mut names = Vec::new();

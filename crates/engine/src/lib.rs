@@ -22,6 +22,7 @@ mod logs;
 mod probe;
 mod progress;
 mod tools;
+mod transfer;
 mod users;
 
 pub use build::{
@@ -50,4 +51,5 @@ pub use progress::{Progress, ProgressEvent, ProgressKind};
 pub use tools::{
     Channel, HostTools, RunningTool, StreamPiece, StreamedTool, ToolCommand, ToolError, ToolOutput, Tools,
 };
+pub use transfer::{ByteStream, ContainerRecord, EngineFacts, ImageRecord, NetworkRecord, VolumeRecord};
 pub use users::{Account, UserError};

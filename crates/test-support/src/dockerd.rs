@@ -47,7 +47,12 @@ pub struct Dockerd {
 impl Dockerd {
     /// Starts an engine that has [`BASE_IMAGE`] and no other.
     pub fn start() -> Option<Self> {
-        match Self::try_start() {
+        Self::start_with(&serde_json::json!({}))
+    }
+
+    /// Starts one with these settings, as in its `daemon.json`.
+    pub fn start_with(settings: &serde_json::Value) -> Option<Self> {
+        match Self::try_start(settings) {
             Ok(engine) => Some(engine),
             Err(reason) if std::env::var_os("COVE_REQUIRE_ENGINE").is_some_and(|value| value == "1") => {
                 panic!("no engine for this test: {reason}\n{INSTALL}")
@@ -59,7 +64,7 @@ impl Dockerd {
         }
     }
 
-    fn try_start() -> Result<Self, String> {
+    fn try_start(settings: &serde_json::Value) -> Result<Self, String> {
         let unpacked = unpacked();
         let bin = |name: &str| unpacked.join(name).to_string();
         let path = std::env::var("PATH").unwrap_or_default();
@@ -83,7 +88,7 @@ impl Dockerd {
         let config = serde_json::json!({ "cliPluginsExtraDirs": [plugins] }).to_string();
         std::fs::write(client.join("config.json"), config).map_err(|error| error.to_string())?;
         // Without one of its own, the engine would read the machine's.
-        std::fs::write(place.join("daemon.json"), "{}").map_err(|error| error.to_string())?;
+        std::fs::write(place.join("daemon.json"), settings.to_string()).map_err(|error| error.to_string())?;
         let env = BTreeMap::from([
             ("PATH".to_owned(), path),
             ("DOCKER_HOST".to_owned(), format!("unix://{place}/docker.sock")),

@@ -34,11 +34,16 @@ pub(super) async fn run(context: &Context, command: MachineCommand) -> Result<()
 }
 
 async fn start(context: &Context) -> Result<(), Failure> {
+    let machine = bring_up(context).await?;
+    context.output.show(&machine, |paint| up_text(&machine, paint))
+}
+
+/// Starts the machine, if it does not run, and waits until its engine answers.
+pub(super) async fn bring_up(context: &Context) -> Result<Machine, Failure> {
     let client = context.client().await?;
     let mut follow = Follow::begin(context, &client).await?;
     client.start_machine(DEFAULT_MACHINE).await?;
-    let machine = until(&mut follow, is_up).await?;
-    context.output.show(&machine, |paint| up_text(&machine, paint))
+    until(&mut follow, is_up).await
 }
 
 async fn stop(context: &Context) -> Result<(), Failure> {

@@ -232,6 +232,7 @@ fn routes(world: Arc<World>) -> Router {
         .route("/v1/machines/{name}/logs", get(async || String::new()))
         .route("/v1/plan", post(preview))
         .route("/v1/machines/default", get(the_machine).patch(patch_machine))
+        .route("/v1/machines/default/start", post(the_machine))
         .route("/v1/machines/default/exec", post(exec))
         .route("/v1/watch", get(watch))
         .route("/v1/doctor", get(async || Json(diagnosis())))

@@ -4,6 +4,7 @@
 
 mod commands;
 mod fake;
+mod migrate;
 mod processes;
 mod start;
 mod terminal;

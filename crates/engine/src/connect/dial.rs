@@ -31,7 +31,7 @@ impl Connection {
     }
 
     /// Both directions as one.
-    pub(super) fn whole(self) -> impl AsyncRead + AsyncWrite + Send + Unpin {
+    pub(crate) fn whole(self) -> impl AsyncRead + AsyncWrite + Send + Unpin {
         tokio::io::join(self.read, self.write)
     }
 }
