@@ -110,8 +110,7 @@ fn labels_of_a_person_are_set_and_looked_for() {
 
 #[test]
 fn what_is_called_off_ends_in_the_container_too() {
-    let config =
-        format!("{{ \"image\": \"{BASE_IMAGE}\", \"postStartCommand\": \"touch /begun; sleep 4321\" }}");
+    let config = format!("{{ \"image\": \"{BASE_IMAGE}\", \"postStartCommand\": \"sleep 4321; true\" }}");
     let Some(world) = World::with_engine(&[(".devcontainer/devcontainer.json", &config)]) else { return };
     let mut up = world.start(&["up"]);
     let id = world.engine();
