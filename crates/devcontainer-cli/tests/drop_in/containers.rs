@@ -1,5 +1,8 @@
 //! Containers: made, found again, made anew, stopped and removed.
 
+use std::io::Read;
+use std::process::Stdio;
+
 use serde_json::json;
 use test_support::dockerd::BASE_IMAGE;
 
@@ -70,6 +73,13 @@ fn exec_hands_input_output_and_status_over() {
     assert_eq!(world.run(&["exec", "sh", "-c", "kill -9 $$"]).status, 137);
     assert_eq!(world.run(&["exec", "--remote-env", "A=1 2", "sh", "-c", "test \"$A\" = '1 2'"]).status, 0);
     assert_eq!(world.run(&["exec", "no-such-program"]).status, 126);
+
+    // Whoever reads the output may have enough of it, as `head` does.
+    let mut endless = world.command(&["exec", "yes"]).stdout(Stdio::piped()).spawn().unwrap();
+    endless.stdout.take().unwrap().read_exact(&mut [0; 2]).unwrap();
+    assert_eq!(endless.wait().unwrap().code(), Some(141));
+    let processes = world.sh("ps");
+    assert!(processes.contains(" ps") && !processes.contains(" yes"), "it has ended too: {processes}");
 }
 
 #[test]
