@@ -46,6 +46,9 @@ fn an_image_comes_up_is_used_again_and_goes() {
     assert_eq!(world.json(&["up"])["containerId"], json!(id), "a second one finds the first");
     assert_eq!(world.json(&["stop"]), json!({ "outcome": "success", "containerIds": [id] }));
     assert_eq!(world.engine().docker(&["inspect", "--format", "{{.State.Running}}", &id]), "false");
+    let off = world.run(&["exec", "true"]);
+    assert_eq!(off.status, 1);
+    assert!(off.stderr.contains("is not running. `devcontainer up` starts it."), "{}", off.stderr);
     let listed = world.json(&["list", "--output-format", "json"]);
     assert_eq!((&listed[0]["containerId"], &listed[0]["running"]), (&json!(id), &json!(false)));
     assert_eq!(world.json(&["up", "--expect-existing-container"])["containerId"], json!(id));
