@@ -113,6 +113,14 @@ pub enum ImageError {
     /// It could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// The script of a feature failed.
+    #[error("the feature `{written}` could not be installed{}", status_words(failed))]
+    Feature {
+        /// The feature as written.
+        written: String,
+        /// The step that failed, of a Dockerfile that nobody but us has seen: no source to show.
+        failed: Box<BuildError>,
+    },
     /// Compose could not build it.
     #[error(transparent)]
     Compose(#[from] ComposeError),
@@ -228,7 +236,8 @@ pub async fn install_features(
         tags: vec![request.names.features.clone()],
         ..request.labelled_spec(&base)
     };
-    engine.build(&spec, progress).await?;
+    let built = engine.build(&spec, progress).await;
+    built.map_err(|error| request.blamed(error, &plan))?;
     let info = facts(engine, &request.names.features).await?;
     Ok(PreparedImage { image: request.names.features.clone(), info, ..base })
 }
@@ -280,6 +289,15 @@ async fn facts(engine: &Engine, image: &str) -> Result<ImageInfo, ImageError> {
         message: "it is gone".into(),
     };
     Ok(engine.image(image).await?.ok_or_else(gone)?)
+}
+
+fn status_words(failed: &BuildError) -> String {
+    match failed {
+        BuildError::StepFailed { exit_code: Some(code), .. } => {
+            format!(": its script ended with status {code}")
+        }
+        _ => String::new(),
+    }
 }
 
 /// The files that a build of features sees: each feature's in a folder of its own, with what is generated for it.
@@ -336,6 +354,20 @@ impl Request<'_> {
         let label = devcontainer::metadata_label(&entries, &in_label, self.config, omitted);
         entries.append(&mut of_features);
         (entries, label)
+    }
+
+    /// A failed build, by the feature's name where it was the step of a feature.
+    fn blamed(&self, error: BuildError, plan: &InstallPlan) -> ImageError {
+        let folder = match &error {
+            BuildError::StepFailed { step, .. } => plan.folder_of_step(step),
+            _ => None,
+        };
+        match folder.and_then(|at| self.features.resolved.get(at)) {
+            Some(feature) => {
+                ImageError::Feature { written: feature.written.clone(), failed: Box::new(error) }
+            }
+            None => error.into(),
+        }
     }
 
     /// How the features are installed on an image or stage.

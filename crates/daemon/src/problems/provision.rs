@@ -80,6 +80,10 @@ pub(crate) fn from_image(error: &ImageError) -> Problem {
     match error {
         ImageError::Pull(error) => from_pull(error),
         ImageError::Build(error) => from_build(error),
+        // The Dockerfile with the features is ours: a line of it is no place for a person.
+        ImageError::Feature { failed, .. } => {
+            Problem { title: error.to_string(), place: None, ..from_build(failed) }
+        }
         ImageError::Compose(error) => from_compose(error),
         ImageError::Features(error) => from_features(error),
         ImageError::Engine(error) => from_engine(error),
