@@ -86,6 +86,17 @@ fn exec_hands_input_output_and_status_over() {
 }
 
 #[test]
+fn two_at_once_make_one_container() {
+    let config = format!("{{ \"image\": \"{BASE_IMAGE}\", \"initializeCommand\": \"sleep 1\" }}");
+    let Some(world) = World::with_engine(&[(".devcontainer.json", &config)]) else { return };
+    for mut up in [world.start(&["up"]), world.start(&["up"])] {
+        assert!(up.wait().unwrap().success());
+    }
+    let made = world.engine().docker(&["ps", "--all", "--quiet"]);
+    assert_eq!(made.lines().count(), 1, "{made}");
+}
+
+#[test]
 fn a_container_without_labels_of_ours_is_set_up() {
     let config =
         "{ \"postCreateCommand\": \"echo made > /made\", \"remoteUser\": \"root\", \"image\": \"not used\" }";
