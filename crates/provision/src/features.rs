@@ -259,7 +259,8 @@ fn write_whole(path: &Utf8Path, text: &str) -> Result<(), FeaturesError> {
         std::fs::File::create_new(&beside)?.write_all(text.as_bytes())?;
         std::fs::rename(&beside, path)
     };
-    let written = write();
+    // On a full disk, half of it would lie in the person's folder.
+    let written = write().inspect_err(|_| drop(std::fs::remove_file(&beside)));
     written.map_err(|source| FeaturesError::LockfileAccess { what: "write", path: path.to_owned(), source })
 }
 
