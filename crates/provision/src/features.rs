@@ -281,5 +281,10 @@ mod tests {
         write_whole(&lockfile, "{}").unwrap();
         let read = |path: &Utf8Path| std::fs::read_to_string(path).unwrap();
         assert_eq!((read(&own).as_str(), read(&lockfile).as_str()), ("own", "{}"));
+
+        std::fs::remove_file(&lockfile).unwrap();
+        std::fs::create_dir(&lockfile).unwrap();
+        write_whole(&lockfile, "{}").unwrap_err();
+        assert!(!Utf8Path::new(&beside).exists(), "what cannot be put there is not left beside it");
     }
 }

@@ -116,6 +116,10 @@ mod tests {
         assert_eq!(cache.read("key"), Some(env));
         let mode = |path: &camino::Utf8Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(&path.join("key"))), (0o700, 0o600));
+
+        std::fs::create_dir(path.join("taken")).unwrap();
+        cache.write("taken", &BTreeMap::new()).unwrap_err();
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 2, "half of it is not left there");
     }
 
     #[test]
