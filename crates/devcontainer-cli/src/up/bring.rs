@@ -356,6 +356,10 @@ pub(crate) fn image_failure(error: &ImageError) -> Failure {
         BuildError::StepFailed { log_tail, .. } | BuildError::Invalid { log_tail, .. } => log_tail.clone(),
         _ => Vec::new(),
     };
+    if let ImageError::Build(BuildError::StepFailed { exit_code: None, message, .. }) = error {
+        // No command, and so nothing in its output says why.
+        failure.message = format!("{}: {message}", failure.message);
+    }
     failure.details = match error {
         ImageError::Build(error) => of_build(error),
         ImageError::Feature { failed, .. } => of_build(failed),
