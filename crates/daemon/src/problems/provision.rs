@@ -14,6 +14,7 @@ use super::{from_build, from_compose, from_container, from_engine, from_exec, fr
 pub(crate) fn from_features(error: &FeaturesError) -> Problem {
     let problem = |code| Problem::new(code, error.to_string()).caused_by(error);
     match error {
+        FeaturesError::At { place, error } => from_features(error).at(place_of(place)),
         FeaturesError::Feature(error) => from_feature(error),
         FeaturesError::Fetch { source, .. } => problem(code_of(source)),
         FeaturesError::Archive { .. }

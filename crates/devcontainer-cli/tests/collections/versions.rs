@@ -161,7 +161,9 @@ fn what_cannot_be_upgraded_is_told() {
     assert!(wrong.contains("devcontainer.json:2:12: \"image\": expected"), "{wrong}");
     world.write(&[(CONFIG, r#"{ "image": "x", "features": { "127.0.0.1:1/a/b": {} } }"#)]);
     let away = said(&world, &["upgrade"]);
-    assert!(away.contains("could not fetch the feature `127.0.0.1:1/a/b`"), "{away}");
+    let place =
+        "devcontainer.json:1:31: \"features.127.0.0.1:1/a/b\": could not fetch the feature `127.0.0.1:1/a/b`";
+    assert!(away.contains(place), "{away}");
     assert!(!world.folder.join(LOCKFILE).exists());
 }
 

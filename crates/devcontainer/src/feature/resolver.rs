@@ -175,6 +175,13 @@ impl Resolver {
         missing
     }
 
+    /// Where the configuration asks for something that is missing; `None` where another feature or the command line does.
+    pub fn place_of(&self, wanted: &Wanted) -> Option<Place> {
+        let mut asking = self.queue.iter().filter(|candidate| candidate.wanted.key() == wanted.key());
+        let own = asking.find(|candidate| candidate.origin == Origin::Config)?;
+        Some(self.place(&["features", &own.wanted.written]))
+    }
+
     /// Takes in what was fetched. Fails when it is not what was pinned, or names dependencies that cannot be.
     pub fn provide(&mut self, wanted: &Wanted, fetched: Fetched) -> Result<(), FeatureError> {
         let by_digest = match &wanted.reference {
