@@ -3,6 +3,7 @@
 //! [`prepare`] takes the three steps in a row. Each gives the name of an image that the engine has; one that has
 //! nothing to do gives the name that it got.
 
+mod error;
 mod single;
 
 use std::collections::BTreeMap;
@@ -10,16 +11,17 @@ use std::collections::BTreeMap;
 use devcontainer::feature::{Delivery, InstallPlan, InstallUsers, plan_install};
 use devcontainer::{Config, ContainerSource, METADATA_LABEL, Properties, Resolved};
 use engine::{
-    BuildContext, BuildError, BuildSpec, ComposeError, ContextFiles, Dockerfile, Engine, EngineError,
-    ImageInfo, Login, Progress, PullError,
+    BuildContext, BuildError, BuildSpec, ContextFiles, Dockerfile, Engine, EngineError, ImageInfo, Login,
+    Progress,
 };
 use oci::{Credential, Files, Registry};
 
+pub use error::ImageError;
 pub use single::{SingleBuild, base_of, base_of_service, build_single};
 
 use crate::compose::{self, Project};
 use crate::container;
-use crate::features::{self, Features, FeaturesError};
+use crate::features::{self, Features};
 
 /// What images to make, and how.
 #[derive(Clone)]
@@ -102,51 +104,6 @@ pub struct PreparedImage {
     pub label: String,
     /// The user that the image, or the compose service, runs as.
     pub user: String,
-}
-
-/// An image could not be made ready.
-#[derive(Debug, thiserror::Error)]
-pub enum ImageError {
-    /// It could not be pulled.
-    #[error(transparent)]
-    Pull(#[from] PullError),
-    /// It could not be built.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// The script of a feature failed.
-    #[error("the feature `{written}` could not be installed{}", status_words(failed))]
-    Feature {
-        /// The feature as written.
-        written: String,
-        /// The step that failed, of a Dockerfile that nobody but us has seen: no source to show.
-        failed: Box<BuildError>,
-    },
-    /// Compose could not build it.
-    #[error(transparent)]
-    Compose(#[from] ComposeError),
-    /// The features could not be had.
-    #[error(transparent)]
-    Features(#[from] FeaturesError),
-    /// The Dockerfile cannot be understood.
-    #[error("`{file}` cannot be understood: {source}")]
-    Dockerfile {
-        /// The file.
-        file: camino::Utf8PathBuf,
-        /// Why not.
-        source: devcontainer::dockerfile::DockerfileError,
-    },
-    /// A file that a build needs cannot be read.
-    #[error("could not read `{path}`")]
-    Read {
-        /// The file.
-        path: camino::Utf8PathBuf,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The engine failed.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
 }
 
 /// Makes the image ready: pulls or builds the base, installs the features, gives the user its numbers.
@@ -289,15 +246,6 @@ async fn facts(engine: &Engine, image: &str) -> Result<ImageInfo, ImageError> {
         message: "it is gone".into(),
     };
     Ok(engine.image(image).await?.ok_or_else(gone)?)
-}
-
-fn status_words(failed: &BuildError) -> String {
-    match failed {
-        BuildError::StepFailed { exit_code: Some(code), .. } => {
-            format!(": its script ended with status {code}")
-        }
-        _ => String::new(),
-    }
 }
 
 /// The files that a build of features sees: each feature's in a folder of its own, with what is generated for it.
