@@ -56,6 +56,10 @@ impl Found {
         let missing =
             || Failure { description: failing.to_owned(), ..Failure::plain("Dev container not found.") };
         let (state, labels) = (found.0.ok_or_else(missing)?, found.1);
+        if !state.running {
+            let message = "The dev container is not running. `devcontainer up` starts it.";
+            return Err(Failure { description: failing.to_owned(), ..Failure::plain(message) });
+        }
         // It carries all labels by which the configuration's container is known.
         let is_own = may_be_own
             && target.config.is_some()

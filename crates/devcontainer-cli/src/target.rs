@@ -154,7 +154,8 @@ impl Target {
         self.container_id.is_some()
     }
 
-    fn labels(&self) -> Option<BTreeMap<String, String>> {
+    /// The labels that a person or the configuration says.
+    pub(crate) fn labels(&self) -> Option<BTreeMap<String, String>> {
         self.id_labels.clone().or_else(|| self.config.as_ref().map(Config::labels))
     }
 }

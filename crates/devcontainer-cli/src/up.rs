@@ -1,6 +1,7 @@
 //! `up`: makes the container if there is none, starts it, and runs the lifecycle in it.
 
 mod bring;
+mod turn;
 
 pub(crate) use bring::{image_failure, no_service};
 
@@ -21,6 +22,7 @@ use crate::log::{Level, Log};
 use crate::outcome::{self, Failure, Success};
 use crate::secrets_file;
 use crate::target::{Asked, absolute, labels_of};
+use turn::Turn;
 
 /// What is said to fail.
 const FAILING: &str = "An error occurred setting up the container.";
@@ -85,7 +87,11 @@ pub(crate) async fn up(
     let said = Said { docker: &arguments.docker, compose: arguments.docker_compose_path.as_deref() };
     let host = surroundings.awake(said).await?;
     let bringing = bring::Bringing { arguments, surroundings, host: &host, log, target: &target, config };
+    let labels = target.labels().unwrap_or_default();
+    let turn = Turn::wait(&surroundings.host.state(), &host.engine, &labels, log).await;
     let running = bringing.up(secrets).await?;
+    // Not until the hooks have ended: some run as long as a person works.
+    drop(turn);
     let container_id = running.state.id.clone();
     let with_container = |failure: Failure| Failure { container_id: Some(container_id.clone()), ..failure };
     finish(arguments, surroundings, secrets, log, &host.engine, config, &target, running)

@@ -20,6 +20,7 @@ mod reference;
 mod resolver;
 mod script;
 mod version;
+mod wanted;
 
 pub use error::{FeatureError, FeatureMistake, FeatureProblem, FeatureWarning, Place, WarningKind};
 pub use graph::{Graph, GraphNode};
@@ -33,8 +34,9 @@ pub use reference::{
     FeatureReference, Folders, LocalFeature, OciFeature, OciVersion, ReferenceError, ReferenceProblem,
     ReleaseFeature, TarballFeature, without_version,
 };
-pub use resolver::{FeatureRequest, Fetched, Origin, Resolution, ResolvedFeature, Resolver, Wanted};
+pub use resolver::{FeatureRequest, Origin, Resolution, ResolvedFeature, Resolver};
 pub use version::{FeatureVersions, NotAVersion, Version, versions_of};
+pub use wanted::{Fetched, Wanted};
 
 /// The name of the file that describes a feature, in the feature's own folder.
 pub const FEATURE_FILE: &str = "devcontainer-feature.json";

@@ -20,8 +20,9 @@ use crate::tools::{Channel, ToolCommand, run_to_end};
 /// How long the engine may take to learn a program's exit status after the program's output has ended.
 const STATUS_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Kills the process of the number `$0` and its session.
-const KILL: &str = "kill -KILL -- -\"$0\" || kill -KILL \"$0\"";
+/// Kills the process of the number `$0` and all of its group, which a program that the engine starts leads. Debian's
+/// shell takes a group after `-s KILL --` only, not after `-KILL --`.
+const KILL: &str = "kill -s KILL -- -\"$0\" || kill -s KILL \"$0\"";
 
 /// Ends unless the process sees the same files as the container's first one, `$1`, and others than we do.
 const OF_THE_CONTAINER: &str = "files() { readlink \"/proc/$1/ns/mnt\"; }; theirs=$(files \"$0\") || exit 0; \
@@ -165,7 +166,7 @@ impl ExecControl {
         }
     }
 
-    /// Kills the program and what it started in its session. Fine when it has ended.
+    /// Kills the program and what it started, but for what has a group of processes of its own. Fine when it has ended.
     ///
     /// The engine has no call for it. The signal goes to the process from outside the container, where the
     /// engine runs. Where that is another computer or another user's business, the program runs on: the process

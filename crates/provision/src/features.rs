@@ -10,7 +10,7 @@ use std::io::Write as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::feature::{
     Difference, FeatureError, FeatureFileError, FeatureRequest, FeatureWarning, LegacyIds, Lockfile,
-    LockfileError, ResolvedFeature, Resolver,
+    LockfileError, Place, ResolvedFeature, Resolver,
 };
 use devcontainer::{Config, Properties};
 use engine::{Progress, ProgressEvent, ProgressKind};
@@ -65,6 +65,15 @@ pub enum FeaturesError {
     /// What is said about them is wrong, or they are not what was pinned.
     #[error(transparent)]
     Feature(#[from] FeatureError),
+    /// One that the configuration asks for could not be had.
+    #[error("{place}: {error}")]
+    At {
+        /// Where it asks.
+        place: Place,
+        /// Why not.
+        #[source]
+        error: Box<FeaturesError>,
+    },
     /// A registry or server did not give one.
     #[error("could not fetch the feature `{written}`")]
     Fetch {
@@ -222,7 +231,13 @@ pub async fn walk(
             fetch::description(registry, wanted).await
         });
         for (wanted, fetched) in missing.iter().zip(join_all(all).await) {
-            let (fetched, files) = fetched.inspect_err(|_| report(ProgressKind::Failed))?;
+            let (fetched, files) = fetched.map_err(|error| {
+                report(ProgressKind::Failed);
+                match resolver.place_of(wanted) {
+                    Some(place) => FeaturesError::At { place, error: Box::new(error) },
+                    None => error,
+                }
+            })?;
             if let Some(files) = files {
                 contents.insert(fetched.digest.clone(), files);
             }
@@ -259,7 +274,8 @@ fn write_whole(path: &Utf8Path, text: &str) -> Result<(), FeaturesError> {
         std::fs::File::create_new(&beside)?.write_all(text.as_bytes())?;
         std::fs::rename(&beside, path)
     };
-    let written = write();
+    // On a full disk, half of it would lie in the person's folder.
+    let written = write().inspect_err(|_| drop(std::fs::remove_file(&beside)));
     written.map_err(|source| FeaturesError::LockfileAccess { what: "write", path: path.to_owned(), source })
 }
 
@@ -280,5 +296,10 @@ mod tests {
         write_whole(&lockfile, "{}").unwrap();
         let read = |path: &Utf8Path| std::fs::read_to_string(path).unwrap();
         assert_eq!((read(&own).as_str(), read(&lockfile).as_str()), ("own", "{}"));
+
+        std::fs::remove_file(&lockfile).unwrap();
+        std::fs::create_dir(&lockfile).unwrap();
+        write_whole(&lockfile, "{}").unwrap_err();
+        assert!(!Utf8Path::new(&beside).exists(), "what cannot be put there is not left beside it");
     }
 }

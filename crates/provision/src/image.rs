@@ -3,6 +3,7 @@
 //! [`prepare`] takes the three steps in a row. Each gives the name of an image that the engine has; one that has
 //! nothing to do gives the name that it got.
 
+mod error;
 mod single;
 
 use std::collections::BTreeMap;
@@ -10,16 +11,17 @@ use std::collections::BTreeMap;
 use devcontainer::feature::{Delivery, InstallPlan, InstallUsers, plan_install};
 use devcontainer::{Config, ContainerSource, METADATA_LABEL, Properties, Resolved};
 use engine::{
-    BuildContext, BuildError, BuildSpec, ComposeError, ContextFiles, Dockerfile, Engine, EngineError,
-    ImageInfo, Login, Progress, PullError,
+    BuildContext, BuildError, BuildSpec, ContextFiles, Dockerfile, Engine, EngineError, ImageInfo, Login,
+    Progress,
 };
 use oci::{Credential, Files, Registry};
 
+pub use error::ImageError;
 pub use single::{SingleBuild, base_of, base_of_service, build_single};
 
 use crate::compose::{self, Project};
 use crate::container;
-use crate::features::{self, Features, FeaturesError};
+use crate::features::{self, Features};
 
 /// What images to make, and how.
 #[derive(Clone)]
@@ -102,43 +104,6 @@ pub struct PreparedImage {
     pub label: String,
     /// The user that the image, or the compose service, runs as.
     pub user: String,
-}
-
-/// An image could not be made ready.
-#[derive(Debug, thiserror::Error)]
-pub enum ImageError {
-    /// It could not be pulled.
-    #[error(transparent)]
-    Pull(#[from] PullError),
-    /// It could not be built.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// Compose could not build it.
-    #[error(transparent)]
-    Compose(#[from] ComposeError),
-    /// The features could not be had.
-    #[error(transparent)]
-    Features(#[from] FeaturesError),
-    /// The Dockerfile cannot be understood.
-    #[error("`{file}` cannot be understood: {source}")]
-    Dockerfile {
-        /// The file.
-        file: camino::Utf8PathBuf,
-        /// Why not.
-        source: devcontainer::dockerfile::DockerfileError,
-    },
-    /// A file that a build needs cannot be read.
-    #[error("could not read `{path}`")]
-    Read {
-        /// The file.
-        path: camino::Utf8PathBuf,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The engine failed.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
 }
 
 /// Makes the image ready: pulls or builds the base, installs the features, gives the user its numbers.
@@ -228,7 +193,8 @@ pub async fn install_features(
         tags: vec![request.names.features.clone()],
         ..request.labelled_spec(&base)
     };
-    engine.build(&spec, progress).await?;
+    let built = engine.build(&spec, progress).await;
+    built.map_err(|error| request.blamed(error, &plan))?;
     let info = facts(engine, &request.names.features).await?;
     Ok(PreparedImage { image: request.names.features.clone(), info, ..base })
 }
@@ -336,6 +302,20 @@ impl Request<'_> {
         let label = devcontainer::metadata_label(&entries, &in_label, self.config, omitted);
         entries.append(&mut of_features);
         (entries, label)
+    }
+
+    /// A failed build, by the feature's name where it was the step of a feature.
+    fn blamed(&self, error: BuildError, plan: &InstallPlan) -> ImageError {
+        let folder = match &error {
+            BuildError::StepFailed { step, .. } => plan.folder_of_step(step),
+            _ => None,
+        };
+        match folder.and_then(|at| self.features.resolved.get(at)) {
+            Some(feature) => {
+                ImageError::Feature { written: feature.written.clone(), failed: Box::new(error) }
+            }
+            None => error.into(),
+        }
     }
 
     /// How the features are installed on an image or stage.

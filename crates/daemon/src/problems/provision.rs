@@ -14,6 +14,7 @@ use super::{from_build, from_compose, from_container, from_engine, from_exec, fr
 pub(crate) fn from_features(error: &FeaturesError) -> Problem {
     let problem = |code| Problem::new(code, error.to_string()).caused_by(error);
     match error {
+        FeaturesError::At { place, error } => from_features(error).at(place_of(place)),
         FeaturesError::Feature(error) => from_feature(error),
         FeaturesError::Fetch { source, .. } => problem(code_of(source)),
         FeaturesError::Archive { .. }
@@ -80,6 +81,10 @@ pub(crate) fn from_image(error: &ImageError) -> Problem {
     match error {
         ImageError::Pull(error) => from_pull(error),
         ImageError::Build(error) => from_build(error),
+        // The Dockerfile with the features is ours: a line of it is no place for a person.
+        ImageError::Feature { failed, .. } => {
+            Problem { title: error.to_string(), place: None, ..from_build(failed) }
+        }
         ImageError::Compose(error) => from_compose(error),
         ImageError::Features(error) => from_features(error),
         ImageError::Engine(error) => from_engine(error),

@@ -2,7 +2,7 @@
 
 use devcontainer::SyntaxError;
 use devcontainer::edit::Document;
-use devcontainer::feature::{FeatureRequest, LegacyIds, Lockfile, without_version};
+use devcontainer::feature::{FeatureReference, FeatureRequest, LegacyIds, Lockfile, without_version};
 use engine::Progress;
 use oci::Registry;
 use provision::features::{self, FeaturesError};
@@ -20,7 +20,7 @@ pub(crate) struct EditError {
 }
 
 /// The configuration's text with another version of one feature; `None` where nothing changes. A feature that is not
-/// there is told of in the log.
+/// there, or that has no versions, is told of in the log.
 pub(crate) fn with_version(
     configured: &Configured,
     feature: &str,
@@ -33,6 +33,12 @@ pub(crate) fn with_version(
         log.write(Level::Warning, &unknown(name, features));
         return Ok(None);
     };
+    if !matches!(FeatureReference::parse(written, None, LegacyIds::Mapped), Ok(FeatureReference::Oci(_))) {
+        let text =
+            format!("(!) `{name}` stays as it is: only a feature of a registry has versions to choose from");
+        log.write(Level::Warning, &text);
+        return Ok(None);
+    }
     let wanted = format!("{name}:{version}");
     if *written == wanted {
         return Ok(None);

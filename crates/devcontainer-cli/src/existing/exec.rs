@@ -1,6 +1,6 @@
 //! `exec`: runs a program in a container, joined with this process's terminal, input, output and exit status.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use engine::{Channel, ExecControl, ExecSession, TerminalSize};
@@ -18,6 +18,9 @@ use crate::log::Log;
 use crate::outcome::{Failure, with_causes};
 use crate::target::Asked;
 use crate::terminal::{self, RawTerminal};
+
+/// The status of a program that signal 13, `SIGPIPE`, ended: nobody reads what it writes.
+const NOBODY_READS: i32 = 128 + 13;
 
 /// What is said to fail.
 const FAILING: &str = "An error occurred running the command in the container.";
@@ -84,16 +87,20 @@ async fn join(session: ExecSession, raw: bool, follow_size: bool) -> Result<i32,
         let _ = input.shutdown().await;
         std::future::pending::<()>().await;
     });
-    let mut lost = None;
+    let mut cut_off = None;
     while let Some(piece) = output.next().await {
         match piece {
             Ok((channel, bytes)) => {
-                if show(channel, &bytes).is_err() {
+                if let Err(error) = show(channel, &bytes) {
+                    cut_off = Some(match error.kind() {
+                        ErrorKind::BrokenPipe => Ok(NOBODY_READS),
+                        _ => Err(Failure::plain(format!("could not write what the program says: {error}"))),
+                    });
                     break;
                 }
             }
             Err(error) => {
-                lost = Some(failed(&error));
+                cut_off = Some(Err(failed(&error)));
                 break;
             }
         }
@@ -103,8 +110,11 @@ async fn join(session: ExecSession, raw: bool, follow_size: bool) -> Result<i32,
         resizing.abort();
     }
     drop(guard);
-    if let Some(failure) = lost {
-        return Err(failure);
+    if let Some(ended) = cut_off {
+        // Here and not by the guard, whose task would end with this process.
+        let killed = control.kill().await;
+        ends_with_us.0 = None;
+        return ended.and_then(|status| killed.map(|()| status).map_err(|error| failed(&error)));
     }
     let status = control.exit_code().await.map_err(|error| failed(&error));
     ends_with_us.0 = None;

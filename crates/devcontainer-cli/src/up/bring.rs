@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 use devcontainer::{Command, Compose, Config, ContainerSource, METADATA_LABEL, Properties, Resolved};
-use engine::{ComposeBuilding, ComposeError, ContainerState, Extras, GpuUse, Recreate, plan_container};
+use engine::{
+    BuildError, ComposeBuilding, ComposeError, ContainerState, Extras, GpuUse, Recreate, plan_container,
+};
 use provision::compose::{self, Project};
 use provision::features::{self, Features};
 use provision::image::{self, Building, ImageError, LabelContent, Numbers, PreparedImage};
@@ -345,16 +347,23 @@ fn initialize_failure(command: &Command, error: &initialize::InitializeError) ->
 /// A failed image, in the reference's words.
 pub(crate) fn image_failure(error: &ImageError) -> Failure {
     let description = match error {
-        ImageError::Build(_) => "An error occurred building the image.",
+        ImageError::Build(_) | ImageError::Feature { .. } => "An error occurred building the image.",
         ImageError::Compose(_) => "An error occurred building the Docker Compose images.",
         _ => FAILING,
     };
     let mut failure = failed(description, error);
+    let of_build = |error: &BuildError| match error {
+        BuildError::StepFailed { log_tail, .. } | BuildError::Invalid { log_tail, .. } => log_tail.clone(),
+        _ => Vec::new(),
+    };
+    if let ImageError::Build(BuildError::StepFailed { exit_code: None, message, .. }) = error {
+        // No command, and so nothing in its output says why.
+        failure.message = format!("{}: {message}", failure.message);
+    }
     failure.details = match error {
-        ImageError::Build(
-            engine::BuildError::StepFailed { log_tail, .. } | engine::BuildError::Invalid { log_tail, .. },
-        )
-        | ImageError::Compose(
+        ImageError::Build(error) => of_build(error),
+        ImageError::Feature { failed, .. } => of_build(failed),
+        ImageError::Compose(
             ComposeError::BuildFailed { log_tail, .. } | ComposeError::Failed { log_tail, .. },
         ) => log_tail.clone(),
         _ => Vec::new(),

@@ -141,6 +141,16 @@ fn what_cannot_be_upgraded_is_told() {
     let version = said(&world, &["upgrade", "--feature", "a/b", "--target-version", "1.x"]);
     assert!(version.contains("Invalid version '1.x'"), "{version}");
 
+    let local = r#"{ "image": "x", "features": { "./own": {} } }"#;
+    world.write(&[
+        (CONFIG, local),
+        (".devcontainer/own/devcontainer-feature.json", r#"{ "id": "own", "version": "1.0.0" }"#),
+        (".devcontainer/own/install.sh", ""),
+    ]);
+    let folder = world.run(&["upgrade", "--dry-run", "-f", "./own", "-v", "2"]);
+    assert!(folder.stderr.contains("`./own` stays as it is"), "{}", folder.stderr);
+    assert_eq!((folder.status, read(&world.folder.join(CONFIG)).as_str()), (0, local));
+
     world.write(&[(CONFIG, r#"{ "image": "x" }"#)]);
     assert!(said(&world, &["upgrade"]).contains("has no \"features\""));
     assert!(said(&world, &["features", "resolve-dependencies"]).contains("has no \"features\""));
@@ -151,7 +161,9 @@ fn what_cannot_be_upgraded_is_told() {
     assert!(wrong.contains("devcontainer.json:2:12: \"image\": expected"), "{wrong}");
     world.write(&[(CONFIG, r#"{ "image": "x", "features": { "127.0.0.1:1/a/b": {} } }"#)]);
     let away = said(&world, &["upgrade"]);
-    assert!(away.contains("could not fetch the feature `127.0.0.1:1/a/b`"), "{away}");
+    let place =
+        "devcontainer.json:1:31: \"features.127.0.0.1:1/a/b\": could not fetch the feature `127.0.0.1:1/a/b`";
+    assert!(away.contains(place), "{away}");
     assert!(!world.folder.join(LOCKFILE).exists());
 }
 

@@ -42,6 +42,12 @@ fn a_dockerfile_is_built_and_a_failed_one_is_told() {
     );
     assert!(failed.stderr.contains("why-it-failed"), "{}", failed.stderr);
     assert!(failed.json()["message"].as_str().unwrap().contains("line 2"), "{}", failed.stdout);
+
+    // A step that runs nothing says nothing: the builder has to.
+    world.write(&[(".devcontainer/Dockerfile", &format!("FROM {BASE_IMAGE}\nCOPY missing /\n"))]);
+    let failed = world.refused(&["up", "--remove-existing-container"]);
+    let message = failed["message"].as_str().unwrap();
+    assert!(message.contains("COPY missing /: ") && message.ends_with("not found"), "{message}");
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Containers: made, found again, made anew, stopped and removed.
 
+use std::io::Read;
+use std::process::Stdio;
+
 use serde_json::json;
 use test_support::dockerd::BASE_IMAGE;
 
@@ -43,6 +46,9 @@ fn an_image_comes_up_is_used_again_and_goes() {
     assert_eq!(world.json(&["up"])["containerId"], json!(id), "a second one finds the first");
     assert_eq!(world.json(&["stop"]), json!({ "outcome": "success", "containerIds": [id] }));
     assert_eq!(world.engine().docker(&["inspect", "--format", "{{.State.Running}}", &id]), "false");
+    let off = world.run(&["exec", "true"]);
+    assert_eq!(off.status, 1);
+    assert!(off.stderr.contains("is not running. `devcontainer up` starts it."), "{}", off.stderr);
     let listed = world.json(&["list", "--output-format", "json"]);
     assert_eq!((&listed[0]["containerId"], &listed[0]["running"]), (&json!(id), &json!(false)));
     assert_eq!(world.json(&["up", "--expect-existing-container"])["containerId"], json!(id));
@@ -70,6 +76,24 @@ fn exec_hands_input_output_and_status_over() {
     assert_eq!(world.run(&["exec", "sh", "-c", "kill -9 $$"]).status, 137);
     assert_eq!(world.run(&["exec", "--remote-env", "A=1 2", "sh", "-c", "test \"$A\" = '1 2'"]).status, 0);
     assert_eq!(world.run(&["exec", "no-such-program"]).status, 126);
+
+    // Whoever reads the output may have enough of it, as `head` does.
+    let mut endless = world.command(&["exec", "yes"]).stdout(Stdio::piped()).spawn().unwrap();
+    endless.stdout.take().unwrap().read_exact(&mut [0; 2]).unwrap();
+    assert_eq!(endless.wait().unwrap().code(), Some(141));
+    let processes = world.sh("ps");
+    assert!(processes.contains(" ps") && !processes.contains(" yes"), "it has ended too: {processes}");
+}
+
+#[test]
+fn two_at_once_make_one_container() {
+    let config = format!("{{ \"image\": \"{BASE_IMAGE}\", \"initializeCommand\": \"sleep 1\" }}");
+    let Some(world) = World::with_engine(&[(".devcontainer.json", &config)]) else { return };
+    for mut up in [world.start(&["up"]), world.start(&["up"])] {
+        assert!(up.wait().unwrap().success());
+    }
+    let made = world.engine().docker(&["ps", "--all", "--quiet"]);
+    assert_eq!(made.lines().count(), 1, "{made}");
 }
 
 #[test]
@@ -110,8 +134,7 @@ fn labels_of_a_person_are_set_and_looked_for() {
 
 #[test]
 fn what_is_called_off_ends_in_the_container_too() {
-    let config =
-        format!("{{ \"image\": \"{BASE_IMAGE}\", \"postStartCommand\": \"touch /begun; sleep 4321\" }}");
+    let config = format!("{{ \"image\": \"{BASE_IMAGE}\", \"postStartCommand\": \"sleep 4321; true\" }}");
     let Some(world) = World::with_engine(&[(".devcontainer/devcontainer.json", &config)]) else { return };
     let mut up = world.start(&["up"]);
     let id = world.engine();

@@ -51,6 +51,10 @@ fn a_local_feature_is_installed_and_its_hooks_run_first() {
     let failed = world.run(&["up", "--remove-existing-container"]);
     assert_eq!(failed.status, 1);
     assert!(failed.stderr.contains("why-not"), "{}", failed.stderr);
+    assert_eq!(
+        failed.json()["message"],
+        json!("the feature `./local` could not be installed: its script ended with status 3")
+    );
 }
 
 #[test]

@@ -93,7 +93,8 @@ impl World {
         self.command(line).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn().unwrap()
     }
 
-    fn command(&self, line: &[&str]) -> Command {
+    /// The drop-in, to be started.
+    pub(crate) fn command(&self, line: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_devcontainer-alone"));
         command.args(line).current_dir(&self.folder).env("COVE_HOME", self.home.path());
         match &self.engine {

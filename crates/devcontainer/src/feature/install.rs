@@ -55,6 +55,13 @@ pub struct InstallPlan {
     pub generated: BTreeMap<Utf8PathBuf, Vec<u8>>,
 }
 
+impl InstallPlan {
+    /// Which feature a step of the Dockerfile installs, counted from 0 in their order; `step` is its instruction.
+    pub fn folder_of_step(&self, step: &str) -> Option<usize> {
+        self.folders.iter().position(|folder| step.contains(&format!("cd {FOLDER}/{folder} && ")))
+    }
+}
+
 /// Plans the installation of `features`, in their order, on `base`: an image, or a stage of the Dockerfile
 /// that the plan is put behind, whose escape character it then shares.
 pub fn plan_install(

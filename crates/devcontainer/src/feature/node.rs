@@ -3,7 +3,8 @@
 use super::metadata::FeatureMetadata;
 use super::options::{self, Given};
 use super::reference::FeatureReference;
-use super::resolver::{Origin, ResolvedFeature, Wanted};
+use super::resolver::{Origin, ResolvedFeature};
+use super::wanted::Wanted;
 use serde_json::Value;
 
 /// A feature that was named and may turn out to be there already.

@@ -11,6 +11,7 @@ use super::options;
 use super::order::order;
 use super::places::Places;
 use super::reference::{FeatureReference, Folders, OciVersion};
+use super::wanted::{Fetched, Key, Wanted};
 use crate::config::{Config, Properties};
 use camino::Utf8PathBuf;
 use serde_json::{Map, Value};
@@ -32,42 +33,6 @@ pub struct FeatureRequest<'a> {
     pub lockfile: Option<&'a Lockfile>,
     /// What names without a registry mean.
     pub legacy_ids: LegacyIds,
-}
-
-/// Something to fetch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// The feature as written, for messages.
-    pub written: String,
-    /// Where it comes from.
-    pub reference: FeatureReference,
-    /// The digest that the lockfile holds: of the manifest, or of the tarball.
-    pub pin: Option<String>,
-}
-
-impl Wanted {
-    /// The reference to fetch: by digest where the lockfile pins one of a registry.
-    pub fn pinned(&self) -> FeatureReference {
-        match (&self.reference, &self.pin) {
-            (FeatureReference::Oci(feature), Some(digest)) => FeatureReference::Oci(feature.pinned(digest)),
-            (reference, _) => reference.clone(),
-        }
-    }
-
-    fn key(&self) -> Key {
-        (self.reference.clone(), self.pin.clone())
-    }
-}
-
-type Key = (FeatureReference, Option<String>);
-
-/// What was fetched.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fetched {
-    /// The feature's own file.
-    pub metadata: FeatureMetadata,
-    /// Of the manifest for one of a registry, else of the tarball or of the folder's content: `sha256:…`.
-    pub digest: String,
 }
 
 /// Why a feature is installed.
@@ -208,6 +173,13 @@ impl Resolver {
             }
         }
         missing
+    }
+
+    /// Where the configuration asks for something that is missing; `None` where another feature or the command line does.
+    pub fn place_of(&self, wanted: &Wanted) -> Option<Place> {
+        let mut asking = self.queue.iter().filter(|candidate| candidate.wanted.key() == wanted.key());
+        let own = asking.find(|candidate| candidate.origin == Origin::Config)?;
+        Some(self.place(&["features", &own.wanted.written]))
     }
 
     /// Takes in what was fetched. Fails when it is not what was pinned, or names dependencies that cannot be.

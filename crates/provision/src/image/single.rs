@@ -73,7 +73,7 @@ pub async fn build_single(
     } else {
         spec.context = files;
     }
-    engine.build(&spec, progress).await?;
+    engine.build(&spec, progress).await.map_err(|error| request.blamed(error, &plan))?;
     Ok(())
 }
 

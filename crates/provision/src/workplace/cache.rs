@@ -4,6 +4,7 @@
 //! the content of the start-up files.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 
 use camino::Utf8PathBuf;
@@ -46,8 +47,10 @@ impl ProbeCache {
         let beside = self.folder.join(format!("{key}.{}.new", std::process::id()));
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        serde_json::to_writer(&mut file, env)?;
-        std::fs::rename(&beside, self.folder.join(key))
+        let written = serde_json::to_vec(env).map_err(Into::into).and_then(|bytes| file.write_all(&bytes));
+        let kept = written.and_then(|()| std::fs::rename(&beside, self.folder.join(key)));
+        // On a full disk, half of it would lie there for ever.
+        kept.inspect_err(|_| drop(std::fs::remove_file(&beside)))
     }
 }
 
@@ -113,6 +116,10 @@ mod tests {
         assert_eq!(cache.read("key"), Some(env));
         let mode = |path: &camino::Utf8Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(&path.join("key"))), (0o700, 0o600));
+
+        std::fs::create_dir(path.join("taken")).unwrap();
+        cache.write("taken", &BTreeMap::new()).unwrap_err();
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 2, "half of it is not left there");
     }
 
     #[test]
