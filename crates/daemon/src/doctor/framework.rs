@@ -44,9 +44,9 @@ mod tests {
 
     #[test]
     fn what_a_mac_lacks_is_told_with_its_reason() {
-        let check = check(&mac(), Some("6.12.1-cloud-arm64"));
+        let check = check(&mac(), Some("6.13.1-cloud-arm64"));
         assert_eq!(check.outcome, CheckOutcome::Good);
-        let expected = "Virtualization.framework of macOS 15.5; Rosetta: no, Linux 6.12.1-cloud-arm64 needs the \
+        let expected = "Virtualization.framework of macOS 15.5; Rosetta: no, Linux 6.13.1-cloud-arm64 needs the \
                         Rosetta of macOS 26, this is 15.5; an update helps; Rosetta's cache: yes; nested \
                         virtualization: no, this Mac's processor cannot do it (M3 and later can); saving and \
                         restoring: yes";
