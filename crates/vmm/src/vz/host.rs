@@ -16,7 +16,7 @@ pub const NESTED: MacosVersion = MacosVersion { major: 15, minor: 0 };
 /// The first on which Rosetta keeps what it translated.
 pub const ROSETTA_CACHE: MacosVersion = MacosVersion { major: 14, minor: 0 };
 
-/// The first whose Rosetta knows the words that Linux 6.11 and later pass to programs.
+/// The first whose Rosetta knows the words that Linux 6.13 and later pass to programs.
 pub const ROSETTA_NEW_KERNELS: MacosVersion = MacosVersion { major: 26, minor: 0 };
 
 /// The oldest that machines run on.
