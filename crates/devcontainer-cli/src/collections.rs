@@ -307,6 +307,7 @@ impl Call<'_> {
     async fn upgrade(self, arguments: &UpgradeArguments) -> Result<Done, Failed> {
         let named = arguments.config.as_ref();
         let mut configured = self.configured(arguments.workspace_folder.as_ref(), named)?;
+        let mut moved = None;
         if let (Some(feature), Some(version)) = (&arguments.feature, &arguments.target_version)
             && let Some(text) = upgrade::with_version(&configured, feature, version, self.log)?
         {
@@ -314,9 +315,7 @@ impl Call<'_> {
             let edited = Edited { sources: &Disk, file: &file, text: text.as_bytes() };
             configured =
                 configured::read(&edited, &self.folder(arguments.workspace_folder.as_ref()), Some(&file))?;
-            // A dry run spares only the lockfile, as in the reference: tools that update versions read both then.
-            self.log.write(Level::Info, &format!("Setting `{feature}` to {version} in `{file}`"));
-            folder::replace(&file, text.as_bytes())?;
+            moved = Some((format!("Setting `{feature}` to {version} in `{file}`"), text));
         }
         if configured.config.features.is_empty() {
             let why = format!("`{}` has no \"features\": there is nothing to lock", configured.file);
@@ -324,6 +323,12 @@ impl Call<'_> {
         }
         let registry = self.registry()?;
         let lockfile = upgrade::lockfile(&registry, &configured, &self.log.steps()).await?;
+        // Only now is it known that there is such a version. A dry run spares only the lockfile, as in the reference:
+        // tools that update versions read both then.
+        if let Some((says, text)) = moved {
+            self.log.write(Level::Info, &says);
+            folder::replace(&configured.file, text.as_bytes())?;
+        }
         if arguments.dry_run {
             return Ok(Done::printing(lockfile.to_text()));
         }

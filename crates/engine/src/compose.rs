@@ -2,6 +2,7 @@
 
 mod model;
 mod override_file;
+mod place;
 mod program;
 mod teardown;
 
@@ -11,6 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 pub use model::{ComposeModel, ComposeService, project_name};
 pub use override_file::{ComposeOverride, plan_override};
+pub use place::ComposePlace;
 pub(crate) use program::ComposeProgram;
 
 use crate::connect::Engine;
@@ -77,10 +79,12 @@ pub enum ComposeError {
         known: Vec<String>,
     },
     /// The files cannot be read or understood.
-    #[error("the compose files are not valid: {message}")]
+    #[error("the compose files are not valid: {}{message}", place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default())]
     InvalidFiles {
-        /// The words of compose, which name the file and the line where it knows them.
+        /// What is wrong.
         message: String,
+        /// Where, if it can be found.
+        place: Option<ComposePlace>,
     },
     /// An image could not be built.
     #[error("compose could not build an image: {message}")]
@@ -198,7 +202,8 @@ impl Engine {
             if ended.unreachable() {
                 return Err(self.tool_said(operation, ended.message()).into());
             }
-            return Err(ComposeError::InvalidFiles { message: ended.message() });
+            let place::Complaint { message, place } = place::find(self, project, ended.message()).await;
+            return Err(ComposeError::InvalidFiles { message, place });
         }
         // What is printed is a compose file again, with every dollar doubled.
         let text = String::from_utf8_lossy(&ended.stdout).replace("$$", "$");

@@ -31,8 +31,8 @@ pub use build::{
 };
 pub use commands::{CommandContext, CommandError};
 pub use compose::{
-    ComposeBuilding, ComposeError, ComposeModel, ComposeOverride, ComposeProject, ComposeService, Recreate,
-    plan_override, project_name,
+    ComposeBuilding, ComposeError, ComposeModel, ComposeOverride, ComposePlace, ComposeProject,
+    ComposeService, Recreate, plan_override, project_name,
 };
 pub use connect::{AccessError, DockerAccess, Endpoint, Engine, Version};
 pub use containers::{

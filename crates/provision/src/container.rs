@@ -93,14 +93,13 @@ pub async fn start_new(
     engine.container(container).await?.ok_or(StartError::Gone)
 }
 
-/// Starts a container unless it runs, and sees that it goes on running.
-pub async fn start(engine: &Engine, container: &str) -> Result<ContainerState, StartError> {
-    let state = engine.container(container).await?.ok_or(StartError::Gone)?;
-    if state.running {
-        return Ok(state);
+/// Starts a container that was found in this state unless it runs, and sees that it goes on running.
+pub async fn start(engine: &Engine, found: ContainerState) -> Result<ContainerState, StartError> {
+    if found.running {
+        return Ok(found);
     }
-    engine.start_container(container).await?;
-    watch(engine, container).await
+    engine.start_container(&found.id).await?;
+    watch(engine, &found.id).await
 }
 
 /// Sees that a container that was just started goes on running.

@@ -72,7 +72,7 @@ pub(super) async fn start(turn: &mut Turn<'_>) -> Result<(), Problem> {
             compose::start(turn, &config, compose, &state).await?;
             container::watch(&engine, &state.id).await
         }
-        _ => container::start(&engine, &state.id).await,
+        _ => container::start(&engine, state).await,
     };
     match started {
         Ok(_) => note_started(turn).await,

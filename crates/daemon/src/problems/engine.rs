@@ -120,7 +120,15 @@ pub(crate) fn from_compose(error: &ComposeError) -> Problem {
     match error {
         ComposeError::Engine(error) => from_engine(error),
         ComposeError::UnknownService { .. } => problem(ProblemCode::ServiceUnknown),
-        ComposeError::InvalidFiles { .. } => problem(ProblemCode::ComposeInvalid),
+        ComposeError::InvalidFiles { place: None, .. } => problem(ProblemCode::ComposeInvalid),
+        ComposeError::InvalidFiles { message, place: Some(place) } => {
+            let title = format!("the compose files are not valid: {message}");
+            Problem::new(ProblemCode::ComposeInvalid, title).at(Place {
+                file: place.file.to_string(),
+                line: Some(place.line),
+                column: Some(place.column),
+            })
+        }
         ComposeError::BuildFailed { log_tail, .. } => {
             problem(ProblemCode::BuildFailed).with_log(log_tail.clone())
         }

@@ -89,12 +89,10 @@ impl Bringing<'_> {
     ) -> Result<Running, Failure> {
         let engine = &self.host.engine;
         if let Some(state) = self.keep(found).await? {
-            if state.running {
-                return Ok(self.existing(state, None, &labels));
-            }
-            let with_id = |failure: Failure| Failure { container_id: Some(state.id.clone()), ..failure };
-            let started = container::start(engine, &state.id).await;
-            let state = started.map_err(|error| with_id(self.not_started(&error)))?;
+            let id = state.id.clone();
+            let started = container::start(engine, state).await;
+            let state =
+                started.map_err(|error| Failure { container_id: Some(id), ..self.not_started(&error) })?;
             return Ok(self.existing(state, None, &labels));
         }
         let features = self.features().await?;

@@ -170,6 +170,12 @@ pub enum WarningKind {
         /// Every listed value.
         known: Vec<String>,
     },
+    /// An option that takes one value was given a list.
+    #[error("an option takes a string or a boolean; this list is handed on as `{text}`")]
+    ListValue {
+        /// What the feature's script sees.
+        text: String,
+    },
     /// A name in `overrideFeatureInstallOrder` that no installed feature has.
     #[error("no feature to install is called `{written}`")]
     UnusedOverride {

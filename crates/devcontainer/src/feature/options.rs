@@ -94,6 +94,9 @@ pub(super) fn doubts(given: &Given, value: &Value, metadata: &FeatureMetadata) -
                 let near = nearest(name, &known);
                 Some(WarningKind::UnknownOption { option: name.clone(), near, known })
             }
+            Some(_) if value.get(name).is_some_and(Value::is_array) => {
+                Some(WarningKind::ListValue { text: text.clone() })
+            }
             Some(OptionKind::Choice(known)) if !known.contains(text) => {
                 let (near, known) = (nearest(text, known), known.clone());
                 Some(WarningKind::UnknownValue { value: text.clone(), near, known })

@@ -98,15 +98,24 @@ async fn mistakes_in_compose_files_are_told() {
         std::fs::write(&file, text).unwrap();
         ComposeProject { name: Some("p".into()), files: vec![file], ..ComposeProject::default() }
     };
-    let broken = project("services:\n  app:\n    image: [\n").await;
-    let error = engine.compose_model(&broken).await.unwrap_err();
-    assert!(matches!(&error, ComposeError::InvalidFiles { message } if message.contains("line")), "{error}");
-    let unknown = project("services:\n  app:\n    imagee: x\n").await;
-    let error = engine.compose_model(&unknown).await.unwrap_err();
-    assert!(
-        matches!(&error, ComposeError::InvalidFiles { message } if message.contains("imagee")),
-        "{error}"
-    );
+    std::fs::write(folder.join("other.yml"), "services:\n  b:\n    image: x\n   bad: 1\n").unwrap();
+    let mut said = Vec::new();
+    for text in [
+        "services:\n  app:\n    image: [\n",
+        "services:\n  app:\n    imagee: x\n",
+        "services:\n  app:\n    image: x\n    ports: 5\n",
+        "include: [other.yml]\nservices:\n  app:\n    image: x\n",
+    ] {
+        let error = engine.compose_model(&project(text).await).await.unwrap_err();
+        assert!(matches!(&error, ComposeError::InvalidFiles { .. }), "{error}");
+        said.push(error.to_string().replace(folder.as_str(), ""));
+    }
+    insta::assert_snapshot!(said.join("\n"), @r"
+    the compose files are not valid: /compose.yml:4:1: while parsing a node, did not find expected node content
+    the compose files are not valid: /compose.yml:3:5: services.app Additional property imagee is not allowed; did you mean `image`?
+    the compose files are not valid: /compose.yml:4:5: services.app.ports must be a list
+    the compose files are not valid: /other.yml:4:4: while parsing a block mapping, did not find expected key
+    ");
     std::fs::write(folder.join("Dockerfile"), format!("FROM {BASE_IMAGE}\nRUN echo so far; exit 7\n"))
         .unwrap();
     let failing = project("services:\n  app:\n    build: .\n").await;

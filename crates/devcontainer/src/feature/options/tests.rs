@@ -63,7 +63,7 @@ fn doubts_come_with_a_suggestion() {
         "tool": {"type": "string", "proposals": ["a"]},
         "pip": {"type": "boolean"},
     }));
-    let value = json!({"verison": "1", "version": "lates", "tool": "z", "pip": "True", "extra": "1"});
+    let value = json!({"verison": "1", "version": "lates", "tool": ["z", 1], "pip": "True", "extra": "1"});
     let said: Vec<String> = doubts(&given(&value).unwrap(), &value, &metadata)
         .into_iter()
         .map(|(option, kind)| format!("{option}: {kind}"))
@@ -71,6 +71,7 @@ fn doubts_come_with_a_suggestion() {
     insta::assert_snapshot!(said.join("\n"), @r"
     extra: the feature has no option `extra` (version, tool, pip)
     pip: `True` is not among the values the feature lists; did you mean `true`?
+    tool: an option takes a string or a boolean; this list is handed on as `z,1`
     verison: the feature has no option `verison`; did you mean `version`?
     version: `lates` is not among the values the feature lists; did you mean `latest`?
     ");
