@@ -60,6 +60,9 @@ pub struct PlanRequest {
     /// The person's variables that the configuration names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, String>,
+    /// Whether to read the features as well, for what is odd about them. Registries may be asked for that.
+    #[serde(default)]
+    pub features: bool,
 }
 
 /// Body of `PATCH /v1/environments/{environment}`: what is present changes.

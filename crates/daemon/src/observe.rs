@@ -87,31 +87,29 @@ pub(crate) async fn observe(
     if let Some(state) = state.as_ref().filter(|state| run.is_some() && is_wanted(environment, state)) {
         memory.ran = Some(present(&state.id));
     }
+    // Services may end by their nature: each wish starts them once.
+    let is_started = state.as_ref().is_some_and(|state| memory.started.as_ref() == Some(&present(&state.id)));
+    let complete =
+        run.is_some() && (is_started || was_answered || services.iter().all(|service| service.running));
     let container = match &state {
-        Some(state) => {
-            let is_started = memory.started.as_ref() == Some(&present(&state.id));
-            ContainerFacts::Present {
-                id: state.id.clone(),
-                run: run.clone(),
-                digest: label(state, CONFIG_LABEL),
-                rebuild: Session(label(state, REBUILD_LABEL)),
-                // Services may end by their nature: each wish starts them once.
-                complete: run.is_some()
-                    && (is_started || was_answered || services.iter().all(|service| service.running)),
-                active: run.is_some() || services.iter().any(|service| service.running),
-            }
-        }
-        None if ready && wants_container(environment) => match config {
-            Some(config) if foreign_container(parts, config).await?.is_some() => ContainerFacts::Foreign,
-            _ => ContainerFacts::Absent,
+        Some(state) => ContainerFacts::Present {
+            id: state.id.clone(),
+            run: run.clone(),
+            digest: label(state, CONFIG_LABEL),
+            rebuild: Session(label(state, REBUILD_LABEL)),
+            complete,
+            active: run.is_some() || services.iter().any(|service| service.running),
         },
-        None if ready || !may_have_container(environment) => ContainerFacts::Absent,
-        None => ContainerFacts::Unseen,
+        None => no_container(parts, environment, config, ready).await?,
     };
-    let ended = match memory.ran_last(generation, engine_starts).filter(|_| ready && run.is_none()) {
-        Some(ran) => ended(parts, environment, state.as_ref(), ran, resolved.as_ref()).await,
-        None => None,
+    let ended = if ready && run.is_none() {
+        ended(parts, environment, state.as_ref(), memory, engine_starts, resolved.as_ref()).await
+    } else {
+        None
     };
+    if run.is_some() || machine_facts(machine) == MachineFacts::Off {
+        memory.ended_with = None;
+    }
     let left = left_services(parts, environment, &container).await?;
     let is_up =
         matches!(container, ContainerFacts::Present { active: true, .. }) || left == LeftServices::Running;
@@ -174,6 +172,23 @@ fn machine_facts(machine: MachineState) -> MachineFacts {
     }
 }
 
+/// What is known of a container that was not found.
+async fn no_container(
+    parts: &Parts,
+    environment: &Environment,
+    config: Option<&devcontainer::Config>,
+    ready: bool,
+) -> Result<ContainerFacts, Problem> {
+    let config = config.filter(|_| ready && wants_container(environment));
+    if let Some(config) = config
+        && foreign_container(parts, config).await?.is_some()
+    {
+        return Ok(ContainerFacts::Foreign);
+    }
+    let is_known = ready || !may_have_container(environment);
+    Ok(if is_known { ContainerFacts::Absent } else { ContainerFacts::Unseen })
+}
+
 fn unpublished(parts: &Parts, main: Option<&ContainerState>, services: &[ServiceStatus]) -> Vec<Problem> {
     let containers = main.map(|state| &state.id).into_iter().chain(services.iter().map(|it| &it.container));
     containers.flat_map(|id| parts.ports.troubles_of(id)).collect()
@@ -184,9 +199,15 @@ async fn ended(
     parts: &Parts,
     environment: &Environment,
     state: Option<&ContainerState>,
-    ran: &str,
+    memory: &Memory,
+    engine_starts: u64,
     resolved: Option<&Resolved>,
 ) -> Option<Box<Problem>> {
+    let generation = environment.metadata.generation;
+    let Some(ran) = memory.ran_last(generation, engine_starts) else {
+        // A daemon that began since takes the word of the one before it.
+        return memory.ended_with.clone().filter(|_| memory.answered == Some(generation));
+    };
     match state {
         Some(state) if state.id == ran => {
             let how = "by itself or by other means than Cove's";

@@ -43,6 +43,8 @@ pub struct WantedPort {
     pub label: Option<String>,
     /// How clients speak to it.
     pub protocol: PortProtocol,
+    /// Id of the container.
+    pub container: String,
     /// The container's first process, as the guest numbers it: its network is where the port is.
     pub pid: i32,
 }
@@ -143,7 +145,7 @@ impl Ports {
             statuses.push(status(&wanted, forward.as_ref()));
             if let Some(forward) = forward {
                 if forward.listener.port() != wanted.host_port {
-                    problems.push(self.moved(&wanted, forward.listener.port()));
+                    problems.push(self.moved(&wanted, forward.listener.port()).await);
                 }
                 now.push(forward);
             }
@@ -196,7 +198,7 @@ impl Ports {
         }
         let error = refused.unwrap_or_else(|| io::ErrorKind::AddrInUse.into());
         let port = wanted.host_port;
-        let mut problem = match self.inner.holder_of(port) {
+        let mut problem = match self.inner.holder_of(port).await {
             Some(holder) => Problem::new(
                 ProblemCode::PortTaken,
                 format!("port {port} of this computer is taken by {holder}"),
@@ -215,9 +217,9 @@ impl Ports {
         Err(problem)
     }
 
-    fn moved(&self, wanted: &WantedPort, to: u16) -> Problem {
+    async fn moved(&self, wanted: &WantedPort, to: u16) -> Problem {
         let port = wanted.host_port;
-        let reason = match self.inner.holder_of(port) {
+        let reason = match self.inner.holder_of(port).await {
             Some(holder) => format!("is taken by {holder}"),
             None if port < FIRST_FREE => "needs a privilege".to_owned(),
             None => "was taken when it was to be opened".to_owned(),
@@ -239,15 +241,14 @@ impl Inner {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a port away from a publication of the very container port that is to be forwarded: both lead to the
+    /// Takes a port away from a publication of the very port of a container that is to be forwarded: both lead to the
     /// same server, and a forward also reaches one on the container's own loopback.
     async fn make_way(&self, port: u16, wanted: &WantedPort) {
         let publication = {
             let mut table = self.lock();
-            let same = table
-                .published
-                .get(&port)
-                .is_some_and(|publication| publication.container_port == wanted.container_port);
+            let same = table.published.get(&port).is_some_and(|it| {
+                it.container == wanted.container && it.container_port == wanted.container_port
+            });
             if same { table.published.remove(&port) } else { None }
         };
         if let Some(publication) = publication {
@@ -256,7 +257,16 @@ impl Inner {
     }
 
     /// Who holds a port, in words; `None` when that cannot be found out.
-    fn holder_of(&self, port: u16) -> Option<String> {
+    async fn holder_of(&self, port: u16) -> Option<String> {
+        if let Some(holder) = self.holder_among_ours(port) {
+            return Some(holder);
+        }
+        // All processes of this computer are gone through.
+        let holder = tokio::task::spawn_blocking(move || holder::of(port)).await.ok().flatten();
+        holder.map(|holder| holder.to_string())
+    }
+
+    fn holder_among_ours(&self, port: u16) -> Option<String> {
         let table = self.lock();
         if let Some(publication) = table.published.get(&port) {
             return Some(format!("the container `{}`", publication.name));
@@ -265,13 +275,10 @@ impl Inner {
             .forwards
             .iter()
             .find(|(_, forwards)| forwards.iter().any(|forward| forward.listener.port() == port));
-        if let Some((id, _)) = owner {
-            let environment = self.store.environment(id).ok().flatten();
-            let name = environment.map_or_else(|| id.to_string(), |found| found.metadata.name.to_string());
-            return Some(format!("the environment `{name}`"));
-        }
-        drop(table);
-        holder::of(port).map(|holder| holder.to_string())
+        let (id, _) = owner?;
+        let environment = self.store.environment(id).ok().flatten();
+        let name = environment.map_or_else(|| id.to_string(), |found| found.metadata.name.to_string());
+        Some(format!("the environment `{name}`"))
     }
 }
 

@@ -70,7 +70,8 @@ impl Reconciler {
         });
         let is_made = matches!(&facts.container, ContainerFacts::Present { digest, .. } if *digest == reading.config.digest);
         // What is known of them was known when the container was made of them.
-        let features = if is_made { Vec::new() } else { feature_warnings(parts, &reading).await };
+        let features =
+            if is_made || !request.features { Vec::new() } else { feature_warnings(parts, &reading).await };
         let told_otherwise = [ProblemCode::ConsentNeeded, ProblemCode::ConfigChanged];
         let warnings = facts.config.iter().flat_map(|config| config.warnings.clone());
         Ok(Preview {

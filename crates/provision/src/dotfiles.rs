@@ -27,8 +27,9 @@ pub const DEFAULT_TARGET: &str = "~/dotfiles";
 const ITEM: &str = "dotfiles";
 
 /// Installs them. All that varies comes in variables, so that no quote of a person can break the script. The mark is
-/// made before the work, as in the reference: installing twice may do harm that installing half does not. Work that failed
-/// is noted in it, so that nobody takes it for done.
+/// made before their own commands run, as in the reference: installing twice may do harm that installing half does not. It
+/// is emptied when they ended well, so that nobody takes work that failed or was cut off for done. Fetching them can be
+/// repeated, and is.
 const INSTALL: &str = r#"
 marker=$COVE_DOTFILES_MARKER repository=$COVE_DOTFILES_REPOSITORY wanted=$COVE_DOTFILES_COMMAND
 case $COVE_DOTFILES_TARGET in
@@ -38,31 +39,35 @@ case $COVE_DOTFILES_TARGET in
 esac
 unset COVE_DOTFILES_MARKER COVE_DOTFILES_REPOSITORY COVE_DOTFILES_COMMAND COVE_DOTFILES_TARGET
 if [ -s "$marker" ]; then
-  echo 'Their installation failed in this container before, and is not repeated in it.'
+  echo 'Their installation failed or was cut off in this container before, and is not repeated in it.'
   exit 1
 elif [ -f "$marker" ]; then
   echo 'The dotfiles are installed already.'
   exit
 fi
 command -v git >/dev/null 2>&1 || { echo 'There is no git in the container to fetch the dotfiles with.'; exit 127; }
-mkdir -p "${marker%/*}" && : > "$marker" || exit
-[ -e "$target" ] || git clone --depth 1 -- "$repository" "$target" || { status=$?; rm -f "$marker"; exit "$status"; }
+if [ ! -e "$target" ]; then
+  part=${target%/}.part
+  rm -rf -- "$part"
+  git clone --depth 1 -- "$repository" "$part" && mv -- "$part" "$target" || exit
+fi
 cd -- "$target" || exit
-failed() { echo failed > "$marker"; exit "$1"; }
+mkdir -p "${marker%/*}" && echo begun > "$marker" || exit
+done_well() { : > "$marker"; exit; }
 run() {
   [ -x "$1" ] || chmod +x -- "$1"
   echo "Running $1"
-  "$1" || failed "$?"
+  "$1" || exit
 }
 if [ -n "$wanted" ]; then
   if [ -f "./$wanted" ]; then run "./$wanted"
   elif [ -f "$wanted" ]; then run "$wanted"
-  else echo "There is no $wanted in the dotfiles."; failed 126
+  else echo "There is no $wanted in the dotfiles."; exit 126
   fi
-  exit
+  done_well
 fi
 for file in install.sh install bootstrap.sh bootstrap script/bootstrap setup.sh setup script/setup; do
-  if [ -e "$file" ]; then run "./$file"; exit; fi
+  if [ -e "$file" ]; then run "./$file"; done_well; fi
 done
 found=
 for file in "$target"/.*; do
@@ -72,6 +77,7 @@ for file in "$target"/.*; do
   ln -sfn -- "$file" "$HOME/"
 done
 [ -n "$found" ] || echo 'There are no dotfiles in the repository.'
+done_well
 "#;
 
 /// Clones and installs dotfiles unless that was done in this container before. `secrets` go to the commands only.

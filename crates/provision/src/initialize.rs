@@ -9,6 +9,7 @@ use std::time::Duration;
 use camino::Utf8Path;
 use devcontainer::Command;
 use engine::{Progress, ProgressEvent, ProgressKind};
+use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 
@@ -58,12 +59,22 @@ pub enum InitializeError {
 /// Variables of the person who asked; those of this process where there are none.
 pub type Variables<'a> = Option<&'a BTreeMap<String, String>>;
 
+/// Whom a terminal's signals reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// The command is in a process group of its own, which is killed whole when the future is dropped.
+    Own,
+    /// It is in the caller's group: Ctrl-C reaches all of it, and it can ask for a password.
+    Callers,
+}
+
 /// Runs it to its end. Commands in parallel are all run to their ends, then the first that failed is the error.
 /// Dropping the future kills what runs.
 pub async fn run(
     command: &Command,
     folder: &Utf8Path,
     variables: Variables<'_>,
+    group: Group,
     masks: &Masks,
     progress: &dyn Progress,
 ) -> Result<(), InitializeError> {
@@ -71,11 +82,11 @@ pub async fn run(
     match command {
         Command::Parallel(named) => {
             let all = named.iter().map(async |(name, command)| {
-                run_one(command, folder, variables, &format!("{ITEM} ({name})"), progress).await
+                run_one(command, folder, variables, group, &format!("{ITEM} ({name})"), progress).await
             });
             futures::future::join_all(all).await.into_iter().collect()
         }
-        single => run_one(single, folder, variables, ITEM, progress).await,
+        single => run_one(single, folder, variables, group, ITEM, progress).await,
     }
 }
 
@@ -83,6 +94,7 @@ async fn run_one(
     command: &Command,
     folder: &Utf8Path,
     variables: Variables<'_>,
+    group: Group,
     item: &str,
     progress: &dyn Progress,
 ) -> Result<(), InitializeError> {
@@ -103,6 +115,9 @@ async fn run_one(
     if let Some(variables) = variables {
         process.env_clear().envs(variables);
     }
+    if group == Group::Own {
+        process.process_group(0);
+    }
     let mut child = process
         .args(&argv[1..])
         .current_dir(folder)
@@ -112,6 +127,7 @@ async fn run_one(
         .kill_on_drop(true)
         .spawn()
         .map_err(failed_to_start)?;
+    let running = Running(child.id().filter(|_| group == Group::Own));
     let mut lines = lines_of(child.stdout.take(), child.stderr.take());
     let mut tail = VecDeque::new();
     let mut told = |line: String| {
@@ -127,6 +143,7 @@ async fn run_one(
             Some(line) = lines.recv() => told(line),
         }
     };
+    running.ended();
     let rest = async {
         while let Some(line) = lines.recv().await {
             told(line);
@@ -148,6 +165,29 @@ async fn run_one(
         _ => argv.join(" "),
     };
     Err(InitializeError::Failed { item: item.to_owned(), command, status, log_tail })
+}
+
+/// A process group that is killed when this is dropped before its leader has ended: the leader alone would leave
+/// running what it started.
+struct Running(Option<u32>);
+
+impl Running {
+    /// What its leader left running is meant to run on.
+    fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let leader = self.0.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        // The leader was not waited for, so its number is still its own.
+        if let Some(leader) = leader
+            && let Err(error) = rustix::process::kill_process_group(leader, Signal::KILL)
+        {
+            tracing::debug!(%error, "a command that was called off could not be killed");
+        }
+    }
 }
 
 /// The lines of both outputs. They are read to their ends even when nobody listens any more, so that what runs in the
@@ -211,7 +251,7 @@ mod tests {
             ("a".to_owned(), shell("touch a; echo from-a")),
             ("b".to_owned(), Command::Exec(["touch", "b c"].map(str::to_owned).to_vec())),
         ]);
-        run(&both, path, None, &Masks::new(["from"]), &sender).await.unwrap();
+        run(&both, path, None, Group::Own, &Masks::new(["from"]), &sender).await.unwrap();
         assert!(path.join("a").exists() && path.join("b c").exists());
         drop(sender);
         let mut lines = Vec::new();
@@ -222,9 +262,10 @@ mod tests {
         }
         assert_eq!(lines, ["********-a"]);
 
-        let error = run(&shell("echo one; echo two >&2; exit 3"), path, None, &Masks::default(), &())
-            .await
-            .unwrap_err();
+        let error =
+            run(&shell("echo one; echo two >&2; exit 3"), path, None, Group::Own, &Masks::default(), &())
+                .await
+                .unwrap_err();
         let InitializeError::Failed { status, mut log_tail, .. } = error else { panic!("{error}") };
         // The two outputs may overtake each other.
         log_tail.sort();
@@ -243,7 +284,7 @@ mod tests {
             variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let (sender, mut news) = tokio::sync::mpsc::unbounded_channel();
         let command = Command::Exec(vec!["only-here".to_owned()]);
-        run(&command, path, Some(&variables), &Masks::default(), &sender).await.unwrap();
+        run(&command, path, Some(&variables), Group::Own, &Masks::default(), &sender).await.unwrap();
         drop(sender);
         let mut lines = Vec::new();
         while let Some(event) = news.recv().await {
@@ -266,12 +307,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn called_off_nothing_of_it_runs_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap();
+        let command = shell("(while :; do echo x >> grows; sleep 0.02; done) & wait");
+        let grown = || std::fs::metadata(folder.path().join("grows")).map_or(0, |it| it.len());
+        let masks = Masks::default();
+        let mut running = Box::pin(run(&command, path, None, Group::Own, &masks, &()));
+        while grown() == 0 {
+            let cut = tokio::time::timeout(Duration::from_millis(20), &mut running).await;
+            assert!(cut.is_err(), "it runs until it is called off: {cut:?}");
+        }
+        drop(running);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let length = grown();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(grown(), length);
+    }
+
+    #[tokio::test]
     async fn what_runs_on_in_the_background_holds_nothing_up_and_lives() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap();
         // Ends by itself when it may write after the command has ended.
         let background = "(while [ ! -e go ]; do sleep 0.05; done; echo late; touch wrote) & echo started";
-        run(&shell(background), path, None, &Masks::default(), &()).await.unwrap();
+        run(&shell(background), path, None, Group::Own, &Masks::default(), &()).await.unwrap();
         assert!(!path.join("wrote").exists(), "it was not waited for");
         std::fs::write(path.join("go"), "").unwrap();
         for _ in 0..200 {

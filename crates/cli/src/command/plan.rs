@@ -40,7 +40,7 @@ async fn request(client: &Client, arguments: &PlanArguments) -> Result<PlanReque
         (Err(Failure::Status(_)), Err(failure)) | (Err(failure), Err(_)) => return Err(failure),
     };
     let variables = personal::variables_of(&folder, config.as_deref());
-    Ok(PlanRequest { folder, config, variables })
+    Ok(PlanRequest { folder, config, variables, features: true })
 }
 
 fn text(preview: &Preview, paint: Paint) -> String {

@@ -113,7 +113,7 @@ async fn warn(output: Output, client: &Client, started: &Environment) {
 
 fn plan_of(request: &UpRequest) -> PlanRequest {
     let UpRequest { folder, config, variables, .. } = request.clone();
-    PlanRequest { folder, config, variables }
+    PlanRequest { folder, config, variables, features: false }
 }
 
 /// Asks whether a container shall be made anew whose configuration changed.

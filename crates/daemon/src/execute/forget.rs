@@ -9,7 +9,7 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     if turn.parts.machine.state().is_ready() {
         super::image::remove_built(turn).await;
     }
-    turn.parts.callers.forget(&turn.environment.id);
+    turn.parts.callers.forget_all_of(&turn.environment.id);
     turn.parts.secrets.remove(&turn.environment.id)?;
     turn.parts.store.forget(&turn.environment.id)?;
     Ok(())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use api::{HookStage, Problem, ProblemCode};
-use provision::initialize::{self, InitializeError};
+use provision::initialize::{self, Group, InitializeError};
 use provision::{Masks, Secrets};
 use reconciler::Trust;
 
@@ -30,17 +30,19 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     }
     let begun = Instant::now();
     let folder = turn.environment.spec.source.folder();
-    let id = &turn.environment.id;
-    let variables = turn.parts.callers.of(id);
-    let secrets = turn.parts.secrets_of(id)?;
-    let masks = masks_of(&secrets, &variables);
-    if variables.is_empty() {
+    let variables = turn.parts.callers.of(&turn.environment.spec.retry);
+    let secrets = turn.parts.secrets_of(&turn.environment.id)?;
+    let masks = if variables.is_empty() {
         turn.report.line("the variables of who asked are not known any more; those of the daemon are used");
-    }
+        let own = std::env::vars_os()
+            .map(|(name, value)| [name, value].map(|it| it.to_string_lossy().into_owned()));
+        masks_of(&secrets, &own.map(|[name, value]| (name, value)).collect())
+    } else {
+        masks_of(&secrets, &variables)
+    };
     let given = Some(&variables).filter(|variables| !variables.is_empty());
-    let ran = initialize::run(command, folder, given, &masks, turn.report).await;
+    let ran = initialize::run(command, folder, given, Group::Own, &masks, turn.report).await;
     ran.map_err(|error| masks::problem(&masks, failed(&error)))?;
-    turn.parts.callers.forget(id);
     let millis = begun.elapsed().as_millis() as u64;
     let subject = &turn.environment.spec.retry.0;
     turn.parts.store.hook_succeeded(&turn.environment.id, "", subject, HookStage::Initialize, millis)?;

@@ -15,9 +15,9 @@ pub(super) async fn open(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let engine = turn.parts.machine.engine();
     let (mut wanted, mut absent) = (Vec::new(), Vec::new());
     for port in &resolved.forward_ports {
-        let (service, pid) = match &port.host {
-            None => (None, pid),
-            Some(host) if host == "localhost" => (None, pid),
+        let (service, container, pid) = match &port.host {
+            None => (None, &state.id, pid),
+            Some(host) if host == "localhost" => (None, &state.id, pid),
             Some(host) => {
                 let Some(service) = observation.services.iter().find(|service| service.name == *host) else {
                     let title = format!("`forwardPorts` names the service `{host}`, which does not run");
@@ -29,10 +29,15 @@ pub(super) async fn open(turn: &mut Turn<'_>) -> Result<(), Problem> {
                     .await
                     .map_err(|error| crate::problems::from_engine(&error))?;
                 let Some(pid) = other.and_then(|other| other.pid) else { continue };
-                (Some(host.clone()), pid)
+                (Some(host.clone()), &service.container, pid)
             }
         };
-        wanted.push(wanted_port(resolved, port, service, pid));
+        wanted.push(WantedPort {
+            service,
+            container: container.clone(),
+            pid: i32::try_from(pid).unwrap_or_default(),
+            ..wanted_port(resolved, port)
+        });
     }
     let (_, mut warnings) = turn.parts.ports.set(&turn.environment.id, wanted).await;
     warnings.append(&mut absent);
@@ -40,11 +45,13 @@ pub(super) async fn open(turn: &mut Turn<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
-fn wanted_port(resolved: &Resolved, port: &ForwardPort, service: Option<String>, pid: u32) -> WantedPort {
+/// What the configuration says of a port, for no container yet.
+fn wanted_port(resolved: &Resolved, port: &ForwardPort) -> WantedPort {
     let attributes: Option<PortAttributes> = resolved.attributes_of(port).cloned();
     let attributes = attributes.unwrap_or_default();
     WantedPort {
-        service,
+        service: None,
+        container: String::new(),
         container_port: port.port,
         host_port: port.port,
         require_local: attributes.require_local_port.unwrap_or(false),
@@ -54,6 +61,6 @@ fn wanted_port(resolved: &Resolved, port: &ForwardPort, service: Option<String>,
             Some(Protocol::Https) => PortProtocol::Https,
             None => PortProtocol::Tcp,
         },
-        pid: i32::try_from(pid).unwrap_or_default(),
+        pid: 0,
     }
 }

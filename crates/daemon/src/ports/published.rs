@@ -22,6 +22,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// An open published port.
 pub(super) struct Publication {
+    /// Id of the container.
+    pub(super) container: String,
     /// Name of the container.
     pub(super) name: String,
     /// Port in the container.
@@ -135,23 +137,31 @@ pub(super) async fn reconcile(inner: &Inner, published: Published) {
             })
             .map(|(port, _)| *port)
             .collect();
-        gone.iter().filter_map(|port| table.published.remove(port)).collect()
+        let closed = gone.iter().filter_map(|port| table.published.remove(port)).collect();
+        // One that was made anew under its name keeps what is open for it.
+        for (port, open) in &mut table.published {
+            if let Some(wanted) = wanted.get(port) {
+                open.container.clone_from(&wanted.container);
+            }
+        }
+        closed
     };
     for publication in closed {
         publication.listener.close().await;
     }
     for (port, WantedPublication { container, name, container_port }) in wanted {
-        if is_open(&inner.lock(), port, container_port) {
+        if is_open(&inner.lock(), port, &container, container_port) {
             continue;
         }
         // In the guest's own network, where the engine listens for it.
         let (_, target) = watch::channel(Target { port, network_of: None });
         match Listener::open(inner.machine.clone(), port, target).await {
             Ok(listener) => {
-                inner.lock().published.insert(port, Publication { name, container_port, listener });
+                let publication = Publication { container, name, container_port, listener };
+                inner.lock().published.insert(port, publication);
             }
             Err(error) => {
-                let title = match inner.holder_of(port) {
+                let title = match inner.holder_of(port).await {
                     Some(holder) => format!("the published port {port} is taken by {holder}"),
                     None => format!("the published port {port} of this computer cannot be opened"),
                 };
@@ -173,10 +183,12 @@ pub(super) async fn reconcile(inner: &Inner, published: Published) {
     });
 }
 
-/// Whether the port leads into the machine already, as a publication or as a forward of an environment.
-fn is_open(table: &Table, port: u16, container_port: u16) -> bool {
+/// Whether the port leads into the container already, as a publication or as a forward of an environment.
+fn is_open(table: &Table, port: u16, container: &str, container_port: u16) -> bool {
     let leads_there = |forward: &Forward| {
-        forward.listener.port() == port && forward.wanted.container_port == container_port
+        forward.listener.port() == port
+            && forward.wanted.container == container
+            && forward.wanted.container_port == container_port
     };
     table.published.contains_key(&port) || table.forwards.values().flatten().any(leads_there)
 }

@@ -14,6 +14,7 @@ fn wanted(container_port: u16, host_port: u16) -> WantedPort {
         require_local: false,
         label: None,
         protocol: PortProtocol::Tcp,
+        container: "c0".into(),
         pid: 1,
     }
 }
@@ -96,7 +97,7 @@ async fn a_moved_port_has_its_number_again_after_a_restart_and_after_a_stop() {
     let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let wanted = wanted(server().await, holder.local_addr().unwrap().port());
     let request: UpRequest = serde_json::from_value(serde_json::json!({ "folder": "/src/web" })).unwrap();
-    let (environment, _) = fixture.store.up(&request, jiff::Timestamp::now()).unwrap();
+    let (environment, _) = fixture.store.up(&request, api::Session::fresh(), jiff::Timestamp::now()).unwrap();
     // Below those that the system gives to others in the meantime.
     let quiet = (20_000..30_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
     let earlier = PortStatus { host_port: quiet, ..status(&wanted, None) };
@@ -137,6 +138,36 @@ async fn a_published_port_that_a_program_holds_is_told_of_its_container() {
     drop(holder);
     published::reconcile(&ports.inner, wanted()).await;
     assert!(changed.has_changed().unwrap() && ports.troubles_of("c1").is_empty());
+}
+
+#[tokio::test]
+async fn a_published_port_that_an_environment_of_another_container_holds_is_told() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    let id = EnvironmentId::random();
+    let (inside, outside) = (server().await, free_port().await);
+    ports.set(&id, vec![wanted(inside, outside)]).await;
+    let published = |container: &str| {
+        let publication = published::WantedPublication {
+            container: container.into(),
+            name: "web".into(),
+            container_port: inside,
+        };
+        published::Published { wanted: [(outside, publication)].into(), ..Default::default() }
+    };
+    published::reconcile(&ports.inner, published("c1")).await;
+    let told = ports.troubles_of("c1");
+    assert!(told[0].title.ends_with(&format!("is taken by the environment `{id}`")), "{}", told[0].title);
+    // Of the same container both lead to one server.
+    published::reconcile(&ports.inner, published("c0")).await;
+    assert!(ports.troubles_of("c0").is_empty() && ports.troubles_of("c1").is_empty());
+    // The other way round, the environment does not take the port away from the other's container.
+    ports.set(&id, Vec::new()).await;
+    published::reconcile(&ports.inner, published("c1")).await;
+    let (statuses, problems) = ports.set(&id, vec![wanted(inside, outside)]).await;
+    assert_ne!(statuses[0].host_port, Some(outside));
+    assert!(problems[0].title.contains("is taken by the container `web`"), "{}", problems[0].title);
 }
 
 #[tokio::test]

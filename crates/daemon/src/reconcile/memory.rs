@@ -32,6 +32,9 @@ pub(crate) struct Memory {
     pub(crate) answered: Option<u64>,
     /// The generation of the spec for which it was seen down, as it was told to be.
     pub(crate) stopped_for: Option<u64>,
+    /// The problem that the container had ended with when the task began, for the generation that was answered by it.
+    /// Until the container runs again or the machine was off, it still has.
+    pub(crate) ended_with: Option<Box<Problem>>,
     /// Whether the machine was seen on since.
     pub(crate) machine_seen: bool,
 }
@@ -53,8 +56,13 @@ impl Memory {
         let dotfiles = failed(true)
             .and(told)
             .map(|problem| DotfilesFailed { retry: status.retry.clone(), problem: problem.clone() });
+        let ended_with = status.problem.as_ref().filter(|problem| {
+            let wants_it = environment.spec.desired_phase == DesiredPhase::Running;
+            wants_it && status.phase == Phase::Stopped && problem.code == ProblemCode::ContainerFailed
+        });
         Self {
             answered,
+            ended_with: ended_with.filter(|_| is_answered).cloned().map(Box::new),
             stopped_for: answered.filter(|_| environment.spec.desired_phase == DesiredPhase::Stopped),
             failed_hook: failed(false).map(|hook| hook.stage),
             dotfiles,
@@ -181,6 +189,22 @@ mod tests {
         assert_eq!(answered(|it| it.metadata.generation = 4), None, "nothing was done for it yet");
         assert_eq!(answered(|it| it.status.step = Some(StepKind::ForwardPorts)), None, "cut off");
         assert_eq!(answered(|it| it.status.phase = Phase::Starting), None, "cut off between two tries");
+    }
+
+    #[test]
+    fn a_new_daemon_knows_of_a_container_that_ended() {
+        let known = |change: fn(&mut Environment)| {
+            let memory = Memory::of(&environment(|it| {
+                it.status.phase = Phase::Stopped;
+                it.status.problem = Some(Problem::new(ProblemCode::ContainerFailed, "removed by others"));
+                change(it);
+            }));
+            memory.ended_with.is_some()
+        };
+        assert!(known(|_| {}));
+        assert!(!known(|it| it.metadata.generation = 4), "asked for since");
+        assert!(!known(|it| it.spec.desired_phase = DesiredPhase::Stopped), "it shall be down");
+        assert!(!known(|it| it.status.problem = None), "at rest");
     }
 
     #[test]

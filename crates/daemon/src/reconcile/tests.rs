@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use api::{
     ConditionKind, Environment, EnvironmentId, EventKind, ExecRequest, PlanRequest, Problem, ProblemCode,
-    Secrets, Session, Unasked, UpRequest,
+    Secrets, Session, StepKind, Unasked, UpRequest,
 };
 use camino::Utf8PathBuf;
 use futures::StreamExt;
@@ -16,6 +16,7 @@ use test_support::dockerd::{BASE_IMAGE, Dockerd};
 
 use super::{Reconciler, Surroundings};
 use crate::consent::ConsentPolicy;
+use crate::machine::MachineHost;
 use crate::machine::testing::Fixture;
 use crate::ports::Ports;
 use crate::secrets::SecretFiles;
@@ -26,6 +27,7 @@ const PATIENCE: Duration = Duration::from_mins(4);
 /// A daemon's inside, on a real engine.
 struct Place {
     reconciler: Reconciler,
+    machine: MachineHost,
     fixture: Fixture,
     /// Absent where nothing of the story reaches an engine.
     dockerd: Option<Dockerd>,
@@ -47,6 +49,15 @@ impl Place {
             Some(dockerd) => fixture.with_engine(dockerd),
             None => fixture.machine.clone(),
         };
+        let reconciler = Self::begin(&fixture, &machine);
+        let folder = fixture.share().join(name);
+        fs_err::create_dir(&folder).unwrap();
+        let began = fixture.store.last_sequence();
+        Self { reconciler, machine, fixture, dockerd, folder, began }
+    }
+
+    /// What a daemon does when it starts.
+    fn begin(fixture: &Fixture, machine: &MachineHost) -> Reconciler {
         let surroundings = Surroundings {
             secrets: SecretFiles::new(fixture.paths.secrets_dir()),
             policy: ConsentPolicy::default(),
@@ -54,12 +65,15 @@ impl Place {
             probes: ProbeCache::new(fixture.paths.shell_cache_dir()),
         };
         let ports = Ports::new(machine.clone(), fixture.store.clone());
-        let reconciler = Reconciler::new(fixture.store.clone(), machine, ports, surroundings);
+        let reconciler = Reconciler::new(fixture.store.clone(), machine.clone(), ports, surroundings);
         reconciler.start().unwrap();
-        let folder = fixture.share().join(name);
-        fs_err::create_dir(&folder).unwrap();
-        let began = fixture.store.last_sequence();
-        Self { reconciler, fixture, dockerd, folder, began }
+        reconciler
+    }
+
+    /// The daemon ends, and the next one begins with what is on the disk; the machine runs on.
+    async fn restart(&mut self) {
+        self.reconciler.stop().await;
+        self.reconciler = Self::begin(&self.fixture, &self.machine);
     }
 
     fn docker(&self, arguments: &[&str]) -> String {
@@ -91,13 +105,16 @@ impl Place {
 
     /// Asks for the environment as a client does, and waits until that is answered.
     async fn up(&self, request: &UpRequest) -> Environment {
-        let (environment, _) = self.fixture.store.up(request, Timestamp::now()).unwrap();
+        let session = Session::fresh();
+        let callers = &self.reconciler.parts().callers;
+        if let Some(variables) = &request.caller_variables {
+            callers.hold(&session, variables.clone());
+        }
+        let (environment, _) = self.fixture.store.up(request, session.clone(), Timestamp::now()).unwrap();
         if let Some(secrets) = &request.secrets {
             self.reconciler.parts().secrets.keep(&environment.id, secrets).unwrap();
         }
-        if let Some(variables) = &request.caller_variables {
-            self.reconciler.parts().callers.keep(&environment.id, variables.clone());
-        }
+        callers.settle(&session, &environment.id);
         self.reconciler.ask(&environment.id);
         self.answered(&environment.id, environment.metadata.generation).await
     }
@@ -187,7 +204,12 @@ async fn an_environment_gets_its_features_and_keeps_what_nobody_agreed_to_out() 
         )
     };
     place.write(&[(".devcontainer/devcontainer.json", &config(BASE_IMAGE, "first"))]);
-    let plan = PlanRequest { folder: place.folder.clone(), config: None, variables: BTreeMap::new() };
+    let plan = PlanRequest {
+        folder: place.folder.clone(),
+        config: None,
+        variables: BTreeMap::new(),
+        features: true,
+    };
     let doubts = place.reconciler.preview(&plan, None).await.unwrap().warnings;
     assert!(codes(&doubts).contains(&ProblemCode::FeatureDoubtful), "{doubts:?}");
     let doubt = &doubts[0];
@@ -231,8 +253,12 @@ async fn an_environment_gets_its_features_and_keeps_what_nobody_agreed_to_out() 
     let kept = place.up(&request).await;
     assert_eq!(kept.status.container.as_ref().map(|it| &it.id), Some(&container.id));
     assert!(codes(&kept.status.warnings).contains(&ProblemCode::ConfigChanged));
-    let plan =
-        PlanRequest { folder: place.folder.clone(), config: None, variables: request.variables.clone() };
+    let plan = PlanRequest {
+        folder: place.folder.clone(),
+        config: None,
+        variables: request.variables.clone(),
+        features: true,
+    };
     let preview = place.reconciler.preview(&plan, Some(&kept)).await.unwrap();
     let changed: Vec<&str> = preview.changes.iter().map(|change| change.property.as_str()).collect();
     assert_eq!(changed, ["containerEnv.API_TOKEN"]);
@@ -297,7 +323,7 @@ async fn a_mount_that_the_machine_cannot_see_is_told_before_anything_is_done() {
     let config = format!(r#"{{"image": "{BASE_IMAGE}", "runArgs": ["-v", "{unseen}:/x:ro"]}}"#);
     place.write(&[(".devcontainer.json", &config)]);
     // Nobody agreed to it yet: then it is no matter.
-    let (web, _) = place.fixture.store.up(&place.request(), Timestamp::now()).unwrap();
+    let (web, _) = place.fixture.store.up(&place.request(), Session::fresh(), Timestamp::now()).unwrap();
     let reading = crate::configuration::read(place.reconciler.parts(), &web).unwrap();
     let consents = reading.withheld.consents().into_iter().map(|consent| consent.digest).collect();
     let problem = place.up(&UpRequest { consents, ..place.request() }).await.status.problem;
@@ -376,7 +402,7 @@ async fn services_of_compose_get_only_the_mounts_that_were_agreed_to() {
 
 #[tokio::test]
 async fn what_other_tools_stop_or_remove_stays_so_until_it_is_asked_for() {
-    let Some(place) = Place::start("removed") else { return };
+    let Some(mut place) = Place::start("removed") else { return };
     place.write(&[(".devcontainer.json", &format!(r#"{{"image": "{BASE_IMAGE}"}}"#))]);
     let request = place.request();
     let first = place.up(&request).await;
@@ -392,6 +418,17 @@ async fn what_other_tools_stop_or_remove_stays_so_until_it_is_asked_for() {
     let problem = told.status.problem.unwrap();
     assert_eq!(problem.code, ProblemCode::ContainerFailed);
     assert_eq!(problem.title, "the container of `removed` was removed by other means than Cove's");
+    // The next daemon does not make it again either.
+    let before = place.fixture.store.last_sequence();
+    place.restart().await;
+    place.reconciler.ask(&first.id);
+    let reads =
+        |event: &api::Event| matches!(event.kind, EventKind::StepFinished { step: StepKind::ReadConfig, .. });
+    while !place.fixture.store.events_since(before).unwrap().iter().any(reads) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let still = place.until(&first.id, |it| it.status.step.is_none()).await;
+    assert_eq!((still.status.phase, still.status.problem), (api::Phase::Stopped, Some(problem)));
     let anew = place.up(&request).await;
     assert_eq!(anew.status.problem, None);
     assert_ne!(anew.status.container.unwrap().id, id);
@@ -417,7 +454,7 @@ async fn dotfiles_that_cannot_be_fetched_fail_nothing_else_and_are_tried_again()
     assert!(said.contains("There is no git in the container"), "{said}");
     assert!(place.output(&first, "echo up").await == "up");
     // Mended, they come with the next wish.
-    let git = "printf '#!/bin/sh\\nmkdir -p ~/dotfiles' > /bin/git; chmod +x /bin/git";
+    let git = "printf '#!/bin/sh\\nfor last; do :; done; mkdir -p \"$last\"' > /bin/git; chmod +x /bin/git";
     assert_eq!(place.output(&first, &format!("({git}) 2>&1; git clone && echo cloned")).await, "cloned");
     let again = place.up(&request).await;
     assert_eq!(failed(&again), (Vec::new(), Vec::new()), "{:?}", again.status.warnings);
@@ -430,7 +467,12 @@ async fn the_command_on_this_computer_has_the_variables_of_who_asked() {
     let Some(place) = Place::start("initialize") else { return };
     let config = format!(r#"{{"image": "{BASE_IMAGE}", "initializeCommand": "env; echo $WHO > who"}}"#);
     place.write(&[(".devcontainer.json", &config)]);
-    let plan = PlanRequest { folder: place.folder.clone(), config: None, variables: BTreeMap::new() };
+    let plan = PlanRequest {
+        folder: place.folder.clone(),
+        config: None,
+        variables: BTreeMap::new(),
+        features: true,
+    };
     let asked = place.reconciler.preview(&plan, None).await.unwrap().consents;
     let variables =
         [("WHO", "ada"), ("PATH", "/usr/bin:/bin"), ("GITHUB_TOKEN", "ghp-s3cret"), ("DAYS", "7")];
@@ -448,7 +490,7 @@ async fn the_command_on_this_computer_has_the_variables_of_who_asked() {
     assert!(events.contains("GITHUB_TOKEN=********"));
     let store = fs_err::read(place.fixture.paths.store_file()).unwrap();
     assert!(!String::from_utf8_lossy(&store).contains("ghp-s3cret"));
-    assert!(place.reconciler.parts().callers.of(&up.id).is_empty(), "they have served");
+    assert!(place.reconciler.parts().callers.of(&up.spec.retry).is_empty(), "they have served");
     place.end().await;
 }
 
@@ -462,5 +504,37 @@ async fn a_port_that_is_published_for_udp_is_told_of_as_not_reached() {
         place.until(&up.id, |it| codes(&it.status.warnings).contains(&ProblemCode::PortNotForwarded)).await;
     let forwarded = told.status.conditions.iter().find(|it| it.kind == ConditionKind::PortsForwarded);
     assert!(forwarded.is_some_and(|condition| !condition.holds));
+    place.end().await;
+}
+
+#[tokio::test]
+async fn asking_again_lets_a_running_hook_end() {
+    let Some(place) = Place::start("again") else { return };
+    let config = format!(
+        r#"{{"image": "{BASE_IMAGE}", "initializeCommand": "echo x >> asked",
+            "postCreateCommand": "echo x >> /begun; while [ ! -e /go ]; do sleep 0.1; done; echo x >> /ended"}}"#
+    );
+    place.write(&[(".devcontainer.json", &config)]);
+    let plan = PlanRequest {
+        folder: place.folder.clone(),
+        config: None,
+        variables: BTreeMap::new(),
+        features: true,
+    };
+    let consents = place.reconciler.preview(&plan, None).await.unwrap().consents;
+    let consents = consents.into_iter().map(|consent| consent.digest).collect();
+    let request = UpRequest { consents, ..place.request() };
+    let ask = || place.fixture.store.up(&request, Session::fresh(), Timestamp::now()).unwrap().0;
+    let first = ask();
+    place.reconciler.ask(&first.id);
+    let hook = StepKind::RunHook(api::HookStage::PostCreate);
+    place.until(&first.id, |it| it.status.step == Some(hook)).await;
+    let second = ask();
+    place.reconciler.ask(&second.id);
+    assert_eq!(place.output(&first, "while [ ! -s /begun ]; do sleep 0.1; done; touch /go").await, "");
+    let up = place.answered(&second.id, second.metadata.generation).await;
+    assert_eq!(up.status.problem, None);
+    assert_eq!(place.output(&up, "cat /begun /ended").await, "x\nx", "it was neither killed nor run again");
+    assert_eq!(fs_err::read_to_string(place.folder.join("asked")).unwrap(), "x\nx\n", "once for each time");
     place.end().await;
 }

@@ -76,6 +76,7 @@ impl Worker {
         *self.bell.known.lock().unwrap_or_else(PoisonError::into_inner) = self.memory.clone();
         let first = decision.plan.steps.first().map(|planned| planned.step);
         let due = first.filter(|_| decision.wait_until.is_none());
+        self.drop_caller_variables(&environment, &observation, &decision);
         let status = status_of(&environment, &observation, &decision, &self.memory, due);
         self.parts.store.write_status(&self.id, status)?;
         let Some(step) = due else { return Ok(Next::Sleep(decision.wait_until)) };
@@ -83,6 +84,15 @@ impl Worker {
             self.keep_failure(Some(step), &observation, &decision);
         }
         Ok(Next::Again)
+    }
+
+    /// The variables of who asked serve `initializeCommand` alone: once it is behind, or will not run, they go.
+    fn drop_caller_variables(&self, environment: &Environment, seen: &Observation, decision: &Decision) {
+        let is_decided = seen.facts.config.is_some() && decision.plan.blocked.is_none();
+        let is_ahead = decision.plan.steps.iter().any(|planned| planned.step == StepKind::Initialize);
+        if is_decided && !is_ahead {
+            self.parts.callers.forget(&environment.spec.retry);
+        }
     }
 
     /// Forgets the last failure once it is overcome.
@@ -175,7 +185,10 @@ async fn superseded(
         if now.spec == environment.spec {
             continue;
         }
-        let first = decide(&now, observation).plan.steps.first().map(|planned| planned.step);
+        let plan = decide(&now, observation).plan;
+        // Asked for again, its turn comes for `initializeCommand` once more: that can wait until the step has ended.
+        let mut steps = plan.steps.iter().map(|planned| planned.step);
+        let first = steps.find(|&first| first == step || first != StepKind::Initialize);
         if first != Some(step) {
             // The pass that follows sees the change; this keeps it from sleeping over it.
             bell.notify.notify_one();

@@ -45,18 +45,22 @@ pub(super) async fn up(
     if request.dotfiles.is_none() && !is_known(&api.store, &request)? {
         request.dotfiles.clone_from(&api.dotfiles);
     }
-    let (environment, is_new) = match api.store.up(&request, Timestamp::now()) {
+    let session = Session::fresh();
+    if let Some(variables) = request.caller_variables.take() {
+        api.environments.hold_caller_variables(&session, variables);
+    }
+    let written = match api.store.up(&request, session.clone(), Timestamp::now()) {
         Err(StoreError::BeingDeleted { id, .. }) => {
             wait_until_gone(&api.store, &id).await;
-            api.store.up(&request, Timestamp::now())?
+            api.store.up(&request, session.clone(), Timestamp::now())
         }
-        other => other?,
+        other => other,
     };
+    let id = written.as_ref().ok().map(|(environment, _)| environment.id.clone());
+    api.environments.settle_caller_variables(&session, id.as_ref());
+    let (environment, is_new) = written?;
     if let Some(secrets) = &request.secrets {
         api.environments.keep_secrets(&environment.id, secrets)?;
-    }
-    if let Some(variables) = request.caller_variables {
-        api.environments.hold_caller_variables(&environment.id, variables);
     }
     api.environments.asked(&environment.id);
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
@@ -86,23 +90,28 @@ pub(super) async fn show(
 pub(super) async fn change(
     State(api): State<Api>,
     Path(environment): Path<String>,
-    Body(patch): Body<EnvironmentPatch>,
+    Body(mut patch): Body<EnvironmentPatch>,
 ) -> Result<Json<Environment>, Refusal> {
     let found = find(&api.store, &environment)?;
+    if let (Some(session), Some(variables)) = (&patch.retry, patch.caller_variables.take()) {
+        api.environments.hold_caller_variables(session, variables);
+    }
     let changed = api.store.change_spec(&found.id, patch.resource_version, |spec| {
         spec.desired_phase = patch.desired_phase.unwrap_or(spec.desired_phase);
         spec.rebuild = patch.rebuild.unwrap_or_else(|| spec.rebuild.clone());
-        spec.retry = patch.retry.unwrap_or_else(|| spec.retry.clone());
+        spec.retry = patch.retry.clone().unwrap_or_else(|| spec.retry.clone());
         // What somebody else started since the last stop is stopped by a new one only.
         if patch.desired_phase == Some(DesiredPhase::Stopped) && found.status.phase != Phase::Stopped {
             spec.retry = Session::fresh();
         }
         // Who starts an environment like this asks nobody.
         spec.unasked = Unasked::LeaveOut;
-    })?;
-    if let Some(variables) = patch.caller_variables {
-        api.environments.hold_caller_variables(&changed.id, variables);
+    });
+    if changed.is_err() {
+        patch.retry.iter().for_each(|session| api.environments.settle_caller_variables(session, None));
     }
+    let changed = changed?;
+    api.environments.settle_caller_variables(&changed.spec.retry, Some(&changed.id));
     api.environments.asked(&changed.id);
     Ok(Json(changed))
 }
@@ -135,6 +144,7 @@ pub(super) async fn plan(
         folder: found.spec.source.folder().clone(),
         config: found.spec.config.clone(),
         variables: api.store.variables(&found.id)?,
+        features: true,
     };
     Ok(Json(api.environments.plan(&request, Some(&found)).await?))
 }

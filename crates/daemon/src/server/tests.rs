@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use api::{
     ContainerLogLine, DesiredPhase, Diagnosis, Environment, EnvironmentId, ErrorBody, EventKind, ExecRequest,
-    LogStream, MachineLogLine, ObjectReference, PlanRequest, Preview, Problem, ProblemCode, Secrets,
+    LogStream, MachineLogLine, ObjectReference, PlanRequest, Preview, Problem, ProblemCode, Secrets, Session,
     WatchMessage,
 };
 use bytes::Bytes;
@@ -53,7 +53,8 @@ impl EnvironmentWork for Stub {
         Ok(())
     }
 
-    fn hold_caller_variables(&self, _: &EnvironmentId, _: Secrets) {}
+    fn hold_caller_variables(&self, _: &Session, _: Secrets) {}
+    fn settle_caller_variables(&self, _: &Session, _: Option<&EnvironmentId>) {}
 
     fn plan<'a>(
         &'a self,
@@ -381,7 +382,7 @@ async fn open_streams_end_with_the_daemon() {
 #[tokio::test]
 async fn logs_come_one_object_a_line() {
     let served = Served::start();
-    let (made, _) = served.store.up(&up_request("/a"), jiff::Timestamp::now()).unwrap();
+    let (made, _) = served.store.up(&up_request("/a"), Session::fresh(), jiff::Timestamp::now()).unwrap();
     let path = format!("/v1/environments/{}/logs?follow=true&tail=5", made.id);
     let response = served.send(request("GET", &path, "")).await;
     assert_eq!(response.headers()["content-type"], "application/x-ndjson");
@@ -400,7 +401,7 @@ fn up_request(folder: &str) -> api::UpRequest {
 }
 
 async fn exec(served: &Served) -> TokioIo<hyper::upgrade::Upgraded> {
-    let (made, _) = served.store.up(&up_request("/a"), jiff::Timestamp::now()).unwrap();
+    let (made, _) = served.store.up(&up_request("/a"), Session::fresh(), jiff::Timestamp::now()).unwrap();
     let mut request =
         request("POST", &format!("/v1/environments/{}/exec", made.id), r#"{"argv":["cat","-"]}"#);
     request.headers_mut().insert("connection", "upgrade".parse().unwrap());

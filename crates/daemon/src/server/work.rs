@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::{
     ContainerLogLine, Diagnosis, Environment, EnvironmentId, ExecRequest, MachineLogLine, PlanRequest,
-    Preview, Problem, Secrets,
+    Preview, Problem, Secrets, Session,
 };
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -22,8 +22,13 @@ pub trait EnvironmentWork: Send + Sync {
     /// They could not be written.
     fn keep_secrets(&self, id: &EnvironmentId, secrets: &Secrets) -> Result<(), Problem>;
 
-    /// Holds the variables of who asked until `initializeCommand` ran.
-    fn hold_caller_variables(&self, id: &EnvironmentId, variables: Secrets);
+    /// Holds the variables of who asks with this session until `initializeCommand` ran. Before the session is written
+    /// down.
+    fn hold_caller_variables(&self, session: &Session, variables: Secrets);
+
+    /// The session was written down for this environment, and what its earlier ones brought goes; or the request was
+    /// refused.
+    fn settle_caller_variables(&self, session: &Session, id: Option<&EnvironmentId>);
 
     /// What asking for a folder, which may have an environment, would do.
     fn plan<'a>(

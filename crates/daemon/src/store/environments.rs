@@ -70,15 +70,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::BeingDeleted`] while the folder's environment is on its way out, [`StoreError::NameTaken`] when
     /// the request names a new one like another.
-    pub fn up(&self, request: &UpRequest, now: Timestamp) -> Result<(Environment, bool), StoreError> {
+    pub fn up(
+        &self,
+        request: &UpRequest,
+        session: Session,
+        now: Timestamp,
+    ) -> Result<(Environment, bool), StoreError> {
         self.write(Durability::Disk, |write| {
             let config = request.config.as_deref().map_or("", Utf8Path::as_str);
             let key = [request.folder.as_str(), config];
             let found = one(&write.transaction, write.path, "folder = ?1 AND config = ?2", key)?;
             let is_new = found.is_none();
             let environment = match found {
-                Some(environment) => renew(write, environment, request)?,
-                None => create(write, request, now)?,
+                Some(environment) => renew(write, environment, request, session)?,
+                None => create(write, request, session, now)?,
             };
             keep_variables(write, &environment.id, &request.variables)?;
             Ok((environment, is_new))
@@ -159,6 +164,7 @@ fn renew(
     write: &mut Write<'_>,
     environment: Environment,
     request: &UpRequest,
+    session: Session,
 ) -> Result<Environment, StoreError> {
     if environment.spec.desired_phase == DesiredPhase::Deleted {
         let Metadata { name, .. } = environment.metadata;
@@ -167,7 +173,7 @@ fn renew(
     let mut spec = environment.spec.clone();
     // Asked for is asked for: the files are read again, and `initializeCommand` runs again, as the specification has
     // it for every start.
-    spec.retry = Session::fresh();
+    spec.retry = session;
     if request.rebuild {
         spec.rebuild = Session::fresh();
     }
@@ -184,7 +190,12 @@ fn renew(
     save_spec(write, environment, spec)
 }
 
-fn create(write: &mut Write<'_>, request: &UpRequest, now: Timestamp) -> Result<Environment, StoreError> {
+fn create(
+    write: &mut Write<'_>,
+    request: &UpRequest,
+    session: Session,
+    now: Timestamp,
+) -> Result<Environment, StoreError> {
     let name = free_name(write, request)?;
     let id = EnvironmentId::random();
     let mut consents = request.consents.clone();
@@ -200,7 +211,7 @@ fn create(write: &mut Write<'_>, request: &UpRequest, now: Timestamp) -> Result<
             machine: Name::from_text(DEFAULT_MACHINE),
             // With a session of its own, a container that another tool made counts as an older one.
             rebuild: if request.rebuild { Session::fresh() } else { Session::default() },
-            retry: Session::fresh(),
+            retry: session,
             consents,
             unasked: request.unasked,
             dotfiles: request.dotfiles.clone(),

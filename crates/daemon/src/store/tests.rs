@@ -3,7 +3,7 @@ use std::process::{Command, Stdio};
 
 use api::{
     DesiredPhase, EnvironmentSpec, EnvironmentStatus, EventKind, HookStage, LogStream, ObjectReference,
-    Phase, Problem, ProblemCode, StepKind, UpRequest,
+    Phase, Problem, ProblemCode, Session, StepKind, UpRequest,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
@@ -44,7 +44,7 @@ fn request(folder: &str) -> UpRequest {
 }
 
 fn up(store: &Store, request: &UpRequest) -> (api::Environment, bool) {
-    store.up(request, Timestamp::now()).unwrap()
+    store.up(request, Session::fresh(), Timestamp::now()).unwrap()
 }
 
 fn running() -> EnvironmentStatus {
@@ -91,7 +91,7 @@ fn names_are_unique_and_a_taken_one_is_refused_only_when_asked_for() {
     let other = UpRequest { config: Some(".devcontainer/x.json".into()), ..request("/a/app") };
     assert_eq!(up(&store, &other).0.metadata.name.as_str(), "app-3", "another configuration is another one");
     let named = UpRequest { name: Some(api::Name::parse("app").unwrap()), ..request("/c/app") };
-    let refused = store.up(&named, Timestamp::now()).unwrap_err();
+    let refused = store.up(&named, Session::fresh(), Timestamp::now()).unwrap_err();
     assert!(matches!(&refused, StoreError::NameTaken { folder, .. } if folder == "/a/app"), "{refused}");
     assert_eq!(store.environments().unwrap().len(), 3);
 }
@@ -125,7 +125,7 @@ fn a_deletion_cannot_be_turned_back_and_makes_room_when_it_is_done() {
     store.change_spec(&made.id, None, delete).unwrap();
     let revived = store.change_spec(&made.id, None, |spec| spec.desired_phase = DesiredPhase::Running);
     assert!(matches!(revived, Err(StoreError::BeingDeleted { .. })));
-    let refused = store.up(&request("/a"), Timestamp::now());
+    let refused = store.up(&request("/a"), Session::fresh(), Timestamp::now());
     assert!(matches!(refused, Err(StoreError::BeingDeleted { id, .. }) if id == made.id));
 
     let before = store.last_sequence();

@@ -2,7 +2,7 @@
 
 use api::{
     ContainerLogLine, Environment, EnvironmentId, ExecRequest, LogStream, PlanRequest, Preview, Problem,
-    Secrets,
+    Secrets, Session,
 };
 use bytes::Bytes;
 use engine::{Channel, EngineError};
@@ -37,8 +37,16 @@ impl EnvironmentWork for LiveEnvironments {
         self.reconciler.parts().secrets.keep(id, secrets)
     }
 
-    fn hold_caller_variables(&self, id: &EnvironmentId, variables: Secrets) {
-        self.reconciler.parts().callers.keep(id, variables);
+    fn hold_caller_variables(&self, session: &Session, variables: Secrets) {
+        self.reconciler.parts().callers.hold(session, variables);
+    }
+
+    fn settle_caller_variables(&self, session: &Session, id: Option<&EnvironmentId>) {
+        let callers = &self.reconciler.parts().callers;
+        match id {
+            Some(id) => callers.settle(session, id),
+            None => callers.forget(session),
+        }
     }
 
     fn plan<'a>(

@@ -10,7 +10,8 @@ use engine::{
 use provision::compose::{self, Project};
 use provision::features::{self, Features};
 use provision::image::{self, Building, ImageError, LabelContent, Numbers, PreparedImage};
-use provision::{Disk, Secrets, container, initialize};
+use provision::initialize::{self, Group};
+use provision::{Disk, Secrets, container};
 
 use super::{FAILING, MergedFrom, Running};
 use crate::Surroundings;
@@ -58,7 +59,9 @@ impl Bringing<'_> {
                 "" => &self.surroundings.folder,
                 _ => &self.config.workspace,
             };
-            let ran = initialize::run(command, folder, None, &secrets.masks(), &self.log.hooks()).await;
+            let ran =
+                initialize::run(command, folder, None, Group::Callers, &secrets.masks(), &self.log.hooks())
+                    .await;
             ran.map_err(|error| initialize_failure(command, &error))?;
         }
         match &self.config.container {
