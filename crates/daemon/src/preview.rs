@@ -166,7 +166,7 @@ fn cost_of_rebuild(reading: &Reading, observation: &Observation, steps: Vec<Plan
     let mut kept = vec![format!("the folder {}", config.workspace)];
     match &observation.state {
         Some(state) => {
-            for mount in state.mounts.iter().filter(|mount| mount.is_volume) {
+            for mount in state.mounts.iter().filter(|mount| mount.is_volume()) {
                 if is_anonymous(&mount.source) {
                     lost.push(format!("the volume without a name at {}", mount.target));
                 } else {

@@ -4,6 +4,7 @@ mod model;
 mod override_file;
 mod place;
 mod program;
+mod start;
 mod teardown;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ pub use model::{ComposeModel, ComposeService, project_name};
 pub use override_file::{ComposeOverride, plan_override};
 pub use place::ComposePlace;
 pub(crate) use program::ComposeProgram;
+pub use start::ComposeContainers;
 
 use crate::connect::Engine;
 use crate::containers::ContainerSummary;

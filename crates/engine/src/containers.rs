@@ -2,6 +2,7 @@
 
 mod plan;
 mod run_line;
+mod run_options;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use bollard::query_parameters::{
 
 pub use plan::{ContainerSpec, Extras, FirstProcess, Identity, plan_container};
 pub(crate) use plan::{ENVIRONMENT_LABEL, LOCAL_HOSTS, first_process, never, resource_name};
+pub use run_options::{RunOption, run_options};
 
 use crate::connect::Engine;
 use crate::error::{EngineError, absent_is_none};
@@ -98,14 +100,45 @@ pub struct PublishedPort {
 /// A mount of an existing container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountedAt {
+    /// What is mounted.
+    pub kind: MountedKind,
     /// The volume's name, or the path on the engine's host.
     pub source: String,
     /// The path in the container.
     pub target: String,
-    /// Whether it is a volume.
-    pub is_volume: bool,
     /// Whether the container may only read.
     pub read_only: bool,
+    /// Whether later mounts below it are seen on the other side, in the kernel's words; empty where that has no meaning.
+    pub propagation: String,
+}
+
+impl MountedAt {
+    /// Whether it is a volume.
+    pub fn is_volume(&self) -> bool {
+        self.kind == MountedKind::Volume
+    }
+}
+
+/// What a mount of an existing container is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountedKind {
+    /// A file or folder of the engine's host.
+    Bind,
+    /// A volume.
+    Volume,
+    /// Memory.
+    Tmpfs,
+    /// Something else, in the engine's word for it.
+    Other(String),
+}
+
+/// What the engine knows of a volume.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VolumeFacts {
+    /// The driver that mounts it; `local` is the engine's own.
+    pub driver: String,
+    /// What the driver was told.
+    pub options: BTreeMap<String, String>,
 }
 
 /// A container could not be made or started.
@@ -215,6 +248,14 @@ impl Engine {
         Ok(found.map(container_state))
     }
 
+    /// What the engine knows of a volume; `None` when there is none of that name.
+    pub async fn volume(&self, name: &str) -> Result<Option<VolumeFacts>, EngineError> {
+        let operation = format!("look at the volume `{name}`");
+        let found = self.api(&operation)?.inspect_volume(name).await;
+        let found = absent_is_none(found.map_err(|error| self.failed(&operation, error)))?;
+        Ok(found.map(|said| VolumeFacts { driver: said.driver, options: said.options.into_iter().collect() }))
+    }
+
     /// All ports that running containers publish, whoever made them.
     pub async fn published_ports(&self) -> Result<Vec<PublishedPort>, EngineError> {
         let running = self.list_containers(false, &[]).await?;
@@ -309,12 +350,18 @@ fn container_state(said: ContainerInspectResponse) -> ContainerState {
         Some((name, endpoint.ip_address.filter(|address| !address.is_empty())?))
     });
     let mounts = said.mounts.unwrap_or_default().into_iter().map(|mount| {
-        let is_volume = mount.typ.as_deref() == Some("volume");
+        let kind = match mount.typ.as_deref().unwrap_or_default() {
+            "bind" => MountedKind::Bind,
+            "volume" => MountedKind::Volume,
+            "tmpfs" => MountedKind::Tmpfs,
+            other => MountedKind::Other(other.to_owned()),
+        };
         MountedAt {
-            source: if is_volume { mount.name } else { mount.source }.unwrap_or_default(),
+            source: if kind == MountedKind::Volume { mount.name } else { mount.source }.unwrap_or_default(),
             target: mount.destination.unwrap_or_default(),
-            is_volume,
             read_only: !mount.rw.unwrap_or(true),
+            propagation: mount.propagation.unwrap_or_default(),
+            kind,
         }
     });
     // The engine writes the year 1 for "never", and keeps the status of the last run while a new one goes on.

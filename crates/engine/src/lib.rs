@@ -31,13 +31,13 @@ pub use build::{
 };
 pub use commands::{CommandContext, CommandError};
 pub use compose::{
-    ComposeBuilding, ComposeError, ComposeModel, ComposeOverride, ComposePlace, ComposeProject,
-    ComposeService, Recreate, plan_override, project_name,
+    ComposeBuilding, ComposeContainers, ComposeError, ComposeModel, ComposeOverride, ComposePlace,
+    ComposeProject, ComposeService, Recreate, plan_override, project_name,
 };
 pub use connect::{AccessError, DockerAccess, Endpoint, Engine, Version};
 pub use containers::{
     ContainerError, ContainerSpec, ContainerState, ContainerSummary, Extras, FirstProcess, Identity,
-    MountedAt, PublishedPort, plan_container,
+    MountedAt, MountedKind, PublishedPort, RunOption, VolumeFacts, plan_container, run_options,
 };
 pub use error::{Cause, EngineError};
 pub use events::{ContainerEvent, ContainerEventKind};

@@ -43,6 +43,15 @@ impl Project {
         self.files.name.as_deref().unwrap_or_default()
     }
 
+    /// The services to start, by name: where all are to start, those that belong to no profile.
+    pub fn wanted(&self) -> Vec<String> {
+        if !self.services.is_empty() {
+            return self.services.clone();
+        }
+        let always = self.model.services.iter().filter(|(_, service)| service.profiles.is_empty());
+        always.map(|(name, _)| name.clone()).collect()
+    }
+
     /// The user that the files give the dev container's service.
     pub fn user(&self) -> Option<&str> {
         self.model.services.get(&self.service).and_then(|service| service.user.as_deref())
@@ -61,7 +70,7 @@ pub async fn read(
     read_as(engine, config, compose, sources, ComposeProject { building, ..ComposeProject::default() }).await
 }
 
-/// As [`read`], with what `project` says beside the files: variables for `${…}` in them, for instance.
+/// As [`read`], with what `project` says beside the files: variables for `${…}` in them, for instance, or the name.
 pub async fn read_as(
     engine: &Engine,
     config: &Config,
@@ -72,8 +81,10 @@ pub async fn read_as(
     let mut files = ComposeProject { files: compose.files.clone(), ..project };
     let model = engine.compose_model(&files).await?;
     let services = model.services_to_start(compose)?;
-    let name = name_of(config, compose, &model, sources);
-    files.name = Some(free_name(engine, config, compose, name).await?);
+    if files.name.is_none() {
+        let name = name_of(config, compose, &model, sources);
+        files.name = Some(free_name(engine, config, compose, name).await?);
+    }
     Ok(Project { files, model, service: compose.service.clone(), services })
 }
 
@@ -143,6 +154,27 @@ pub async fn create(
     recreate: Recreate,
     progress: &dyn Progress,
 ) -> Result<(), ComposeError> {
+    let files = laid_over(engine, project, wanted).await?;
+    engine.compose_up(&files, &project.services, recreate, progress).await
+}
+
+/// As [`create`], and starts none of them.
+pub async fn make(
+    engine: &Engine,
+    project: &Project,
+    wanted: &Wanted<'_>,
+    progress: &dyn Progress,
+) -> Result<(), ComposeError> {
+    let files = laid_over(engine, project, wanted).await?;
+    engine.compose_create(&files, &project.services, Recreate::Changed, progress).await
+}
+
+/// The project's files with the one that makes the dev container out of its service, which is written.
+async fn laid_over(
+    engine: &Engine,
+    project: &Project,
+    wanted: &Wanted<'_>,
+) -> Result<ComposeProject, ComposeError> {
     let service = project.model.service(&project.service)?;
     let added = plan_override(
         wanted.config,
@@ -154,9 +186,7 @@ pub async fn create(
         wanted.extras.clone(),
     );
     engine.put_compose_override(&wanted.path, &added).await?;
-    let mut files = project.files.clone();
-    files.override_file = Some(wanted.path.clone());
-    engine.compose_up(&files, &project.services, recreate, progress).await
+    Ok(ComposeProject { override_file: Some(wanted.path.clone()), ..project.files.clone() })
 }
 
 /// What the dev container's service is to be.
@@ -192,6 +222,24 @@ pub async fn start(
         return engine.compose_up(&project.files, &project.services, Recreate::Never, progress).await;
     }
     started
+}
+
+/// Makes containers for services that have none, beside that of the dev container, and leaves those that exist as they
+/// are. Nothing is started.
+pub async fn complete(
+    engine: &Engine,
+    project: &Project,
+    state: &ContainerState,
+    progress: &dyn Progress,
+) -> Result<(), ComposeError> {
+    let mut files = project.files.clone();
+    files.files.extend(added_files(&state.labels, &files.files));
+    let made = engine.compose_create(&files, &project.services, Recreate::Never, progress).await;
+    if made.is_err() && files.files.len() > project.files.files.len() {
+        // As in `start`. What `project` itself lays over its files is there in any case.
+        return engine.compose_create(&project.files, &project.services, Recreate::Never, progress).await;
+    }
+    made
 }
 
 fn added_files(labels: &BTreeMap<String, String>, own: &[Utf8PathBuf]) -> Vec<Utf8PathBuf> {

@@ -71,8 +71,13 @@ fn stop_order(mut left: Vec<ContainerSummary>) -> Vec<Vec<ContainerSummary>> {
 }
 
 fn depends_on(container: &ContainerSummary, service: &str) -> bool {
+    needs(container).any(|need| need == service)
+}
+
+/// The services that the service of a container depends on.
+pub(super) fn needs(container: &ContainerSummary) -> impl Iterator<Item = &str> {
     let needs = container.labels.get(DEPENDS_ON_LABEL).map_or("", String::as_str);
-    needs.split(',').any(|need| need.split(':').next() == Some(service))
+    needs.split(',').filter_map(|need| need.split(':').next()).filter(|need| !need.is_empty())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Writes a [`ContainerSpec`] as a `docker create` command. Pure.
 
 use crate::containers::plan::{ContainerSpec, FirstProcess};
+use crate::containers::run_options::run_options;
 use crate::tools::ToolCommand;
 
 /// The longest line that `docker` reads from a file of variables, with some room.
@@ -74,28 +75,12 @@ pub(super) fn create_command(spec: &ContainerSpec) -> ToolCommand {
     command
 }
 
-/// The arguments of a `docker run`, without those few that `docker create` has not. They would change nothing:
+/// The arguments of a `docker run`, without those few options that `docker create` has not. They would change nothing:
 /// nobody watches what the container prints.
-fn for_create(run_args: &[String]) -> Vec<String> {
-    let mut kept = Vec::with_capacity(run_args.len());
-    let mut arguments = run_args.iter();
-    while let Some(argument) = arguments.next() {
-        let (name, value) = argument.split_once('=').map_or((argument.as_str(), None), |(n, v)| (n, Some(v)));
-        match name {
-            "-d" | "--detach" | "--sig-proxy" => {}
-            "--detach-keys" if value.is_some() => {}
-            "--detach-keys" => drop(arguments.next()),
-            // `-itd`: letters that stand for switches, among them this one.
-            _ if is_switches(argument) => kept.push(argument.replace('d', "")),
-            _ => kept.push(argument.clone()),
-        }
-    }
-    kept
-}
-
-fn is_switches(argument: &str) -> bool {
-    let letters = argument.strip_prefix('-').unwrap_or_default();
-    letters.len() > 1 && letters.chars().all(|letter| "ditP".contains(letter))
+fn for_create(run_args: &[String]) -> impl Iterator<Item = String> {
+    const OF_RUN: [&str; 4] = ["-d", "--detach", "--sig-proxy", "--detach-keys"];
+    let options = run_options(run_args).into_iter();
+    options.filter(|option| !OF_RUN.contains(&option.name.as_str())).flat_map(|option| option.words)
 }
 
 /// Whether a variable survives as a line of an `--env-file`.
@@ -135,6 +120,8 @@ mod tests {
                 "--detach-keys",
                 "x",
                 "--dns=d",
+                "--label",
+                "-d",
             ]
             .map(str::to_owned)
             .to_vec(),
@@ -143,7 +130,7 @@ mod tests {
         };
         let expected = [
             "docker create --pull never --env-file /dev/stdin --name cove-app --label l=v w",
-            "--mount type=bind,source=/a,target=/b --user dev --init --gpus all --name mine -it --dns=d",
+            "--mount type=bind,source=/a,target=/b --user dev --init --gpus all --name mine -i -t --dns=d --label -d",
             "--entrypoint /bin/sh img -c x - y",
         ];
         assert_eq!(create_command(&spec).argv.join(" "), expected.join(" "));

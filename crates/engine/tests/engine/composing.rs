@@ -71,7 +71,7 @@ async fn a_project_comes_up_stops_and_goes() {
     let state = engine.container(&app.id).await.unwrap().unwrap();
     let volume = format!("{name}_my-cache");
     assert_eq!(state.env["ODD"], "$HOME 'x' \"y\" \\b\nnext");
-    assert!(state.mounts.iter().any(|mount| mount.is_volume && mount.source == volume));
+    assert!(state.mounts.iter().any(|mount| mount.is_volume() && mount.source == volume));
     assert_eq!(collect(&engine, &app.id, &["cat", "/src/README", "/word"]).await.1, "hibuilt\n");
     assert_eq!(
         collect(&engine, &app.id, &["ping", "-c1", "-W5", "db"]).await.0,

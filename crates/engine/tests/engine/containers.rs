@@ -298,7 +298,7 @@ async fn a_container_has_everything_that_its_configuration_says() {
     assert!(state.created_at.is_some_and(|moment| moment.starts_with("20") && moment.ends_with('Z')));
     assert_eq!((state.ports[0].host_port, state.ports[0].container_port), (8097, 80));
     let mut targets: Vec<_> =
-        state.mounts.iter().map(|mount| (mount.target.as_str(), mount.is_volume)).collect();
+        state.mounts.iter().map(|mount| (mount.target.as_str(), mount.is_volume())).collect();
     targets.sort_unstable();
     let expected = [
         ("/anonymous", true),
