@@ -238,7 +238,7 @@ problem_codes! {
     /// The compose files cannot be read.
     ComposeInvalid = "E0107", OnRequest, "The message is Docker Compose's own and names the file and line.";
     /// Something that the configuration wants of this computer waits for consent.
-    ConsentNeeded = "E0108", OnRequest, "`initializeCommand` runs on this computer, outside of any container, and a mount from outside of the folder shows files of it to the container. Read what is listed, then agree with `cove up --trust`; a change asks again. Without consent the environment comes up without it. `[consent]` in `config.toml` can say `always` or `never` once for all.";
+    ConsentNeeded = "E0108", OnRequest, "`initializeCommand` runs on this computer, outside of any container, and a mount from outside of the folder shows files of it to the container. Read what is listed, then agree with `cove up --trust`; a change asks again. Without consent the environment comes up without it; a container that was made with it, or whose folder became a link to elsewhere since, is not started. `[consent]` in `config.toml` can say `always` or `never` once for all.";
     /// A property of the configuration has no effect.
     PropertyIdle = "E0109", OnRequest, "It is probably misspelt, or it means nothing beside another property; the message names both and the place. The environment comes up without it. Properties that are like no known one are for other tools, and nothing is said of them.";
     /// The configuration changed after the container was made.

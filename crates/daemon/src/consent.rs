@@ -3,20 +3,32 @@
 //! Two things need consent, each as it is now: `initializeCommand`, and mounts from outside of the workspace folder.
 //! The machine's own files count as outside, and so does its Docker socket. A mount is judged by where it really
 //! leads: `..` and links are followed.
+//!
+//! Mounts are judged twice. First by the words of the files, so that a person is asked before anything is built, and
+//! what is refused can be left out. Then as the engine made them, before each start ([`judge_made`]): words can mean
+//! more than is read out of them here, and where a path leads can change after it was read.
 
 mod compose;
+mod host_command;
+mod host_mount;
 mod mounts;
+
+use std::collections::BTreeMap;
 
 use api::{Consent, ConsentKind};
 use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::{Config, Mount};
+use engine::{MountedAt, VolumeFacts, run_options};
 use reconciler::Trust;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::properties::hex;
 
-pub(crate) use compose::{kept_file, withhold_of_services};
+use host_mount::{Ground, HostMount, real};
+
+pub(crate) use compose::{Kept, kept_file};
+pub(crate) use host_command::of_initialize;
 
 /// What a person decided once for all, per kind: the `[consent]` table of `config.toml`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,22 +119,14 @@ impl Withheld {
     }
 }
 
-/// The consent that an `initializeCommand` needs; `None` without one.
-pub(crate) fn of_initialize(config: &Config) -> Option<Consent> {
-    let command = config.initialize_command.as_ref()?;
-    let text = serde_json::to_string(command).unwrap_or_default();
-    let digest = digest_of(&text);
-    Some(Consent { kind: ConsentKind::HostCommand, text, digest })
-}
-
 /// The folders whose files a container sees without being asked for: the workspace, and the repository above it
 /// that is mounted where the configuration says nothing else.
 pub(crate) fn roots_of(config: &Config) -> Vec<Utf8PathBuf> {
-    let mut roots = vec![mounts::real(&config.workspace)];
+    let mut roots = vec![real(&config.workspace)];
     if !config.written.contains_key("workspaceMount")
         && let Some(source) = config.workspace_mount.as_ref().and_then(|mount| mount.source.as_ref())
     {
-        roots.push(mounts::real(Utf8Path::new(source)));
+        roots.push(real(Utf8Path::new(source)));
     }
     roots
 }
@@ -135,24 +139,52 @@ pub(crate) fn bind_sources(config: &Config) -> Vec<String> {
 /// Takes the mounts out of a configuration that nobody agreed to.
 pub(crate) fn withhold(config: &mut Config, judge: &Judge<'_>) -> Withheld {
     let roots = roots_of(config);
+    let ground = ground(&roots);
     let mut withheld = Withheld::default();
-    config.properties.mounts.retain(|mount| withheld.passes(mounts::of_mount(mount, &roots), judge));
-    config.workspace_mount =
-        config.workspace_mount.take().filter(|mount| withheld.passes(mounts::of_mount(mount, &roots), judge));
-    let arguments = std::mem::take(&mut config.run_args);
-    for group in mounts::split_run_args(arguments) {
-        if withheld.passes(mounts::of_argument(&group, &roots), judge) {
-            config.run_args.extend(group.words);
-        }
-    }
+    config.properties.mounts.retain(|mount| withheld.passes(mounts::of_mount(mount, &ground), judge));
+    config.workspace_mount = config
+        .workspace_mount
+        .take()
+        .filter(|mount| withheld.passes(mounts::of_mount(mount, &ground), judge));
+    let options = run_options(&std::mem::take(&mut config.run_args));
+    let kept = options.into_iter().filter(|it| withheld.passes(mounts::of_option(it, &ground), judge));
+    config.run_args = kept.flat_map(|option| option.words).collect();
     withheld
 }
 
 /// Takes the mounts out of what an image or feature says that nobody agreed to.
 pub(crate) fn withhold_mounts(all: &mut Vec<Mount>, roots: &[Utf8PathBuf], judge: &Judge<'_>) -> Withheld {
     let mut withheld = Withheld::default();
-    all.retain(|mount| withheld.passes(mounts::of_mount(mount, roots), judge));
+    all.retain(|mount| withheld.passes(mounts::of_mount(mount, &ground(roots)), judge));
     withheld
+}
+
+/// Finds the mounts of a project's services that nobody agreed to, and what stays.
+pub(crate) fn withhold_of_services(
+    model: &engine::ComposeModel,
+    roots: &[Utf8PathBuf],
+    judge: &Judge<'_>,
+) -> (Withheld, Kept) {
+    compose::withhold_of_services(model, &ground(roots), judge)
+}
+
+/// The mounts of a container, as the engine made it, that nobody agreed to. `volumes` are those it mounts, by name.
+pub(crate) fn judge_made(
+    mounts: &[MountedAt],
+    volumes: &BTreeMap<String, VolumeFacts>,
+    service: Option<&str>,
+    roots: &[Utf8PathBuf],
+    judge: &Judge<'_>,
+) -> Withheld {
+    let mut withheld = Withheld::default();
+    for mount in mounts.iter().filter_map(|mount| HostMount::made(mount, volumes, service)) {
+        withheld.passes(mount.consent(&ground(roots)), judge);
+    }
+    withheld
+}
+
+fn ground(roots: &[Utf8PathBuf]) -> Ground<'_> {
+    Ground { roots, real: &real }
 }
 
 fn digest_of(text: &str) -> String {

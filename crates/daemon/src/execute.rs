@@ -5,6 +5,7 @@ mod adopt;
 mod compose;
 mod container;
 mod forget;
+mod gate;
 mod hook;
 mod image;
 mod initialize;

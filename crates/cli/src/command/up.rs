@@ -45,7 +45,8 @@ pub(super) async fn run(context: &Context, arguments: UpArguments) -> Result<(),
         let started = client.up(&request).await?;
         let end = until_running(&mut follow, &started).await;
         let wanted = unanswered(&end, arguments.trust);
-        if wanted.is_empty() {
+        // Who said no, or cannot be asked, is not asked again for what cannot come up without it.
+        if wanted.is_empty() || request.unasked == Unasked::LeaveOut {
             if matches!(end, Err(Failure::Problem(_))) {
                 warn(context.output, &client, &started).await;
             }

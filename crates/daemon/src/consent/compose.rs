@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8PathBuf;
-use engine::{ComposeModel, ComposeService};
+use engine::{ComposeModel, ComposeService, VolumeFacts};
 use serde_json::Value;
 
-use super::mounts::{ComposeVolume, compose_mount};
+use super::host_mount::Ground;
+use super::mounts::{ComposeVolume, compose_mount, volume_facts};
 use super::{Judge, Withheld};
 
 /// The lists that stay, by property, of each service that loses something.
@@ -44,7 +44,7 @@ impl Property {
 /// Finds the mounts of a project's services that nobody agreed to.
 pub(crate) fn withhold_of_services(
     model: &ComposeModel,
-    roots: &[Utf8PathBuf],
+    ground: &Ground<'_>,
     judge: &Judge<'_>,
 ) -> (Withheld, Kept) {
     let (mut withheld, mut kept) = (Withheld::default(), Kept::new());
@@ -53,9 +53,9 @@ pub(crate) fn withhold_of_services(
             let all = property.of(service);
             let stays = |item: &&Value| {
                 let consent = match property {
-                    Property::Volumes => of_volume(model, name, item, roots),
-                    Property::Secrets => of_file(&model.secrets, name, item, "/run/secrets/", roots),
-                    Property::Configs => of_file(&model.configs, name, item, "/", roots),
+                    Property::Volumes => of_volume(model, name, item, ground),
+                    Property::Secrets => of_file(&model.secrets, name, item, "/run/secrets/", ground),
+                    Property::Configs => of_file(&model.configs, name, item, "/", ground),
                 };
                 withheld.passes(consent, judge)
             };
@@ -72,19 +72,22 @@ fn of_volume(
     model: &ComposeModel,
     service: &str,
     volume: &Value,
-    roots: &[Utf8PathBuf],
+    ground: &Ground<'_>,
 ) -> Option<api::Consent> {
     let source = text(volume, "source");
-    let named = source.as_ref().and_then(|source| model.volumes.get(source)).and_then(Option::as_ref);
-    let device = named.and_then(|named| text(named.get("driver_opts")?, "device"));
+    let named = source.and_then(|source| model.volumes.get(source)).and_then(Option::as_ref);
     let described = ComposeVolume {
         service,
-        kind: &text(volume, "type").unwrap_or_default(),
-        source: source.as_deref(),
-        target: &text(volume, "target").unwrap_or_default(),
-        device: device.as_deref(),
+        kind: text(volume, "type").unwrap_or_default(),
+        source,
+        target: text(volume, "target").unwrap_or_default(),
+        read_only: volume.get("read_only").and_then(Value::as_bool).unwrap_or_default(),
+        propagation: volume.get("bind").and_then(|bind| text(bind, "propagation")).unwrap_or_default(),
+        named: named.map_or_else(VolumeFacts::default, |named| {
+            volume_facts(text(named, "driver"), named.get("driver_opts"))
+        }),
     };
-    compose_mount(&described, roots)
+    compose_mount(described, ground)
 }
 
 /// A secret or configuration that is a file. One that is a variable or stands in the compose file is none.
@@ -93,27 +96,35 @@ fn of_file(
     service: &str,
     item: &Value,
     usual_folder: &str,
-    roots: &[Utf8PathBuf],
+    ground: &Ground<'_>,
 ) -> Option<api::Consent> {
     let name = text(item, "source")?;
-    let file = text(declared.get(&name)?.as_ref()?, "file")?;
+    let file = text(declared.get(name)?.as_ref()?, "file")?;
     let target = text(item, "target").unwrap_or(name);
-    let target = if target.starts_with('/') { target } else { format!("{usual_folder}{target}") };
-    let described =
-        ComposeVolume { service, kind: "bind", source: Some(&file), target: &target, device: None };
-    compose_mount(&described, roots)
+    let target = if target.starts_with('/') { target.to_owned() } else { format!("{usual_folder}{target}") };
+    let described = ComposeVolume {
+        service,
+        kind: "bind",
+        source: Some(file),
+        target: &target,
+        read_only: true,
+        propagation: "",
+        named: VolumeFacts::default(),
+    };
+    compose_mount(described, ground)
 }
 
-/// Compose doubles each dollar in what it prints, so that it can be read again.
-fn text(value: &Value, key: &str) -> Option<String> {
-    value.get(key).and_then(Value::as_str).map(|text| text.replace("$$", "$"))
+fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key).and_then(Value::as_str)
 }
 
 /// The file that gives services only what stays. It is JSON but for the word that says that a list replaces the one
 /// before instead of adding to it, which compose knows since 2.24.
 pub(crate) fn kept_file(kept: &Kept) -> String {
     let list = |(property, items): (&&str, &Vec<Value>)| {
-        format!("\"{property}\": !override {}", Value::from(items.clone()))
+        // Compose takes variables out of it: a dollar that is meant is doubled.
+        let items = Value::from(items.clone()).to_string().replace('$', "$$");
+        format!("\"{property}\": !override {items}")
     };
     let services: Vec<String> = kept
         .iter()

@@ -34,15 +34,16 @@ fn mounts_from_outside_are_left_out_and_the_rest_stays() {
                 "type=bind,source=${localWorkspaceFolder}/data,target=/data",
                 "type=bind,source=${localWorkspaceFolder}/data/../../keys,target=/keys",
                 "type=bind,source=${localWorkspaceFolder}/link,target=/link",
-                "type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock",
+                "type=bind,source=/run/docker.sock,target=/run/docker.sock",
                 "type=volume,source=cache,target=/cache",
-                "type=volume,source=sly,target=/sly,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/etc",
+                "type=volume,source=sly,target=/sly,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=${localWorkspaceFolder}/data,volume-opt=device=/etc",
                 "type=tmpfs,target=/tmp"
             ],
             "runArgs": [
                 "--cap-add", "SYS_PTRACE", "-v", "${localEnv:HOME}/keys:/k:ro", "--volume=named:/n", "-v=/etc:/e",
                 "--mount", "type=bind,src=/proc,dst=/p", "--name", "x", "-itv/:/host", "-v", "/anonymous", "-p80:80",
-                "--env-file", "${localWorkspaceFolder}/.env", "--env-file=${localEnv:HOME}/keys/env", "--label-file", "up.txt"
+                "--env-file", "${localWorkspaceFolder}/.env", "--env-file=${localEnv:HOME}/keys/env", "--label-file", "up.txt",
+                "--label", "-v", "-v", "/srv:/swallowed", "--name", "--volume"
             ]
         }"#,
     );
@@ -51,23 +52,25 @@ fn mounts_from_outside_are_left_out_and_the_rest_stays() {
     assert_eq!(
         texts(&withheld, &temp),
         [
-            "type=bind,source=ROOT/app/data/../../keys,target=/keys",
-            "type=bind,source=ROOT/app/link,target=/link",
-            "type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock",
-            "type=volume,source=sly,target=/sly,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/etc",
-            "ROOT/keys:/k:ro",
-            "/etc:/e",
-            "type=bind,source=/proc,target=/p",
-            "/:/host",
+            "ROOT/keys at /keys",
+            "ROOT/keys at /link (by way of ROOT/app/link)",
+            "/run/docker.sock at /run/docker.sock",
+            "/etc at /sly",
+            "ROOT/keys at /k, read-only",
+            "/etc at /e",
+            "/proc at /p",
+            "/ at /host",
             "--env-file=ROOT/keys/env",
             "--label-file up.txt",
+            "/srv at /swallowed",
         ]
     );
     let targets: Vec<&str> = config.properties.mounts.iter().map(|mount| mount.target.as_str()).collect();
     assert_eq!(targets, ["/data", "/cache", "/tmp"]);
     let root = config.workspace.clone();
     let expected = format!(
-        "--cap-add SYS_PTRACE --volume=named:/n --name x -v /anonymous -p80:80 --env-file {root}/.env"
+        "--cap-add SYS_PTRACE --volume=named:/n --name x -i -t -v /anonymous -p80:80 --env-file {root}/.env \
+         --label -v --name --volume"
     );
     assert_eq!(config.run_args.join(" "), expected);
     assert!(config.workspace_mount.is_some(), "the folder itself is always seen");
@@ -106,6 +109,7 @@ fn volumes_of_compose_are_judged_by_where_they_lead_and_the_rest_stays() {
                 {"type": "bind", "source": "/home/ada/.ssh", "target": "/ssh", "read_only": true},
                 {"type": "volume", "source": "plain", "target": "/plain"},
                 {"type": "volume", "source": "sly", "target": "/sly"},
+                {"type": "bind", "source": "/srv/app/$x", "target": "/dollar"},
                 {"type": "tmpfs", "target": "/tmp"}
             ]},
             "db": {"volumes": [{"type": "volume", "source": "plain", "target": "/var/lib/db"}]}
@@ -117,13 +121,15 @@ fn volumes_of_compose_are_judged_by_where_they_lead_and_the_rest_stays() {
     let judge = Judge { policy: ConsentPolicy::default(), agreed: &[] };
     let (withheld, kept) = withhold_of_services(&model, &roots, &judge);
     let open: Vec<String> = withheld.open().into_iter().map(|consent| consent.text).collect();
-    let expected = ["/home/ada/.ssh at /ssh in the service `app`", "/etc at /sly in the service `app`"];
+    let expected =
+        ["/home/ada/.ssh at /ssh in the service `app`, read-only", "/etc at /sly in the service `app`"];
     assert_eq!(open, expected);
     assert_eq!(
         kept_file(&kept),
         "{\"services\": {\"app\": {\"volumes\": !override \
          [{\"type\":\"bind\",\"source\":\"/srv/app/data\",\"target\":\"/data\"},\
          {\"type\":\"volume\",\"source\":\"plain\",\"target\":\"/plain\"},\
+         {\"type\":\"bind\",\"source\":\"/srv/app/$$x\",\"target\":\"/dollar\"},\
          {\"type\":\"tmpfs\",\"target\":\"/tmp\"}]}}}\n"
     );
     let agreed: Vec<String> = withheld.open().into_iter().map(|consent| consent.digest).collect();
@@ -152,8 +158,8 @@ fn files_that_compose_mounts_as_secrets_are_judged_like_volumes() {
     let (withheld, kept) = withhold_of_services(&model, &roots, &judge);
     let open: Vec<String> = withheld.open().into_iter().map(|consent| consent.text).collect();
     let expected = [
-        "/home/ada/.ssh/id at /run/secrets/id in the service `app`",
-        "/srv/app/../../etc/hosts at /hosts in the service `app`",
+        "/home/ada/.ssh/id at /run/secrets/id in the service `app`, read-only",
+        "/etc/hosts at /hosts in the service `app`, read-only",
     ];
     assert_eq!(open, expected);
     assert_eq!(

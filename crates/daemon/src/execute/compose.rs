@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use api::{EnvironmentId, Problem};
+use api::{EnvironmentId, Problem, Unasked};
 use camino::Utf8PathBuf;
 use devcontainer::{Compose, Config, Resolved};
-use engine::{ComposeProject, ContainerState, Engine, Extras, Recreate};
+use engine::{ComposeContainers, ComposeProject, ContainerState, Engine, Extras};
 use provision::compose::{self, PROJECT_LABEL, Project, Wanted};
 
-use super::Turn;
 use super::container::{identity, labels};
-use crate::consent;
+use super::{Turn, gate};
+use crate::consent::{self, Kept, Withheld};
 use crate::problems;
 use crate::reconcile::Prepared;
 use crate::sources::Person;
@@ -22,14 +22,31 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// Reads the project's files, with the variables of the person. A name in them that is not there is told at once.
 pub(super) async fn read(turn: &Turn<'_>, config: &Config, compose: &Compose) -> Result<Project, Problem> {
-    let engine = turn.parts.machine.engine();
-    let variables = turn.parts.store.variables(&turn.environment.id)?;
-    let given = ComposeProject { env: variables.clone(), ..ComposeProject::default() };
-    let project = compose::read_as(&engine, config, compose, &Person::new(&variables), given).await;
-    project.map_err(|error| problems::from_compose(&error))
+    read_as(turn, config, compose, None).await
 }
 
-/// Makes the project's containers; compose starts them in the same breath.
+/// As [`read`], for a project whose name is known.
+async fn read_as(
+    turn: &Turn<'_>,
+    config: &Config,
+    compose: &Compose,
+    name: Option<String>,
+) -> Result<Project, Problem> {
+    let engine = turn.parts.machine.engine();
+    let variables = turn.parts.store.variables(&turn.environment.id)?;
+    let given = ComposeProject { env: variables.clone(), name, ..ComposeProject::default() };
+    let read = async {
+        let mut project = compose::read_as(&engine, config, compose, &Person::new(&variables), given).await?;
+        // The files can mention the name: they are judged as they are used.
+        if project.model.name != project.name() {
+            project.model = engine.compose_model(&project.files).await?;
+        }
+        Ok(project)
+    };
+    read.await.map_err(|error| problems::from_compose(&error))
+}
+
+/// Makes the project's containers.
 pub(super) async fn create(
     turn: &Turn<'_>,
     config: &Config,
@@ -39,7 +56,11 @@ pub(super) async fn create(
 ) -> Result<(), Problem> {
     let engine = turn.parts.machine.engine();
     let mut project = read(turn, config, compose).await?;
-    leave_out(turn, &engine, config, &mut project).await?;
+    let judge = turn.parts.judge(turn.environment);
+    let (withheld, kept) = consent::withhold_of_services(&project.model, &consent::roots_of(config), &judge);
+    if !withheld.0.is_empty() {
+        lay_over(turn, &engine, &mut project, &kept).await?;
+    }
     let wanted = Wanted {
         config,
         resolved,
@@ -48,40 +69,90 @@ pub(super) async fn create(
         extras: Extras { labels: labels(turn, prepared), ..Extras::default() },
         path: added_file(&turn.environment.id),
     };
-    let made = compose::create(&engine, &project, &wanted, Recreate::Changed, turn.report).await;
+    let made = compose::make(&engine, &project, &wanted, turn.report).await;
     made.map_err(|error| problems::from_compose(&error))
 }
 
-/// Lays a file over the project's that takes the mounts out that nobody agreed to.
-async fn leave_out(
+/// Lays a file over the project's with what services keep of their mounts.
+async fn lay_over(
     turn: &Turn<'_>,
     engine: &Engine,
-    config: &Config,
     project: &mut Project,
+    kept: &Kept,
 ) -> Result<(), Problem> {
-    let judge = turn.parts.judge(turn.environment);
-    let (withheld, kept) = consent::withhold_of_services(&project.model, &consent::roots_of(config), &judge);
-    if withheld.0.is_empty() {
-        return Ok(());
-    }
     let path = volumes_file(&turn.environment.id);
-    let written = engine.put_compose_file(&path, &consent::kept_file(&kept)).await;
+    let written = engine.put_compose_file(&path, &consent::kept_file(kept)).await;
     written.map_err(|error| problems::from_engine(&error))?;
     project.files.files.push(path);
     Ok(())
 }
 
-/// Starts containers that exist.
+/// Starts containers that exist, and those of services that came to the files since, once they are judged.
 pub(super) async fn start(
     turn: &Turn<'_>,
     config: &Config,
     compose: &Compose,
     state: &ContainerState,
 ) -> Result<(), Problem> {
-    let project = read(turn, config, compose).await?;
+    let mut project = read_as(turn, config, compose, project_of(state)).await?;
     let engine = turn.parts.machine.engine();
-    let started = compose::start(&engine, &project, state, turn.report).await;
+    let wanted = project.wanted();
+    let needed = engine.compose_needed(project.name(), &wanted).await;
+    let mut needed = needed.map_err(|error| problems::from_engine(&error))?;
+    if !needed.missing.is_empty() {
+        complete(turn, &engine, config, &mut project, &needed, state).await?;
+        let now = engine.compose_needed(project.name(), &wanted).await;
+        needed = now.map_err(|error| problems::from_engine(&error))?;
+    }
+    let mut waiting = Vec::new();
+    for container in needed.found.iter().filter(|container| !container.running) {
+        let state = engine.container(&container.id).await;
+        waiting.extend(state.map_err(|error| problems::from_engine(&error))?);
+    }
+    gate::judge(turn, config, &waiting).await?;
+    let started = engine.compose_start(project.name(), &needed.services(), turn.report).await;
     started.map_err(|error| problems::from_compose(&error))
+}
+
+/// Makes the containers of services that have none, without the mounts that nobody agreed to.
+async fn complete(
+    turn: &Turn<'_>,
+    engine: &Engine,
+    config: &Config,
+    project: &mut Project,
+    needed: &ComposeContainers,
+    state: &ContainerState,
+) -> Result<(), Problem> {
+    let judge = turn.parts.judge(turn.environment);
+    let there = needed.services();
+    let mut new = project.model.clone();
+    new.services.retain(|name, _| !there.contains(name));
+    let (withheld, kept) = consent::withhold_of_services(&new, &consent::roots_of(config), &judge);
+    if turn.environment.spec.unasked == Unasked::Wait && !withheld.open().is_empty() {
+        return Err(gate::not_agreed("services that came to the compose files since would see", &withheld));
+    }
+    record_left_out(turn, &withheld)?;
+    // Also where nothing is kept back: it stands in for the one that was laid over when the others were made.
+    lay_over(turn, engine, project, &kept).await?;
+    let made = compose::complete(engine, project, state, turn.report).await;
+    made.map_err(|error| problems::from_compose(&error))
+}
+
+/// Adds to what was left out of the environment's containers.
+fn record_left_out(turn: &Turn<'_>, withheld: &Withheld) -> Result<(), Problem> {
+    let id = &turn.environment.id;
+    let Some(mut made_from) = turn.parts.store.made_from(id)?.filter(|_| !withheld.0.is_empty()) else {
+        return Ok(());
+    };
+    let mut all = made_from.left_out;
+    all.extend(withheld.consents());
+    made_from.left_out = Vec::new();
+    for consent in all {
+        if !made_from.left_out.contains(&consent) {
+            made_from.left_out.push(consent);
+        }
+    }
+    Ok(turn.parts.store.record_made_from(id, &made_from)?)
 }
 
 /// The project a container belongs to, if it belongs to one.

@@ -8,7 +8,7 @@ use devcontainer::{ContainerSource, METADATA_LABEL, Resolved};
 use engine::{ContainerError, ContainerState, Engine, Extras, Identity, plan_container};
 use provision::container::{self, StartError};
 
-use super::{Turn, compose};
+use super::{Turn, compose, gate};
 use crate::configuration::BASE_ENTRIES_LABEL;
 use crate::consent;
 use crate::observe::{self, CONFIG_LABEL, REBUILD_LABEL};
@@ -30,22 +30,25 @@ pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let judge = turn.parts.judge(turn.environment);
     consent::withhold_mounts(&mut resolved.mounts, &consent::roots_of(&config), &judge);
     if let ContainerSource::Compose(compose) = &config.container {
-        compose::create(turn, &config, compose, &resolved, &prepared).await?;
-        return note_started(turn).await;
+        return compose::create(turn, &config, compose, &resolved, &prepared).await;
+    }
+    // `docker` reads files that arguments name while it makes the container, which the gate cannot see in it.
+    let since = consent::withhold(&mut (*config).clone(), &judge);
+    if !since.0.is_empty() {
+        return Err(gate::not_agreed("the configuration would bring in", &since));
     }
     let engine = turn.parts.machine.engine();
     let extras = Extras { labels: labels(turn, &prepared), ..Extras::default() };
     let image = &prepared.image;
     let spec = plan_container(&config, &resolved, &image.image, &image.info, &identity(turn), extras);
-    match engine.create_container(&spec).await {
-        Ok(_) => Ok(()),
+    let made = engine.create_container(&spec).await;
+    let state = observe::main_container(turn.parts, turn.environment).await?;
+    match (made, state) {
+        (Ok(_), Some(state)) => gate::judge_new(turn, &config, &state).await,
         // A run of this step that was cut off may have got so far, after the world was looked at.
-        Err(ContainerError::NameTaken { .. })
-            if observe::main_container(turn.parts, turn.environment).await?.is_some() =>
-        {
-            Ok(())
-        }
-        Err(error) => Err(problems::from_container(&error)),
+        (Err(ContainerError::NameTaken { .. }), Some(state)) => gate::judge_new(turn, &config, &state).await,
+        (Ok(_), None) => Err(problems::from_start(&StartError::Gone)),
+        (Err(error), _) => Err(problems::from_container(&error)),
     }
 }
 
@@ -72,7 +75,10 @@ pub(super) async fn start(turn: &mut Turn<'_>) -> Result<(), Problem> {
             compose::start(turn, &config, compose, &state).await?;
             container::watch(&engine, &state.id).await
         }
-        _ => container::start(&engine, state).await,
+        _ => {
+            gate::judge(turn, &config, std::slice::from_ref(&state)).await?;
+            container::start(&engine, state).await
+        }
     };
     match started {
         Ok(_) => note_started(turn).await,

@@ -1,5 +1,7 @@
 //! Whole environments on a real engine, with a machine that is only played.
 
+mod host_mounts;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
