@@ -163,7 +163,8 @@ impl Release {
             contents::open_to_all(&bundle)?;
             self.look_at()?;
             if self.programs.is_none() {
-                faultless(inspect::build_paths(&bundle)?)?;
+                let home = std::env::var("HOME").unwrap_or_default();
+                faultless(inspect::build_paths(&bundle, &home)?)?;
             }
             say(format!("    {bundle}: {}", megabytes(contents::size(&bundle)?)));
             Ok(())

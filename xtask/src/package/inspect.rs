@@ -54,13 +54,12 @@ pub(super) fn app(repository: &Utf8Path, bundle: &Utf8Path) -> std::io::Result<V
     Ok(faults)
 }
 
-/// Paths of whoever built the programs, which are in them and should not.
-pub(super) fn build_paths(bundle: &Utf8Path) -> std::io::Result<Vec<String>> {
-    let home = std::env::var("HOME").unwrap_or_default();
+/// Paths below the home folder of whoever built the programs, which are in them and should not.
+pub(super) fn build_paths(bundle: &Utf8Path, home: &str) -> std::io::Result<Vec<String>> {
+    let needle = format!("{home}/");
     let mut faults = Vec::new();
     for program in PROGRAMS.iter().filter(|_| home.len() > 1) {
         let data = fs_err::read(bundle.join(MACOS).join(program.name))?;
-        let needle = format!("{home}/");
         if let Some(at) = data.windows(needle.len()).position(|window| window == needle.as_bytes()) {
             let rest = &data[at..(at + 120).min(data.len())];
             let path = String::from_utf8_lossy(rest.split(|byte| *byte == 0).next().unwrap_or_default());

@@ -92,6 +92,17 @@ fn what_is_missing_or_too_much_is_found() {
     assert!(faults.contains("Resources/notes.txt does not belong there"), "{faults}");
 }
 
+#[test]
+fn a_path_of_the_builder_is_found() {
+    let Some(app) = packaged() else { return };
+    let copy = Copy::of(&app);
+    let home = "/home/who-builds";
+    assert!(inspect::build_paths(&copy.bundle, home).unwrap().is_empty());
+    copy.rewrite("MacOS/coved", |bytes| bytes.extend(b"\0/home/who-builds/src/lib.rs\0more"));
+    let faults = inspect::build_paths(&copy.bundle, home).unwrap();
+    assert!(faults.len() == 1 && faults[0].ends_with(": /home/who-builds/src/lib.rs"), "{faults:?}");
+}
+
 /// The right to make machines on the wrong program, and a program without the hardened runtime.
 #[test]
 fn who_may_make_machines_is_held() {
