@@ -60,9 +60,9 @@ pub(super) fn build_paths(bundle: &Utf8Path, home: &str) -> std::io::Result<Vec<
     let mut faults = Vec::new();
     for program in PROGRAMS.iter().filter(|_| home.len() > 1) {
         let data = fs_err::read(bundle.join(MACOS).join(program.name))?;
-        if let Some(at) = data.windows(needle.len()).position(|window| window == needle.as_bytes()) {
-            let rest = &data[at..(at + 120).min(data.len())];
-            let path = String::from_utf8_lossy(rest.split(|byte| *byte == 0).next().unwrap_or_default());
+        let text = String::from_utf8_lossy(&data);
+        if let Some(at) = text.find(&needle) {
+            let path: String = text[at..].chars().take_while(|c| *c != '\0').take(120).collect();
             faults.push(format!("{} holds a path of the computer it was built on: {path}", program.name));
         }
     }
