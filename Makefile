@@ -1,5 +1,5 @@
 # Everything lives in xtask/; these are names for it.
-.PHONY: help run test check check-macos image conformance fuzz bench app
+.PHONY: help run test check check-macos image conformance fuzz bench package app
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
@@ -15,6 +15,9 @@ check: linker ## Formatting and lints
 
 check-macos: linker ## Type-check, lint and link for macOS; build for arm64 Linux
 	@cargo xtask check-macos
+
+package: linker ## Cove.app, its disk image, Homebrew's files and the update, from optimised programs
+	@cargo xtask package
 
 image: linker ## Build the guest image
 	@cargo xtask image

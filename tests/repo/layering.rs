@@ -52,7 +52,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("reqwest", &["oci"]),
     ("http-auth", &["oci"]),
     ("rustls", &["oci"]),
-    ("flate2", &["oci"]),
+    ("flate2", &["oci", "xtask"]),
     ("yamux", &["vmm", "agent", "shim"]),
     ("tokio-vsock", &["vmm", "agent"]),
     ("libproc", &["vmm"]),
@@ -68,6 +68,12 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("utoipa", &["api", "daemon"]),
     ("jsonc-parser", &["devcontainer"]),
     ("indicatif", &["cli"]),
+    // What packages for the Mac are made with.
+    ("apple-dmg", &["xtask"]),
+    ("icns", &["xtask"]),
+    ("minisign", &["xtask"]),
+    ("plist", &["xtask"]),
+    ("resvg", &["xtask"]),
 ];
 
 /// Crates that must not know an async runtime: they are vocabulary, or pure.

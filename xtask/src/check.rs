@@ -2,8 +2,10 @@
 
 use crate::image::{self, Arch, ImageError};
 use crate::macos::{self, MacError};
+use crate::package::{self, PackageError};
 use crate::setup::{SetupError, setup};
 use crate::steps::{StepError, cargo, run, step};
+use crate::workflows::{self, WorkflowsError};
 
 /// The gate did not open.
 #[derive(Debug, thiserror::Error)]
@@ -14,16 +16,21 @@ pub(crate) enum CheckError {
     Image(#[from] ImageError),
     #[error("the code does not hold for macOS")]
     Mac(#[from] MacError),
+    #[error("could not package for macOS")]
+    Package(#[from] PackageError),
+    #[error("the workflows do not hold")]
+    Workflows(#[from] WorkflowsError),
     #[error("a check failed")]
     Step(#[from] StepError),
 }
 
-/// Formatting and lints.
+/// Formatting and lints, of the workflows too.
 pub(crate) fn check() -> Result<(), CheckError> {
     step("Formatting", || run(cargo().args(["fmt", "--all", "--check"])))?;
     step("Lints", || {
         run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
     })?;
+    step("Workflows", workflows::lint)?;
     Ok(())
 }
 
@@ -36,7 +43,8 @@ pub(crate) fn test() -> Result<(), CheckError> {
         image::build(&image::Options::of(Arch::Arm64))?;
     }
     check()?;
-    macos::check()?;
+    let programs = macos::check()?;
+    let app = package::rehearse(&programs)?;
     let parts = test_parts()?;
     // Programs first: tests of the whole product start them.
     step("Building", || run(cargo().args(["build", "--workspace", "--locked"])))?;
@@ -45,6 +53,8 @@ pub(crate) fn test() -> Result<(), CheckError> {
         run(cargo()
             .args(["test", "--workspace", "--locked", "--no-fail-fast"])
             .envs(parts)
+            .env("COVE_TEST_APP", app)
+            .env("COVE_TEST_PROGRAMS", programs)
             .env("COVE_REQUIRE_VM", "1"))
     })?;
     Ok(())

@@ -37,7 +37,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 pub(crate) use arch::Arch;
 pub(crate) use digest::{Digest, Hasher};
 pub(crate) use host_tools::{
-    DPKG_DEB, HOST_PACKAGES, MMDEBSTRAP, PIP, TAR, ToolError, find as find_program, run as run_tool,
+    DPKG_DEB, HOST_PACKAGES, MMDEBSTRAP, PIP, TAR, ToolError, XORRISO, find as find_program, run as run_tool,
 };
 pub(crate) use mirror::{Mirror, MirrorError};
 pub(crate) use packages::{Depot, PackagesError, Wanted, write_whole};

@@ -16,15 +16,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::output::say;
 
 /// What a program needs to make machines.
-const ENTITLEMENTS: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
-<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
-<plist version="1.0">
-<dict>
-  <key>com.apple.security.virtualization</key>
-  <true/>
-</dict>
-</plist>
-"#;
+const ENTITLEMENTS: &str = include_str!("../../package/cove-shim.entitlements");
 
 /// What `cargo xtask mac-verify` can be told.
 #[derive(Debug, Clone, clap::Args)]

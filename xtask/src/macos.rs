@@ -17,6 +17,7 @@ use std::process::{Command, ExitCode};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::image::{Arch, HOST_PACKAGES, NoCache, Places, ToolError};
+use crate::pip::PipError;
 use crate::rust::{Sysroot, SysrootError, Toolchain, cargo_with_flags, setting};
 use crate::setup::{SetupError, install_missing};
 use crate::steps::{StepError, run, step};
@@ -26,7 +27,7 @@ const MAC: &str = "aarch64-apple-darwin";
 const LINUX: &str = "aarch64-unknown-linux-gnu";
 
 /// The oldest macOS that programs are made for.
-const MACOS_VERSION: &str = "14.0";
+pub(crate) const MACOS_VERSION: &str = "14.0";
 
 /// Debian packages beside those of the image build.
 const PACKAGES: [&str; 3] = ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "python3-pip"];
@@ -46,7 +47,7 @@ pub(crate) enum MacError {
     #[error("could not provide Rust's standard library")]
     Sysroot(#[from] SysrootError),
     #[error("could not provide a C compiler for the Mac")]
-    Zig(#[from] zig::ZigError),
+    Zig(#[from] PipError),
     #[error("a check failed")]
     Step(#[from] StepError),
     #[error("the build of the programs could not be followed")]
@@ -64,18 +65,51 @@ pub(crate) fn as_compiler() -> Option<ExitCode> {
     zig::as_compiler()
 }
 
-/// All of it.
-pub(crate) fn check() -> Result<(), MacError> {
+/// All of it. Gives the folder of the programs for the Mac.
+pub(crate) fn check() -> Result<Utf8PathBuf, MacError> {
     step("Checking for macOS and arm64 Linux", || {
         install_missing(HOST_PACKAGES.iter().chain(&PACKAGES).copied())?;
         let places = Places::new(Arch::host(), None)?;
         let toolchain = Toolchain::installed(&places.repository)?;
         let mac = step("Rust's library for macOS", || Mac::provide(&toolchain, &places))?;
         step("Lints for macOS", || mac.lint())?;
-        step("Linking for macOS", || mac.link())?;
+        let programs = step("Linking for macOS", || link(mac.cargo(&[])?, &[]))?;
         step("Delegates", || delegates::check(&places.repository))?;
-        step("Building for arm64 Linux", || linux(&toolchain, &places))
+        step("Building for arm64 Linux", || linux(&toolchain, &places))?;
+        Ok(programs)
     })
+}
+
+/// Builds the programs for the Mac as they are released: optimised, without symbols and without the paths of whoever
+/// builds them. On a Mac by Apple's linker, elsewhere like [`check`] does. Gives their folder.
+pub(crate) fn release_programs() -> Result<Utf8PathBuf, MacError> {
+    step("Building the programs for release", || {
+        let places = Places::new(Arch::Arm64, None)?;
+        let home = std::env::var("HOME").unwrap_or_default();
+        // The last that fits is taken: the checkout is often below the home folder.
+        let paths = [(home.as_str(), "~"), (places.repository.as_str(), "cove")];
+        let known = paths.iter().filter(|(path, _)| path.len() > 1);
+        let flags: Vec<_> = known.map(|(path, name)| format!("--remap-path-prefix={path}={name}")).collect();
+        if cfg!(target_os = "macos") {
+            let mut cargo = cargo_with_flags(&places.repository, &flags);
+            cargo.env("MACOSX_DEPLOYMENT_TARGET", MACOS_VERSION);
+            return link(cargo, &["--release"]);
+        }
+        install_missing(HOST_PACKAGES.iter().chain(&PACKAGES).copied())?;
+        let mac = Mac::provide(&Toolchain::installed(&places.repository)?, &places)?;
+        link(mac.cargo(&flags)?, &["--release"])
+    })
+}
+
+/// Links the programs for the Mac, checks what they leave to their start, and gives their folder.
+fn link(cargo: Command, profile: &[&str]) -> Result<Utf8PathBuf, MacError> {
+    let mut folder = Utf8PathBuf::new();
+    for program in programs::build(cargo, MAC, profile)? {
+        symbols::check(&program)?;
+        programs::tell(&program)?;
+        folder = program.parent().unwrap_or(&folder).to_owned();
+    }
+    Ok(folder)
 }
 
 /// What programs for the Mac are made with.
@@ -104,8 +138,9 @@ impl Mac {
     }
 
     /// The same for lints and links, so that C code is compiled once.
-    fn cargo(&self) -> std::io::Result<Command> {
+    fn cargo(&self, more: &[String]) -> std::io::Result<Command> {
         let mut flags = vec![self.sysroot.flag(), "-Clinker-flavor=ld64.lld".to_owned()];
+        flags.extend_from_slice(more);
         // Apple's frameworks are there by name only: what they have is left to the start of the program.
         flags.extend(["-Clink-arg=-undefined", "-Clink-arg=dynamic_lookup"].map(str::to_owned));
         let mut cargo = cargo_with_flags(&self.repository, &flags);
@@ -118,17 +153,9 @@ impl Mac {
     }
 
     fn lint(&self) -> Result<(), MacError> {
-        let mut cargo = self.cargo()?;
+        let mut cargo = self.cargo(&[])?;
         cargo.args(["clippy", "--workspace", "--exclude", LINUX_ONLY, "--all-targets", "--locked"]);
         run(cargo.args(["--target", MAC, "--", "-D", "warnings"]))?;
-        Ok(())
-    }
-
-    fn link(&self) -> Result<(), MacError> {
-        for program in programs::build(self.cargo()?, MAC)? {
-            symbols::check(&program)?;
-            programs::tell(&program)?;
-        }
         Ok(())
     }
 }
@@ -143,7 +170,7 @@ fn linux(toolchain: &Toolchain, places: &Places) -> Result<(), MacError> {
     if Arch::host() != Arch::Arm64 {
         cargo.env(setting(LINUX, "LINKER"), Arch::Arm64.cross_compiler().0);
     }
-    for program in programs::build(cargo, LINUX)? {
+    for program in programs::build(cargo, LINUX, &[])? {
         programs::tell(&program)?;
     }
     Ok(())

@@ -8,10 +8,13 @@ mod image;
 mod mac_verify;
 mod macos;
 mod output;
+mod package;
+mod pip;
 mod run;
 mod rust;
 mod setup;
 mod steps;
+mod workflows;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -38,6 +41,8 @@ enum Command {
     Check,
     /// Type-check, lint and link for macOS, and build for arm64 Linux
     CheckMacos,
+    /// Cove.app, its disk image, and what Homebrew and the updater read
+    Package(package::Options),
     /// Lints, and every test on real parts
     Test,
     /// Hold Cove against the Dev Container specification and its reference; writes docs/conformance.md
@@ -59,7 +64,8 @@ fn main() -> ExitCode {
         Command::Setup => setup::setup().map_err(Into::into),
         Command::Run => run::example().map_err(Into::into),
         Command::Check => check::check().map_err(Into::into),
-        Command::CheckMacos => macos::check().map_err(Into::into),
+        Command::CheckMacos => macos::check().map(drop).map_err(Into::into),
+        Command::Package(options) => package::package(&options).map_err(Into::into),
         Command::Test => check::test().map_err(Into::into),
         Command::Conformance(options) => conformance::conformance(&options).map_err(Into::into),
         Command::MacVerify(options) => mac_verify::verify(&options).map_err(Into::into),

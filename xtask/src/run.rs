@@ -5,12 +5,12 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
 use crate::image::{self, ImageError};
 use crate::output::say;
 use crate::setup::{SetupError, setup};
-use crate::steps::{StepError, capture, cargo, run, step};
+use crate::steps::{StepError, capture, cargo, run, step, target_folder};
 
 /// The example that is brought up.
 const EXAMPLE: &str = "examples/flask-postgres";
@@ -38,7 +38,7 @@ pub(crate) fn example() -> Result<(), RunError> {
     step("Building Cove", || {
         run(cargo().current_dir(root).args(["build", "--locked", "-p", "cli", "-p", "daemon", "-p", "shim"]))
     })?;
-    let programs = programs_folder(root);
+    let programs = target_folder(root).join("debug");
     let cove = programs.join("cove");
     let example = root.join(EXAMPLE);
     step("Sharing the example's folder with the machine", || share(&cove, root))?;
@@ -53,13 +53,6 @@ pub(crate) fn example() -> Result<(), RunError> {
          cove docker context    # then: docker --context cove run …\n    cove machine stop      # gives all memory back"
     ));
     Ok(())
-}
-
-/// Where Cargo puts programs of this checkout.
-fn programs_folder(root: &Utf8Path) -> Utf8PathBuf {
-    std::env::var("CARGO_TARGET_DIR")
-        .map_or_else(|_| root.join("target"), |target| root.join(target))
-        .join("debug")
 }
 
 /// The home folder is shared by itself; a checkout elsewhere is added.

@@ -8,8 +8,9 @@ use crate::image::{HOST_PACKAGES, Mirror, MirrorError, NoCache, cache_folder};
 use crate::output::say;
 use crate::steps::{StepError, capture, run, step};
 
-/// virtiofsd's version: the first that translates owners between guest and host the way Cove needs.
-const VIRTIOFSD_VERSION: &str = "1.14.0";
+/// The first version that translates owners between guest and host the way Cove needs.
+const VIRTIOFSD: SourceTool =
+    SourceTool { package: "virtiofsd", program: "virtiofsd", version: "1.14.0", arguments: &[] };
 
 /// Packages beside those of the image build. Linux hosts only; a Mac needs none of them.
 const PACKAGES: &[&str] = &[
@@ -25,8 +26,18 @@ const PACKAGES: &[&str] = &[
 ];
 
 /// Packages that only the tests need: an engine on this host, and what it works with.
-const TEST_PACKAGES: &[&str] =
-    &["bsdutils", "busybox-static", "iproute2", "iptables", "openssl", "procps", "runc", "util-linux"];
+const TEST_PACKAGES: &[&str] = &[
+    "bsdutils",
+    "busybox-static",
+    "iproute2",
+    "iptables",
+    "openssl",
+    "p7zip-full",
+    "procps",
+    "ruby",
+    "runc",
+    "util-linux",
+];
 
 /// The oldest QEMU worth running; Debian 12 has 7.2 and a newer one in its backports.
 const QEMU_MAJOR: u32 = 8;
@@ -54,7 +65,7 @@ pub(crate) fn setup() -> Result<(), SetupError> {
     step("Installing what is missing", || {
         let wanted = HOST_PACKAGES.iter().chain(PACKAGES).chain(TEST_PACKAGES).copied();
         install_missing(wanted)?;
-        virtiofsd()
+        VIRTIOFSD.provide()
     })
 }
 
@@ -141,22 +152,37 @@ fn apt(arguments: &[&str]) -> Command {
     command
 }
 
-fn virtiofsd() -> Result<(), SetupError> {
-    let tools = tools_folder()?;
-    if is_version(&tools.join("bin/virtiofsd"), VIRTIOFSD_VERSION) {
-        say(format!("    virtiofsd {VIRTIOFSD_VERSION} is there"));
-        return Ok(());
+/// A program that is built from its source, once, in one version.
+pub(crate) struct SourceTool {
+    /// What Cargo calls it.
+    pub(crate) package: &'static str,
+    /// Its file.
+    pub(crate) program: &'static str,
+    /// The version.
+    pub(crate) version: &'static str,
+    /// What Cargo is told beside that.
+    pub(crate) arguments: &'static [&'static str],
+}
+
+impl SourceTool {
+    /// Builds it, unless it is there.
+    pub(crate) fn provide(&self) -> Result<(), SetupError> {
+        let tools = tools_folder()?;
+        let Self { package, program, version, arguments } = self;
+        if is_version(&tools.join("bin").join(program), version) {
+            say(format!("    {program} {version} is there"));
+            return Ok(());
+        }
+        say(format!("    {program} {version} is built from its source, once"));
+        let mut install = Command::new("cargo");
+        install.args(["install", "--quiet", "--locked", package, "--version", version]);
+        install.args(*arguments).arg("--root").arg(&tools);
+        // In a folder of its own, so that the settings of this checkout do not reach it.
+        install.current_dir("/").env("CARGO_TARGET_DIR", tools.join("build"));
+        run(&mut install)?;
+        fs_err::remove_dir_all(tools.join("build"))?;
+        Ok(())
     }
-    say(format!("    virtiofsd {VIRTIOFSD_VERSION} is built from its source, once"));
-    let mut install = Command::new("cargo");
-    install
-        .args(["install", "--quiet", "--locked", "virtiofsd", "--version", VIRTIOFSD_VERSION, "--root"])
-        .arg(&tools);
-    // In a folder of its own, so that the settings of this checkout do not reach it.
-    install.current_dir("/").env("CARGO_TARGET_DIR", tools.join("build"));
-    run(&mut install)?;
-    fs_err::remove_dir_all(tools.join("build"))?;
-    Ok(())
 }
 
 fn is_version(program: &Utf8Path, version: &str) -> bool {

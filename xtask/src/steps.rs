@@ -4,6 +4,8 @@ use std::io;
 use std::process::{Command, ExitStatus};
 use std::time::Instant;
 
+use camino::{Utf8Path, Utf8PathBuf};
+
 use crate::output::say;
 
 /// A command of a step did not do its work.
@@ -53,6 +55,11 @@ pub(crate) fn capture(command: &mut Command) -> Result<String, StepError> {
 /// The Cargo that runs this program.
 pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Where Cargo puts what it builds of this checkout.
+pub(crate) fn target_folder(root: &Utf8Path) -> Utf8PathBuf {
+    std::env::var("CARGO_TARGET_DIR").map_or_else(|_| root.join("target"), |target| root.join(target))
 }
 
 fn line_of(command: &Command) -> String {

@@ -126,7 +126,8 @@ impl Client {
     /// # Errors
     /// [`StartError::ProgramMissing`].
     pub fn daemon_program() -> Result<Utf8PathBuf, StartError> {
-        let ours = std::env::current_exe().unwrap_or_default();
+        // Where the program is, not where a link to it is: macOS tells the latter.
+        let ours = std::env::current_exe().and_then(std::fs::canonicalize).unwrap_or_default();
         let beside = ours.parent().map(|folder| folder.join(PROGRAM));
         let path = std::env::var_os("PATH").unwrap_or_default();
         let in_path = std::env::split_paths(&path).map(|folder| folder.join(PROGRAM));

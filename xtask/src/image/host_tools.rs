@@ -31,6 +31,7 @@ pub(crate) const MMDEBSTRAP: Tool = Tool { name: "mmdebstrap", package: "mmdebst
 pub(crate) const PIP: Tool = Tool { name: "/usr/bin/pip3", package: "python3-pip" };
 pub(crate) const READELF: Tool = Tool { name: "readelf", package: "binutils" };
 pub(crate) const TAR: Tool = Tool { name: "tar", package: "tar" };
+pub(crate) const XORRISO: Tool = Tool { name: "xorriso", package: "xorriso" };
 pub(crate) const XZ: Tool = Tool { name: "xz", package: "xz-utils" };
 
 /// A program of the host.

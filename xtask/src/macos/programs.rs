@@ -30,9 +30,19 @@ struct Artifact {
     executable: Option<Utf8PathBuf>,
 }
 
-/// Builds the programs for a target, and tells where each is.
-pub(super) fn build(mut cargo: Command, target: &'static str) -> Result<Vec<Utf8PathBuf>, ProgramsError> {
-    cargo.args(["build", "--locked", "--target", target, "--message-format", "json-render-diagnostics"]);
+/// Builds the programs for a target in a profile, which is given as Cargo's words for it, and tells where each is.
+pub(super) fn build(
+    mut cargo: Command,
+    target: &'static str,
+    profile: &[&str],
+) -> Result<Vec<Utf8PathBuf>, ProgramsError> {
+    cargo.arg("build").args(profile).args([
+        "--locked",
+        "--target",
+        target,
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
     for (package, program) in PROGRAMS {
         cargo.args(["--package", package, "--bin", program]);
     }

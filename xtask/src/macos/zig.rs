@@ -11,28 +11,23 @@ use std::process::{Command, ExitCode};
 use camino::Utf8PathBuf;
 
 use super::MACOS_VERSION;
-use crate::image::{Hasher, PIP, Places, Stamp, ToolError, alone, empty, run_tool};
-use crate::output::{failure, say};
+use crate::image::Places;
+use crate::output::failure;
+use crate::pip::{PipError, PipTool};
 
-/// What pip installs, below the sources of xtask.
-const REQUIREMENT: &str = "xtask/src/macos/ziglang.txt";
+/// What pip installs.
+const ZIGLANG: PipTool = PipTool {
+    name: "ziglang",
+    requirement: "xtask/src/macos/ziglang.txt",
+    program: "ziglang/zig",
+    what: "Zig, a C compiler for the Mac",
+};
 
 /// This program's name as a C compiler, and as an archiver.
 const NAMES: [(&str, &str); 2] = [("cove-zig-cc", "cc"), ("cove-zig-ar", "ar")];
 
 /// Tells the compiler where Zig is.
 const ZIG: &str = "COVE_ZIG";
-
-/// Zig is not to be had.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ZigError {
-    /// pip is missing, or says why.
-    #[error("could not install the Python package `ziglang`")]
-    Install(#[from] ToolError),
-    /// Files could not be read or written.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
 
 /// An installed Zig.
 pub(super) struct Zig {
@@ -41,25 +36,9 @@ pub(super) struct Zig {
 
 impl Zig {
     /// Installs it, unless it is there.
-    pub(super) fn provide(places: &Places) -> Result<Self, ZigError> {
-        let tools = places.cache.join("tools");
-        let folder = tools.join("ziglang");
-        let requirement = places.repository.join(REQUIREMENT);
-        let mut inputs = Hasher::default();
-        inputs.add_part(fs_err::read(&requirement)?);
-        fs_err::create_dir_all(&tools)?;
-        let _alone = alone(&tools.join("ziglang.lock"))?;
-        let zig = Self { folder: folder.join("ziglang") };
-        Stamp::new(&tools, "ziglang", inputs, vec![zig.program()]).run(|| {
-            say("    installing Zig, a C compiler for the Mac");
-            empty(&folder)?;
-            let mut pip = PIP.command()?;
-            pip.args(["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]);
-            pip.args(["--no-cache-dir", "--root-user-action", "ignore", "--target", folder.as_str()]);
-            run_tool(pip.args(["--requirement", requirement.as_str()]))?;
-            Ok::<_, ZigError>(())
-        })?;
-        Ok(zig)
+    pub(super) fn provide(places: &Places) -> Result<Self, PipError> {
+        let folder = ZIGLANG.provide(places)?.join("ziglang");
+        Ok(Self { folder })
     }
 
     fn program(&self) -> Utf8PathBuf {

@@ -38,7 +38,9 @@ pub(super) enum ProcessError {
 
 /// The shim's program: beside this one, else whatever `PATH` finds.
 pub(super) fn shim_program() -> Utf8PathBuf {
-    let beside = std::env::current_exe().ok().and_then(|own| Utf8PathBuf::from_path_buf(own).ok());
+    // Where the program is, not where a link to it is: macOS tells the latter.
+    let own = std::env::current_exe().and_then(fs_err::canonicalize).ok();
+    let beside = own.and_then(|own| Utf8PathBuf::from_path_buf(own).ok());
     let beside = beside.map(|own| own.with_file_name(PROGRAM)).filter(|path| path.is_file());
     beside.unwrap_or_else(|| PROGRAM.into())
 }
