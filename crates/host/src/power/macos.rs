@@ -18,6 +18,10 @@ use tokio::sync::mpsc;
 
 use super::{Acknowledgement, PowerEvent};
 
+const MAY_SLEEP: u32 = kIOMessageCanSystemSleep;
+const WILL_SLEEP: u32 = kIOMessageSystemWillSleep;
+const DID_WAKE: u32 = kIOMessageSystemHasPoweredOn;
+
 /// What the callback is handed. It lives as long as the process, as does the registration.
 struct Listener {
     events: mpsc::UnboundedSender<PowerEvent>,
@@ -51,14 +55,14 @@ unsafe extern "C-unwind" fn heard(context: *mut c_void, _: io_service_t, message
     let id = id.addr().cast_signed();
     let event = match message {
         // It only asks whether it may; the word before the sleep itself follows.
-        kIOMessageCanSystemSleep => {
+        MAY_SLEEP => {
             IOAllowPowerChange(root, id);
             return;
         }
-        kIOMessageSystemWillSleep => PowerEvent::WillSleep(Acknowledgement::new(move || {
+        WILL_SLEEP => PowerEvent::WillSleep(Acknowledgement::new(move || {
             IOAllowPowerChange(root, id);
         })),
-        kIOMessageSystemHasPoweredOn => PowerEvent::DidWake,
+        DID_WAKE => PowerEvent::DidWake,
         _ => return,
     };
     // With nobody to hear it, the event is dropped here, and the sleep allowed with it.
