@@ -226,7 +226,7 @@ problem_codes! {
     /// The folder does not exist.
     FolderNotFound = "E0101", OnRequest, "Check the path; an environment belongs to a folder on this computer.";
     /// The folder is outside of what the machine may see.
-    FolderNotShared = "E0102", OnRequest, "Share it with `cove machine share PATH`, which takes effect at the machine's next start. By default only the home folder is shared.";
+    FolderNotShared = "E0102", OnRequest, "Share it with `cove machine share PATH`; where `cove machine status` says so, that needs a restart of the machine. By default only the home folder is shared.";
     /// devcontainer.json cannot be read.
     ConfigInvalid = "E0103", OnRequest, "The message names the line and column and what was expected there. Run `cove up` again after the file is mended.";
     /// The configuration that was asked for is not there.
