@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{DEFAULT_MACHINE, EventKind, MachinePhase, Problem, ProblemCode, StepKind};
+use protocol::shim::State;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::session::Session;
@@ -95,8 +96,8 @@ async fn keep(inner: &Inner) {
         let outcome = match phase {
             MachinePhase::Running if wanted => halt(inner).await,
             // It ran, or slept, along with this computer: its clock stood still.
-            MachinePhase::Running if now.wakes != wakes => go_on(inner, Halted::No).await,
-            MachinePhase::Paused if !wanted => go_on(inner, Halted::Yes).await,
+            MachinePhase::Running if now.wakes != wakes => go_on(inner).await,
+            MachinePhase::Paused if !wanted => go_on(inner).await,
             _ => Ok(()),
         };
         match outcome {
@@ -118,13 +119,6 @@ async fn keep(inner: &Inner) {
             _ = host.changed() => {}
         }
     }
-}
-
-/// Whether the processors stand still.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Halted {
-    Yes,
-    No,
 }
 
 fn is_wanted(inner: &Inner) -> bool {
@@ -159,13 +153,13 @@ async fn halt(inner: &Inner) -> Result<(), Problem> {
     }
 }
 
-async fn go_on(inner: &Inner, halted: Halted) -> Result<(), Problem> {
+async fn go_on(inner: &Inner) -> Result<(), Problem> {
     let Some(session) = inner.session() else { return Ok(()) };
     let step = StepKind::ResumeMachine;
     let began = Instant::now();
     inner.emit(EventKind::StepStarted { step, detail: DEFAULT_MACHINE.to_owned() });
     enter(inner, MachinePhase::Running, MachinePhase::Paused);
-    match wake(&session, halted).await {
+    match wake(&session).await {
         Ok(()) => {
             enter(inner, MachinePhase::Paused, MachinePhase::Running);
             inner.emit(EventKind::StepFinished { step, millis: millis(began) });
@@ -184,8 +178,9 @@ async fn go_on(inner: &Inner, halted: Halted) -> Result<(), Problem> {
 }
 
 /// The order of a waking: processors, agent, clock. What follows waits for the phase.
-async fn wake(session: &Session, halted: Halted) -> Result<(), Problem> {
-    if halted == Halted::Yes {
+async fn wake(session: &Session) -> Result<(), Problem> {
+    // After a sleep that nobody told of, it was not halted.
+    if session.shim.status().await?.state == State::Paused {
         session.shim.resume().await?;
     }
     let agent = AgentClient::new(session.shim.clone());

@@ -59,7 +59,7 @@ impl Memory {
         });
         Self {
             answered,
-            ended_with: ended_with.filter(|_| is_answered).cloned().map(Box::new),
+            ended_with: ended_with.filter(|_| answered.is_some()).cloned().map(Box::new),
             stopped_for: answered.filter(|_| environment.spec.desired_phase == DesiredPhase::Stopped),
             failed_hook: failed(false).map(|hook| hook.stage),
             dotfiles,

@@ -211,7 +211,7 @@ async fn shares_change_while_the_machine_runs_where_its_driver_can() {
     assert_eq!(words, [format!("unmount {share}"), "change_shares".to_owned(), mounted]);
     let status = fixture.store.machine().unwrap().status;
     assert!(status.changes_shares);
-    assert_eq!(status.shares, [other.clone()]);
+    assert_eq!(status.shares, std::slice::from_ref(&other));
     fixture.machine.refresh_usage().await;
     assert!(fixture.store.machine().unwrap().status.restart_needed_for.is_empty());
     assert!(
