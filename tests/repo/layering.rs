@@ -1,6 +1,7 @@
 //! Arrows between crates point downwards only, and outside crates appear where they belong.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
@@ -11,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     // L1: libraries
     ("devcontainer", &[]),
+    ("host", &[]),
     ("oci", &[]),
     ("vmm", &["protocol"]),
     ("engine", &["devcontainer"]),
@@ -22,9 +24,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // L3: binaries
     ("agent", &["protocol"]),
     ("shim", &["protocol", "vmm"]),
-    ("daemon", &["api", "protocol", "devcontainer", "vmm", "engine", "oci", "provision", "reconciler"]),
+    (
+        "daemon",
+        &["api", "protocol", "devcontainer", "host", "vmm", "engine", "oci", "provision", "reconciler"],
+    ),
     ("devcontainer-cli", &["devcontainer", "engine", "oci", "provision"]),
-    ("cli", &["api", "protocol", "client", "devcontainer", "devcontainer-cli", "engine", "migration"]),
+    (
+        "cli",
+        &["api", "protocol", "client", "devcontainer", "devcontainer-cli", "engine", "host", "migration"],
+    ),
     // For development only
     (
         "test-support",
@@ -34,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "daemon",
             "devcontainer",
             "engine",
+            "host",
             "oci",
             "protocol",
             "provision",
@@ -61,7 +70,10 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("objc2-foundation", &["vmm"]),
     ("objc2-virtualization", &["vmm"]),
     ("block2", &["vmm"]),
-    ("dispatch2", &["vmm"]),
+    ("dispatch2", &["host", "vmm"]),
+    ("objc2-core-foundation", &["host"]),
+    ("objc2-io-kit", &["host"]),
+    ("objc2-system-configuration", &["host"]),
     ("rusqlite", &["daemon"]),
     ("axum", &["daemon"]),
     ("clap", &["cli", "daemon", "devcontainer-cli", "shim", "xtask"]),
@@ -134,24 +146,52 @@ fn outside_crates_stay_where_they_belong() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// Apple's frameworks, and with them unsafe code, are behind a trait in one folder.
-#[test]
-fn objective_c_is_spoken_in_one_place() {
+/// Where Apple's frameworks are called: behind a trait in the driver for Macs, and behind each face of `host`.
+fn speaks_with_apple(file: &Path) -> bool {
+    file.starts_with("crates/vmm/src/vz/objc")
+        || file == Path::new("crates/vmm/src/vz/objc.rs")
+        || (file.starts_with("crates/host/src") && file.ends_with("macos.rs"))
+}
+
+/// Where unsafe code may be allowed.
+fn may_be_unsafe(file: &Path) -> bool {
+    speaks_with_apple(file) || file == Path::new("crates/agent/src/sys.rs")
+}
+
+/// The lines of our Rust sources outside of `homes` that hold one of the words.
+fn lines_with(words: &[&str], homes: fn(&Path) -> bool, fault: &str) -> Vec<String> {
     let mut faults = Vec::new();
     for file in crate::tracked_files() {
         let source = file.extension().is_some_and(|extension| extension == "rs");
-        let home = file.starts_with("crates/vmm/src/vz/objc") || file.ends_with("vz/objc.rs");
-        if !source || home || file.starts_with("tests/repo") {
+        if !source || homes(&file) || file.starts_with("tests/repo") {
             continue;
         }
         let text = crate::read(&file).unwrap_or_default();
         for (number, line) in text.lines().enumerate() {
-            if ["use objc2", "objc2::", "use block2", "use dispatch2"].iter().any(|word| line.contains(word))
-            {
-                faults.push(format!("{}:{}: belongs in `vmm::vz::objc`", file.display(), number + 1));
+            if words.iter().any(|word| line.contains(word)) {
+                faults.push(format!("{}:{}: {fault}", file.display(), number + 1));
             }
         }
     }
+    faults
+}
+
+#[test]
+fn apples_frameworks_are_called_in_few_places() {
+    let words = ["use objc2", "objc2::", "use block2", "use dispatch2"];
+    let faults =
+        lines_with(&words, speaks_with_apple, "belongs in `vmm::vz::objc` or in a `macos.rs` of `host`");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The workspace denies unsafe code; whoever allows it is one of these files.
+#[test]
+fn unsafe_code_is_in_few_places() {
+    let faults = lines_with(
+        &["allow(unsafe_code", "expect(unsafe_code"],
+        may_be_unsafe,
+        "unsafe code belongs in `vmm::vz::objc`, in a `macos.rs` of `host`, or in the agent's `sys.rs`",
+    );
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 

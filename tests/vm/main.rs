@@ -14,6 +14,7 @@ mod cove;
 mod daily;
 mod docker;
 mod healing;
+mod rest;
 mod rosetta;
 mod specification;
 
@@ -64,6 +65,7 @@ const CASES: &[Case] = &[
     ("killing_the_engine", healing::killing_the_engine),
     ("killing_the_machine", healing::killing_the_machine),
     ("killing_the_shim_leaves_nothing_behind", healing::killing_the_shim_leaves_nothing_behind),
+    ("a_paused_machine_goes_on_with_the_right_time", rest::a_paused_machine_goes_on_with_the_right_time),
     ("missing_and_damaged_parts", bad_input::missing_and_damaged_parts),
     ("the_example_answers", daily::the_example_answers),
 ];

@@ -24,6 +24,10 @@ pub struct Machine {
 pub struct MachineSpec {
     /// Whether it is kept running. Stopped machines start when an environment or the Docker socket needs them.
     pub keep_running: bool,
+    /// Whether it is halted while it is on, with all that runs in it. Whoever uses it takes that back: a connection
+    /// to the Docker socket, an environment that is asked for, a process to run.
+    #[serde(default)]
+    pub paused: bool,
     /// Virtual processors.
     pub cpus: u32,
     /// Memory, in MiB.
@@ -53,6 +57,11 @@ pub struct MachineStatus {
     pub problem: Option<Problem>,
     /// The `restart` session it acted on.
     pub restart: Session,
+    /// Folders of this computer that the machine sees now; none while it is off.
+    #[schema(value_type = Vec<String>)]
+    pub shares: Vec<Utf8PathBuf>,
+    /// Whether those change with the settings while it runs. Elsewhere they do at its next start.
+    pub changes_shares: bool,
     /// Settings that take effect at the next start of the machine.
     pub restart_needed_for: Vec<String>,
     /// Driver: `qemu`, `vz`.
@@ -96,6 +105,9 @@ pub enum MachinePhase {
     Starting,
     /// On; its agent answers.
     Running,
+    /// On and halted, with all that runs in it: because a person wanted that, or while this computer sleeps. Nothing
+    /// reaches it before its clock is right again.
+    Paused,
     /// Going down.
     Stopping,
 }

@@ -56,6 +56,12 @@ pub enum StepKind {
     Forget,
     /// Switch the virtual machine off.
     StopMachine,
+    /// Halt the virtual machine.
+    PauseMachine,
+    /// Let the virtual machine go on, and set its clock.
+    ResumeMachine,
+    /// Share other folders with the running virtual machine.
+    ChangeShares,
 }
 
 impl StepKind {
@@ -82,6 +88,9 @@ impl StepKind {
             Self::RemoveContainer => "Removing the container",
             Self::Forget => "Cleaning up",
             Self::StopMachine => "Stopping the machine",
+            Self::PauseMachine => "Pausing the machine",
+            Self::ResumeMachine => "Resuming the machine",
+            Self::ChangeShares => "Changing the shared folders",
         }
     }
 }

@@ -226,7 +226,7 @@ problem_codes! {
     /// The folder does not exist.
     FolderNotFound = "E0101", OnRequest, "Check the path; an environment belongs to a folder on this computer.";
     /// The folder is outside of what the machine may see.
-    FolderNotShared = "E0102", OnRequest, "Share it with `cove machine share PATH`, which takes effect at the machine's next start. By default only the home folder is shared.";
+    FolderNotShared = "E0102", OnRequest, "Share it with `cove machine share PATH`; where `cove machine status` says so, that needs a restart of the machine. By default only the home folder is shared.";
     /// devcontainer.json cannot be read.
     ConfigInvalid = "E0103", OnRequest, "The message names the line and column and what was expected there. Run `cove up` again after the file is mended.";
     /// The configuration that was asked for is not there.
@@ -295,6 +295,8 @@ problem_codes! {
     DockerContextMissing = "E0311", OnRequest, "Make the context with `cove docker context`; `docker --context cove` and editors then find the machine.";
     /// A certificate of this computer cannot be handed to containers.
     CertificateUnreadable = "E0312", OnRequest, "The message names the file and what is wrong with it. Mend or remove the file; the other certificates are handed over.";
+    /// The machine is paused.
+    MachinePaused = "E0313", ByItself, "It was halted by `cove machine pause`, or because this computer sleeps. `cove machine resume` lets it go on, and so does everything that uses it. After a sleep it goes on by itself, and is used again once its clock is right; if that does not come about, `cove machine restart` starts it anew.";
 
     /// The engine to migrate from cannot be used.
     MigrationSource = "E0401", OnRequest, "`cove migrate` reads another engine while that runs, and changes nothing there. The message names the sockets that were looked at: start what they belong to, or say where the socket is with `--socket PATH`. After a failure in the middle, the same command goes on where it was.";

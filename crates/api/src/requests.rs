@@ -96,6 +96,9 @@ pub struct MachinePatch {
     /// Whether it is kept running. `false` also stops it now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_running: Option<bool>,
+    /// Whether it is halted. Only a machine that runs can be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
     /// Virtual processors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpus: Option<u32>,

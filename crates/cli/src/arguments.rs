@@ -249,6 +249,10 @@ pub(crate) enum MachineCommand {
     Stop,
     /// Stop it and start it again
     Restart,
+    /// Halt it as it is, with every container, until something uses it
+    Pause,
+    /// Let it go on after a pause
+    Resume,
     /// Show how it stands and what it uses
     Status,
     /// Open a root shell in it, outside of any container

@@ -79,7 +79,12 @@ impl Host for Own {
             // A machine outlives its daemon, which alone knows whether it runs.
             let client = Client::connect_or_start(&self.home).await.map_err(|error| failed(&error))?;
             let machine = client.machine(DEFAULT_MACHINE).await.map_err(|error| failed(&error))?;
-            if !wake && matches!(machine.status.phase, MachinePhase::Stopped | MachinePhase::Stopping) {
+            // A look must not let a paused one go on either.
+            let silent = matches!(
+                machine.status.phase,
+                MachinePhase::Stopped | MachinePhase::Stopping | MachinePhase::Paused
+            );
+            if !wake && silent {
                 return Ok(OwnEngine::Off);
             }
             let own = self.engine_of(client, machine.spec.shares);

@@ -142,6 +142,14 @@ impl AgentClient {
         self.ask_done(&Request::Mount(mount), ANSWER_TIME).await.map(drop)
     }
 
+    /// Takes a share away again.
+    ///
+    /// # Errors
+    /// [`AgentError`]; refused while something uses it.
+    pub async fn unmount(&self, path: &str) -> Result<(), AgentError> {
+        self.ask_done(&Request::Unmount { path: path.to_owned() }, ANSWER_TIME).await.map(drop)
+    }
+
     /// What the guest uses now.
     ///
     /// # Errors

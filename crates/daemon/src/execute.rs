@@ -16,7 +16,7 @@ pub(crate) use image::provide_base;
 
 use std::sync::Arc;
 
-use api::{Environment, Problem, StepKind};
+use api::{Environment, Problem, ProblemCode, StepKind};
 use devcontainer::Config;
 
 pub(crate) use self::compose::left_of;
@@ -86,5 +86,8 @@ pub(crate) async fn execute(step: StepKind, turn: &mut Turn<'_>) -> Result<(), P
         }
         StepKind::StopMachine => turn.parts.machine.stop().await,
         StepKind::Forget => forget::run(turn).await,
+        StepKind::PauseMachine | StepKind::ResumeMachine | StepKind::ChangeShares => {
+            Err(Problem::new(ProblemCode::Internal, "a step of the machine was planned for an environment"))
+        }
     }
 }

@@ -7,6 +7,7 @@
 //! | `server` | the HTTP API on a unix socket |
 //! | `machine` | the virtual machine: started on demand, found again, stopped |
 //! | `docker` | the machine's Docker API on a socket of this computer |
+//! | `power` | sleep, waking and a new network of this computer, told to the machine |
 //! | `ports` | forwarded and published ports on the loopback |
 //! | `wiring` | puts the parts together, and ends them in order |
 //!
@@ -30,6 +31,7 @@ mod observe;
 pub mod paths;
 mod place;
 pub mod ports;
+mod power;
 mod preview;
 mod problems;
 mod properties;

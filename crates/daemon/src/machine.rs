@@ -11,7 +11,9 @@ pub mod description;
 mod journal;
 pub mod problems;
 mod process;
+mod rest;
 mod session;
+mod shares;
 pub mod shim_client;
 pub mod splice;
 #[cfg(test)]
@@ -32,11 +34,13 @@ use api::{
 use camino::{Utf8Path, Utf8PathBuf};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
+use protocol::shim::Ability;
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use self::description::SharedRoot;
 use self::journal::Journal;
+use self::rest::HostSleep;
 use self::session::{Outcome, Session};
 use self::shim_client::ShimClient;
 use crate::agent_client::AgentClient;
@@ -69,6 +73,11 @@ impl MachineState {
     /// Whether containers can be worked with.
     pub fn is_ready(self) -> bool {
         self.phase == MachinePhase::Running && self.engine == EngineState::Ready
+    }
+
+    /// Whether it is on and answers nobody for now, because somebody wanted that.
+    fn is_out_of_use(self) -> bool {
+        matches!(self.phase, MachinePhase::Stopping | MachinePhase::Paused)
     }
 }
 
@@ -113,6 +122,12 @@ struct Inner {
     session: Mutex<Option<Arc<Session>>>,
     /// What the present machine was booted with.
     shares: Mutex<Vec<SharedRoot>>,
+    /// What the present machine's driver can do with it.
+    abilities: Mutex<Vec<Ability>>,
+    /// Sleep of this computer.
+    host: watch::Sender<HostSleep>,
+    /// Counts changes of this computer's network.
+    network: watch::Sender<u64>,
     usage_asked: tokio::sync::Mutex<Option<Instant>>,
     engine_starts: AtomicU64,
 }
@@ -149,6 +164,9 @@ impl MachineHost {
             start: Mutex::new(None),
             session: Mutex::new(None),
             shares: Mutex::new(Vec::new()),
+            abilities: Mutex::new(Vec::new()),
+            host: watch::Sender::default(),
+            network: watch::Sender::default(),
             usage_asked: tokio::sync::Mutex::new(None),
             engine_starts: AtomicU64::new(0),
         };
@@ -180,7 +198,7 @@ impl MachineHost {
         let mut outcome = session.outcome.subscribe();
         let heard = async {
             tokio::select! {
-                _ = changed.wait_for(|state| state.is_ready() || state.phase == MachinePhase::Stopping) => {}
+                _ = changed.wait_for(|state| state.is_ready() || state.is_out_of_use()) => {}
                 _ = outcome.wait_for(|outcome| *outcome != Outcome::Open) => {}
             }
         };
@@ -189,12 +207,16 @@ impl MachineHost {
         }
     }
 
-    /// Returns once the engine answers; starts the machine if it is off. Callers at the same time share one start,
+    /// Returns once the engine answers; starts the machine if it is off, and lets it go on if it is paused. Callers at the same time share one start,
     /// which goes on when they give up. What happens is told as events of the machine.
     ///
     /// # Errors
     /// Why it cannot run; asking again tries again.
     pub async fn ensure_running(&self) -> Result<(), Problem> {
+        if self.state().is_ready() {
+            return Ok(());
+        }
+        rest::awaken(&self.inner).await?;
         if self.state().is_ready() {
             return Ok(());
         }
@@ -241,7 +263,11 @@ impl MachineHost {
         let step = StepKind::StopMachine;
         session.expect_end();
         self.inner.emit(EventKind::StepStarted { step, detail: DEFAULT_MACHINE.to_owned() });
+        let halted = self.state().phase == MachinePhase::Paused;
         self.inner.update(|machine| machine.phase = MachinePhase::Stopping);
+        if halted && let Err(error) = session.shim.resume().await {
+            tracing::warn!(%error, "the machine does not go on to be stopped");
+        }
         // The shim ends a guest that overstays its grace as a power cut would: what is on the disk then is safe.
         let agent = AgentClient::new(session.shim.clone());
         if !matches!(tokio::time::timeout(SYNC_TIME, agent.sync()).await, Ok(Ok(()))) {
@@ -308,10 +334,13 @@ impl MachineHost {
     /// When the machine does not run; it is not started.
     pub fn agent(&self) -> Result<AgentClient, Problem> {
         let session = self.inner.session().ok_or_else(problems::not_running)?;
-        if self.state().phase == MachinePhase::Running {
-            return Ok(AgentClient::new(session.shim.clone()));
+        match self.state().phase {
+            MachinePhase::Running => Ok(AgentClient::new(session.shim.clone())),
+            MachinePhase::Paused => Err(problems::paused()),
+            MachinePhase::Stopped | MachinePhase::Starting | MachinePhase::Stopping => {
+                Err(problems::not_running())
+            }
         }
-        Err(problems::not_running())
     }
 
     /// The Docker Engine in the machine, by a way that does not wake it: its calls fail while the machine is off.
@@ -399,7 +428,10 @@ impl Inner {
             tracing::error!(%error, "the machine's status was not written");
         }
         let state = MachineState { phase: status.phase, engine: status.engine };
-        if state.is_ready() && !self.state.borrow().is_ready() {
+        let before = *self.state.borrow();
+        // An engine that was only halted is the same one.
+        let halted = before.phase == MachinePhase::Paused && before.engine == EngineState::Ready;
+        if state.is_ready() && !before.is_ready() && !halted {
             self.engine_starts.fetch_add(1, Ordering::AcqRel);
         }
         self.state.send_if_modified(|known| std::mem::replace(known, state) != state);
@@ -435,6 +467,13 @@ impl Inner {
 
     fn shares(&self) -> Vec<SharedRoot> {
         lock(&self.shares).clone()
+    }
+
+    /// The running machine has these shares.
+    fn set_shares(&self, shares: Vec<SharedRoot>) {
+        let paths = shares.iter().map(|root| root.path.clone()).collect();
+        *lock(&self.shares) = shares;
+        self.update(|machine| machine.shares = paths);
     }
 }
 

@@ -168,7 +168,9 @@ fn machine_facts(machine: MachineState) -> MachineFacts {
     match machine.phase {
         _ if machine.is_ready() => MachineFacts::Ready,
         MachinePhase::Stopped => MachineFacts::Off,
-        MachinePhase::Starting | MachinePhase::Running | MachinePhase::Stopping => MachineFacts::Unready,
+        MachinePhase::Starting | MachinePhase::Running | MachinePhase::Paused | MachinePhase::Stopping => {
+            MachineFacts::Unready
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where a person works in a running container, and what can be done there outside of the loop: exec and logs.
 
-use api::{Environment, EnvironmentId, ExecRequest, Problem, ProblemCode};
+use api::{Environment, EnvironmentId, ExecRequest, MachinePhase, Problem, ProblemCode};
 use bytes::Bytes;
 use devcontainer::{Config, Resolved};
 use engine::{Channel, ContainerState, ExecSession, LogRange, Progress, TerminalSize};
@@ -41,6 +41,7 @@ impl Reconciler {
     /// The environment does not run, or the process cannot be started.
     pub async fn exec(&self, id: &EnvironmentId, request: &ExecRequest) -> Result<ExecSession, Problem> {
         let parts = self.parts();
+        parts.machine.awake().await?;
         let (environment, state) = running(parts, id).await?;
         // A mistake in the file, or a folder that is away, locks nobody out of a container that runs.
         let variables = parts.store.variables(id)?;
@@ -83,7 +84,11 @@ fn existing(parts: &Parts, id: &EnvironmentId) -> Result<Environment, Problem> {
 }
 
 async fn container(parts: &Parts, environment: &Environment) -> Result<ContainerState, Problem> {
-    if !parts.machine.state().is_ready() {
+    let machine = parts.machine.state();
+    if machine.phase == MachinePhase::Paused {
+        return Err(crate::machine::problems::paused());
+    }
+    if !machine.is_ready() {
         return Err(not_running(environment));
     }
     observe::main_container(parts, environment).await?.ok_or_else(|| not_running(environment))

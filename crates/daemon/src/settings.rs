@@ -172,6 +172,7 @@ pub fn default_machine() -> MachineSpec {
     let cpus = std::thread::available_parallelism().map_or(2, |count| count.get().min(8) as u32);
     MachineSpec {
         keep_running: false,
+        paused: false,
         cpus,
         memory_mib: (host_memory_mib() / 3).clamp(1024, 8192),
         disk_gib: 64,

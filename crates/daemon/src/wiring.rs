@@ -16,9 +16,12 @@ use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 use futures::FutureExt;
+use host::network::NetworkChanges;
+use host::power::PowerEvents;
 use oci::{OciError, Options, Registry};
 use provision::workplace::ProbeCache;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::docker::{DockerSocketError, DockerSockets};
@@ -27,6 +30,7 @@ use crate::lock::{DaemonLock, LockError};
 use crate::machine::MachineHost;
 use crate::paths::{Paths, PathsError};
 use crate::ports::Ports;
+use crate::power;
 use crate::reconcile::{Reconciler, Surroundings};
 use crate::secrets::SecretFiles;
 use crate::server::{self, Api, BindError, PeerListener};
@@ -100,6 +104,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     let reconciler = Reconciler::new(store.clone(), machine.clone(), ports, surroundings);
     reconciler.start().map_err(|source| ServeError::Reconcile { store: store.path().to_owned(), source })?;
     let keeper = tokio::spawn(keeper::keep(machine.clone(), store.clone()));
+    let followers = follow_host(&machine);
     tracing::info!(home = %paths.root(), pid = std::process::id(), version = env!("CARGO_PKG_VERSION"), "serving");
 
     let api = Api {
@@ -118,12 +123,30 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
 
     tracing::info!("ending; machines and environments run on");
     keeper.abort();
+    drop(followers);
     reconciler.stop().await;
     drop(sockets);
     // A client that finds no socket starts a daemon; one that finds a dead socket does too, so failing is harmless.
     let _ = fs_err::remove_file(paths.api_socket());
     drop(lock);
     Ok(served?)
+}
+
+/// What must go on for as long as the daemon does: rest and waking of the machine, and what this computer tells.
+fn follow_host(machine: &MachineHost) -> JoinSet<()> {
+    let mut followers = JoinSet::new();
+    let resting = machine.clone();
+    followers.spawn(async move { resting.keep_rest().await });
+    match PowerEvents::watch() {
+        Ok(events) => drop(followers.spawn(power::follow_sleep(machine.clone(), events))),
+        // The clock is looked at now and then as well.
+        Err(error) => tracing::warn!(%error, "sleep of this computer is noticed late"),
+    }
+    match NetworkChanges::watch() {
+        Ok(changes) => drop(followers.spawn(power::follow_network(machine.clone(), changes))),
+        Err(error) => tracing::warn!(%error, "changes of the network are not noticed"),
+    }
+    followers
 }
 
 /// Registries, with the person's own docker credentials and this computer's certificates.

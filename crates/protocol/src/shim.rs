@@ -8,6 +8,7 @@
 //! | `stop` | `done`, when the machine has ended | the shim ends |
 //! | `kill` | `done`, when the machine has ended | the shim ends |
 //! | `pause`, `resume` | `done`, or `failed` where the driver cannot | nothing |
+//! | `change_shares` | `done`, once `machine.json` says so too, or `failed` where the driver cannot | nothing |
 //! | `save` | `done`, when the machine has ended, or `failed` and it runs on | the shim ends |
 
 use serde::{Deserialize, Serialize};
@@ -38,8 +39,41 @@ pub enum Request {
     Pause,
     /// Lets a halted guest go on. Its clock has to be set before anything is served.
     Resume,
+    /// Shares these folders with the running machine, and no others. Where the machine has
+    /// [`Ability::ChangeShares`]; the guest is told of their places by the agent.
+    ChangeShares {
+        /// All of them.
+        shares: Vec<Share>,
+    },
     /// Keeps the machine's state and ends it: the next boot of the same description goes on there.
     Save,
+}
+
+/// A folder of the host that a machine sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Its name for the guest.
+    pub tag: String,
+    /// The folder.
+    pub host_path: String,
+    /// Whether the guest cannot write to it.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+/// Something that not every driver can do with a running machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ability {
+    /// [`Request::Pause`] and [`Request::Resume`].
+    Pause,
+    /// [`Request::Save`].
+    Save,
+    /// [`Request::ChangeShares`].
+    ChangeShares,
+    /// An ability of a newer shim.
+    #[serde(other)]
+    Unknown,
 }
 
 /// First frame from the shim on every connection.
@@ -80,6 +114,9 @@ pub struct Status {
     /// Resident memory of the processes that carry the machine, in bytes.
     #[serde(default)]
     pub host_memory: u64,
+    /// What can be done with the machine while it runs; nothing before it is powered on.
+    #[serde(default)]
+    pub abilities: Vec<Ability>,
 }
 
 /// State of a virtual machine.
@@ -90,6 +127,8 @@ pub enum State {
     Starting,
     /// The agent can be reached.
     Running,
+    /// Halted on request: its streams are open and silent.
+    Paused,
     /// Going down on request.
     Stopping,
     /// Ended on request.

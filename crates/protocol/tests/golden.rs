@@ -196,11 +196,14 @@ fn messages_of_the_shim() {
     golden.check(&shim::Request::Pause);
     golden.check(&shim::Request::Resume);
     golden.check(&shim::Request::Save);
+    let share = shim::Share { tag: "share0".into(), host_path: "/home/ada".into(), read_only: false };
+    golden.check(&shim::Request::ChangeShares { shares: vec![share] });
     golden.check(&shim::Reply::Done);
     golden.check(&shim::Reply::Failed { message: "why".into() });
     for state in [
         shim::State::Starting,
         shim::State::Running,
+        shim::State::Paused,
         shim::State::Stopping,
         shim::State::Stopped,
         shim::State::Failed { reason: "no_space".into(), message: "why".into() },
@@ -215,6 +218,7 @@ fn messages_of_the_shim() {
             config_digest: "ab12".into(),
             agent_after_ms: Some(2600),
             host_memory: 640,
+            abilities: vec![shim::Ability::Pause, shim::Ability::Save, shim::Ability::ChangeShares],
         }));
     }
     golden.check(&shim::Identity { pid: 4711, started: 998_877, host_boot: "b00t".into() });
@@ -243,7 +247,7 @@ fn old_and_newer_bytes_keep_their_meaning() {
     assert_eq!((component.state, component.log_tail.len()), (ComponentState::Unknown, 0));
     assert_eq!(decode::<Event>(&next()), Event::Unknown);
     let shim::Reply::Status(status) = decode(&next()) else { panic!("a status") };
-    assert_eq!((status.agent_after_ms, status.host_memory), (None, 0));
+    assert_eq!((status.agent_after_ms, status.host_memory, status.abilities), (None, 0, Vec::new()));
     let Request::Configure(configuration) = decode(&next()) else { panic!("a configuration") };
     assert_eq!((configuration.names.len(), configuration.host_names.len()), (1, 0));
     assert!(lines.next().is_none(), "a line of old.jsonl is not checked");

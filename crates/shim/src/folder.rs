@@ -79,6 +79,14 @@ impl Folder {
         serde_json::from_slice(&text).map_err(|source| Error::Description { path, source })
     }
 
+    /// Writes other shares into the description, which is given as it is then.
+    pub(crate) fn change_shares(&self, shares: Vec<vmm::Share>) -> Result<VmConfig, Error> {
+        let config = VmConfig { shares, ..self.description()? };
+        let text = serde_json::to_vec_pretty(&config).expect("a description has only string keys");
+        self.replace("machine.json", &text)?;
+        Ok(config)
+    }
+
     /// Says who owns the machine, and forgets how an earlier one ended.
     pub(crate) fn sign(&self) -> Result<(), Error> {
         let path = self.file("shim.json");

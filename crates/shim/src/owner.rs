@@ -1,11 +1,11 @@
 //! The machine's life, from the lock on its folder to the last file taken away.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use protocol::agent;
-use protocol::shim::{State, Status};
+use protocol::shim::{Ability, State, Status};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
@@ -53,11 +53,13 @@ pub(crate) enum Order {
 /// What everyone may see of the machine.
 #[derive(Debug)]
 pub(crate) struct Board {
-    digest: String,
+    digest: Mutex<String>,
     driver_name: &'static str,
     state: watch::Sender<State>,
     driver: OnceLock<Arc<dyn VmDriver>>,
     orders: mpsc::Sender<Order>,
+    /// Held while the machine is changed, so that what is told of it is in the order of what was done.
+    pub(crate) changing: tokio::sync::Mutex<()>,
 }
 
 impl Board {
@@ -69,6 +71,35 @@ impl Board {
     /// The machine, once it is powered on.
     pub(crate) fn driver(&self) -> Option<&Arc<dyn VmDriver>> {
         self.driver.get()
+    }
+
+    /// A running machine was halted, or a halted one goes on. Anything else it does meanwhile counts for more.
+    pub(crate) fn note_halted(&self, halted: bool) {
+        let (from, to) =
+            if halted { (State::Running, State::Paused) } else { (State::Paused, State::Running) };
+        self.state.send_if_modified(|state| {
+            let changes = *state == from;
+            if changes {
+                *state = to;
+            }
+            changes
+        });
+    }
+
+    /// The machine is another one than it was started as.
+    pub(crate) fn note_digest(&self, digest: String) {
+        *self.digest.lock().unwrap_or_else(PoisonError::into_inner) = digest;
+    }
+
+    /// What the driver can do with the machine.
+    fn abilities(&self) -> Vec<Ability> {
+        let Some(driver) = self.driver.get() else { return Vec::new() };
+        let abilities = [
+            (Ability::Pause, driver.pause().is_some()),
+            (Ability::Save, driver.snapshot().is_some()),
+            (Ability::ChangeShares, driver.change_shares().is_some()),
+        ];
+        abilities.into_iter().filter(|(_, has)| *has).map(|(ability, _)| ability).collect()
     }
 
     /// Passes an order on. Orders to a machine that has ended change nothing.
@@ -86,9 +117,10 @@ impl Board {
             state: self.state.borrow().clone(),
             driver: self.driver_name.to_owned(),
             accelerator: facts.map_or_else(|| "unknown".to_owned(), |facts| facts.accelerator.to_string()),
-            config_digest: self.digest.clone(),
+            config_digest: self.digest.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             agent_after_ms: facts.and_then(|facts| facts.agent_after).map(|after| after.as_millis() as u64),
             host_memory: facts.map_or(0, |facts| facts.host_memory),
+            abilities: self.abilities(),
         }
     }
 }
@@ -100,7 +132,7 @@ pub(crate) fn is_final(state: &State) -> bool {
 
 /// Owns the machine of a folder until it has ended.
 pub(crate) fn run(dir: &Utf8Path, accelerator: Option<Utf8PathBuf>) -> Result<(), Error> {
-    let folder = Folder::take(dir)?;
+    let folder = Arc::new(Folder::take(dir)?);
     log::start(&folder.file("shim.log"))
         .map_err(|source| Error::Process { doing: "open the log", source })?;
     // One thread: it starts the machine's programs, and they live as long as it does.
@@ -125,7 +157,7 @@ fn allow_connections() {
     }
 }
 
-async fn own(folder: &Folder, accelerator: Option<Utf8PathBuf>) -> Result<(), Error> {
+async fn own(folder: &Arc<Folder>, accelerator: Option<Utf8PathBuf>) -> Result<(), Error> {
     let config = folder.description()?;
     folder.sign()?;
     allow_connections();
@@ -136,15 +168,16 @@ async fn own(folder: &Folder, accelerator: Option<Utf8PathBuf>) -> Result<(), Er
     let hypervisor = hypervisor::of_this_host(memory);
     let (orders, mut inbox) = mpsc::channel(8);
     let board = Arc::new(Board {
-        digest: config.digest(),
+        digest: Mutex::new(config.digest()),
         driver_name: hypervisor.name(),
         state: watch::Sender::new(State::Starting),
         driver: OnceLock::new(),
         orders,
+        changing: tokio::sync::Mutex::default(),
     });
-    let server = serve::start(folder.listen()?, Arc::clone(&board))
+    let server = serve::start(folder.listen()?, Arc::clone(&board), Arc::clone(folder))
         .map_err(|source| Error::Process { doing: "serve the machine's socket", source })?;
-    tracing::info!(pid = std::process::id(), digest = %board.digest, "machine starting");
+    tracing::info!(pid = std::process::id(), digest = board.status().config_digest, "machine starting");
     let forward = async {
         loop {
             tokio::select! {
@@ -197,13 +230,17 @@ async fn live(
     let _ = board.driver.set(Arc::clone(&driver));
     let mut states = driver.watch();
     let mut stop = None;
+    let mut known = None;
     loop {
         let state = states.borrow_and_update().clone();
-        let told = tell(state.clone());
         if state.is_final() {
-            return told;
+            return tell(state);
         }
-        board.state.send_replace(told);
+        // Only what is new: a machine that is halted runs, for its driver.
+        if known.as_ref() != Some(&state) {
+            board.state.send_replace(tell(state.clone()));
+            known = Some(state);
+        }
         let stopping = async {
             match stop.as_mut() {
                 Some(stop) => std::pin::Pin::new(stop).await,

@@ -12,6 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::folder::Folder;
 use crate::owner::{Board, Order, is_final};
 use crate::splice::splice;
 
@@ -32,7 +33,7 @@ pub(crate) struct Server {
 }
 
 /// Serves the socket from now on.
-pub(crate) fn start(listener: StdUnixListener, board: Arc<Board>) -> io::Result<Server> {
+pub(crate) fn start(listener: StdUnixListener, board: Arc<Board>, folder: Arc<Folder>) -> io::Result<Server> {
     let listener = UnixListener::from_std(listener)?;
     let server = Server { connections: TaskTracker::new(), stop: CancellationToken::new() };
     let (connections, stop) = (server.connections.clone(), server.stop.clone());
@@ -44,9 +45,9 @@ pub(crate) fn start(listener: StdUnixListener, board: Arc<Board>) -> io::Result<
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let board = Arc::clone(&board);
+                    let (board, folder) = (Arc::clone(&board), Arc::clone(&folder));
                     connections.spawn(async move {
-                        if let Err(error) = answer(stream, &board).await {
+                        if let Err(error) = answer(stream, &board, &folder).await {
                             tracing::debug!(%error, "a connection ended early");
                         }
                     });
@@ -70,7 +71,7 @@ impl Server {
     }
 }
 
-async fn answer(mut stream: UnixStream, board: &Board) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, board: &Board, folder: &Folder) -> io::Result<()> {
     let peer = stream.peer_cred()?.uid();
     if peer != rustix::process::geteuid().as_raw() {
         tracing::warn!(peer, "another user's connection was refused");
@@ -94,9 +95,8 @@ async fn answer(mut stream: UnixStream, board: &Board) -> io::Result<()> {
             obey(&mut stream, board, Order::Stop(Duration::from_millis(grace_ms))).await
         }
         Request::Kill => obey(&mut stream, board, Order::Kill).await,
-        Request::Pause | Request::Resume | Request::Save => {
-            let done = change(board, &request).await;
-            match done {
+        Request::Pause | Request::Resume | Request::Save | Request::ChangeShares { .. } => {
+            match change(board, folder, request).await {
                 Ok(()) => reply(&mut stream, &Reply::Done).await,
                 Err(message) => fail(&mut stream, message).await,
             }
@@ -142,15 +142,41 @@ async fn obey(stream: &mut UnixStream, board: &Board, order: Order) -> io::Resul
 }
 
 /// What only some drivers can do; gives why it is not done.
-async fn change(board: &Board, request: &Request) -> Result<(), String> {
+async fn change(board: &Board, folder: &Folder, request: Request) -> Result<(), String> {
     let driver = board.driver().ok_or("the machine is starting")?;
-    let cannot = |what: &str| format!("the driver of this machine cannot {what} it");
-    let changing = match request {
-        Request::Save => driver.snapshot().ok_or_else(|| cannot("save"))?.save(),
-        Request::Resume => driver.pause().ok_or_else(|| cannot("resume"))?.resume(),
-        _ => driver.pause().ok_or_else(|| cannot("pause"))?.pause(),
-    };
-    changing.await.map_err(|error| crate::chain(&error))
+    let cannot = |what: &str| format!("the driver of this machine cannot {what}");
+    let failed = |error: vmm::Error| crate::chain(&error);
+    let _alone = board.changing.lock().await;
+    match request {
+        Request::Save => {
+            let snapshot = driver.snapshot().ok_or_else(|| cannot("save it"))?;
+            snapshot.save().await.map_err(failed)
+        }
+        Request::ChangeShares { shares } => {
+            let changing =
+                driver.change_shares().ok_or_else(|| cannot("share other folders while it runs"))?;
+            let shares: Vec<_> = shares.into_iter().map(share).collect();
+            changing.set(&shares).await.map_err(failed)?;
+            // What runs is what the file says, for whoever finds the machine later.
+            let described = folder.change_shares(shares).map_err(|error| crate::chain(&error))?;
+            board.note_digest(described.digest());
+            Ok(())
+        }
+        Request::Resume => {
+            driver.pause().ok_or_else(|| cannot("resume it"))?.resume().await.map_err(failed)?;
+            board.note_halted(false);
+            Ok(())
+        }
+        _ => {
+            driver.pause().ok_or_else(|| cannot("pause it"))?.pause().await.map_err(failed)?;
+            board.note_halted(true);
+            Ok(())
+        }
+    }
+}
+
+fn share(share: protocol::shim::Share) -> vmm::Share {
+    vmm::Share { tag: share.tag, host_path: share.host_path.into(), read_only: share.read_only }
 }
 
 async fn watch(mut stream: UnixStream, board: &Board) -> io::Result<()> {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use protocol::shim::{Reply, Request, State, Status};
+use protocol::shim::{Ability, Reply, Request, State, Status};
 use protocol::{Frame, FrameDecoder, encode_json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
@@ -35,6 +35,8 @@ struct Shared {
     starts: AtomicUsize,
     fails_with: Mutex<Option<(String, String)>>,
     life: Mutex<Option<Life>>,
+    refuses_pause: Mutex<bool>,
+    changes_shares: Mutex<bool>,
     guest: agent::Guest,
 }
 
@@ -81,6 +83,8 @@ impl FakeShim {
             starts: AtomicUsize::new(0),
             fails_with: Mutex::new(None),
             life: Mutex::new(None),
+            refuses_pause: Mutex::new(false),
+            changes_shares: Mutex::new(false),
             guest: agent::Guest::default(),
         });
         tokio::spawn(wait_for_starts(Arc::downgrade(&shared), started, held));
@@ -105,6 +109,16 @@ impl FakeShim {
     /// Lets the next start end in this failure.
     pub fn fail_next_start(&self, reason: &str, message: &str) {
         *lock(&self.shared.fails_with) = Some((reason.to_owned(), message.to_owned()));
+    }
+
+    /// Lets its driver be one that cannot halt machines.
+    pub fn refuse_pause(&self) {
+        *lock(&self.shared.refuses_pause) = true;
+    }
+
+    /// Lets its driver be one that shares other folders with a running machine.
+    pub fn allow_changed_shares(&self) {
+        *lock(&self.shared.changes_shares) = true;
     }
 
     /// Starts the program as an earlier daemon would have done, and waits until it answers.
@@ -192,8 +206,12 @@ async fn answer(
     let Some(frame) = read_frame(&mut stream).await? else { return Ok(()) };
     match frame.message().map_err(std::io::Error::other)? {
         Request::Status => {
-            let status = status(state.borrow().clone(), pid);
+            let status = status(shared, state.borrow().clone(), pid);
             stream.write_all(&encode_json(&Reply::Status(status))).await
+        }
+        Request::Dial { .. } if *state.borrow() == State::Paused => {
+            let message = "the machine is paused; it has to be resumed first".to_owned();
+            stream.write_all(&encode_json(&Reply::Failed { message })).await
         }
         Request::Dial { .. } => {
             stream.write_all(&encode_json(&Reply::Done)).await?;
@@ -204,7 +222,7 @@ async fn answer(
             let mut changes = state.subscribe();
             loop {
                 let now = changes.borrow_and_update().clone();
-                stream.write_all(&encode_json(&status(now.clone(), pid))).await?;
+                stream.write_all(&encode_json(&status(shared, now.clone(), pid))).await?;
                 if matches!(now, State::Stopped | State::Failed { .. }) {
                     end(shared);
                     return Ok(());
@@ -214,7 +232,31 @@ async fn answer(
                 }
             }
         }
-        Request::Pause | Request::Resume | Request::Save => {
+        Request::Pause if !lock(&shared.refuses_pause).to_owned() => {
+            shared.guest.note("pause");
+            state.send_replace(State::Paused);
+            stream.write_all(&encode_json(&Reply::Done)).await
+        }
+        Request::Resume => {
+            shared.guest.note("resume");
+            state.send_replace(State::Running);
+            stream.write_all(&encode_json(&Reply::Done)).await
+        }
+        Request::ChangeShares { shares } => {
+            shared.guest.note("change_shares");
+            // Like the real one, for a daemon that comes later.
+            let path = shared.dir.join("machine.json");
+            let text = std::fs::read(&path).expect("the daemon wrote it");
+            let mut config: vmm::VmConfig = serde_json::from_slice(&text).expect("it is a description");
+            config.shares = shares
+                .into_iter()
+                .map(|it| vmm::Share { tag: it.tag, host_path: it.host_path.into(), read_only: it.read_only })
+                .collect();
+            let text = serde_json::to_vec(&config).expect("a description is plain data");
+            std::fs::write(path, text).expect("the folder is writable");
+            stream.write_all(&encode_json(&Reply::Done)).await
+        }
+        Request::Pause | Request::Save => {
             let message = "this machine is made up".to_owned();
             stream.write_all(&encode_json(&Reply::Failed { message })).await
         }
@@ -231,7 +273,9 @@ fn end(shared: &Arc<Shared>) {
     tokio::spawn(async move { *lock(&shared.life) = None });
 }
 
-fn status(state: State, pid: i32) -> Status {
+fn status(shared: &Shared, state: State, pid: i32) -> Status {
+    let mut abilities = vec![Ability::Pause];
+    abilities.extend(lock(&shared.changes_shares).then_some(Ability::ChangeShares));
     Status {
         protocol: protocol::VERSION,
         version: "0.0.0".to_owned(),
@@ -242,6 +286,7 @@ fn status(state: State, pid: i32) -> Status {
         config_digest: String::new(),
         agent_after_ms: Some(1),
         host_memory: 64 << 20,
+        abilities,
     }
 }
 

@@ -317,6 +317,9 @@ impl World {
             StepKind::Initialize => self.record(HookStage::Initialize, self.spec.retry.0.clone()),
             StepKind::StartMachine => self.machine.start()?,
             StepKind::StopMachine => self.crash_machine(),
+            StepKind::PauseMachine | StepKind::ResumeMachine | StepKind::ChangeShares => {
+                panic!("{step:?} belongs to no environment")
+            }
             StepKind::PrepareImage => {
                 self.memory.image_prepared_for =
                     Some((self.config_digest.clone(), self.spec.rebuild.clone()));

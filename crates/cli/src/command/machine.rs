@@ -20,6 +20,8 @@ pub(super) async fn run(context: &Context, command: MachineCommand) -> Result<()
         MachineCommand::Start => start(context).await,
         MachineCommand::Stop => stop(context).await,
         MachineCommand::Restart => restart(context).await,
+        MachineCommand::Pause => pause(context).await,
+        MachineCommand::Resume => resume(context).await,
         MachineCommand::Status => machine_status::run(context).await,
         MachineCommand::Shell { process, command } => shell(context, process, command).await,
         MachineCommand::Logs(options) => logs::machine(context, options).await,
@@ -28,7 +30,7 @@ pub(super) async fn run(context: &Context, command: MachineCommand) -> Result<()
         MachineCommand::Set { cpus, memory, disk } => {
             let patch = MachinePatch { cpus, memory_mib: memory, disk_gib: disk, ..MachinePatch::default() };
             let machine = context.client().await?.change_machine(DEFAULT_MACHINE, &patch).await?;
-            changed(context, &machine)
+            changed(context, &machine, Effect::AtRestart)
         }
     }
 }
@@ -65,6 +67,31 @@ async fn restart(context: &Context) -> Result<(), Failure> {
     context.output.show(&machine, |paint| up_text(&machine, paint))
 }
 
+async fn pause(context: &Context) -> Result<(), Failure> {
+    let machine = set_paused(context, true).await?;
+    context.output.show(&machine, |paint| {
+        let paused = paint.yellow("paused");
+        format!("The machine is {paused}. It goes on with `cove machine resume`, or when something uses it.")
+    })
+}
+
+async fn resume(context: &Context) -> Result<(), Failure> {
+    let machine = set_paused(context, false).await?;
+    context.output.show(&machine, |paint| match machine.status.phase {
+        MachinePhase::Stopped | MachinePhase::Stopping => "The machine is stopped.".to_owned(),
+        MachinePhase::Starting | MachinePhase::Running | MachinePhase::Paused => up_text(&machine, paint),
+    })
+}
+
+/// Says what is wanted, and waits until it is so.
+async fn set_paused(context: &Context, paused: bool) -> Result<Machine, Failure> {
+    let client = context.client().await?;
+    let mut follow = Follow::begin(context, &client).await?;
+    let patch = MachinePatch { paused: Some(paused), ..MachinePatch::default() };
+    client.change_machine(DEFAULT_MACHINE, &patch).await?;
+    until(&mut follow, |machine| (machine.status.phase == MachinePhase::Paused) == paused).await
+}
+
 async fn shell(context: &Context, process: ProcessOptions, command: Vec<String>) -> Result<(), Failure> {
     let (request, joint) = exec::request(process, command)?;
     let client = context.client().await?;
@@ -79,7 +106,7 @@ async fn share(context: &Context, path: Utf8PathBuf) -> Result<(), Failure> {
     let mut shares = machine.spec.shares.clone();
     if let Some(parent) = shares.iter().find(|share| folder.starts_with(share)) {
         context.output.note(&format!("The machine sees {folder} already, as a part of {parent}."));
-        return changed(context, &machine);
+        return changed(context, &machine, Effect::Now);
     }
     // A folder inside the new one would be seen twice.
     shares.retain(|share| !share.starts_with(&folder));
@@ -116,8 +143,23 @@ async fn set_shares(
         shares: Some(shares),
         ..MachinePatch::default()
     };
-    let machine = client.change_machine(DEFAULT_MACHINE, &patch).await?;
-    changed(context, &machine)
+    let mut follow = Follow::begin(context, client).await?;
+    let mut machine = client.change_machine(DEFAULT_MACHINE, &patch).await?;
+    // Where the running machine can, it sees them at once.
+    let at_once = machine.status.changes_shares && machine.status.phase == MachinePhase::Running;
+    if at_once {
+        machine = until(&mut follow, sees_what_is_shared).await?;
+    }
+    changed(context, &machine, if at_once { Effect::Now } else { Effect::AtRestart })
+}
+
+fn sees_what_is_shared(machine: &Machine) -> bool {
+    let sorted = |folders: &[Utf8PathBuf]| {
+        let mut folders = folders.to_vec();
+        folders.sort();
+        folders
+    };
+    sorted(&machine.spec.shares) == sorted(&machine.status.shares)
 }
 
 /// Waits until the machine is as the judge says.
@@ -145,10 +187,17 @@ fn up_text(machine: &Machine, paint: Paint) -> String {
     format!("The machine is {}{}.", paint.green("running"), time.unwrap_or_default())
 }
 
-fn changed(context: &Context, machine: &Machine) -> Result<(), Failure> {
+/// When a running machine has what was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Now,
+    AtRestart,
+}
+
+fn changed(context: &Context, machine: &Machine, effect: Effect) -> Result<(), Failure> {
     context.output.show(machine, |paint| {
         let mut out = machine_status::settings(machine, paint);
-        if machine.status.phase != MachinePhase::Stopped {
+        if machine.status.phase != MachinePhase::Stopped && effect == Effect::AtRestart {
             out.push_str("What changed takes effect with `cove machine restart`.\n");
         }
         out

@@ -72,6 +72,7 @@ fn head(machine: &Machine) -> Vec<(String, String)> {
         MachinePhase::Stopped => "stopped; it starts when something needs it",
         MachinePhase::Starting => "starting",
         MachinePhase::Running => "running",
+        MachinePhase::Paused => "paused; it goes on with `cove machine resume`, or when something uses it",
         MachinePhase::Stopping => "stopping",
     };
     let mut rows = vec![("state".to_owned(), state.to_owned())];

@@ -58,6 +58,7 @@ pub(super) fn machine(machine: &Machine) -> Check {
         MachinePhase::Stopped => good(name, "off; it starts when it is needed"),
         MachinePhase::Starting => good(name, "starting"),
         MachinePhase::Stopping => good(name, "stopping"),
+        MachinePhase::Paused => good(name, "paused; it goes on when it is used"),
         MachinePhase::Running if status.engine == EngineState::Failed => {
             let problem =
                 Problem::new(ProblemCode::EngineDown, "the Docker Engine in the machine ended by itself");

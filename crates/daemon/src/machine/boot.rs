@@ -77,17 +77,22 @@ pub(super) async fn find_living(inner: &Arc<Inner>) -> Result<Option<Arc<Session
     let deadline = Instant::now() + SHIM_TIME;
     loop {
         match shim.watch().await {
-            // It only stays a while to tell how its machine ended.
-            Ok(_) if has_ended(&shim).await => {
-                note_failure(inner);
-                dismiss(&shim, paths).await?;
-                return Ok(None);
-            }
-            Ok(watch) => {
-                remember_booted_shares(inner);
-                inner.update(|machine| machine.phase = MachinePhase::Starting);
-                return Ok(Some(attach(inner, shim, watch)));
-            }
+            Ok(watch) => match shim.status().await.map(|status| status.state) {
+                // It only stays a while to tell how its machine ended.
+                Ok(State::Stopped | State::Failed { .. }) => {
+                    note_failure(inner);
+                    dismiss(&shim, paths).await?;
+                    return Ok(None);
+                }
+                state => {
+                    remember_booted_shares(inner);
+                    let halted = matches!(state, Ok(State::Paused));
+                    inner.update(|machine| {
+                        machine.phase = if halted { MachinePhase::Paused } else { MachinePhase::Starting };
+                    });
+                    return Ok(Some(attach(inner, shim, watch)));
+                }
+            },
             Err(error) if Instant::now() > deadline => {
                 let problem = Problem::from(error).with_command(
                     format!("end the machine's process {} and start again", identity.pid),
@@ -103,11 +108,6 @@ pub(super) async fn find_living(inner: &Arc<Inner>) -> Result<Option<Arc<Session
             return Ok(None);
         }
     }
-}
-
-async fn has_ended(shim: &ShimClient) -> bool {
-    let status = shim.status().await;
-    status.is_ok_and(|status| matches!(status.state, State::Stopped | State::Failed { .. }))
 }
 
 /// Ends a shim whose machine has ended, and waits until it has gone.
@@ -141,7 +141,7 @@ async fn boot(inner: &Arc<Inner>) -> Result<Arc<Session>, Problem> {
     let config = describe(&machine.spec, &shares, paths, image)?;
     let text = serde_json::to_vec_pretty(&config).expect("a machine's description has only string keys");
     process::write_atomically(&paths.config(), &text)?;
-    *lock(&inner.shares) = shares;
+    inner.set_shares(shares);
     inner.update(|status| {
         status.phase = MachinePhase::Starting;
         status.engine = EngineState::Down;
@@ -223,7 +223,10 @@ async fn wait_until_ready(inner: &Inner, session: &Session, began: Instant) -> R
             return Ok(());
         }
         let item = item(now);
-        if told != Some(item) {
+        // Whoever halted it knows, and it goes on with what it was at.
+        if now.phase == MachinePhase::Paused {
+            deadline = Instant::now() + ENGINE_TIME;
+        } else if told != Some(item) {
             if told.is_some() {
                 tell(inner, began, "Linux answers");
                 deadline = Instant::now() + ENGINE_TIME;
@@ -249,6 +252,7 @@ async fn wait_until_ready(inner: &Inner, session: &Session, began: Instant) -> R
 fn item(state: MachineState) -> &'static str {
     match state.phase {
         MachinePhase::Running => "starting the engine",
+        MachinePhase::Paused => "waiting until the machine goes on",
         MachinePhase::Stopped | MachinePhase::Starting | MachinePhase::Stopping => "booting Linux",
     }
 }
@@ -265,6 +269,7 @@ fn too_slow(inner: &Inner, state: MachineState) -> Problem {
             MachinePhase::Running => {
                 (ProblemCode::EngineDown, "the Docker Engine in the machine does not answer", ENGINE_TIME)
             }
+            MachinePhase::Paused => (ProblemCode::MachinePaused, "the machine is paused", ENGINE_TIME),
             MachinePhase::Stopped | MachinePhase::Starting | MachinePhase::Stopping => {
                 (ProblemCode::MachineFailed, "Linux in the machine does not come up", LINUX_TIME)
             }
@@ -295,7 +300,7 @@ fn remember_booted_shares(inner: &Inner) {
         root.tag = share.map(|share| share.tag.clone()).unwrap_or_default();
         share.is_some()
     });
-    *lock(&inner.shares) = roots;
+    inner.set_shares(roots);
 }
 
 /// The settings of the spec that the running machine was not booted with.

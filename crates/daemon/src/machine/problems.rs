@@ -70,6 +70,19 @@ pub fn not_running() -> Problem {
         .with_command("start it", "cove machine start")
 }
 
+/// The machine is halted.
+pub fn paused() -> Problem {
+    Problem::new(ProblemCode::MachinePaused, "the machine is paused")
+        .with_command("let it go on", "cove machine resume")
+}
+
+/// A share that is to go is used by something that runs.
+pub fn share_in_use(path: &str, error: &AgentError) -> Problem {
+    Problem::new(ProblemCode::MachineFailed, format!("`{path}` cannot be taken away while it is used"))
+        .caused_by(error)
+        .with_hint("stop the containers that have it mounted, or what works in it")
+}
+
 impl From<ProcessError> for Problem {
     fn from(error: ProcessError) -> Self {
         let (code, title) = match &error {

@@ -15,7 +15,7 @@ use api::{
     AcceleratorStatus, BootStage, ComponentStatus, EmulationStatus, EngineState, EventKind, MachinePhase,
     MachineUse, ObjectKind, Problem, ProblemCode,
 };
-use protocol::agent::{AgentHello, Component, ComponentState, Event, Level};
+use protocol::agent::{AgentHello, Component, ComponentState, Configuration, Event, Level};
 use protocol::shim::{State, Status};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
@@ -24,8 +24,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::clock::{ClockWatch, LOOK_EVERY};
 use super::shim_client::{ShimClient, ShimWatch};
-use super::{Inner, configuration};
-use super::{problems, process};
+use super::{Inner, configuration, lock, problems, process, shares};
 use crate::agent_client::{AgentClient, AgentWatch};
 
 /// Name of the component that is the Docker Engine.
@@ -59,6 +58,8 @@ pub(super) enum Outcome {
 pub(super) struct Session {
     pub(super) shim: ShimClient,
     pub(super) outcome: watch::Sender<Outcome>,
+    /// Whether the shim says that its machine is halted.
+    halted: watch::Sender<bool>,
     stop_asked: AtomicBool,
 }
 
@@ -71,6 +72,15 @@ impl Session {
     /// Whether the end is wanted.
     pub(super) fn is_stopping(&self) -> bool {
         self.stop_asked.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the shim says that its machine is halted, or the session's end.
+    pub(super) async fn halted(&self) {
+        let mut halted = self.halted.subscribe();
+        tokio::select! {
+            _ = halted.wait_for(|halted| *halted) => {}
+            _ = self.ended() => {}
+        }
     }
 
     /// Waits for the end; the problem if it was not wanted.
@@ -97,7 +107,8 @@ impl Drop for Owned {
 /// Starts to follow a shim.
 pub(super) fn attach(inner: &Arc<Inner>, shim: ShimClient, watch: ShimWatch) -> Arc<Session> {
     let outcome = watch::Sender::new(Outcome::Open);
-    let session = Arc::new(Session { shim, outcome, stop_asked: AtomicBool::new(false) });
+    let halted = watch::Sender::new(false);
+    let session = Arc::new(Session { shim, outcome, halted, stop_asked: AtomicBool::new(false) });
     inner.set_session(Some(Arc::clone(&session)));
     tokio::spawn(follow_shim(Arc::clone(inner), Arc::clone(&session), watch));
     session
@@ -108,12 +119,14 @@ async fn follow_shim(inner: Arc<Inner>, session: Arc<Session>, mut watch: ShimWa
     let mut last = None;
     while let Some(status) = watch.next().await {
         note_shim(&inner, &status);
+        session.halted.send_replace(status.state == State::Paused);
         match &status.state {
             State::Running if guest.is_none() => {
                 let following = follow_guest(Arc::clone(&inner), Arc::clone(&session));
                 guest = Some(Owned(tokio::spawn(following)));
             }
             State::Starting | State::Running => {}
+            State::Paused => inner.update(|machine| machine.phase = MachinePhase::Paused),
             State::Stopping => inner.update(|machine| machine.phase = MachinePhase::Stopping),
             State::Stopped => guest = None,
             State::Failed { .. } => {
@@ -132,25 +145,33 @@ async fn follow_shim(inner: Arc<Inner>, session: Arc<Session>, mut watch: ShimWa
         }
         Some(State::Stopped | State::Stopping) => None,
         _ if session.is_stopping() => None,
-        Some(State::Starting | State::Running) | None => Some(problems::lost(&inner.machine_paths)),
+        Some(State::Starting | State::Running | State::Paused) | None => {
+            Some(problems::lost(&inner.machine_paths))
+        }
     };
     if let Some(problem) = &problem {
         tracing::warn!(%problem, "the machine ended by itself");
     }
     inner.forget_session(&session);
+    lock(&inner.abilities).clear();
     inner.update(|machine| {
         machine.phase = MachinePhase::Stopped;
         machine.engine = EngineState::Down;
         machine.components.clear();
         machine.usage = None;
         machine.shim_pid = None;
+        machine.shares.clear();
+        machine.changes_shares = false;
         machine.problem.clone_from(&problem);
     });
     session.outcome.send_replace(Outcome::Ended(problem.map(Box::new)));
 }
 
 fn note_shim(inner: &Inner, status: &Status) {
+    lock(&inner.abilities).clone_from(&status.abilities);
+    let changes_shares = shares::can_change(inner);
     inner.update(|machine| {
+        machine.changes_shares = changes_shares;
         machine.shim_pid = Some(status.pid);
         machine.driver = Some(shortened(&status.driver));
         let name = shortened(&status.accelerator);
@@ -168,7 +189,10 @@ fn note_shim(inner: &Inner, status: &Status) {
 async fn follow_guest(inner: Arc<Inner>, session: Arc<Session>) {
     let agent = AgentClient::new(session.shim.clone());
     let mut pause = PAUSE.0;
+    let mut state = inner.state.subscribe();
     loop {
+        // A halted guest answers nobody, and is not to blame. The sender lives in `inner`.
+        let _ = state.wait_for(|state| state.phase != MachinePhase::Paused).await;
         match greet(&inner, &agent).await {
             Ok(greeted) => {
                 pause = PAUSE.0;
@@ -179,7 +203,7 @@ async fn follow_guest(inner: Arc<Inner>, session: Arc<Session>) {
                     }
                     troubled
                 });
-                listen(&inner, &agent, greeted).await;
+                listen(&inner, &session, &agent, greeted).await;
                 tracing::info!("the connection to the guest was cut");
                 inner.update(|machine| machine.engine = EngineState::Down);
             }
@@ -206,10 +230,18 @@ async fn follow_guest(inner: Arc<Inner>, session: Arc<Session>) {
 /// A guest that knows what it must.
 struct Greeted {
     watch: AgentWatch,
-    /// Whether it was told what this computer's network asks for.
-    trusted: bool,
+    /// What it was told.
+    told: Told,
     /// What happened since.
     changes: broadcast::Receiver<api::Event>,
+}
+
+/// What a guest was told of this computer.
+struct Told {
+    /// All of it.
+    configuration: Configuration,
+    /// Whether this computer's network was trusted then.
+    trusted: bool,
 }
 
 /// Introduces the host, sets the clock, tells the configuration, and starts to watch.
@@ -219,7 +251,8 @@ async fn greet(inner: &Inner, agent: &AgentClient) -> Result<Greeted, Problem> {
     inner.journal.begin(&hello.boot_id);
     agent.set_clock().await?;
     let changes = inner.store.subscribe();
-    let trusted = configure(inner, agent).await?;
+    let told = configure(inner, agent, None).await?;
+    shares::mount_all(inner, agent).await?;
     let watch = agent.watch().await?;
     inner.update(|machine| {
         machine.phase = MachinePhase::Running;
@@ -229,7 +262,7 @@ async fn greet(inner: &Inner, agent: &AgentClient) -> Result<Greeted, Problem> {
         machine.components.clear();
         machine.boot.clear();
     });
-    Ok(Greeted { watch, trusted, changes })
+    Ok(Greeted { watch, told, changes })
 }
 
 fn check_version(hello: &AgentHello) -> Result<(), Problem> {
@@ -243,8 +276,11 @@ fn check_version(hello: &AgentHello) -> Result<(), Problem> {
     Err(problem.with_command("restart the machine", "cove machine restart"))
 }
 
-async fn listen(inner: &Inner, agent: &AgentClient, greeted: Greeted) {
-    let Greeted { mut watch, mut trusted, mut changes } = greeted;
+async fn listen(inner: &Inner, session: &Session, agent: &AgentClient, greeted: Greeted) {
+    let Greeted { mut watch, mut told, mut changes } = greeted;
+    let mut network = inner.network.subscribe();
+    let mut refused = None;
+    shares::follow_spec(inner, session, agent, &mut refused).await;
     let mut clock = ClockWatch::start();
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -254,29 +290,52 @@ async fn listen(inner: &Inner, agent: &AgentClient, greeted: Greeted) {
                 Some(event) => hear(inner, event),
                 None => return,
             },
-            _ = look.tick() => if clock.jumped() {
+            // Whoever lets a halted one go on sets its clock.
+            _ = look.tick() => if is_running(inner) && clock.jumped() {
                 tracing::info!("this computer slept or its clock was set: the guest's clock follows");
                 if let Err(error) = agent.set_clock().await {
                     tracing::warn!(%error, "the guest's clock was not set");
                     return;
                 }
             },
-            // Any event may be a changed spec, and so may those that were missed.
-            change = changes.recv() => if concerns_machine(&change) && wants_trust(inner) == Some(!trusted) {
-                trusted = !trusted;
-                if let Err(problem) = configure(inner, agent).await {
-                    tracing::warn!(%problem, "the guest was not told of the changed setting");
-                    return;
+            () = spec_may_differ(&mut changes) => if is_running(inner) {
+                if wants_trust(inner) == Some(!told.trusted) {
+                    match configure(inner, agent, Some(&told)).await {
+                        Ok(now) => told = now,
+                        Err(problem) => {
+                            tracing::warn!(%problem, "the guest was not told of the changed setting");
+                            return;
+                        }
+                    }
                 }
+                shares::follow_spec(inner, session, agent, &mut refused).await;
             },
+            // The sender lives in `inner`.
+            _ = network.changed(), if is_running(inner) => {
+                tracing::info!("the network of this computer changed");
+                match configure(inner, agent, Some(&told)).await {
+                    Ok(now) => told = now,
+                    Err(problem) => tracing::warn!(%problem, "the guest was not told of the network"),
+                }
+            }
         }
     }
 }
 
-fn concerns_machine(change: &Result<api::Event, RecvError>) -> bool {
-    match change {
-        Ok(event) => event.object.kind == ObjectKind::Machine && event.kind == EventKind::Changed,
-        Err(RecvError::Lagged(_) | RecvError::Closed) => true,
+fn is_running(inner: &Inner) -> bool {
+    inner.state.borrow().phase == MachinePhase::Running
+}
+
+/// Returns when something happened to the machine's resource: any event may be a changed spec, and so may those that
+/// were missed.
+pub(super) async fn spec_may_differ(changes: &mut broadcast::Receiver<api::Event>) {
+    loop {
+        match changes.recv().await {
+            Ok(event) if event.object.kind != ObjectKind::Machine || event.kind != EventKind::Changed => {}
+            Ok(_) | Err(RecvError::Lagged(_)) => return,
+            // The store is gone with its process.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
     }
 }
 
@@ -284,11 +343,14 @@ fn wants_trust(inner: &Inner) -> Option<bool> {
     inner.store.machine().ok().map(|machine| machine.spec.trust_host_network)
 }
 
-/// Tells the guest the configuration by the present spec; gives whether this computer's network is trusted.
-async fn configure(inner: &Inner, agent: &AgentClient) -> Result<bool, Problem> {
+/// Tells the guest the configuration by the present spec and this computer's network, unless it knows just that.
+async fn configure(inner: &Inner, agent: &AgentClient, known: Option<&Told>) -> Result<Told, Problem> {
     let machine = inner.store.machine().map_err(|error| problems::store_failed(&error))?;
-    agent.configure(configuration::for_guest(&machine.spec, &inner.shares())).await?;
-    Ok(machine.spec.trust_host_network)
+    let configuration = configuration::for_guest(&machine.spec, &inner.shares());
+    if known.is_none_or(|known| known.configuration != configuration) {
+        agent.configure(configuration.clone()).await?;
+    }
+    Ok(Told { configuration, trusted: machine.spec.trust_host_network })
 }
 
 fn hear(inner: &Inner, event: Event) {

@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use protocol::shim::{Reply, Request, Status};
+use protocol::shim::{Reply, Request, Share, Status};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::time::timeout;
@@ -15,6 +15,9 @@ use super::wire::{self, FrameReader, WireError};
 
 /// The shim answers from memory; anything slower means that it hangs.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
+
+/// What the driver does to a machine may take as long as its hypervisor does.
+const CHANGE_TIME: Duration = Duration::from_secs(40);
 
 /// How to reach a shim. Cheap to clone; holds no connection.
 #[derive(Debug, Clone)]
@@ -110,6 +113,30 @@ impl ShimClient {
     /// [`ShimError`]
     pub async fn kill(&self) -> Result<(), ShimError> {
         self.ask_done(&Request::Kill, ANSWER_TIME).await.map(drop)
+    }
+
+    /// Halts the guest. Halted already: done.
+    ///
+    /// # Errors
+    /// [`ShimError`], refused where the driver cannot.
+    pub async fn pause(&self) -> Result<(), ShimError> {
+        self.ask_done(&Request::Pause, CHANGE_TIME).await.map(drop)
+    }
+
+    /// Lets the guest go on. Its clock stands where it was.
+    ///
+    /// # Errors
+    /// [`ShimError`], refused where the driver cannot.
+    pub async fn resume(&self) -> Result<(), ShimError> {
+        self.ask_done(&Request::Resume, CHANGE_TIME).await.map(drop)
+    }
+
+    /// Shares these folders with the running machine, and no others.
+    ///
+    /// # Errors
+    /// [`ShimError`], refused where the driver cannot.
+    pub async fn change_shares(&self, shares: Vec<Share>) -> Result<(), ShimError> {
+        self.ask_done(&Request::ChangeShares { shares }, CHANGE_TIME).await.map(drop)
     }
 
     async fn ask_done(&self, request: &Request, within: Duration) -> Result<UnixStream, ShimError> {

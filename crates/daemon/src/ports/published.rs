@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Problem, ProblemCode};
+use api::{EngineState, MachinePhase, Problem, ProblemCode};
 use engine::{ContainerEventKind, Engine, EngineError};
 use futures::StreamExt;
 use tokio::sync::watch;
@@ -43,17 +43,19 @@ pub(super) async fn follow(inner: Arc<Inner>) {
             outcome = follow_engine(&inner) => if let Err(error) = outcome {
                 tracing::debug!(%error, "the engine's events broke off");
             },
-            _ = state.wait_for(|state| *state != ready()) => {}
+            _ = state.wait_for(|state| !is_held(*state)) => {}
         }
-        if !inner.machine.state().is_ready() {
+        if !is_held(inner.machine.state()) {
             reconcile(&inner, Published::default()).await;
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-fn ready() -> MachineState {
-    MachineState { phase: api::MachinePhase::Running, engine: api::EngineState::Ready }
+/// Whether ports stay open: a machine that is paused has them still, and whoever connects meanwhile is refused.
+fn is_held(state: MachineState) -> bool {
+    let on = matches!(state.phase, MachinePhase::Running | MachinePhase::Paused);
+    on && state.engine == EngineState::Ready
 }
 
 async fn follow_engine(inner: &Inner) -> Result<(), EngineError> {

@@ -43,10 +43,7 @@ impl Memory {
     /// What the task of an environment knows when it begins.
     pub(crate) fn of(environment: &Environment) -> Self {
         let status = &environment.status;
-        let is_answered = status.observed_generation == environment.metadata.generation
-            && status.step.is_none()
-            && matches!(status.phase, Phase::Running | Phase::Stopped);
-        let answered = is_answered.then_some(status.observed_generation);
+        let answered = is_answered(environment).then_some(status.observed_generation);
         let failed = |dotfiles: bool| {
             let mut failed = status.hooks.iter().filter(|hook| !hook.succeeded);
             failed.find(|hook| (hook.stage == HookStage::Dotfiles) == dotfiles)
@@ -62,7 +59,7 @@ impl Memory {
         });
         Self {
             answered,
-            ended_with: ended_with.filter(|_| is_answered).cloned().map(Box::new),
+            ended_with: ended_with.filter(|_| answered.is_some()).cloned().map(Box::new),
             stopped_for: answered.filter(|_| environment.spec.desired_phase == DesiredPhase::Stopped),
             failed_hook: failed(false).map(|hook| hook.stage),
             dotfiles,
@@ -107,6 +104,14 @@ impl Memory {
         // Open ports stay open when they are wanted still; one that was taken may be free by now.
         self.ports = None;
     }
+}
+
+/// Whether an environment is as it was wanted last, or its work has ended in a problem.
+pub(super) fn is_answered(environment: &Environment) -> bool {
+    let status = &environment.status;
+    status.observed_generation == environment.metadata.generation
+        && status.step.is_none()
+        && matches!(status.phase, Phase::Running | Phase::Stopped)
 }
 
 /// Dotfiles that could not be installed.

@@ -5,12 +5,13 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use api::{
-    Condition, ConditionKind, DesiredPhase, Environment, EnvironmentId, EnvironmentStatus, EventKind, Phase,
-    Problem, ProblemCode, StepKind,
+    Condition, ConditionKind, DesiredPhase, Environment, EnvironmentId, EnvironmentStatus, EventKind,
+    MachinePhase, Phase, Problem, ProblemCode, StepKind,
 };
 use jiff::Timestamp;
 use reconciler::{ContainerFacts, Decision, Failure, Verdict};
 
+use super::memory::is_answered;
 use super::{Bell, Memory, OpenPorts, Parts, Report};
 use crate::execute::{self, Turn};
 use crate::masks;
@@ -70,6 +71,10 @@ impl Worker {
     /// Observes, plans, and takes the first step.
     async fn pass(&mut self) -> Result<Next, Problem> {
         let Some(environment) = self.parts.store.environment(&self.id)? else { return Ok(Next::Gone) };
+        // Nothing in a halted machine changes, and looking would let it go on: only a wish may.
+        if self.parts.machine.state().phase == MachinePhase::Paused && is_answered(&environment) {
+            return Ok(Next::Sleep(None));
+        }
         let observation = observe::observe(&self.parts, &environment, &mut self.memory).await?;
         let decision = decide(&environment, &observation);
         self.keep_failure(None, &observation, &decision);

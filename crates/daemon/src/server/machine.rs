@@ -1,6 +1,9 @@
 //! Routes about the machine.
 
-use api::{DEFAULT_MACHINE, ErrorBody, Machine, MachinePatch, MachineSpec, Problem, ProblemCode, Session};
+use api::{
+    DEFAULT_MACHINE, ErrorBody, Machine, MachinePatch, MachinePhase, MachineSpec, Problem, ProblemCode,
+    Session,
+};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -21,7 +24,8 @@ pub(super) async fn show(
     Ok(Json(api.store.machine()?))
 }
 
-/// Changes what is wanted of the machine. Sizes and shares take effect at its next start.
+/// Changes what is wanted of the machine. Sizes take effect at its next start, and shares too unless its status says
+/// that they change while it runs.
 #[utoipa::path(patch, path = "/v1/machines/{machine}", tag = "machines",
     params(("machine" = String, Path, description = "Its name: `default`")),
     request_body = MachinePatch,
@@ -36,11 +40,17 @@ pub(super) async fn change(
     Body(patch): Body<MachinePatch>,
 ) -> Result<Json<Machine>, Refusal> {
     exists(&machine)?;
-    let before = api.store.machine()?.spec;
+    let Machine { spec: before, status, .. } = api.store.machine()?;
     check(&patch, &before)?;
+    if patch.paused == Some(true) && !matches!(status.phase, MachinePhase::Running | MachinePhase::Paused) {
+        return Err(crate::machine::problems::not_running().into());
+    }
     let expected = patch.resource_version;
     let changed = api.store.change_machine_spec(expected, |spec| {
         spec.keep_running = patch.keep_running.unwrap_or(spec.keep_running);
+        // Who starts, stops or restarts it wants it to be that.
+        let other = patch.keep_running.is_some() || patch.restart.is_some();
+        spec.paused = patch.paused.unwrap_or(spec.paused && !other);
         spec.cpus = patch.cpus.unwrap_or(spec.cpus);
         spec.memory_mib = patch.memory_mib.unwrap_or(spec.memory_mib);
         // Another request may have grown it since the check.
@@ -81,7 +91,10 @@ pub(super) async fn stop(
 
 fn wish(api: &Api, machine: &str, keep_running: bool) -> Result<(StatusCode, Json<Machine>), Refusal> {
     exists(machine)?;
-    let changed = api.store.change_machine_spec(None, |spec| spec.keep_running = keep_running)?;
+    let changed = api.store.change_machine_spec(None, |spec| {
+        spec.keep_running = keep_running;
+        spec.paused = false;
+    })?;
     api.machine.carry_out(if keep_running { MachineWish::Start } else { MachineWish::Stop });
     Ok((StatusCode::ACCEPTED, Json(changed)))
 }

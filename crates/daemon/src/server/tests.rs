@@ -327,6 +327,29 @@ async fn wishes_for_the_machine_are_stored_and_passed_on() {
 }
 
 #[tokio::test]
+async fn only_a_machine_that_runs_can_be_paused_and_any_other_wish_ends_that() {
+    let served = Served::start();
+    let pause = r#"{"paused":true}"#;
+    let (_, problem) = served.refused("PATCH", "/v1/machines/default", pause).await;
+    assert!(problem.title.contains("not running"), "{}", problem.title);
+    let running = api::MachineStatus { phase: api::MachinePhase::Running, ..api::MachineStatus::default() };
+    served.store.write_machine_status(running).unwrap();
+    for (method, path, body) in [
+        ("POST", "/v1/machines/default/start", ""),
+        ("POST", "/v1/machines/default/stop", ""),
+        ("PATCH", "/v1/machines/default", r#"{"restart":"again"}"#),
+        ("PATCH", "/v1/machines/default", r#"{"paused":false}"#),
+    ] {
+        let (status, machine) = served.call("PATCH", "/v1/machines/default", pause).await;
+        assert_eq!((status, &machine["spec"]["paused"]), (StatusCode::OK, &json!(true)));
+        let (_, sized) = served.call("PATCH", "/v1/machines/default", r#"{"cpus":3}"#).await;
+        assert_eq!(sized["spec"]["paused"], true, "a size says nothing of it");
+        served.call(method, path, body).await;
+        assert!(!served.store.machine().unwrap().spec.paused, "{method} {path} {body}");
+    }
+}
+
+#[tokio::test]
 async fn a_watch_resumes_where_it_was_and_says_when_it_cannot() {
     let served = Served::start();
     let start = served.store.last_sequence();

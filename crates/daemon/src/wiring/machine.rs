@@ -127,6 +127,7 @@ impl MachineWork for LiveMachine {
                     .map(|size| TerminalSize { rows: size.rows, columns: size.columns }),
                 input: request.input,
             };
+            self.machine.awake().await?;
             Ok(process::from_agent(self.machine.agent()?.exec(exec).await?))
         }
         .boxed()

@@ -27,6 +27,8 @@ pub(super) struct Guest {
     engine: watch::Sender<ComponentState>,
     sockets: Mutex<BTreeMap<String, Utf8PathBuf>>,
     files: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// What was asked of machine and guest, in order, by its name in the protocols.
+    asked: watch::Sender<Vec<String>>,
 }
 
 impl Default for Guest {
@@ -40,11 +42,16 @@ impl Default for Guest {
             engine: watch::Sender::new(ComponentState::Ready),
             sockets: Mutex::default(),
             files: Mutex::default(),
+            asked: watch::Sender::default(),
         }
     }
 }
 
 impl Guest {
+    pub(super) fn note(&self, what: &str) {
+        self.asked.send_modify(|asked| asked.push(what.to_owned()));
+    }
+
     pub(super) fn reboot(&self) {
         self.boots.fetch_add(1, Ordering::SeqCst);
         *lock(&self.configured) = None;
@@ -87,6 +94,12 @@ impl GuestScript {
         self.shared.guest.configurations.subscribe()
     }
 
+    /// What was asked of the machine and of the guest so far, in order: `pause`, `resume`, `change_shares`, `hello`,
+    /// `set_clock`, `sync`, `connect`, `mount PATH`, `unmount PATH`.
+    pub fn asked(&self) -> watch::Receiver<Vec<String>> {
+        self.shared.guest.asked.subscribe()
+    }
+
     /// How often its clock was set.
     pub fn clocks_set(&self) -> usize {
         self.shared.guest.clocks_set.load(Ordering::SeqCst)
@@ -101,7 +114,17 @@ impl GuestScript {
 pub(super) async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> std::io::Result<()> {
     let Some(frame) = read_frame(&mut stream).await? else { return Ok(()) };
     let guest = &shared.guest;
-    let reply = match frame.message().map_err(std::io::Error::other)? {
+    let request = frame.message().map_err(std::io::Error::other)?;
+    match &request {
+        Request::Hello { .. } => guest.note("hello"),
+        Request::SetClock { .. } => guest.note("set_clock"),
+        Request::Sync => guest.note("sync"),
+        Request::Connect(_) => guest.note("connect"),
+        Request::Mount(mount) => guest.note(&format!("mount {}", mount.path)),
+        Request::Unmount { path } => guest.note(&format!("unmount {path}")),
+        _ => {}
+    }
+    let reply = match request {
         Request::Hello { .. } => Reply::Hello(AgentHello {
             protocol: *lock(&guest.protocol),
             version: "0.0.0".to_owned(),

@@ -21,7 +21,7 @@ use crate::mux::MuxEnd;
 use crate::process::{Launch, Running};
 use crate::transport::{Transport, Vsock};
 use crate::{
-    Accelerator, ByteStream, Error, Failure, MuxError, VmConfig, VmDriver, VmFacts, VmState, memory,
+    Accelerator, ByteStream, Error, Failure, MuxError, Pause, VmConfig, VmDriver, VmFacts, VmState, memory,
 };
 
 /// How long QEMU may take to end after its machine went down, or after the agent's port closed.
@@ -39,6 +39,8 @@ pub(super) struct Machine {
     agent: Arc<OnceLock<Agent>>,
     qmp: Qmp,
     orders: mpsc::Sender<Order>,
+    /// Whether it was halted. Held while that changes, and while a stream is opened.
+    halted: tokio::sync::Mutex<bool>,
 }
 
 /// The agent, once it has spoken.
@@ -133,7 +135,15 @@ async fn power_on(
         let carriers = Carriers { emulator: &mut emulator, shares: &mut shares };
         guard.watch_over(carriers, events, inbox, (port, vsock)).await;
     });
-    Ok(Machine { accelerator, pids, state: watcher, agent, qmp, orders })
+    Ok(Machine {
+        accelerator,
+        pids,
+        state: watcher,
+        agent,
+        qmp,
+        orders,
+        halted: tokio::sync::Mutex::default(),
+    })
 }
 
 /// QEMU did not come up: whichever program ended first knows why.
@@ -174,6 +184,8 @@ impl VmDriver for Machine {
         async {
             // A machine that has ended already needs no order.
             if self.orders.send(Order::ExpectEnd).await.is_ok() && !self.state().is_final() {
+                // A halted guest hears nothing.
+                self.go_on().await?;
                 self.qmp.press_power_button().await.map_err(Error::Control)?;
             }
             Ok(())
@@ -200,9 +212,50 @@ impl VmDriver for Machine {
             let Some(agent) = self.agent.get().filter(|_| !state.is_final()) else {
                 return Err(Error::NotRunning { state });
             };
+            let halted = self.halted.lock().await;
+            if *halted {
+                return Err(Error::Paused);
+            }
             agent.transport.open(port).await.map_err(failed)
         }
         .boxed()
+    }
+
+    fn pause(&self) -> Option<&dyn Pause> {
+        Some(self)
+    }
+}
+
+impl Machine {
+    async fn go_on(&self) -> Result<(), Error> {
+        let mut halted = self.halted.lock().await;
+        if *halted {
+            self.qmp.resume().await.map_err(Error::Control)?;
+            *halted = false;
+        }
+        Ok(())
+    }
+}
+
+impl Pause for Machine {
+    fn pause(&self) -> BoxFuture<'_, Result<(), Error>> {
+        async {
+            let mut halted = self.halted.lock().await;
+            let state = self.state();
+            if state != VmState::Running {
+                return Err(Error::NotRunning { state });
+            }
+            if !*halted {
+                self.qmp.halt().await.map_err(Error::Control)?;
+                *halted = true;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn resume(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.go_on().boxed()
     }
 }
 

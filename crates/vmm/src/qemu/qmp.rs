@@ -146,6 +146,11 @@ impl Qmp {
         self.execute("system_powerdown").await.map(drop)
     }
 
+    /// Halts the machine's processors.
+    pub(super) async fn halt(&self) -> Result<(), QmpError> {
+        self.execute("stop").await.map(drop)
+    }
+
     /// Lets a halted machine go on.
     pub(crate) async fn resume(&self) -> Result<(), QmpError> {
         self.execute("cont").await.map(drop)

@@ -1,0 +1,8 @@
+//! The computer that Cove runs on, as far as Cove must know it.
+//!
+//! Each module is one face with the same meaning everywhere; behind it is a file for each system (`linux`, `macos`),
+//! which nobody outside names. What a system cannot tell is absent from its answers, not an error. Nothing here knows
+//! machines, environments or the store: callers decide what follows from what they learn.
+
+pub mod network;
+pub mod power;
