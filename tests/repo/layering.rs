@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("migration", &["engine"]),
     // L3: binaries
     ("agent", &["protocol"]),
-    ("shim", &["protocol", "vmm"]),
+    ("shim", &["host", "protocol", "vmm"]),
     (
         "daemon",
         &["api", "protocol", "devcontainer", "host", "vmm", "engine", "oci", "provision", "reconciler"],
@@ -65,7 +65,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("yamux", &["vmm", "agent", "shim"]),
     ("tokio-vsock", &["vmm", "agent"]),
     ("libproc", &["vmm"]),
-    ("sysctl", &["vmm"]),
+    ("nix", &["host"]),
+    ("sysctl", &["host", "vmm"]),
     ("objc2", &["vmm"]),
     ("objc2-foundation", &["vmm"]),
     ("objc2-virtualization", &["vmm"]),
@@ -84,7 +85,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("apple-dmg", &["xtask"]),
     ("icns", &["xtask"]),
     ("minisign", &["xtask"]),
-    ("plist", &["xtask"]),
+    ("plist", &["host", "xtask"]),
     ("resvg", &["xtask"]),
 ];
 

@@ -222,6 +222,8 @@ problem_codes! {
     DaemonUnreachable = "E0007", OnRequest, "Run `cove daemon` in another terminal to see why it does not come up, or read `coved.log` in the state folder.";
     /// The daemon and the command line are of different versions.
     VersionSkew = "E0008", OnRequest, "Stop the older daemon with `cove daemon stop`; the next command starts the new one. Machines and environments run on.";
+    /// The daemon cannot be started with the computer.
+    ServiceRefused = "E0009", OnRequest, "`cove daemon install` lets launchd or systemd start the daemon at your login, or, with `--at boot` and sudo, without one. The message says what they refused; nothing was changed. Without a service the first command that needs the daemon starts it.";
 
     /// The folder does not exist.
     FolderNotFound = "E0101", OnRequest, "Check the path; an environment belongs to a folder on this computer.";

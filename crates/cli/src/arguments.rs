@@ -356,8 +356,23 @@ pub(crate) struct DaemonArguments {
 pub(crate) enum DaemonCommand {
     /// End it; machines and environments run on
     Stop,
-    /// Tell whether it runs
+    /// Tell whether it runs, and when it is started
     Status,
+    /// Start it with the computer from now on, and not only with the first command
+    Install {
+        /// When: at your login, or when the computer starts, which needs sudo
+        #[arg(long, value_name = "MOMENT", default_value = "login")]
+        at: ServiceMoment,
+    },
+    /// Start it with the first command again
+    Uninstall,
+}
+
+/// When the daemon is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ServiceMoment {
+    Login,
+    Boot,
 }
 
 /// Shells with completion.

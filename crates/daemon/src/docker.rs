@@ -20,7 +20,6 @@ use std::time::Duration;
 use api::{Problem, ProblemCode};
 use camino::{Utf8Path, Utf8PathBuf};
 use protocol::agent::Target;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -83,7 +82,6 @@ impl DockerSockets {
         public: &Utf8Path,
         internal: &Utf8Path,
     ) -> Result<Self, DockerSocketError> {
-        allow_connections();
         let sockets = Self { cancel: CancellationToken::new() };
         let gate = Arc::new(Gate {
             machine: machine.clone(),
@@ -96,15 +94,6 @@ impl DockerSockets {
             tokio::spawn(serve(listener, Arc::clone(&gate), when_off, sockets.cancel.clone()));
         }
         Ok(sockets)
-    }
-}
-
-/// Each connection takes two descriptors, and the usual limit is half of what the connections here need.
-fn allow_connections() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "the limit of open files stays low");
     }
 }
 

@@ -37,6 +37,17 @@ pub fn start(log: &Utf8Path) {
     }));
 }
 
+/// Makes a file this process's standard output and standard error: a service has none that anybody reads.
+///
+/// # Errors
+/// The file cannot be opened.
+pub fn write_to(log: &Utf8Path) -> io::Result<()> {
+    let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(log)?;
+    rustix::stdio::dup2_stderr(&file)?;
+    rustix::stdio::dup2_stdout(&file)?;
+    Ok(())
+}
+
 fn rotate(log: &Utf8Path) -> io::Result<()> {
     let old = match fs_err::metadata(log) {
         Ok(old) if old.len() > MAX_BYTES => old,
@@ -47,9 +58,7 @@ fn rotate(log: &Utf8Path) -> io::Result<()> {
     fs_err::rename(log, log.with_extension("log.1"))?;
     let stderr = std::fs::File::from(io::stderr().as_fd().try_clone_to_owned()?).metadata()?;
     if (stderr.dev(), stderr.ino()) == (old.dev(), old.ino()) {
-        let new = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(log)?;
-        rustix::stdio::dup2_stderr(&new)?;
-        rustix::stdio::dup2_stdout(&new)?;
+        write_to(log)?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod environments;
 mod keeper;
 mod machine;
 mod process;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -84,6 +85,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     end_on_signals(shutdown.clone())?;
     paths.prepare()?;
     let lock = DaemonLock::acquire(&paths.lock_file())?;
+    upkeep::at_start(paths);
     let settings = Settings::read(&paths.settings_file())?;
     let store = Store::open(&paths.store_file())?;
     store.apply_settings(&settings)?;

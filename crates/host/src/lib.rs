@@ -4,5 +4,9 @@
 //! which nobody outside names. What a system cannot tell is absent from its answers, not an error. Nothing here knows
 //! machines, environments or the store: callers decide what follows from what they learn.
 
+pub mod account;
+pub mod limits;
 pub mod network;
 pub mod power;
+pub mod service;
+mod whole_file;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use protocol::agent;
 use protocol::shim::{Ability, State, Status};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -148,19 +147,13 @@ pub(crate) fn run(dir: &Utf8Path, accelerator: Option<Utf8PathBuf>) -> Result<()
     result
 }
 
-/// Every stream of a client takes a file descriptor, and the usual limit is half of the streams a machine has.
-fn allow_connections() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "the limit of open files stays low");
-    }
-}
-
 async fn own(folder: &Arc<Folder>, accelerator: Option<Utf8PathBuf>) -> Result<(), Error> {
     let config = folder.description()?;
     folder.sign()?;
-    allow_connections();
+    // Every stream of a client takes a descriptor, and the usual limit is half of the streams a machine has.
+    if let Err(error) = host::limits::raise_open_files() {
+        tracing::warn!(%error, "the limit of open files stays low");
+    }
     let signals = |source| Error::Process { doing: "watch for signals", source };
     let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;

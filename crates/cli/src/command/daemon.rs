@@ -1,4 +1,4 @@
-//! `cove daemon`, in the foreground, and `cove daemon stop|status`
+//! `cove daemon`, in the foreground, and `cove daemon stop|status|install|uninstall`
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use api::{Problem, ProblemCode, Version};
 use client::{CallError, Client, ConnectError, StartError};
+use serde::Serialize;
 
+use super::service::{self, ServiceStatus};
 use crate::arguments::{DaemonArguments, DaemonCommand};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -23,6 +25,8 @@ pub(super) async fn run(context: &Context, arguments: DaemonArguments) -> Result
         None => foreground(context),
         Some(DaemonCommand::Stop) => stop(context).await,
         Some(DaemonCommand::Status) => status(context).await,
+        Some(DaemonCommand::Install { at }) => service::install(context, at).await,
+        Some(DaemonCommand::Uninstall) => service::uninstall(context),
     }
 }
 
@@ -34,31 +38,61 @@ fn foreground(context: &Context) -> Result<(), Failure> {
 }
 
 async fn status(context: &Context) -> Result<(), Failure> {
+    let service = service::status(context)?;
     // Whatever its version: somebody may want to know just that.
-    let version = Client::new(&context.home).version().await?;
-    context.output.show(&version, |paint| status_text(context, &version, paint))
+    let version = Client::new(&context.home).version().await.map_err(|error| {
+        let problem = error.problem();
+        match &service {
+            Some(service) => problem.with_hint(service.sentence()),
+            None => problem,
+        }
+    })?;
+    let status = DaemonStatus { version, service };
+    context.output.show(&status, |paint| status_text(context, &status, paint))
 }
 
-fn status_text(context: &Context, version: &Version, paint: Paint) -> String {
+/// What `status` says for programs.
+#[derive(Debug, Serialize)]
+struct DaemonStatus {
+    #[serde(flatten)]
+    version: Version,
+    service: Option<ServiceStatus>,
+}
+
+fn status_text(context: &Context, status: &DaemonStatus, paint: Paint) -> String {
+    let started = match &status.service {
+        Some(service) => service.sentence(),
+        None => "with the first command that needs it".to_owned(),
+    };
     let rows = [
-        ("version", version.version.clone()),
-        ("process", version.pid.to_string()),
+        ("version", status.version.version.clone()),
+        ("process", status.version.pid.to_string()),
         ("socket", context.home.api_socket().to_string()),
         ("log", context.home.daemon_log().to_string()),
+        ("started", started),
     ];
     let rows = rows.map(|(name, value)| (name.to_owned(), value));
     format!("The daemon is running.\n{}", table::pairs(&rows, paint))
 }
 
 async fn stop(context: &Context) -> Result<(), Failure> {
+    if end(context).await? {
+        context.output.note(
+            "The daemon has ended. Machines and environments run on; the next command starts it again.",
+        );
+    } else {
+        context.output.note("The daemon is not running.");
+    }
+    Ok(())
+}
+
+/// Ends the daemon, if one runs, and waits until it has ended; whether one ran.
+pub(super) async fn end(context: &Context) -> Result<bool, Failure> {
     let client = Client::new(&context.home);
     match client.shut_down().await {
         // A daemon that ends may do so before its answer is through.
         Ok(()) | Err(CallError::Broken { .. }) => {}
-        Err(CallError::Connect(ConnectError::NotRunning { .. })) => {
-            context.output.note("The daemon is not running.");
-            return Ok(());
-        }
+        Err(CallError::Connect(ConnectError::NotRunning { .. })) => return Ok(false),
         Err(error) => return Err(error.into()),
     }
     let gone = tokio::time::timeout(PATIENCE, async {
@@ -72,8 +106,5 @@ async fn stop(context: &Context) -> Result<(), Failure> {
             .with_hint(format!("its log is `{}`", context.home.daemon_log()))
             .into());
     }
-    context
-        .output
-        .note("The daemon has ended. Machines and environments run on; the next command starts it again.");
-    Ok(())
+    Ok(true)
 }
