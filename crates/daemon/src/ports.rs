@@ -7,6 +7,7 @@
 mod holder;
 mod listener;
 mod published;
+mod refused;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,16 +17,17 @@ use api::{EnvironmentId, PortProtocol, PortStatus, Problem, ProblemCode};
 use tokio::sync::watch;
 
 use self::listener::{Listener, Target};
+use self::refused::is_privileged;
 use crate::machine::MachineHost;
 use crate::store::Store;
 
 /// How many ports above the wanted one are tried before any free one is taken.
 const NEAR: u16 = 50;
 
-/// Ports below this need a privilege that this process does not have.
+/// Ports below this need a privilege on most systems.
 const FIRST_FREE: u16 = 1024;
 
-/// Where the search begins for a port that needs a privilege: 80 becomes 8080.
+/// Where the search begins for such a port: 80 becomes 8080.
 const UNPRIVILEGED_OFFSET: u16 = 8000;
 
 /// A port that an environment wants on this computer.
@@ -78,6 +80,8 @@ struct Forward {
     wanted: WantedPort,
     listener: Listener,
     target: watch::Sender<Target>,
+    /// Why the wanted port was not to be had, where another is open.
+    refused: Option<io::ErrorKind>,
 }
 
 impl Forward {
@@ -109,8 +113,8 @@ impl Ports {
     /// Opens exactly these ports for an environment; others of it are closed, and open ones stay open. Connections
     /// go to the process that is named now, also those of a port that was open before.
     ///
-    /// The problems are of two kinds: [`ProblemCode::PortTaken`] for a port that is not open, and
-    /// [`ProblemCode::PortMoved`] for one that is open elsewhere.
+    /// The problems are of three kinds: [`ProblemCode::PortTaken`] and [`ProblemCode::PortPrivileged`] for a port that is
+    /// not open, and [`ProblemCode::PortMoved`] for one that is open elsewhere.
     pub async fn set(&self, id: &EnvironmentId, wanted: Vec<WantedPort>) -> (Vec<PortStatus>, Vec<Problem>) {
         let earlier = self.lock().earlier.get(id).cloned().unwrap_or_default();
         let mut problems = Vec::new();
@@ -145,7 +149,7 @@ impl Ports {
             statuses.push(status(&wanted, forward.as_ref()));
             if let Some(forward) = forward {
                 if forward.listener.port() != wanted.host_port {
-                    problems.push(self.moved(&wanted, forward.listener.port()).await);
+                    problems.push(self.moved(&forward).await);
                 }
                 now.push(forward);
             }
@@ -185,11 +189,14 @@ impl Ports {
 
     async fn open_one(&self, wanted: &WantedPort, earlier: Option<u16>) -> Result<Forward, Problem> {
         let target = watch::Sender::new(target_of(wanted));
-        let mut refused = None;
+        let mut refused: Option<io::Error> = None;
         for port in candidates(wanted, earlier) {
             self.inner.make_way(port, wanted).await;
             match Listener::open(self.inner.machine.clone(), port, target.subscribe()).await {
-                Ok(listener) => return Ok(Forward { wanted: wanted.clone(), listener, target }),
+                Ok(listener) => {
+                    let refused = refused.map(|error| error.kind());
+                    return Ok(Forward { wanted: wanted.clone(), listener, target, refused });
+                }
                 Err(error) => {
                     // What stands in the way of the wanted port is what people want to know.
                     refused.get_or_insert(error);
@@ -198,16 +205,16 @@ impl Ports {
         }
         let error = refused.unwrap_or_else(|| io::ErrorKind::AddrInUse.into());
         let port = wanted.host_port;
-        let mut problem = match self.inner.holder_of(port).await {
-            Some(holder) => Problem::new(
-                ProblemCode::PortTaken,
-                format!("port {port} of this computer is taken by {holder}"),
-            ),
-            None => {
-                Problem::new(ProblemCode::PortTaken, format!("port {port} of this computer cannot be opened"))
-            }
-        };
-        problem.causes.push(error.to_string());
+        let what = format!("port {port} of this computer");
+        if is_privileged(port, error.kind()) {
+            let hint = format!(
+                "take `requireLocalPort` away from port {} in devcontainer.json, and a port that needs none is used",
+                wanted.container_port
+            );
+            return Err(refused::privileged(&what, port, &error).with_hint(hint));
+        }
+        let holder = self.inner.holder_of(port).await;
+        let mut problem = refused::taken(&what, holder.as_deref(), &error);
         if wanted.require_local {
             problem = problem.with_hint(format!(
                 "stop it, or take `requireLocalPort` away from port {} in devcontainer.json",
@@ -217,17 +224,17 @@ impl Ports {
         Err(problem)
     }
 
-    async fn moved(&self, wanted: &WantedPort, to: u16) -> Problem {
-        let port = wanted.host_port;
+    async fn moved(&self, forward: &Forward) -> Problem {
+        let (port, to) = (forward.wanted.host_port, forward.listener.port());
+        let is_privileged = forward.refused.is_some_and(|kind| is_privileged(port, kind));
         let reason = match self.inner.holder_of(port).await {
+            _ if is_privileged => "needs a privilege that Cove does not have".to_owned(),
             Some(holder) => format!("is taken by {holder}"),
-            None if port < FIRST_FREE => "needs a privilege".to_owned(),
             None => "was taken when it was to be opened".to_owned(),
         };
-        Problem::new(
-            ProblemCode::PortMoved,
-            format!("port {port} of this computer {reason}; {to} is used instead"),
-        )
+        let title = format!("port {port} of this computer {reason}; {to} is used instead");
+        let problem = Problem::new(ProblemCode::PortMoved, title);
+        if is_privileged { refused::with_ways(problem, port) } else { problem }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -313,7 +320,7 @@ fn candidates(wanted: &WantedPort, earlier: Option<u16>) -> Vec<u16> {
     if wanted.require_local {
         return vec![first];
     }
-    let near = if first < FIRST_FREE { first + UNPRIVILEGED_OFFSET } else { first.saturating_add(1) };
+    let near = refused::instead_of(first);
     let mut ports = vec![first];
     ports.extend(earlier);
     ports.extend(near..=near.saturating_add(NEAR));

@@ -14,6 +14,7 @@ use futures::StreamExt;
 use tokio::sync::watch;
 
 use super::listener::{Listener, Target};
+use super::refused::{self, is_privileged};
 use super::{Forward, Inner, Table};
 use crate::machine::MachineState;
 
@@ -163,15 +164,18 @@ pub(super) async fn reconcile(inner: &Inner, published: Published) {
                 inner.lock().published.insert(port, publication);
             }
             Err(error) => {
-                let title = match inner.holder_of(port).await {
-                    Some(holder) => format!("the published port {port} is taken by {holder}"),
-                    None => format!("the published port {port} of this computer cannot be opened"),
+                let what = format!("the published port {port}");
+                let problem = if is_privileged(port, error.kind()) {
+                    let near = refused::instead_of(port);
+                    refused::privileged(&what, port, &error).with_hint(format!(
+                        "publish it under a port that needs none, for instance `-p {near}:{container_port}`"
+                    ))
+                } else {
+                    refused::taken(&what, inner.holder_of(port).await.as_deref(), &error).with_hint(
+                        "free it, then stop and start the container, or publish it under another number",
+                    )
                 };
-                tracing::warn!(container = name, %error, "{title}");
-                let mut problem = Problem::new(ProblemCode::PortTaken, title).with_hint(
-                    "free it, then stop and start the container, or publish it under another number",
-                );
-                problem.causes.push(error.to_string());
+                tracing::warn!(container = name, %error, "{}", problem.title);
                 troubles.entry(container).or_default().push(problem);
             }
         }

@@ -140,6 +140,54 @@ async fn a_published_port_that_a_program_holds_is_told_of_its_container() {
     assert!(changed.has_changed().unwrap() && ports.troubles_of("c1").is_empty());
 }
 
+/// On a thread that has given up what lets root open any port. Where the computer lets everybody, it is to be open.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_port_that_needs_a_privilege_is_moved_or_refused_with_advice() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    let setting = fs_err::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    let free_from: u16 = setting.trim().parse().unwrap();
+    let port = (700..1024).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let port = port.unwrap_or(811);
+    let before = rustix::thread::capabilities(None).unwrap();
+    let mut without = before;
+    without.effective.remove(rustix::thread::CapabilitySet::NET_BIND_SERVICE);
+    rustix::thread::set_capabilities(None, without).unwrap();
+
+    let id = EnvironmentId::random();
+    let required = WantedPort { require_local: true, ..wanted(80, port) };
+    let (statuses, refused) = ports.set(&id, vec![required]).await;
+    let (_, moved) = ports.set(&id, vec![wanted(80, port)]).await;
+    ports.close(&id).await;
+    let publication =
+        published::WantedPublication { container: "c1".into(), name: "web".into(), container_port: 80 };
+    let wanted = std::collections::BTreeMap::from([(port, publication)]);
+    published::reconcile(&ports.inner, published::Published { wanted, ..Default::default() }).await;
+    let published = ports.troubles_of("c1");
+    rustix::thread::set_capabilities(None, before).unwrap();
+
+    if free_from <= port {
+        assert_eq!((statuses[0].host_port, refused.len(), published.len()), (Some(port), 0, 0));
+        return;
+    }
+    assert_eq!((statuses[0].host_port, refused[0].code), (None, ProblemCode::PortPrivileged));
+    let words = format!("port {port} of this computer needs a privilege that Cove does not have");
+    assert_eq!(refused[0].title, words);
+    assert_eq!(moved[0].code, ProblemCode::PortMoved);
+    assert!(moved[0].title.starts_with(&words), "{}", moved[0].title);
+    assert_eq!(published[0].code, ProblemCode::PortPrivileged);
+    assert_eq!(
+        published[0].title,
+        format!("the published port {port} needs a privilege that Cove does not have")
+    );
+    for problem in [&refused[0], &moved[0], &published[0]] {
+        let command = format!("sudo sysctl net.ipv4.ip_unprivileged_port_start={port}");
+        assert!(problem.hints.iter().any(|hint| hint.command.as_ref() == Some(&command)), "{problem:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_published_port_that_an_environment_of_another_container_holds_is_told() {
     let fixture = Fixture::new();
