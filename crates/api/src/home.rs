@@ -110,9 +110,14 @@ impl HomeLayout {
         self.root.join("cache/shells")
     }
 
+    /// The folder of all machines.
+    pub fn machines_dir(&self) -> Utf8PathBuf {
+        self.root.join("machines")
+    }
+
     /// The folder of a machine.
     pub fn machine_dir(&self, machine: &Name) -> Utf8PathBuf {
-        self.root.join("machines").join(machine.as_str())
+        self.machines_dir().join(machine.as_str())
     }
 }
 

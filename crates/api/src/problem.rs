@@ -251,6 +251,8 @@ problem_codes! {
     SecretMissing = "E0112", OnRequest, "`secrets` in devcontainer.json lists variables that the environment would like. Write them into a file as a JSON object, give it with `cove up --secrets-file FILE`, and remove the file. They are kept in the state folder, readable by you alone, and given to hooks, `cove exec` and `cove shell`.";
     /// Something that the configuration says of a feature may not be meant so.
     FeatureDoubtful = "E0113", OnRequest, "The feature does not know the option or value, which is passed on to it all the same; or it was renamed, or given up by its author. The message names the place and what to write instead. The environment comes up with it as it is written.";
+    /// Files of the folder are not on this computer.
+    FilesElsewhere = "E0114", OnRequest, "A cloud keeps them, and macOS took them off the disk to save space. It fetches a file when a program of this computer reads it, but a container that reads one gets `Resource deadlock avoided`. In Finder, choose \"Keep Downloaded\" for the folder; or move it to a place that no cloud keeps. Mind that the folders *Desktop* and *Documents* may be kept in iCloud too. Where the configuration itself is not on this computer, nothing is started.";
 
     /// The image does not exist.
     ImageNotFound = "E0201", OnRequest, "Check the spelling of the image and that its registry has it.";
@@ -301,6 +303,8 @@ problem_codes! {
     CertificateUnreadable = "E0312", OnRequest, "The message names the file and what is wrong with it. Mend or remove the file; the other certificates are handed over.";
     /// The machine is paused.
     MachinePaused = "E0313", ByItself, "It was halted by `cove machine pause`, or because this computer sleeps. `cove machine resume` lets it go on, and so does everything that uses it. After a sleep it goes on by itself, and is used again once its clock is right; if that does not come about, `cove machine restart` starts it anew.";
+    /// The computer's own Docker socket is not changed.
+    SystemSocket = "E0314", OnRequest, "`cove docker socket --system on` makes `/var/run/docker.sock` lead to Cove, for programs that know neither contexts nor `DOCKER_HOST`. Only root may change that place, and another program's link or socket there is left alone: with `--force` it is put aside, and `--system off` puts it back.";
 
     /// The engine to migrate from cannot be used.
     MigrationSource = "E0401", OnRequest, "`cove migrate` reads another engine while that runs, and changes nothing there. The message names the sockets that were looked at: start what they belong to, or say where the socket is with `--socket PATH`. After a failure in the middle, the same command goes on where it was.";

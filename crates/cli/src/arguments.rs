@@ -300,6 +300,22 @@ pub(crate) enum DockerCommand {
         #[arg(long)]
         remove: bool,
     },
+    /// Print the Docker socket, or make it that of the whole computer
+    Socket {
+        /// Let /var/run/docker.sock lead to it, or no more; needs sudo
+        #[arg(long, value_name = "SWITCH")]
+        system: Option<Switch>,
+        /// Put aside what another program has there; `off` puts it back
+        #[arg(long, requires = "system")]
+        force: bool,
+    },
+}
+
+/// Whether something is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
 }
 
 #[derive(Debug, Args)]

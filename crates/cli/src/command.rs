@@ -2,6 +2,7 @@
 
 mod daemon;
 mod docker;
+mod docker_socket;
 mod doctor;
 mod exec;
 mod explain;
@@ -16,7 +17,6 @@ mod service;
 mod show;
 mod up;
 
-use camino::{Utf8Path, Utf8PathBuf};
 use clap_complete::env::Shells;
 
 use crate::arguments::{Command, Shell};
@@ -48,16 +48,6 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Daemon(arguments) => daemon::run(context, arguments).await,
         Command::Completion { shell } => completion(shell),
         Command::Explain { code } => explain::run(context, code),
-    }
-}
-
-/// A command line of this program for root. sudo has a search path and variables of its own, so both are spelled out.
-fn as_root(state_folder: Option<&Utf8Path>, words: &str) -> String {
-    let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
-    let program = program.unwrap_or_else(|| "cove".into());
-    match state_folder {
-        Some(folder) => format!("sudo env COVE_HOME='{folder}' '{program}' {words}"),
-        None => format!("sudo '{program}' {words}"),
     }
 }
 

@@ -13,6 +13,7 @@ mod drop_in;
 mod failure;
 mod follow;
 mod output;
+mod owner;
 mod paint;
 mod personal;
 mod problem_text;

@@ -10,6 +10,7 @@ use engine::ContainerState;
 use provision::container;
 use reconciler::Trust;
 
+use crate::cloud;
 use crate::consent::{self, Judge, Withheld};
 use crate::problems;
 use crate::properties::{digest_of, properties_of};
@@ -39,6 +40,8 @@ pub(crate) struct Reading {
     pub(crate) initialize: Option<(Consent, Trust)>,
     /// The mounts that were taken out.
     pub(crate) withheld: Withheld,
+    /// What a person should know of a cloud that keeps files of the folder.
+    pub(crate) in_cloud: Option<Problem>,
 }
 
 /// Reads the configuration of an environment from the disk.
@@ -81,6 +84,7 @@ pub(crate) fn read_with(
     sources: Person<'_>,
 ) -> Result<Reading, Problem> {
     let config = environment.spec.config.as_deref();
+    let in_cloud = cloud::judge(environment.spec.source.folder(), config)?;
     let mut config = plain(&sources, environment.spec.source.folder(), config)?;
     judge_features(&sources, &config)?;
     let judge = parts.judge(environment);
@@ -97,6 +101,7 @@ pub(crate) fn read_with(
         properties: Arc::new(properties),
         initialize,
         withheld,
+        in_cloud,
     })
 }
 

@@ -7,6 +7,7 @@ mod host;
 mod machine;
 mod network;
 
+use ::host::docker_socket::SystemSocket;
 use api::{Check, CheckOutcome, Diagnosis, Problem};
 
 use crate::machine::MachineHost;
@@ -53,6 +54,7 @@ pub async fn diagnose(examined: Examined) -> Diagnosis {
         checks.push(network::proxies(&trust, trusts));
     }
     checks.push(network::docker_context(&examined.paths));
+    checks.push(network::system_socket(&SystemSocket::of_this_computer(), &examined.paths.docker_socket()));
     Diagnosis { checks }
 }
 

@@ -16,6 +16,7 @@
 
 pub mod agent_client;
 mod callers;
+mod cloud;
 mod configuration;
 pub mod consent;
 pub mod docker;

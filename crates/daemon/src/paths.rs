@@ -163,9 +163,15 @@ pub fn image_dir() -> Option<Utf8PathBuf> {
     if let Some(dir) = variable("COVE_IMAGE_DIR") {
         return Some(dir);
     }
-    let cache = variable("XDG_CACHE_HOME").or_else(|| user_home().map(|home| home.join(".cache")))?;
+    let cache = cache_dir()?;
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    Some(cache.join("cove/images").join(arch))
+    Some(cache.join("images").join(arch))
+}
+
+/// What can be made again, and is not the state folder's: `cove` in the user's cache.
+pub(crate) fn cache_dir() -> Option<Utf8PathBuf> {
+    let cache = variable("XDG_CACHE_HOME").or_else(|| user_home().map(|home| home.join(".cache")))?;
+    Some(cache.join("cove"))
 }
 
 /// The user's home folder, from `HOME`.

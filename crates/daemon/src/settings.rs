@@ -21,6 +21,8 @@ pub struct Settings {
     /// Whether this computer's extra certificates and its proxies reach containers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trust_host_certificates: Option<bool>,
+    /// Whether backups of this computer take the machines' disks.
+    pub back_up_machines: bool,
     /// Size of the machine.
     pub machine: MachineSize,
     /// What of this computer repositories may use without a question.

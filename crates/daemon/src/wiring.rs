@@ -87,6 +87,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     let lock = DaemonLock::acquire(&paths.lock_file())?;
     upkeep::at_start(paths);
     let settings = Settings::read(&paths.settings_file())?;
+    upkeep::set_backups(paths, settings.back_up_machines);
     let store = Store::open(&paths.store_file())?;
     store.apply_settings(&settings)?;
     // Bound early: a client that just started this process waits for it, and is served when all is there.

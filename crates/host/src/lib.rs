@@ -5,6 +5,9 @@
 //! machines, environments or the store: callers decide what follows from what they learn.
 
 pub mod account;
+pub mod backups;
+pub mod cloud;
+pub mod docker_socket;
 pub mod limits;
 pub mod network;
 pub mod power;

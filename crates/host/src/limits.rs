@@ -1,7 +1,16 @@
 //! How many files this process may have open: the usual limits are for programs with few connections.
 
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+
 use std::io;
 
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(target_os = "macos")]
+use macos as system;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises this process's limit of open files as far as the system lets it, and tells where it stands then.
@@ -13,7 +22,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// The system refuses; the limit is as before.
 pub fn raise_open_files() -> io::Result<u64> {
     let limit = getrlimit(Resource::Nofile);
-    let wanted = highest(limit.maximum, most_for_a_process());
+    let wanted = highest(limit.maximum, system::most_for_a_process());
     if limit.current.is_some_and(|now| now >= wanted) {
         return Ok(limit.current.unwrap_or(wanted));
     }
@@ -30,21 +39,6 @@ fn highest(maximum: Option<u64>, for_a_process: Option<u64>) -> u64 {
         (Some(most), None) | (None, Some(most)) => most,
         (None, None) => SURELY_TAKEN,
     }
-}
-
-/// What the kernel lets any process have, whatever its limit says: on macOS, `setrlimit` refuses more.
-#[cfg(target_os = "macos")]
-fn most_for_a_process() -> Option<u64> {
-    use sysctl::{Ctl, CtlValue, Sysctl};
-    match Ctl::new("kern.maxfilesperproc").ok()?.value().ok()? {
-        CtlValue::Int(most) => u64::try_from(most).ok(),
-        _ => None,
-    }
-}
-
-#[cfg(not(target_os = "macos"))]
-fn most_for_a_process() -> Option<u64> {
-    None
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! `cove docker context`
+//! `cove docker context|socket`
 
 use serde::Serialize;
 
-use crate::arguments::DockerCommand;
+use super::docker_socket;
+use crate::arguments::{DockerCommand, Switch};
 use crate::context::Context;
 use crate::docker_context::{Change, DockerFiles, NAME};
 use crate::failure::Failure;
@@ -17,7 +18,15 @@ struct Answer {
 }
 
 pub(super) fn run(context: &Context, command: DockerCommand) -> Result<(), Failure> {
-    let DockerCommand::Context { remove } = command;
+    match command {
+        DockerCommand::Context { remove } => set_context(context, remove),
+        DockerCommand::Socket { system: None, .. } => docker_socket::show(context),
+        DockerCommand::Socket { system: Some(Switch::On), force } => docker_socket::on(context, force),
+        DockerCommand::Socket { system: Some(Switch::Off), .. } => docker_socket::off(context),
+    }
+}
+
+fn set_context(context: &Context, remove: bool) -> Result<(), Failure> {
     let files = DockerFiles::from_environment()?;
     let socket = context.home.docker_socket();
     let change = if remove { files.remove()? } else { files.point_at(&socket)? };

@@ -3,10 +3,10 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use api::{HomeLayout, Problem, ProblemCode};
+use api::{Problem, ProblemCode};
 use camino::Utf8PathBuf;
 use client::Client;
-use host::account::{Account, is_root};
+use host::account::is_root;
 use host::service::{Change, Description, Found, Moment, Program, ServiceError, Services};
 use serde::Serialize;
 
@@ -14,6 +14,7 @@ use super::daemon;
 use crate::arguments::ServiceMoment;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::owner::Owner;
 
 /// How long a daemon that the system starts may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -133,33 +134,22 @@ fn show(context: &Context, person: &Person, moment: Moment, changed: bool) -> Re
 
 /// Whose daemon it is.
 struct Person {
-    account: Account,
-    /// Whether somebody else, root by sudo, acts for them.
-    by_sudo: bool,
-    home: HomeLayout,
-    usual_home: HomeLayout,
+    who: Owner,
     services: Services,
 }
 
 impl Person {
     /// `None` where the system knows no account of this number.
     fn of(context: &Context) -> Option<Self> {
-        let account = Account::of_the_person()?;
-        let by_sudo = is_root() && account.uid != 0;
-        let own = std::env::var("HOME").ok().filter(|home| !by_sudo && home.starts_with('/'));
-        let folder = own.map_or_else(|| account.home.clone(), Utf8PathBuf::from);
-        let usual_home = HomeLayout::at(folder.join(".cove"));
-        // sudo may have changed HOME, from which the usual one was taken.
-        let is_named = std::env::var("COVE_HOME").is_ok_and(|home| !home.is_empty());
-        let home = if is_named { context.home.clone() } else { usual_home.clone() };
-        let services = Services::of(&account, &folder);
-        Some(Self { account, by_sudo, home, usual_home, services })
+        let who = Owner::of(&context.home)?;
+        let services = Services::of(&who.account, &who.folder);
+        Some(Self { who, services })
     }
 
     fn find(&self) -> Result<Option<Found>, Failure> {
         for moment in [Moment::Login, Moment::Boot] {
             let found = self.services.find(moment).map_err(|error| problem(&error))?;
-            let is_for_us = |found: &Found| found.state_folder == self.named_folder();
+            let is_for_us = |found: &Found| found.state_folder == self.who.named_folder();
             if let Some(found) = found.filter(is_for_us) {
                 return Ok(Some(found));
             }
@@ -167,15 +157,11 @@ impl Person {
         Ok(None)
     }
 
-    fn named_folder(&self) -> Option<Utf8PathBuf> {
-        (self.home != self.usual_home).then(|| self.home.root().to_owned())
-    }
-
     fn description(&self, program: Utf8PathBuf, moment: Moment) -> Description {
         Description {
             program: Program::At(program),
-            at_boot_for: (moment == Moment::Boot).then(|| self.account.clone()),
-            state_folder: self.named_folder(),
+            at_boot_for: (moment == Moment::Boot).then(|| self.who.account.clone()),
+            state_folder: self.who.named_folder(),
         }
     }
 
@@ -183,7 +169,7 @@ impl Person {
     fn command(&self, moment: Moment, words: &str) -> String {
         match moment {
             Moment::Login => format!("cove {words}"),
-            Moment::Boot => super::as_root(self.named_folder().as_deref(), words),
+            Moment::Boot => self.who.as_root(words),
         }
     }
 
@@ -193,10 +179,10 @@ impl Person {
                 let title = "a service that starts with the computer is set up by root alone";
                 Err(refused(title.to_owned()).with_command("let sudo do it", self.command(moment, words)))
             }
-            Moment::Login if self.by_sudo => {
+            Moment::Login if self.who.by_sudo => {
                 let title = format!(
                     "a service that starts at the login of `{}` is set up by that person, without sudo",
-                    self.account.name
+                    self.who.account.name
                 );
                 Err(refused(title).with_command("run", self.command(moment, words)))
             }

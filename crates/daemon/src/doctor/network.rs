@@ -2,6 +2,7 @@
 
 use api::{Check, Problem, ProblemCode};
 use camino::{Utf8Path, Utf8PathBuf};
+use host::docker_socket::{Occupant, SystemSocket};
 
 use super::{good, warning};
 use crate::host_trust::HostTrust;
@@ -91,4 +92,31 @@ pub(super) fn context_in(folder: &Utf8Path, socket: &Utf8Path) -> Check {
     }
     let problem = make(format!("the docker context `{CONTEXT}` leads to another place"));
     warning(name, format!("`{CONTEXT}` leads to `{host}`"), Some(problem))
+}
+
+/// Whose the place is where programs look that know no contexts. That it is another's is nobody's fault.
+pub(super) fn system_socket(system: &SystemSocket, socket: &Utf8Path) -> Check {
+    let name = "system's docker socket";
+    let place = system.place();
+    match system.standing(socket) {
+        Ok(standing) => {
+            let finding = match standing.occupant {
+                Occupant::Link(to) if to == socket => format!("{place} leads to {socket}"),
+                Occupant::Link(to) => format!("{place} leads to {to}, not to Cove"),
+                Occupant::Itself => format!("{place} is another engine's"),
+                Occupant::Nobody if standing.is_remembered => {
+                    return warning(
+                        name,
+                        format!("{place} is gone; it is made again at the next start"),
+                        None,
+                    );
+                }
+                Occupant::Nobody => {
+                    format!("{place} is not there (`cove docker socket --system on` makes it)")
+                }
+            };
+            good(name, finding)
+        }
+        Err(error) => warning(name, error.to_string(), None),
+    }
 }

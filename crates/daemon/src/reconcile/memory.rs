@@ -161,7 +161,7 @@ pub(crate) struct OpenPorts {
 impl OpenPorts {
     /// Whether every wanted port is open, if perhaps under another number.
     pub(crate) fn all_open(&self) -> bool {
-        let keeps_shut = [ProblemCode::PortTaken, ProblemCode::ServiceUnknown];
+        let keeps_shut = [ProblemCode::PortTaken, ProblemCode::PortPrivileged, ProblemCode::ServiceUnknown];
         self.warnings.iter().all(|warning| !keeps_shut.contains(&warning.code))
     }
 }

@@ -20,6 +20,19 @@ pub(super) fn at_start(paths: &Paths) {
     }
 }
 
+/// Says whether backups take the machines' disks. They never take what can be made again.
+pub(super) fn set_backups(paths: &Paths, back_up_machines: bool) {
+    let cache = crate::paths::cache_dir().filter(|cache| cache.exists());
+    let folders = [Some((paths.machines_dir(), !back_up_machines)), cache.map(|cache| (cache, true))];
+    for (folder, left_out) in folders.into_iter().flatten() {
+        match host::backups::set_left_out(&folder, left_out) {
+            Ok(true) => tracing::info!(%folder, left_out, "backups of this computer were told"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%folder, %error, "backups of this computer could not be told"),
+        }
+    }
+}
+
 fn heal_service(paths: &Paths) -> Option<Result<Change, host::service::ServiceError>> {
     let program = Utf8PathBuf::from_path_buf(std::env::current_exe().ok()?).ok()?;
     let home = user_home()?;
