@@ -66,6 +66,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("tokio-vsock", &["vmm", "agent"]),
     ("libproc", &["vmm"]),
     ("nix", &["host"]),
+    ("security-framework", &["host"]),
     ("sysctl", &["host", "vmm"]),
     ("objc2", &["vmm"]),
     ("objc2-foundation", &["vmm"]),

@@ -1,6 +1,6 @@
 //! What this computer's network asks for: certificates it trusts beyond the public set, and its proxies.
 //!
-//! Read anew at each start of a machine; nothing is cached and nothing is written. A company that re-signs TLS
+//! On Macs the Keychain has such certificates, elsewhere they are files. Read anew at each start of a machine; nothing is cached and nothing is written. A company that re-signs TLS
 //! puts its certificate authority into one of the folders that the operating system's own tools read; so do
 //! builds and containers in the machine without further ado. The setting `trust_host_network` switches all of it.
 
@@ -10,6 +10,7 @@ mod proxies;
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
+use host::certificates::Added;
 
 pub use self::certificates::{Certificate, UnreadableSource};
 
@@ -40,6 +41,7 @@ pub struct HostTrust {
 struct Places {
     anchor_folders: Vec<Utf8PathBuf>,
     extra_file: Option<Utf8PathBuf>,
+    added: Added,
     environment_file: Utf8PathBuf,
     variables: BTreeMap<String, String>,
 }
@@ -54,6 +56,7 @@ impl HostTrust {
         Self::read_from(&Places {
             anchor_folders: ANCHOR_FOLDERS.map(Utf8PathBuf::from).to_vec(),
             extra_file: variables.get(EXTRA_FILE_VARIABLE).filter(|path| !path.is_empty()).map(Into::into),
+            added: host::certificates::added(),
             environment_file: "/etc/environment".into(),
             variables,
         })
@@ -61,7 +64,7 @@ impl HostTrust {
 
     fn read_from(places: &Places) -> Self {
         let (certificates, unreadable) =
-            certificates::read(&places.anchor_folders, places.extra_file.as_deref());
+            certificates::read(&places.anchor_folders, places.extra_file.as_deref(), &places.added);
         // The file is for sessions that a display manager starts; a daemon started otherwise has not seen it.
         let from_file = fs_err::read_to_string(&places.environment_file)
             .map(|text| proxies::parse_environment_file(&text))
@@ -96,6 +99,7 @@ mod tests {
         HostTrust::read_from(&Places {
             anchor_folders: vec![folder.to_owned(), folder.join("absent")],
             extra_file: extra.map(Utf8Path::to_owned),
+            added: Added::default(),
             environment_file: folder.join("environment"),
             variables: BTreeMap::new(),
         })
@@ -132,6 +136,33 @@ mod tests {
         let told: Vec<String> = found.unreadable.iter().map(ToString::to_string).collect();
         assert_eq!(told.len(), 3, "{told:?}");
         assert!(told[0].contains("mixed.crt") && told[2].contains("absent.pem"), "{told:?}");
+    }
+
+    #[test]
+    fn certificates_of_the_system_itself_come_before_files_and_are_told_of_by_its_name() {
+        use host::certificates::{AddedCertificate, Settings};
+        let temp = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(temp.path()).unwrap();
+        fs_err::write(folder.join("company.pem"), pem(1)).unwrap();
+        let added = |seed| AddedCertificate { der: der(seed), settings: Settings::Administrator };
+        let damaged = AddedCertificate { der: vec![1, 2], settings: Settings::Person };
+        let found = HostTrust::read_from(&Places {
+            anchor_folders: vec![folder.to_owned()],
+            extra_file: None,
+            added: Added {
+                certificates: vec![added(1), added(2), damaged],
+                unreadable: vec![(Settings::Person, "it is locked".to_owned())],
+            },
+            environment_file: folder.join("environment"),
+            variables: BTreeMap::new(),
+        });
+        let sources: Vec<_> = found.certificates.iter().map(|found| found.source.as_str()).collect();
+        assert_eq!(sources, ["Keychain (System)", "Keychain (System)"]);
+        let told: Vec<String> = found.unreadable.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            ["Keychain (login): it is locked", "Keychain (login): a certificate in it is damaged"]
+        );
     }
 
     #[test]

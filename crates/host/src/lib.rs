@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod backups;
+pub mod certificates;
 pub mod cloud;
 pub mod docker_socket;
 pub mod limits;

@@ -6,6 +6,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use camino::{Utf8Path, Utf8PathBuf};
+use host::certificates::{Added, AddedCertificate};
 use sha2::{Digest, Sha256};
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
@@ -27,14 +28,14 @@ pub struct Certificate {
     pub pem: String,
     /// SHA-256 of its bytes.
     pub digest: [u8; 32],
-    /// The file it came from.
+    /// The file it came from, or the name of what the system keeps it in.
     pub source: Utf8PathBuf,
 }
 
 /// Something that looked like certificates and was not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableSource {
-    /// The file.
+    /// The file, or the name of what the system keeps such things in.
     pub path: Utf8PathBuf,
     /// What is wrong with it.
     pub reason: String,
@@ -70,12 +71,15 @@ impl Certificate {
     }
 }
 
-/// Reads all folders and the extra file. Each certificate is given once, in the order of paths.
+/// Reads what the system itself keeps, all folders and the extra file. Each certificate is given once, in the order of
+/// paths.
 pub(super) fn read(
     folders: &[Utf8PathBuf],
     extra: Option<&Utf8Path>,
+    added: &Added,
 ) -> (Vec<Certificate>, Vec<UnreadableSource>) {
     let mut search = Search::default();
+    search.added(added);
     for folder in folders {
         search.folder(folder, 0);
     }
@@ -93,6 +97,19 @@ struct Search {
 }
 
 impl Search {
+    fn added(&mut self, added: &Added) {
+        for (settings, reason) in &added.unreadable {
+            self.complain(Utf8Path::new(&settings.to_string()), reason);
+        }
+        for AddedCertificate { der, settings } in &added.certificates {
+            let place = Utf8PathBuf::from(settings.to_string());
+            match Certificate::from_der(der, &place) {
+                Some(certificate) => self.keep(certificate),
+                None => self.complain(&place, "a certificate in it is damaged"),
+            }
+        }
+    }
+
     fn folder(&mut self, folder: &Utf8Path, depth: usize) {
         let entries = match folder.read_dir_utf8() {
             Ok(entries) => entries,
