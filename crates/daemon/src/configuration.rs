@@ -38,6 +38,8 @@ pub(crate) struct Reading {
     pub(crate) properties: Arc<reconciler::Properties>,
     /// Its `initializeCommand`, and whether that may run.
     pub(crate) initialize: Option<(Consent, Trust)>,
+    /// Whether it runs in a sandbox, if it may run.
+    pub(crate) is_sandboxed: bool,
     /// The mounts that were taken out.
     pub(crate) withheld: Withheld,
     /// What a person should know of a cloud that keeps files of the folder.
@@ -92,6 +94,7 @@ pub(crate) fn read_with(
         let trust = judge.trust(&consent);
         (consent, trust)
     });
+    let is_sandboxed = initialize.as_ref().is_some_and(|(consent, _)| judge.is_sandboxed(consent));
     let withheld = consent::withhold(&mut config, &judge);
     let properties = properties_of(&config, &sources);
     config.digest = digest_of(&properties);
@@ -100,6 +103,7 @@ pub(crate) fn read_with(
         config: Arc::new(config),
         properties: Arc::new(properties),
         initialize,
+        is_sandboxed,
         withheld,
         in_cloud,
     })

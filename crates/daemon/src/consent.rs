@@ -35,7 +35,7 @@ pub(crate) use host_command::of_initialize;
 #[serde(default, deny_unknown_fields)]
 pub struct ConsentPolicy {
     /// For `initializeCommand`.
-    pub initialize_command: Policy,
+    pub initialize_command: CommandPolicy,
     /// For mounts from outside of the workspace folder.
     pub host_mounts: Policy,
 }
@@ -53,6 +53,21 @@ pub enum Policy {
     Never,
 }
 
+/// What happens to commands of this computer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandPolicy {
+    /// A person is asked, once for each content.
+    #[default]
+    Ask,
+    /// They are run.
+    Always,
+    /// They are never run, and nobody is asked.
+    Never,
+    /// They are run in a sandbox, and nobody is asked; a person may agree to run one without.
+    Sandbox,
+}
+
 /// Decides for one environment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Judge<'a> {
@@ -64,7 +79,11 @@ pub(crate) struct Judge<'a> {
 impl Judge<'_> {
     pub(crate) fn trust(&self, consent: &Consent) -> Trust {
         let policy = match consent.kind {
-            ConsentKind::HostCommand => self.policy.initialize_command,
+            ConsentKind::HostCommand => match self.policy.initialize_command {
+                CommandPolicy::Ask => Policy::Ask,
+                CommandPolicy::Always | CommandPolicy::Sandbox => Policy::Always,
+                CommandPolicy::Never => Policy::Never,
+            },
             ConsentKind::HostMount => self.policy.host_mounts,
         };
         match policy {
@@ -73,6 +92,13 @@ impl Judge<'_> {
             Policy::Ask if self.agreed.contains(&consent.digest) => Trust::Given,
             Policy::Ask => Trust::Open,
         }
+    }
+
+    /// Whether what may run does so in a sandbox.
+    pub(crate) fn is_sandboxed(&self, consent: &Consent) -> bool {
+        consent.kind == ConsentKind::HostCommand
+            && self.policy.initialize_command == CommandPolicy::Sandbox
+            && !self.agreed.contains(&consent.digest)
     }
 }
 

@@ -221,10 +221,10 @@ mod tests {
 
     #[test]
     fn consent_and_dotfiles_are_read() {
-        use crate::consent::Policy;
+        use crate::consent::{CommandPolicy, Policy};
         let settings =
             parse("[consent]\nhost_mounts = 'never'\n[dotfiles]\nrepository = 'ada/dotfiles'").unwrap();
-        assert_eq!(settings.consent.initialize_command, Policy::Ask);
+        assert_eq!(settings.consent.initialize_command, CommandPolicy::Ask);
         assert_eq!(settings.consent.host_mounts, Policy::Never);
         assert_eq!(settings.dotfiles.map(|it| it.repository).as_deref(), Some("ada/dotfiles"));
         let error = parse("[consent]\nhost_mounts = 'sometimes'").unwrap_err().to_string();

@@ -87,6 +87,14 @@ fn initialize(reading: &Reading) -> Option<Problem> {
     let problem =
         Problem::new(ProblemCode::ConsentNeeded, "`initializeCommand` was not run on this computer");
     match trust {
+        Trust::Given if reading.is_sandboxed => Some(
+            Problem::new(
+                ProblemCode::ConsentNeeded,
+                "`initializeCommand` runs in a sandbox on this computer",
+            )
+            .asking_consent(vec![consent.clone()])
+            .with_command("agree to run it without, as it is now", "cove up --trust"),
+        ),
         Trust::Given => None,
         Trust::Open => Some(
             problem

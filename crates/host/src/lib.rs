@@ -12,5 +12,6 @@ pub mod docker_socket;
 pub mod limits;
 pub mod network;
 pub mod power;
+pub mod sandbox;
 pub mod service;
 mod whole_file;

@@ -68,13 +68,15 @@ pub enum Group {
     Callers,
 }
 
-/// Runs it to its end. Commands in parallel are all run to their ends, then the first that failed is the error.
+/// Runs it to its end, with `prefix` before each program and its arguments: that of a sandbox, or nothing. Commands in
+/// parallel are all run to their ends, then the first that failed is the error.
 /// Dropping the future kills what runs.
 pub async fn run(
     command: &Command,
     folder: &Utf8Path,
     variables: Variables<'_>,
     group: Group,
+    prefix: &[String],
     masks: &Masks,
     progress: &dyn Progress,
 ) -> Result<(), InitializeError> {
@@ -82,11 +84,11 @@ pub async fn run(
     match command {
         Command::Parallel(named) => {
             let all = named.iter().map(async |(name, command)| {
-                run_one(command, folder, variables, group, &format!("{ITEM} ({name})"), progress).await
+                run_one(command, folder, variables, group, prefix, &format!("{ITEM} ({name})"), progress).await
             });
             futures::future::join_all(all).await.into_iter().collect()
         }
-        single => run_one(single, folder, variables, group, ITEM, progress).await,
+        single => run_one(single, folder, variables, group, prefix, ITEM, progress).await,
     }
 }
 
@@ -95,6 +97,7 @@ async fn run_one(
     folder: &Utf8Path,
     variables: Variables<'_>,
     group: Group,
+    prefix: &[String],
     item: &str,
     progress: &dyn Progress,
 ) -> Result<(), InitializeError> {
@@ -111,7 +114,8 @@ async fn run_one(
         report(ProgressKind::Failed);
         InitializeError::Start { item: item.to_owned(), program: argv[0].clone(), source }
     };
-    let mut process = tokio::process::Command::new(&argv[0]);
+    let words: Vec<&String> = prefix.iter().chain(&argv).collect();
+    let mut process = tokio::process::Command::new(words[0]);
     if let Some(variables) = variables {
         process.env_clear().envs(variables);
     }
@@ -119,7 +123,7 @@ async fn run_one(
         process.process_group(0);
     }
     let mut child = process
-        .args(&argv[1..])
+        .args(&words[1..])
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -251,7 +255,7 @@ mod tests {
             ("a".to_owned(), shell("touch a; echo from-a")),
             ("b".to_owned(), Command::Exec(["touch", "b c"].map(str::to_owned).to_vec())),
         ]);
-        run(&both, path, None, Group::Own, &Masks::new(["from"]), &sender).await.unwrap();
+        run(&both, path, None, Group::Own, &[], &Masks::new(["from"]), &sender).await.unwrap();
         assert!(path.join("a").exists() && path.join("b c").exists());
         drop(sender);
         let mut lines = Vec::new();
@@ -263,7 +267,7 @@ mod tests {
         assert_eq!(lines, ["********-a"]);
 
         let error =
-            run(&shell("echo one; echo two >&2; exit 3"), path, None, Group::Own, &Masks::default(), &())
+            run(&shell("echo one; echo two >&2; exit 3"), path, None, Group::Own, &[], &Masks::default(), &())
                 .await
                 .unwrap_err();
         let InitializeError::Failed { status, mut log_tail, .. } = error else { panic!("{error}") };
@@ -284,7 +288,7 @@ mod tests {
             variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let (sender, mut news) = tokio::sync::mpsc::unbounded_channel();
         let command = Command::Exec(vec!["only-here".to_owned()]);
-        run(&command, path, Some(&variables), Group::Own, &Masks::default(), &sender).await.unwrap();
+        run(&command, path, Some(&variables), Group::Own, &[], &Masks::default(), &sender).await.unwrap();
         drop(sender);
         let mut lines = Vec::new();
         while let Some(event) = news.recv().await {
@@ -313,7 +317,7 @@ mod tests {
         let command = shell("(while :; do echo x >> grows; sleep 0.02; done) & wait");
         let grown = || std::fs::metadata(folder.path().join("grows")).map_or(0, |it| it.len());
         let masks = Masks::default();
-        let mut running = Box::pin(run(&command, path, None, Group::Own, &masks, &()));
+        let mut running = Box::pin(run(&command, path, None, Group::Own, &[], &masks, &()));
         while grown() == 0 {
             let cut = tokio::time::timeout(Duration::from_millis(20), &mut running).await;
             assert!(cut.is_err(), "it runs until it is called off: {cut:?}");
@@ -331,7 +335,7 @@ mod tests {
         let path = Utf8Path::from_path(folder.path()).unwrap();
         // Ends by itself when it may write after the command has ended.
         let background = "(while [ ! -e go ]; do sleep 0.05; done; echo late; touch wrote) & echo started";
-        run(&shell(background), path, None, Group::Own, &Masks::default(), &()).await.unwrap();
+        run(&shell(background), path, None, Group::Own, &[], &Masks::default(), &()).await.unwrap();
         assert!(!path.join("wrote").exists(), "it was not waited for");
         std::fs::write(path.join("go"), "").unwrap();
         for _ in 0..200 {

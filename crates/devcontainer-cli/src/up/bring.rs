@@ -60,7 +60,7 @@ impl Bringing<'_> {
                 _ => &self.config.workspace,
             };
             let ran =
-                initialize::run(command, folder, None, Group::Callers, &secrets.masks(), &self.log.hooks())
+                initialize::run(command, folder, None, Group::Callers, &[], &secrets.masks(), &self.log.hooks())
                     .await;
             ran.map_err(|error| initialize_failure(command, &error))?;
         }
