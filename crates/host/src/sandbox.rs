@@ -81,7 +81,6 @@ impl Sandbox {
     }
 }
 
-#[cfg_attr(not(any(test, target_os = "macos")), expect(dead_code, reason = "sandbox-exec is macOS's"))]
 /// What macOS's sandbox lets through. Nothing is allowed but what is named; later rules go before earlier ones.
 const SEATBELT: &str = r#"(version 1)
 (deny default)

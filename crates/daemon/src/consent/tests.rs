@@ -168,3 +168,18 @@ fn files_that_compose_mounts_as_secrets_are_judged_like_volumes() {
          \"secrets\": !override [{\"source\":\"own\"},{\"source\":\"variable\"}]}}}\n"
     );
 }
+
+#[test]
+fn a_command_that_nobody_agreed_to_is_sandboxed_and_a_mount_never_is() {
+    let consent = |kind| Consent { kind, text: "x".to_owned(), digest: "d1".to_owned() };
+    let (command, mount) = (consent(ConsentKind::HostCommand), consent(ConsentKind::HostMount));
+    let policy = ConsentPolicy { initialize_command: CommandPolicy::Sandbox, host_mounts: Policy::Ask };
+    let judge = Judge { policy, agreed: &[] };
+    assert_eq!((judge.trust(&command), judge.is_sandboxed(&command)), (Trust::Given, true));
+    assert_eq!((judge.trust(&mount), judge.is_sandboxed(&mount)), (Trust::Open, false));
+    let agreed = ["d1".to_owned()];
+    let judge = Judge { policy, agreed: &agreed };
+    assert_eq!((judge.trust(&command), judge.is_sandboxed(&command)), (Trust::Given, false));
+    let told: Result<crate::settings::Settings, _> = toml::from_str("[consent]\nhost_mounts = \"sandbox\"");
+    assert!(told.is_err(), "there is no sandbox for mounts");
+}
