@@ -180,6 +180,14 @@ impl Services {
         Ok(Some(Found { moment, file, program, state_folder: state_folder.flatten(), is_loaded }))
     }
 
+    /// Whether anything here starts services of a kind.
+    ///
+    /// # Errors
+    /// [`ServiceError::NoSystem`]
+    pub fn check(&self, moment: Moment) -> Result<(), ServiceError> {
+        self.manager.check(moment)
+    }
+
     /// Whether a service is set up, just so, and known to the system.
     ///
     /// # Errors

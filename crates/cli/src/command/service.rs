@@ -79,6 +79,8 @@ pub(super) async fn install(context: &Context, at: ServiceMoment) -> Result<(), 
         ServiceMoment::Boot => Moment::Boot,
     };
     person.may_change(moment, &format!("daemon install --at {}", word(moment)))?;
+    // Before anything is ended for it.
+    person.services.check(moment).map_err(|error| problem(&error))?;
     if let Some(other) = person.find()?.filter(|other| other.moment != moment) {
         let title = format!("the daemon is started {} already", ServiceStatus::of(&other).sentence());
         return Err(refused(title)
