@@ -84,7 +84,8 @@ pub async fn run(
     match command {
         Command::Parallel(named) => {
             let all = named.iter().map(async |(name, command)| {
-                run_one(command, folder, variables, group, prefix, &format!("{ITEM} ({name})"), progress).await
+                run_one(command, folder, variables, group, prefix, &format!("{ITEM} ({name})"), progress)
+                    .await
             });
             futures::future::join_all(all).await.into_iter().collect()
         }
@@ -266,10 +267,17 @@ mod tests {
         }
         assert_eq!(lines, ["********-a"]);
 
-        let error =
-            run(&shell("echo one; echo two >&2; exit 3"), path, None, Group::Own, &[], &Masks::default(), &())
-                .await
-                .unwrap_err();
+        let error = run(
+            &shell("echo one; echo two >&2; exit 3"),
+            path,
+            None,
+            Group::Own,
+            &[],
+            &Masks::default(),
+            &(),
+        )
+        .await
+        .unwrap_err();
         let InitializeError::Failed { status, mut log_tail, .. } = error else { panic!("{error}") };
         // The two outputs may overtake each other.
         log_tail.sort();

@@ -81,7 +81,9 @@ fn sandbox_around(folder: &Utf8Path) -> Result<Sandbox, Problem> {
             SandboxError::Missing { program: "bwrap" } => {
                 problem.with_command("install it", "sudo apt-get install bubblewrap")
             }
-            SandboxError::Missing { .. } | SandboxError::HoldsHome { .. } | SandboxError::Temporary(_) => problem,
+            SandboxError::Missing { .. } | SandboxError::HoldsHome { .. } | SandboxError::Temporary(_) => {
+                problem
+            }
         };
         problem.with_command(WITHOUT, "cove up --trust")
     })

@@ -59,9 +59,16 @@ impl Bringing<'_> {
                 "" => &self.surroundings.folder,
                 _ => &self.config.workspace,
             };
-            let ran =
-                initialize::run(command, folder, None, Group::Callers, &[], &secrets.masks(), &self.log.hooks())
-                    .await;
+            let ran = initialize::run(
+                command,
+                folder,
+                None,
+                Group::Callers,
+                &[],
+                &secrets.masks(),
+                &self.log.hooks(),
+            )
+            .await;
             ran.map_err(|error| initialize_failure(command, &error))?;
         }
         match &self.config.container {
