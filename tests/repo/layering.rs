@@ -50,7 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "vmm",
         ],
     ),
-    ("xtask", &["api", "protocol", "vmm"]),
+    ("xtask", &["api", "host", "protocol", "vmm"]),
     ("tests", &["api", "client", "test-support"]),
 ];
 

@@ -70,7 +70,7 @@ pub(super) fn assemble(places: &Places, programs: &Utf8Path, bundle: &Utf8Path) 
     fs_err::write(contents.join("Info.plist"), info::info(&fs_err::read(sources.join("Info.plist"))?)?)?;
     fs_err::write(contents.join("PkgInfo"), "APPL????")?;
     let agent = contents.join("Library/LaunchAgents").join(format!("{}.plist", info::AGENT));
-    fs_err::write(agent, info::launch_agent()?)?;
+    fs_err::write(agent, info::launch_agent())?;
     fs_err::write(contents.join("Resources").join(ICON), icons::icns(&sources.join("icons/cove.svg"))?)?;
     let manifest = places.out.join("manifest.json");
     if !manifest.is_file() {

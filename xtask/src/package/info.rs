@@ -1,5 +1,6 @@
 //! The property lists of the app: what macOS knows of it, and the daemon as an agent that launchd starts.
 
+use host::service::{Description, Program, launchd_plist};
 use plist::{Dictionary, Value};
 
 use super::VERSION;
@@ -7,10 +8,10 @@ use super::contents::{MACOS, PROGRAMS};
 use crate::macos::MACOS_VERSION;
 
 /// The app's identifier, also in `package/Info.plist`.
-pub(super) const IDENTIFIER: &str = "dev.cove.app";
+pub(super) const IDENTIFIER: &str = host::service::APP_IDENTIFIER;
 
 /// The daemon's name for launchd.
-pub(super) const AGENT: &str = "dev.cove.coved";
+pub(super) const AGENT: &str = host::service::LABEL;
 
 /// A property list could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -35,22 +36,13 @@ pub(super) fn info(source: &[u8]) -> Result<Vec<u8>, InfoError> {
 /// The daemon for `SMAppService`, which a person can switch on and off in the system's settings.
 ///
 /// It is started at login and after a crash; a daemon that was told to end stays away.
-pub(super) fn launch_agent() -> Result<Vec<u8>, InfoError> {
-    let after_a_crash = Dictionary::from_iter([("SuccessfulExit", Value::from(false))]);
-    let agent = Dictionary::from_iter([
-        ("Label", Value::from(AGENT)),
+pub(super) fn launch_agent() -> Vec<u8> {
+    launchd_plist(&Description {
         // A path in the app, wherever that lies.
-        ("BundleProgram", format!("{MACOS}/coved").into()),
-        ("ProgramArguments", Value::Array(vec!["coved".into(), "serve".into()])),
-        ("AssociatedBundleIdentifiers", Value::Array(vec![IDENTIFIER.into()])),
-        ("RunAtLoad", true.into()),
-        ("KeepAlive", after_a_crash.into()),
-        // People wait for what it does.
-        ("ProcessType", "Interactive".into()),
-        // Machines are no children to be ended with the daemon.
-        ("AbandonProcessGroup", true.into()),
-    ]);
-    xml(agent)
+        program: Program::InBundle(format!("{MACOS}/coved").into()),
+        at_boot_for: None,
+        state_folder: None,
+    })
 }
 
 fn xml(dictionary: Dictionary) -> Result<Vec<u8>, InfoError> {
