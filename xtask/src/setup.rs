@@ -28,6 +28,7 @@ const PACKAGES: &[&str] = &[
 /// Packages that only the tests need: an engine on this host, and what it works with.
 const TEST_PACKAGES: &[&str] = &[
     "bsdutils",
+    "bubblewrap",
     "busybox-static",
     "iproute2",
     "iptables",
@@ -36,6 +37,7 @@ const TEST_PACKAGES: &[&str] = &[
     "procps",
     "ruby",
     "runc",
+    "systemd",
     "util-linux",
 ];
 

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use api::{EnvironmentId, EnvironmentStatus, PortProtocol, PortStatus, ProblemCode, UpRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,8 +35,18 @@ async fn server() -> u16 {
     port
 }
 
+/// A port that nobody else takes meanwhile: below those that the system hands out by itself, and handed out here only
+/// once.
 async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + (std::process::id() % 10_000) as u16;
+    loop {
+        // Others are searched near a port that is taken, so they are kept well apart.
+        let port = first + NEXT.fetch_add(100, Ordering::Relaxed) % 2_700;
+        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
+            return port;
+        }
+    }
 }
 
 async fn ask(port: u16) -> std::io::Result<Vec<u8>> {
