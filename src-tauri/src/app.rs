@@ -1,6 +1,7 @@
 //! Puts the parts together: one app for a state folder, its log, the menu, and what comes of a click.
 
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -88,7 +89,7 @@ pub(crate) fn report(error: &AppError) {
     let mut text = format!("cove-app: {error}\n");
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        text += &format!("  caused by: {error}\n");
+        writeln!(text, "  caused by: {error}").expect("writing to a string cannot fail");
         cause = error.source();
     }
     // Nobody is left to hear that standard error is closed.

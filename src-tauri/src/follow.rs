@@ -260,7 +260,7 @@ impl Follower {
                         environments.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
                         known.environments = environments;
                     }
-                })
+                });
             }
             // The watch notices as well, and reads again once the daemon is back.
             Err(CallError::Connect(_) | CallError::Broken { .. }) => {}

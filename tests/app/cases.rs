@@ -29,9 +29,9 @@ async fn shows(menu: &MenuOnBus, name: &str) {
 /// How much of each pixel is covered.
 fn shape(file: &Path) -> Vec<u8> {
     let file = fs::File::open(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().unwrap();
-    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
-    reader.next_frame(&mut pixels).unwrap();
+    let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().expect("it is a PNG");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("icons are small")];
+    reader.next_frame(&mut pixels).expect("it is whole");
     pixels.chunks_exact(4).map(|pixel| pixel[3]).collect()
 }
 

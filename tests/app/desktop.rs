@@ -40,6 +40,8 @@ impl Drop for Ending {
 /// The part of a panel that icons announce themselves to.
 struct Panel {
     items: watch::Sender<Option<Icon>>,
+    has_host: bool,
+    version: i32,
 }
 
 #[interface(name = "org.kde.StatusNotifierWatcher")]
@@ -53,12 +55,12 @@ impl Panel {
 
     #[zbus(property)]
     fn is_status_notifier_host_registered(&self) -> bool {
-        true
+        self.has_host
     }
 
     #[zbus(property)]
     fn protocol_version(&self) -> i32 {
-        0
+        self.version
     }
 
     #[zbus(property)]
@@ -87,7 +89,7 @@ impl Desktop {
         daemon.args(["--session", "--nofork", "--nopidfile", "--print-address", &address]);
         let (daemon, bus_address) = first_line(daemon);
         let (announced, items) = watch::channel(None);
-        let panel = Panel { items: announced };
+        let panel = Panel { items: announced, has_host: true, version: 0 };
         let bus = zbus::connection::Builder::address(bus_address.as_str())
             .and_then(|builder| builder.serve_at("/StatusNotifierWatcher", panel))
             .and_then(|builder| builder.name("org.kde.StatusNotifierWatcher"));

@@ -65,7 +65,7 @@ pub(super) fn build(
         .iter()
         .map(|(_, program)| {
             let found = made.iter().find(|file| file.file_name() == Some(program));
-            found.cloned().ok_or(ProgramsError::Missing { program: *program, target })
+            found.cloned().ok_or(ProgramsError::Missing { program, target })
         })
         .collect()
 }
