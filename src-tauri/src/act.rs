@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::{
-    DEFAULT_MACHINE, DesiredPhase, EnvironmentId, EnvironmentPatch, Phase, Problem, ProblemCode, Session,
+    DEFAULT_MACHINE, DesiredPhase, EnvironmentId, EnvironmentPatch, MachinePatch, Phase, Problem, ProblemCode, Session,
 };
 use arboard::Clipboard;
 use client::Client;
@@ -47,6 +47,10 @@ impl Hands {
                 fulfil(&id, wish, client, known).await.map_err(|error| error.problem())
             }
             Action::StartMachine => change(client.start_machine(DEFAULT_MACHINE).await),
+            Action::PauseMachine(wanted) => {
+                let patch = MachinePatch { paused: Some(wanted), ..MachinePatch::default() };
+                change(client.change_machine(DEFAULT_MACHINE, &patch).await)
+            }
             Action::StopMachine => change(client.stop_machine(DEFAULT_MACHINE).await),
             Action::Terminal(command) => {
                 host::open_terminal(&command).map_err(|error| refusal("no terminal could be opened", &error))

@@ -75,11 +75,10 @@ pub(crate) fn run() -> Result<(), AppError> {
             Ok(begin(app.handle(), home)?)
         })
         .build(tauri::generate_context!())?;
-    app.run(|_, event| {
+    app.run(|_, event| match event {
         // The last window may close; only `exit` ends the app.
-        if let RunEvent::ExitRequested { code: None, api, .. } = event {
-            api.prevent_exit();
-        }
+        RunEvent::ExitRequested { code: None, api, .. } => api.prevent_exit(),
+        event => host::heard(&event),
     });
     Ok(())
 }

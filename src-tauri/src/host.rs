@@ -18,7 +18,7 @@ use linux as system;
 #[cfg(target_os = "macos")]
 use macos as system;
 
-pub(crate) use system::{ICON_COLOUR, RENAMES_SUBMENUS, settle, unusable};
+pub(crate) use system::{ICON_COLOUR, RENAMES_SUBMENUS, heard, settle, unusable};
 
 /// What this computer offers.
 pub(crate) fn look() -> Host {

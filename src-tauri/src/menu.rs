@@ -58,6 +58,8 @@ pub(crate) enum Action {
     Environment(EnvironmentId, Wish),
     /// Start the machine.
     StartMachine,
+    /// Halt the machine, or let it go on.
+    PauseMachine(bool),
     /// Stop the machine, and the environments in it.
     StopMachine,
     /// Run a command of `cove` in a terminal.

@@ -103,10 +103,10 @@ impl Tray {
 /// they are, and get them in a colour that is seen on light and dark.
 fn picture(face: Face) -> tauri::Result<Image<'static>> {
     let black = Image::from_bytes(match face {
-        Face::Stopped => include_bytes!("../icons/tray-stopped.png"),
-        Face::Starting => include_bytes!("../icons/tray-starting.png"),
-        Face::Running => include_bytes!("../icons/tray-running.png"),
-        Face::Attention => include_bytes!("../icons/tray-attention.png"),
+        Face::Stopped => include_bytes!("../../package/icons/menu-bar/stopped@2x.png"),
+        Face::Starting => include_bytes!("../../package/icons/menu-bar/starting@2x.png"),
+        Face::Running => include_bytes!("../../package/icons/menu-bar/running@2x.png"),
+        Face::Attention => include_bytes!("../../package/icons/menu-bar/attention@2x.png"),
     })?;
     let mut pixels = black.rgba().to_vec();
     for pixel in pixels.chunks_exact_mut(4) {

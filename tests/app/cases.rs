@@ -20,8 +20,8 @@ fn config() -> String {
 
 /// Holds the shape of the icon that is shown against the one that shall be, pixel by pixel.
 async fn shows(menu: &MenuOnBus, name: &str) {
-    let icons = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src-tauri/icons");
-    let wanted = shape(&icons.join(format!("tray-{name}.png")));
+    let icons = Path::new(env!("CARGO_MANIFEST_DIR")).join("../package/icons/menu-bar");
+    let wanted = shape(&icons.join(format!("{name}@2x.png")));
     let shown = menu.picture().await;
     assert!(shape(&shown) == wanted, "{} is not the icon for `{name}`", shown.display());
 }

@@ -20,6 +20,9 @@ pub(crate) const RENAMES_SUBMENUS: bool = false;
 /// Nothing: an app without windows is nowhere but in the panel.
 pub(crate) fn settle(_: &mut tauri::App) {}
 
+/// Nothing: what is told to apps here is told to all.
+pub(crate) fn heard(_: &tauri::RunEvent) {}
+
 /// Why there is nothing to show a menu on.
 pub(crate) fn unusable() -> Option<&'static str> {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());

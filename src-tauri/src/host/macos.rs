@@ -19,6 +19,13 @@ pub(crate) fn settle(app: &mut tauri::App) {
     app.set_activation_policy(ActivationPolicy::Accessory);
 }
 
+/// The bundle says that folders and links open with Cove. Nothing is started by that before a person can be asked.
+pub(crate) fn heard(event: &tauri::RunEvent) {
+    if let tauri::RunEvent::Opened { urls } = event {
+        tracing::warn!(count = urls.len(), "this version opens neither folders nor links");
+    }
+}
+
 /// Nothing: who has no desktop cannot open an app.
 pub(crate) fn unusable() -> Option<&'static str> {
     None

@@ -5,7 +5,7 @@ use api::{DesiredPhase, Environment, MachinePhase, bytes_in_words};
 use super::{Action, Item};
 use crate::snapshot::Reading;
 
-/// What it takes of this computer, and what can be wished of it. Pausing belongs here once the daemon can.
+/// What it takes of this computer, and what can be wished of it.
 pub(super) fn items(reading: Option<&Reading>, environments: &[Environment]) -> Vec<Item> {
     let Some(Reading { machine, at }) = reading else { return Vec::new() };
     let mut items = Vec::new();
@@ -24,7 +24,8 @@ pub(super) fn items(reading: Option<&Reading>, environments: &[Environment]) -> 
             items.push(Item::line("machine/use", "Machine: off; it starts when something needs it"));
             items.push(Item::action("machine/start", "Start Machine", Action::StartMachine));
         }
-        MachinePhase::Starting | MachinePhase::Running => {
+        MachinePhase::Starting | MachinePhase::Running | MachinePhase::Paused => {
+            items.extend(pause(machine.status.phase));
             let text = match wanted {
                 0 => "Stop Machine".to_owned(),
                 1 => "Stop Machine and 1 Environment".to_owned(),
@@ -35,4 +36,17 @@ pub(super) fn items(reading: Option<&Reading>, environments: &[Environment]) -> 
         MachinePhase::Stopping => {}
     }
     items
+}
+
+/// Halted, a machine takes no processor's time and keeps its memory.
+fn pause(phase: MachinePhase) -> Option<Item> {
+    match phase {
+        MachinePhase::Running => {
+            Some(Item::action("machine/pause", "Pause Machine", Action::PauseMachine(true)))
+        }
+        MachinePhase::Paused => {
+            Some(Item::action("machine/resume", "Resume Machine", Action::PauseMachine(false)))
+        }
+        MachinePhase::Starting | MachinePhase::Stopping | MachinePhase::Stopped => None,
+    }
 }

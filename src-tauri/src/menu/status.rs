@@ -51,6 +51,8 @@ fn of_environments(known: &Snapshot) -> (Face, String) {
     match phase {
         MachinePhase::Starting => return (Face::Starting, "Machine is starting…".to_owned()),
         MachinePhase::Stopping => return (Face::Running, "Machine is stopping…".to_owned()),
+        // Everything in it is halted too, whatever was last seen of that.
+        MachinePhase::Paused => return (Face::Stopped, "Machine is paused".to_owned()),
         MachinePhase::Stopped | MachinePhase::Running => {}
     }
     let in_phase = |phases: &[Phase]| -> Vec<&Environment> {

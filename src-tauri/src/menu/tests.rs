@@ -128,6 +128,7 @@ fn an_environment_that_runs_can_be_reached() {
         Copy “cove shell web”
     ----
     (Machine at 14:03: 412.0 MiB of memory, 3.0 GiB of disk)
+    Pause Machine
     Stop Machine and 1 Environment
     ----
     [ ] Start at Login
@@ -235,11 +236,20 @@ fn what_was_refused_is_said() {
     (No environments: `cove up` in a folder makes one)
     ----
     (Machine at 14:03: 412.0 MiB of memory, 3.0 GiB of disk)
+    Pause Machine
     Stop Machine
     ----
     [ ] Start at Login
     Quit Cove (Environments Keep Running)
     ");
+}
+
+#[test]
+fn a_machine_that_is_paused_can_go_on() {
+    let menu = menu(&known(machine(MachinePhase::Paused), Vec::new()));
+    assert_eq!(menu.action("machine/resume"), Some(&Action::PauseMachine(false)));
+    assert_eq!(menu.action("machine/pause"), None);
+    assert_eq!(menu.action("machine/stop"), Some(&Action::StopMachine));
 }
 
 #[test]
@@ -281,6 +291,7 @@ fn the_icon_says_what_matters_most() {
         (on(), vec![trying_again("a")], Face::Starting, "a is starting…"),
         (machine(MachinePhase::Starting), vec![starting("a")], Face::Starting, "Machine is starting…"),
         (machine(MachinePhase::Stopping), vec![], Face::Running, "Machine is stopping…"),
+        (machine(MachinePhase::Paused), vec![running("a")], Face::Stopped, "Machine is paused"),
         (on(), vec![failing("a"), starting("b")], Face::Attention, "Attention: it broke"),
         (on(), vec![failing("a"), failing("b")], Face::Attention, "Attention: 2 environments have problems"),
         (broken_machine, vec![failing("a")], Face::Attention, "Attention: no memory left"),
