@@ -31,8 +31,8 @@ fuzz: linker ## Feed the readers of foreign bytes with made-up input
 bench: linker ## Measure against peers; writes bench/RESULTS.md
 	@cargo xtask bench
 
-app: ## The desktop app (not in this version)
-	@echo "The desktop app is not part of this version; see the roadmap in README.md." >&2; exit 1
+app: linker ## Build the app and open it in this desktop's menu bar
+	@cargo xtask app
 
 # The one thing Rust itself needs that a fresh Debian may lack.
 .PHONY: linker

@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cli",
         &["api", "protocol", "client", "devcontainer", "devcontainer-cli", "engine", "host", "migration"],
     ),
+    ("app", &["api", "client"]),
     // For development only
     (
         "test-support",
@@ -76,6 +77,10 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("objc2-core-foundation", &["host"]),
     ("objc2-io-kit", &["host"]),
     ("objc2-system-configuration", &["host"]),
+    ("tauri", &["app"]),
+    ("arboard", &["app"]),
+    ("auto-launch", &["app"]),
+    ("open", &["app"]),
     ("rusqlite", &["daemon"]),
     ("axum", &["daemon"]),
     ("clap", &["cli", "daemon", "devcontainer-cli", "shim", "xtask"]),

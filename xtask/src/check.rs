@@ -3,7 +3,7 @@
 use crate::image::{self, Arch, ImageError};
 use crate::macos::{self, MacError};
 use crate::package::{self, PackageError};
-use crate::setup::{SetupError, setup};
+use crate::setup::{SetupError, setup, setup_for_the_app};
 use crate::steps::{StepError, cargo, run, step};
 use crate::workflows::{self, WorkflowsError};
 
@@ -26,6 +26,7 @@ pub(crate) enum CheckError {
 
 /// Formatting and lints, of the workflows too.
 pub(crate) fn check() -> Result<(), CheckError> {
+    setup_for_the_app()?;
     step("Formatting", || run(cargo().args(["fmt", "--all", "--check"])))?;
     step("Lints", || {
         run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
@@ -55,6 +56,7 @@ pub(crate) fn test() -> Result<(), CheckError> {
             .envs(parts)
             .env("COVE_TEST_APP", app)
             .env("COVE_TEST_PROGRAMS", programs)
+            .env("COVE_REQUIRE_APP", "1")
             .env("COVE_REQUIRE_VM", "1"))
     })?;
     Ok(())

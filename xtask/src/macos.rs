@@ -1,10 +1,10 @@
 //! `cargo xtask check-macos`: as much of the Mac as a Linux machine can prove.
 //!
-//! Everything but the guest agent is type-checked and linted for `aarch64-apple-darwin`, and `cove`, `coved` and
-//! `cove-shim` are linked into real Mach-O programs, C code included, with Rust's own linker. What the linker cannot
+//! Everything but the guest agent is type-checked and linted for `aarch64-apple-darwin`, and `cove`, `coved`,
+//! `cove-shim` and the app are linked into real Mach-O programs, C code included, with Rust's own linker. What the linker cannot
 //! know is checked here: that every symbol left to the start of a program is one that Apple's frameworks have, and
-//! that methods of delegates are those that Apple's protocols declare. The same programs are built for arm64 Linux
-//! along the way. Nothing of it runs: only a Mac can say that it does.
+//! that methods of delegates are those that Apple's protocols declare. All but the app are built for arm64
+//! Linux along the way. Nothing of it runs: only a Mac can say that it does.
 
 mod delegates;
 mod programs;
@@ -104,7 +104,8 @@ pub(crate) fn release_programs() -> Result<Utf8PathBuf, MacError> {
 /// Links the programs for the Mac, checks what they leave to their start, and gives their folder.
 fn link(cargo: Command, profile: &[&str]) -> Result<Utf8PathBuf, MacError> {
     let mut folder = Utf8PathBuf::new();
-    for program in programs::build(cargo, MAC, profile)? {
+    let programs = [programs::PROGRAMS, &[programs::APP]].concat();
+    for program in programs::build(cargo, MAC, profile, &programs)? {
         symbols::check(&program)?;
         programs::tell(&program)?;
         folder = program.parent().unwrap_or(&folder).to_owned();
@@ -170,7 +171,7 @@ fn linux(toolchain: &Toolchain, places: &Places) -> Result<(), MacError> {
     if Arch::host() != Arch::Arm64 {
         cargo.env(setting(LINUX, "LINKER"), Arch::Arm64.cross_compiler().0);
     }
-    for program in programs::build(cargo, LINUX, &[])? {
+    for program in programs::build(cargo, LINUX, &[], programs::PROGRAMS)? {
         programs::tell(&program)?;
     }
     Ok(())

@@ -37,6 +37,8 @@ enum Command {
     Setup,
     /// From a fresh checkout to an example that answers
     Run,
+    /// Build the app and open it
+    App,
     /// Formatting and lints
     Check,
     /// Type-check, lint and link for macOS, and build for arm64 Linux
@@ -61,8 +63,9 @@ fn main() -> ExitCode {
     }
     let done: Result<(), Box<dyn Error>> = match Arguments::parse().command {
         Command::Image(options) => image::build(&options).map_err(Into::into),
-        Command::Setup => setup::setup().map_err(Into::into),
+        Command::Setup => setup::setup().and_then(|()| setup::setup_for_the_app()).map_err(Into::into),
         Command::Run => run::example().map_err(Into::into),
+        Command::App => run::app().map_err(Into::into),
         Command::Check => check::check().map_err(Into::into),
         Command::CheckMacos => macos::check().map(drop).map_err(Into::into),
         Command::Package(options) => package::package(&options).map_err(Into::into),

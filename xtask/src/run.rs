@@ -1,4 +1,4 @@
-//! `cargo xtask run`: from a fresh checkout to an example that answers.
+//! `cargo xtask run`: from a fresh checkout to an example that answers. `cargo xtask app`: to the app.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use camino::Utf8Path;
 
 use crate::image::{self, ImageError};
 use crate::output::say;
-use crate::setup::{SetupError, setup};
+use crate::setup::{SetupError, setup, setup_for_the_app};
 use crate::steps::{StepError, capture, cargo, run, step, target_folder};
 
 /// The example that is brought up.
@@ -53,6 +53,20 @@ pub(crate) fn example() -> Result<(), RunError> {
          cove docker context    # then: docker --context cove run …\n    cove machine stop      # gives all memory back"
     ));
     Ok(())
+}
+
+/// Installs, builds and opens the app, and waits until a person quits it.
+pub(crate) fn app() -> Result<(), RunError> {
+    setup()?;
+    setup_for_the_app()?;
+    image::build(&image::Options::default())?;
+    let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the checkout");
+    step("Building Cove and its app", || {
+        let packages = ["cli", "daemon", "shim", "app"].iter().flat_map(|package| ["-p", package]);
+        run(cargo().current_dir(root).args(["build", "--locked"]).args(packages))
+    })?;
+    say("==> The app is in the menu bar, or the panel, of this desktop until you quit it there");
+    Ok(run(&mut Command::new(target_folder(root).join("debug").join("cove-app")))?)
 }
 
 /// The home folder is shared by itself; a checkout elsewhere is added.

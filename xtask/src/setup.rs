@@ -41,6 +41,10 @@ const TEST_PACKAGES: &[&str] = &[
     "util-linux",
 ];
 
+/// What the app is built with, and the desktop without a screen that its tests show it on. A Mac needs none of them.
+const APP_PACKAGES: &[&str] =
+    &["dbus-daemon", "libayatana-appindicator3-1", "libwebkit2gtk-4.1-dev", "pkg-config", "xvfb"];
+
 /// The oldest QEMU worth running; Debian 12 has 7.2 and a newer one in its backports.
 const QEMU_MAJOR: u32 = 8;
 
@@ -69,6 +73,12 @@ pub(crate) fn setup() -> Result<(), SetupError> {
         install_missing(wanted)?;
         VIRTIOFSD.provide()
     })
+}
+
+/// Installs what the app needs beside that, where it is missing. A part of its own: it is large, and nothing but the
+/// app and the checks of the whole workspace need it.
+pub(crate) fn setup_for_the_app() -> Result<(), SetupError> {
+    step("Installing what the app needs", || install_missing(APP_PACKAGES.iter().copied()))
 }
 
 /// Installs those of the Debian packages that are missing.

@@ -85,6 +85,21 @@ impl HomeLayout {
         self.root.join("coved.log")
     }
 
+    /// The file that the one running app holds locked.
+    pub fn app_lock_file(&self) -> Utf8PathBuf {
+        self.root.join("app.lock")
+    }
+
+    /// The app's log, since it was last opened.
+    pub fn app_log(&self) -> Utf8PathBuf {
+        self.root.join("app.log")
+    }
+
+    /// The folder of what the app hands to other programs: its present icon, commands for a terminal.
+    pub fn app_dir(&self) -> Utf8PathBuf {
+        self.cache_dir().join("app")
+    }
+
     /// The remembered verdict of the accelerator probe.
     pub fn accelerator_file(&self) -> Utf8PathBuf {
         self.root.join("accelerator.json")

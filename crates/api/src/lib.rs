@@ -19,6 +19,7 @@ mod plan;
 mod preview;
 mod problem;
 mod requests;
+mod words;
 
 pub use condition::{Condition, ConditionKind};
 pub use consent::{Consent, ConsentKind, Unasked};
@@ -42,6 +43,7 @@ pub use requests::{
     Check, CheckOutcome, Diagnosis, EnvironmentPatch, ErrorBody, ExecRequest, ExecTerminal, MachinePatch,
     PlanRequest, UpRequest, Version,
 };
+pub use words::bytes_in_words;
 
 /// The name of the only machine there is unless a person asks for more.
 pub const DEFAULT_MACHINE: &str = "default";

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub(crate) use api::bytes_in_words as bytes;
+
 /// A duration: `0.4 s`, `12.3 s`, `2 min 05 s`, `3 h 12 min`, `5 d 3 h`.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -16,22 +18,6 @@ pub(crate) fn duration(duration: Duration) -> String {
 /// A duration in milliseconds.
 pub(crate) fn millis(millis: u64) -> String {
     duration(Duration::from_millis(millis))
-}
-
-/// A size: `512 B`, `1.5 KiB`, `93.2 MiB`, `4.0 GiB`.
-pub(crate) fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    // 1023.95 would print as 1024.0.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
 }
 
 /// A size in MiB.
@@ -74,20 +60,6 @@ mod tests {
             (90_000_000, "1 d 1 h"),
         ] {
             assert_eq!(millis(ms), text);
-        }
-    }
-
-    #[test]
-    fn sizes_never_show_a_thousand_and_twenty_four() {
-        for (size, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1536, "1.5 KiB"),
-            (1024 * 1024 - 1, "1.0 MiB"),
-            (93 * 1024 * 1024, "93.0 MiB"),
-            (u64::MAX, "16777216.0 TiB"),
-        ] {
-            assert_eq!(bytes(size), text);
         }
     }
 

@@ -188,7 +188,11 @@ async fn wait_for_answer(
     let mut ended = None;
     loop {
         match client.check_version().await {
-            Ok(_) => return Ok(()),
+            Ok(_) => {
+                // A client that lives longer than the daemon collects it.
+                std::thread::spawn(move || child.wait());
+                return Ok(());
+            }
             // A daemon that just bound its socket may drop a connection made before it serves.
             Err(CallError::Connect(ConnectError::NotRunning { .. }) | CallError::Broken { .. }) => {}
             Err(error) => return Err(error.into()),

@@ -7,8 +7,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::output::{megabytes, say};
 
-/// Packages and their programs.
-const PROGRAMS: [(&str, &str); 3] = [("cli", "cove"), ("daemon", "coved"), ("shim", "cove-shim")];
+/// A package and its program.
+pub(super) type Program = (&'static str, &'static str);
+
+/// What every host gets.
+pub(super) const PROGRAMS: &[Program] = &[("cli", "cove"), ("daemon", "coved"), ("shim", "cove-shim")];
+
+/// What a Mac gets beside that. For another processor's Linux it would need that system's GTK.
+pub(super) const APP: Program = ("app", "cove-app");
 
 /// The build ended without the programs.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +41,7 @@ pub(super) fn build(
     mut cargo: Command,
     target: &'static str,
     profile: &[&str],
+    programs: &[Program],
 ) -> Result<Vec<Utf8PathBuf>, ProgramsError> {
     cargo.arg("build").args(profile).args([
         "--locked",
@@ -43,7 +50,7 @@ pub(super) fn build(
         "--message-format",
         "json-render-diagnostics",
     ]);
-    for (package, program) in PROGRAMS {
+    for (package, program) in programs {
         cargo.args(["--package", package, "--bin", program]);
     }
     let output = cargo.stderr(Stdio::inherit()).output().map_err(ProgramsError::Start)?;
@@ -54,7 +61,7 @@ pub(super) fn build(
         .lines()
         .filter_map(|line| serde_json::from_str::<Artifact>(line).ok()?.executable)
         .collect();
-    PROGRAMS
+    programs
         .iter()
         .map(|(_, program)| {
             let found = made.iter().find(|file| file.file_name() == Some(program));

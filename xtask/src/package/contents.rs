@@ -18,8 +18,9 @@ pub(super) struct Program {
 }
 
 /// All programs, side by side, where they look for each other. The first is what opens with the app.
-pub(super) const PROGRAMS: [Program; 3] = [
-    Program { name: "cove", identifier: info::IDENTIFIER, entitlements: None },
+pub(super) const PROGRAMS: [Program; 4] = [
+    Program { name: "cove-app", identifier: info::IDENTIFIER, entitlements: None },
+    Program { name: "cove", identifier: "dev.cove.cove", entitlements: None },
     Program { name: "coved", identifier: "dev.cove.coved", entitlements: None },
     Program {
         name: "cove-shim",

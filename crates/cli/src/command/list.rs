@@ -36,18 +36,8 @@ fn table_of(environments: &[Environment], paint: Paint) -> String {
     table::render(&["NAME", "STATE", "PORTS", "FOLDER"], &rows, paint)
 }
 
-/// The state in a few words: the phase, the step under way, or the code of what is wrong.
-pub(super) fn state(environment: &Environment) -> String {
-    let status = &environment.status;
-    match (&status.problem, status.step) {
-        (Some(problem), None) => format!("{}, {}", status.phase.as_str(), problem.code),
-        (_, Some(step)) => format!("{}: {}", status.phase.as_str(), step.title()),
-        (None, None) => status.phase.as_str().to_owned(),
-    }
-}
-
 fn state_cell(environment: &Environment, paint: Paint) -> Cell {
-    let text = state(environment);
+    let text = environment.state_in_words();
     let painted = match environment.status.phase {
         _ if environment.status.problem.is_some() => paint.red(&text),
         Phase::Running => paint.green(&text),

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use api::{Environment, EnvironmentStatus, HookStage, PortStatus};
 use jiff::Timestamp;
 
-use super::list::state;
 use crate::arguments::OneEnvironment;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -44,7 +43,7 @@ fn sections(environment: &Environment, paint: Paint) -> String {
 
 fn head(environment: &Environment) -> Vec<(String, String)> {
     let status = &environment.status;
-    let mut rows = vec![("state".to_owned(), state(environment))];
+    let mut rows = vec![("state".to_owned(), environment.state_in_words())];
     let mut add = |name: &str, value: Option<String>| {
         rows.extend(value.map(|value| (name.to_owned(), value)));
     };

@@ -29,6 +29,7 @@ pub(super) struct Guest {
     files: Mutex<BTreeMap<String, Vec<u8>>>,
     /// What was asked of machine and guest, in order, by its name in the protocols.
     asked: watch::Sender<Vec<String>>,
+    programs: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
 }
 
 impl Default for Guest {
@@ -43,6 +44,7 @@ impl Default for Guest {
             sockets: Mutex::default(),
             files: Mutex::default(),
             asked: watch::Sender::default(),
+            programs: Mutex::default(),
         }
     }
 }
@@ -77,6 +79,11 @@ impl GuestScript {
     /// Lets a unix socket of the guest be one of the test's.
     pub fn put_socket(&self, in_guest: &str, here: &Utf8Path) {
         lock(&self.shared.guest.sockets).insert(in_guest.to_owned(), here.to_owned());
+    }
+
+    /// Lets a program of the guest be this computer's, run with these variables and without input.
+    pub fn put_program(&self, name: &str, variables: &BTreeMap<String, String>) {
+        lock(&self.shared.guest.programs).insert(name.to_owned(), variables.clone());
     }
 
     /// Lets the agent speak another version.
@@ -147,7 +154,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> std:
         }
         Request::Watch => return tell_events(guest, stream).await,
         Request::Connect(target) => return connect(guest, stream, target).await,
-        Request::Exec(exec) => return run(stream, &exec).await,
+        Request::Exec(exec) => return run(guest, stream, &exec).await,
         Request::PutFile { path, .. } => {
             let mut content = Vec::new();
             while let Some(frame) = read_frame(&mut stream).await?
@@ -209,9 +216,13 @@ async fn connect(guest: &Guest, mut stream: UnixStream, target: Target) -> std::
     }
 }
 
-/// One program: `cat`, which gives its input back, or its arguments if no input comes. Ends with the number of
-/// its arguments.
-async fn run(mut stream: UnixStream, exec: &Exec) -> std::io::Result<()> {
+/// A program of this computer, where the test said so. Else there is one: `cat`, which gives its input back, or its
+/// arguments if no input comes, and ends with the number of its arguments.
+async fn run(guest: &Guest, mut stream: UnixStream, exec: &Exec) -> std::io::Result<()> {
+    let here = exec.argv.first().and_then(|name| lock(&guest.programs).get(name).cloned());
+    if let Some(variables) = here {
+        return run_here(stream, exec, &variables).await;
+    }
     if exec.argv.first().map(String::as_str) != Some("cat") {
         let failure = Failure { kind: FailureKind::NotFound, message: "no such program".to_owned() };
         return stream.write_all(&encode_json(&Reply::Failed(failure))).await;
@@ -232,5 +243,24 @@ async fn run(mut stream: UnixStream, exec: &Exec) -> std::io::Result<()> {
     let code = i32::try_from(exec.argv.len()).unwrap_or(i32::MAX) - 1;
     stream.write_all(&encode_json(&ExecEnd::Exited { code })).await?;
     // Until the other side hangs up, as the real one does not cut what is still on its way.
+    stream.read_to_end(&mut Vec::new()).await.map(drop)
+}
+
+async fn run_here(
+    mut stream: UnixStream,
+    exec: &Exec,
+    variables: &BTreeMap<String, String>,
+) -> std::io::Result<()> {
+    let mut command = tokio::process::Command::new(&exec.argv[0]);
+    command.args(&exec.argv[1..]).envs(&exec.env).envs(variables).kill_on_drop(true);
+    let output = command.stdin(std::process::Stdio::null()).output().await?;
+    stream.write_all(&encode_json(&Reply::Started { pid: 7 })).await?;
+    for (kind, text) in [(FrameKind::Output, output.stdout), (FrameKind::ErrorOutput, output.stderr)] {
+        for part in text.chunks(16 * 1024) {
+            stream.write_all(&Frame::new(kind, part).encode()).await?;
+        }
+    }
+    let code = output.status.code().unwrap_or(-1);
+    stream.write_all(&encode_json(&ExecEnd::Exited { code })).await?;
     stream.read_to_end(&mut Vec::new()).await.map(drop)
 }

@@ -1,0 +1,5 @@
+//! Hands the configuration in `tauri.conf.json` to the build.
+
+fn main() {
+    tauri_build::build();
+}
