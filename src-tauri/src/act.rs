@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::{
-    DEFAULT_MACHINE, DesiredPhase, EnvironmentId, EnvironmentPatch, MachinePatch, Phase, Problem, ProblemCode, Session,
+    DEFAULT_MACHINE, DesiredPhase, EnvironmentId, EnvironmentPatch, MachinePatch, Phase, Problem,
+    ProblemCode, Session,
 };
 use arboard::Clipboard;
 use client::Client;
