@@ -20,7 +20,7 @@ const LIBRARIES: [(&str, &str); 5] = [
 ];
 
 /// Frameworks, with the letter of their version.
-const FRAMEWORKS: [(&str, char); 15] = [
+const FRAMEWORKS: [(&str, char); 16] = [
     ("AppKit", 'C'),
     ("ApplicationServices", 'A'),
     ("Carbon", 'A'),
@@ -33,6 +33,7 @@ const FRAMEWORKS: [(&str, char); 15] = [
     ("IOKit", 'A'),
     ("QuartzCore", 'A'),
     ("Security", 'A'),
+    ("ServiceManagement", 'A'),
     ("SystemConfiguration", 'A'),
     ("Virtualization", 'A'),
     ("WebKit", 'A'),
