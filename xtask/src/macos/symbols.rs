@@ -10,7 +10,7 @@ use object::macho::{CPU_TYPE_ARM64, DYNAMIC_LOOKUP_ORDINAL, MH_EXECUTE, MachHead
 use object::read::macho::{MachHeader as _, Nlist as _};
 
 /// How names begin in the frameworks that `sdk` lists, and in the runtime of Objective-C.
-const APPLE: [&str; 27] = [
+const APPLE: [&str; 29] = [
     "_CF",
     "_CG",
     "_CV",
@@ -22,10 +22,11 @@ const APPLE: [&str; 27] = [
     "_SCDynamic",
     "_Sec",
     "_TIS",
+    "_TransformProcessType",
     "_UCKey",
     "_VZ",
     "_WK",
-    "__objc_personality",
+    "___objc_personality",
     "_class_",
     "_ivar_",
     "_kCF",
@@ -33,6 +34,7 @@ const APPLE: [&str; 27] = [
     "_kIO",
     "_kSC",
     "_kSec",
+    "_kTIS",
     "_method_",
     "_objc_",
     "_object_",
