@@ -69,6 +69,15 @@ pub enum Recreate {
     Changed,
 }
 
+/// How far services are brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Their containers are there, and none is started.
+    Made,
+    /// They run.
+    Started,
+}
+
 /// A compose project could not be worked on.
 #[derive(Debug, thiserror::Error)]
 pub enum ComposeError {
@@ -261,22 +270,27 @@ impl Engine {
         }
     }
 
-    /// Makes what is missing and starts these services with what they depend on, or all when there are none.
-    /// Images are pulled where absent, never built.
+    /// Brings these services with what they depend on, or all when there are none. Images are pulled where absent,
+    /// never built.
     pub async fn compose_up(
         &self,
         project: &ComposeProject,
         services: &[String],
         recreate: Recreate,
+        until: Until,
         progress: &dyn Progress,
     ) -> Result<(), ComposeError> {
-        let mut arguments = vec!["up", "--detach", "--no-build"];
+        let (flag, operation, item) = match until {
+            Until::Made => ("--no-start", "make the services", "compose create"),
+            Until::Started => ("--detach", "start the services", "compose up"),
+        };
+        let mut arguments = vec!["up", flag, "--no-build"];
         if recreate == Recreate::Never {
             arguments.push("--no-recreate");
         }
         arguments.extend(services.iter().map(String::as_str));
         let command = project.command(self.compose_program().await?, &arguments);
-        self.compose_run("start the services", command, Some(("compose up", progress))).await
+        self.compose_run(operation, command, Some((item, progress))).await
     }
 
     /// The project's containers by service; of a scaled service one that runs, if any does.

@@ -32,7 +32,7 @@ pub use build::{
 pub use commands::{CommandContext, CommandError};
 pub use compose::{
     ComposeBuilding, ComposeContainers, ComposeError, ComposeModel, ComposeOverride, ComposePlace,
-    ComposeProject, ComposeService, Recreate, plan_override, project_name,
+    ComposeProject, ComposeService, Recreate, Until, plan_override, project_name,
 };
 pub use connect::{AccessError, DockerAccess, Endpoint, Engine, Version};
 pub use containers::{

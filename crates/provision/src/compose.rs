@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::{Compose, Config, Resolved, Sources};
 use engine::{
     ComposeBuilding, ComposeError, ComposeModel, ComposeProject, ContainerState, Engine, EngineError, Extras,
-    Identity, Progress, Recreate, plan_override, project_name,
+    Identity, Progress, Recreate, Until, plan_override, project_name,
 };
 
 use crate::image::PreparedImage;
@@ -145,36 +145,15 @@ pub async fn find(engine: &Engine, project: &Project) -> Result<Option<Container
     }
 }
 
-/// Makes and starts the project's containers. What is added to the person's files is written to `path`, where the
-/// engine's commands see it: it is needed as long as the containers are.
+/// Makes the project's containers, those that differ from the files anew. What is added to the person's files is written
+/// to `path`, where the engine's commands see it: it is needed as long as the containers are.
 pub async fn create(
     engine: &Engine,
     project: &Project,
     wanted: &Wanted<'_>,
-    recreate: Recreate,
+    until: Until,
     progress: &dyn Progress,
 ) -> Result<(), ComposeError> {
-    let files = laid_over(engine, project, wanted).await?;
-    engine.compose_up(&files, &project.services, recreate, progress).await
-}
-
-/// As [`create`], and starts none of them.
-pub async fn make(
-    engine: &Engine,
-    project: &Project,
-    wanted: &Wanted<'_>,
-    progress: &dyn Progress,
-) -> Result<(), ComposeError> {
-    let files = laid_over(engine, project, wanted).await?;
-    engine.compose_create(&files, &project.services, Recreate::Changed, progress).await
-}
-
-/// The project's files with the one that makes the dev container out of its service, which is written.
-async fn laid_over(
-    engine: &Engine,
-    project: &Project,
-    wanted: &Wanted<'_>,
-) -> Result<ComposeProject, ComposeError> {
     let service = project.model.service(&project.service)?;
     let added = plan_override(
         wanted.config,
@@ -186,7 +165,8 @@ async fn laid_over(
         wanted.extras.clone(),
     );
     engine.put_compose_override(&wanted.path, &added).await?;
-    Ok(ComposeProject { override_file: Some(wanted.path.clone()), ..project.files.clone() })
+    let files = ComposeProject { override_file: Some(wanted.path.clone()), ..project.files.clone() };
+    engine.compose_up(&files, &project.services, Recreate::Changed, until, progress).await
 }
 
 /// What the dev container's service is to be.
@@ -206,40 +186,25 @@ pub struct Wanted<'a> {
     pub path: Utf8PathBuf,
 }
 
-/// Starts containers that exist, as they are.
-pub async fn start(
+/// Makes containers for services that have none, beside that of the dev container, and leaves those that exist as they
+/// are.
+pub async fn complete(
     engine: &Engine,
     project: &Project,
     state: &ContainerState,
+    until: Until,
     progress: &dyn Progress,
 ) -> Result<(), ComposeError> {
     let mut files = project.files.clone();
     // What was laid over the files when the containers were made, by us or by another tool.
     files.files.extend(added_files(&state.labels, &files.files));
-    let started = engine.compose_up(&files, &project.services, Recreate::Never, progress).await;
-    if started.is_err() && files.files.len() > project.files.files.len() {
-        // That may be gone by now, with the folder of a tool. Containers that exist start without it.
-        return engine.compose_up(&project.files, &project.services, Recreate::Never, progress).await;
+    let done = engine.compose_up(&files, &project.services, Recreate::Never, until, progress).await;
+    if done.is_err() && files.files.len() > project.files.files.len() {
+        // That may be gone by now, with the folder of a tool. Containers that exist go without it, and what `project`
+        // itself lays over its files is there in any case.
+        return engine.compose_up(&project.files, &project.services, Recreate::Never, until, progress).await;
     }
-    started
-}
-
-/// Makes containers for services that have none, beside that of the dev container, and leaves those that exist as they
-/// are. Nothing is started.
-pub async fn complete(
-    engine: &Engine,
-    project: &Project,
-    state: &ContainerState,
-    progress: &dyn Progress,
-) -> Result<(), ComposeError> {
-    let mut files = project.files.clone();
-    files.files.extend(added_files(&state.labels, &files.files));
-    let made = engine.compose_create(&files, &project.services, Recreate::Never, progress).await;
-    if made.is_err() && files.files.len() > project.files.files.len() {
-        // As in `start`. What `project` itself lays over its files is there in any case.
-        return engine.compose_create(&project.files, &project.services, Recreate::Never, progress).await;
-    }
-    made
+    done
 }
 
 fn added_files(labels: &BTreeMap<String, String>, own: &[Utf8PathBuf]) -> Vec<Utf8PathBuf> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::{EnvironmentId, Problem, Unasked};
 use camino::Utf8PathBuf;
 use devcontainer::{Compose, Config, Resolved};
-use engine::{ComposeContainers, ComposeProject, ContainerState, Engine, Extras};
+use engine::{ComposeContainers, ComposeProject, ContainerState, Engine, Extras, Until};
 use provision::compose::{self, PROJECT_LABEL, Project, Wanted};
 
 use super::container::{identity, labels};
@@ -69,7 +69,7 @@ pub(super) async fn create(
         extras: Extras { labels: labels(turn, prepared), ..Extras::default() },
         path: added_file(&turn.environment.id),
     };
-    let made = compose::make(&engine, &project, &wanted, turn.report).await;
+    let made = compose::create(&engine, &project, &wanted, Until::Made, turn.report).await;
     made.map_err(|error| problems::from_compose(&error))
 }
 
@@ -134,7 +134,7 @@ async fn complete(
     record_left_out(turn, &withheld)?;
     // Also where nothing is kept back: it stands in for the one that was laid over when the others were made.
     lay_over(turn, engine, project, &kept).await?;
-    let made = compose::complete(engine, project, state, turn.report).await;
+    let made = compose::complete(engine, project, state, Until::Made, turn.report).await;
     made.map_err(|error| problems::from_compose(&error))
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use camino::Utf8PathBuf;
 use devcontainer::{Command, Compose, Config, ContainerSource, METADATA_LABEL, Properties, Resolved};
 use engine::{
-    BuildError, ComposeBuilding, ComposeError, ContainerState, Extras, GpuUse, Recreate, plan_container,
+    BuildError, ComposeBuilding, ComposeError, ContainerState, Extras, GpuUse, Until, plan_container,
 };
 use provision::compose::{self, Project};
 use provision::features::{self, Features};
@@ -162,7 +162,7 @@ impl Bringing<'_> {
             extras: self.extras(&resolved, &prepared, &labels).await?,
             path: self.override_path(&project),
         };
-        let made = compose::create(engine, &project, &wanted, Recreate::Changed, &self.log.steps()).await;
+        let made = compose::create(engine, &project, &wanted, Until::Started, &self.log.steps()).await;
         made.map_err(|error| failed(STARTING, &error))?;
         let gone = || Failure::plain("Dev container not found.");
         let state = compose::find(engine, &project).await.map_err(|error| failed(FAILING, &error))?;
@@ -186,7 +186,7 @@ impl Bringing<'_> {
             return Ok(state);
         }
         let with_id = |failure: Failure| Failure { container_id: Some(state.id.clone()), ..failure };
-        let started = compose::start(engine, project, &state, &self.log.steps()).await;
+        let started = compose::complete(engine, project, &state, Until::Started, &self.log.steps()).await;
         started.map_err(|error| with_id(failed(failing, &error)))?;
         container::watch(engine, &state.id).await.map_err(|error| with_id(self.not_started(&error)))
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::teardown::needs;
-use super::{ComposeError, ComposeProject, ONE_OFF_LABEL, PROJECT_LABEL, Recreate, SERVICE_LABEL};
+use super::{ComposeError, ONE_OFF_LABEL, PROJECT_LABEL, SERVICE_LABEL};
 use crate::connect::Engine;
 use crate::containers::ContainerSummary;
 use crate::error::EngineError;
@@ -27,24 +27,6 @@ impl ComposeContainers {
 }
 
 impl Engine {
-    /// Makes what is missing of these services with what they depend on, or of all when there are none, and starts
-    /// nothing. Images are pulled where absent, never built.
-    pub async fn compose_create(
-        &self,
-        project: &ComposeProject,
-        services: &[String],
-        recreate: Recreate,
-        progress: &dyn Progress,
-    ) -> Result<(), ComposeError> {
-        let mut arguments = vec!["up", "--no-start", "--no-build"];
-        if recreate == Recreate::Never {
-            arguments.push("--no-recreate");
-        }
-        arguments.extend(services.iter().map(String::as_str));
-        let command = project.command(self.compose_program().await?, &arguments);
-        self.compose_run("make the services", command, Some(("compose create", progress))).await
-    }
-
     /// Starts containers of a project that do not run, in the order in which they need each other. It reads no files:
     /// nothing is made, and nothing but the containers of these services is started if they have all that they need.
     pub async fn compose_start(

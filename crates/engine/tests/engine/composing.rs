@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use devcontainer::ContainerSource;
-use engine::{ComposeError, ComposeProject, Extras, ProgressKind, Recreate, plan_override, project_name};
+use engine::{
+    ComposeError, ComposeProject, Extras, ProgressKind, Recreate, Until, plan_override, project_name,
+};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::support::{collect, configure, folder, identity, start};
@@ -61,7 +63,7 @@ async fn a_project_comes_up_stops_and_goes() {
     engine.put_compose_override(&path, &added).await.unwrap();
     project.override_file = Some(path);
     let services = model.services_to_start(compose).unwrap();
-    engine.compose_up(&project, &services, Recreate::Never, &()).await.unwrap();
+    engine.compose_up(&project, &services, Recreate::Never, Until::Started, &()).await.unwrap();
 
     let containers = engine.compose_containers(&name).await.unwrap();
     assert_eq!(containers.keys().collect::<Vec<_>>(), ["app", "db"], "`other` was not asked for");
@@ -129,7 +131,7 @@ async fn mistakes_in_compose_files_are_told() {
         )
     };
     let ports = project(&format!("services:\n{}{}", service("a"), service("b"))).await;
-    let error = engine.compose_up(&ports, &[], Recreate::Never, &()).await.unwrap_err();
+    let error = engine.compose_up(&ports, &[], Recreate::Never, Until::Started, &()).await.unwrap_err();
     assert!(matches!(&error, ComposeError::PortTaken { message } if message.contains("8099")), "{error:?}");
 }
 
@@ -184,7 +186,7 @@ async fn compose_files_of_every_kind_keep_their_meaning() {
     engine.put_compose_override(&path, &added).await.unwrap();
     project.override_file = Some(path.clone());
     let services = model.services_to_start(compose).unwrap();
-    engine.compose_up(&project, &services, Recreate::Never, &()).await.unwrap();
+    engine.compose_up(&project, &services, Recreate::Never, Until::Started, &()).await.unwrap();
 
     let containers = engine.compose_containers(&name).await.unwrap();
     assert_eq!(containers.keys().collect::<Vec<_>>(), ["app", "job", "net"]);
@@ -203,7 +205,7 @@ async fn compose_files_of_every_kind_keep_their_meaning() {
 
     // Started again it is the same container, with the override that its labels name.
     engine.compose_stop(&name, Duration::from_secs(5)).await.unwrap();
-    engine.compose_up(&project, &services, Recreate::Never, &()).await.unwrap();
+    engine.compose_up(&project, &services, Recreate::Never, Until::Started, &()).await.unwrap();
     let again = engine.compose_containers(&name).await.unwrap();
     assert_eq!(again["app"].id, state.id);
     engine.compose_down(&name, false).await.unwrap();
