@@ -6,7 +6,7 @@
 
 mod binfmt;
 mod program;
-mod rosetta;
+pub(crate) mod rosetta;
 
 use std::path::Path;
 

@@ -18,6 +18,7 @@ use fs_err as fs;
 use serde_json::Value;
 
 use crate::configuration::{ContainerAdditions, RUNTIME_FILE};
+use crate::emulation::rosetta;
 use crate::{console, engine, trust};
 use arguments::Subject;
 
@@ -74,7 +75,9 @@ fn edit(subject: &Subject) -> Result<(), EditError> {
     };
     let mut description = read(&path)?;
     match subject {
-        Subject::Container { .. } => bundle::edit_container(&mut description, &additions),
+        Subject::Container { .. } => {
+            bundle::edit_container(&mut description, &additions, rosetta::cache_folder());
+        }
         Subject::Process { .. } => bundle::edit_environment(&mut description, &additions),
     }
     let text = serde_json::to_vec(&description)

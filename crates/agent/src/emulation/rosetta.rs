@@ -19,9 +19,17 @@ const PLACE: &str = "/run/rosetta";
 const ROSETTA: Translator = Translator { name: "rosetta", program: "/run/rosetta/rosetta", flags: "OCF" };
 
 const CACHE: &str = "/var/cache/rosettad";
-/// Where the daemon makes its socket below its folder, and where the host told the translator to look.
+/// Where the daemon makes its socket below its folder.
 const SOCKET: &str = "/var/cache/rosettad/uds/rosetta.sock";
-const SOCKET_FOLDER: &str = "/run/rosettad";
+/// Where the host told the translator to look for it (`vmm::vz::ROSETTA_SOCKET`). A container gets the socket's own folder
+/// there, by the runtime.
+pub(crate) const SOCKET_FOLDER: &str = "/dev/cove/rosetta";
+
+/// The folder with the socket, where the daemon runs.
+pub(crate) fn cache_folder() -> Option<&'static str> {
+    let socket = Path::new(SOCKET);
+    socket.exists().then(|| socket.parent().and_then(Path::to_str))?
+}
 
 /// Mounts the share. `None` where the host has none.
 pub(super) fn mount() -> Result<Option<Translator>, TranslatorError> {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::configuration::ContainerAdditions;
+use crate::emulation::rosetta;
 use crate::trust;
 
 /// Where containers find the certificates: in their own `/dev`, a tmpfs, so that no image layer keeps a trace.
@@ -21,11 +22,16 @@ const BUNDLE_VARIABLES: &[&str] = &[
 const JAVA_OPTIONS: &str = "JAVA_TOOL_OPTIONS";
 const JAVA_TRUSTSTORE: &str = "-Djavax.net.ssl.trustStore=";
 
-/// Mounts the certificates into a new container and sets its first process's variables.
+/// Mounts the certificates, and the folder with the socket of Rosetta's cache where there is one, into a new container and
+/// sets its first process's variables.
 ///
 /// The folder is mounted even when the host has no certificates of its own: they may come while the container
 /// runs, and processes started then are to find them.
-pub(super) fn edit_container(description: &mut Value, additions: &ContainerAdditions) {
+pub(super) fn edit_container(
+    description: &mut Value,
+    additions: &ContainerAdditions,
+    rosetta_cache: Option<&str>,
+) {
     let Some(mounts) = description.get_mut("mounts").and_then(Value::as_array_mut) else { return };
     let destination = |mount: &Value, place: &str| mount.get("destination").is_some_and(|at| at == place);
     let has_own_devices = mounts
@@ -34,13 +40,19 @@ pub(super) fn edit_container(description: &mut Value, additions: &ContainerAddit
     if !has_own_devices {
         return;
     }
-    if !mounts.iter().any(|mount| destination(mount, PLACE)) {
-        mounts.push(json!({
-            "destination": PLACE,
-            "type": "bind",
-            "source": trust::FOLDER,
-            "options": ["bind", "ro", "nosuid", "nodev", "noexec", "rprivate"],
-        }));
+    let folders = [(PLACE, Some(trust::FOLDER)), (rosetta::SOCKET_FOLDER, rosetta_cache)];
+    for (place, source) in folders {
+        if let Some(source) = source
+            && !mounts.iter().any(|mount| destination(mount, place))
+        {
+            // A socket can be connected to on a mount that is read-only.
+            mounts.push(json!({
+                "destination": place,
+                "type": "bind",
+                "source": source,
+                "options": ["bind", "ro", "nosuid", "nodev", "noexec", "rprivate"],
+            }));
+        }
     }
     if let Some(process) = description.get_mut("process") {
         edit_environment(process, additions);
@@ -123,7 +135,7 @@ mod tests {
     #[test]
     fn certificates_and_proxies_are_added_and_all_else_is_kept() {
         let mut edited = description(&["PATH=/bin"]);
-        edit_container(&mut edited, &additions());
+        edit_container(&mut edited, &additions(), None);
         assert_eq!(edited["unheardOf"], description(&[])["unheardOf"]);
         assert_eq!(edited["process"]["args"], json!(["sh"]));
         assert_eq!(edited["mounts"][1]["destination"], PLACE);
@@ -142,7 +154,7 @@ mod tests {
     fn what_the_container_says_itself_wins() {
         let own = ["SSL_CERT_FILE=/own.pem", "https_proxy=", "JAVA_TOOL_OPTIONS=-Xmx1g"];
         let mut edited = description(&own);
-        edit_container(&mut edited, &additions());
+        edit_container(&mut edited, &additions(), None);
         let variables = variables(&edited);
         assert!(variables.contains(&"SSL_CERT_FILE=/own.pem") && variables.contains(&"https_proxy="));
         assert_eq!(variables.iter().filter(|text| text.starts_with("SSL_CERT_FILE=")).count(), 1);
@@ -156,18 +168,29 @@ mod tests {
     #[test]
     fn editing_twice_changes_nothing_more() {
         let mut once = description(&[]);
-        edit_container(&mut once, &additions());
+        edit_container(&mut once, &additions(), Some("/uds"));
         let mut twice = once.clone();
-        edit_container(&mut twice, &additions());
+        edit_container(&mut twice, &additions(), Some("/uds"));
         assert_eq!(once, twice);
     }
 
     #[test]
     fn without_anything_configured_only_the_folder_is_mounted() {
         let mut edited = description(&["A=b"]);
-        edit_container(&mut edited, &ContainerAdditions::default());
+        edit_container(&mut edited, &ContainerAdditions::default(), None);
         assert_eq!(variables(&edited), ["A=b"]);
         assert_eq!(edited["mounts"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn the_translator_finds_its_cache_in_a_container() {
+        let mut edited = description(&[]);
+        edit_container(&mut edited, &ContainerAdditions::default(), Some("/var/cache/rosettad/uds"));
+        let mount = &edited["mounts"][2];
+        assert_eq!(
+            (&mount["destination"], &mount["source"]),
+            (&json!("/dev/cove/rosetta"), &json!("/var/cache/rosettad/uds"))
+        );
     }
 
     #[test]
@@ -175,10 +198,10 @@ mod tests {
         let mut foreign = description(&[]);
         foreign["mounts"][0]["type"] = json!("bind");
         let before = foreign.clone();
-        edit_container(&mut foreign, &additions());
+        edit_container(&mut foreign, &additions(), Some("/uds"));
         assert_eq!(foreign, before);
         for mut nonsense in [json!(null), json!([]), json!({"mounts": 3}), json!({"process": {"env": {}}})] {
-            edit_container(&mut nonsense, &additions());
+            edit_container(&mut nonsense, &additions(), Some("/uds"));
             edit_environment(&mut nonsense, &additions());
         }
     }

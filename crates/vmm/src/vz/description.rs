@@ -16,8 +16,9 @@ pub const SHARES_TAG: &str = "cove";
 /// Tag of the device with Rosetta's translator.
 pub const ROSETTA_TAG: &str = "rosetta";
 
-/// Where Rosetta's cache daemon listens in the guest.
-pub const ROSETTA_SOCKET: &str = "/run/rosettad/rosetta.sock";
+/// Where the translator finds Rosetta's cache daemon, in the guest and in each container: below `/dev`, which a container
+/// has for itself, so that no image keeps a trace.
+pub const ROSETTA_SOCKET: &str = "/dev/cove/rosetta/rosetta.sock";
 
 /// Bytes in a MiB.
 const MIB: u64 = 1 << 20;

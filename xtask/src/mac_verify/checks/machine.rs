@@ -75,7 +75,7 @@ pub(super) fn rosetta(stage: &mut Stage) -> Run<'_> {
         let machine = stage.machine().await?;
         // The agent proves it at each boot, and takes the registration away where a program does not run.
         let registered = sh(&*machine, "cat /proc/sys/fs/binfmt_misc/rosetta").await?;
-        let cache = sh(&*machine, "ls -l /run/rosettad/ /var/cache/rosettad/uds/").await;
+        let cache = sh(&*machine, "ls -l /dev/cove/rosetta/ /var/cache/rosettad/uds/").await;
         let cache = cache.unwrap_or_else(|error| error.to_string());
         let enabled = registered.starts_with("enabled") && registered.contains("flags: OCF");
         let said = format!("Linux {}; cache: {cache:?}", manifest.kernel_release);

@@ -73,7 +73,7 @@ fn a_machine_without_wishes_field_by_field() {
 #[test]
 fn every_wish_that_this_mac_can_grant_is_granted() {
     let machine = described(&VmConfig { wishes: ALL, ..config() }, &mac());
-    let rosetta = RosettaShare { tag: "rosetta", cache: Ok("/run/rosettad/rosetta.sock") };
+    let rosetta = RosettaShare { tag: "rosetta", cache: Ok("/dev/cove/rosetta/rosetta.sock") };
     assert_eq!(machine.rosetta, Ok(rosetta));
     assert_eq!(machine.platform.nested, Ok(()));
     assert_eq!(machine.disks[1].synchronization, Synchronization::Full);
