@@ -31,7 +31,7 @@ use crate::execute;
 use crate::machine::MachineHost;
 use crate::observe;
 use crate::ports::Ports;
-use crate::secrets::SecretFiles;
+use crate::secrets::KeptSecrets;
 use crate::store::Store;
 use worker::Worker;
 
@@ -44,7 +44,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) machine: MachineHost,
     pub(crate) ports: Ports,
-    pub(crate) secrets: SecretFiles,
+    pub(crate) secrets: KeptSecrets,
     /// Variables of those who asked, for `initializeCommand`.
     pub(crate) callers: CallerVariables,
     pub(crate) policy: ConsentPolicy,
@@ -59,7 +59,7 @@ pub(crate) struct Parts {
 /// What is this person's and this computer's, beside the store and the machine.
 pub struct Surroundings {
     /// The secrets that were given to environments.
-    pub secrets: SecretFiles,
+    pub secrets: KeptSecrets,
     /// What repositories may do without a question.
     pub policy: ConsentPolicy,
     /// Where features are fetched.

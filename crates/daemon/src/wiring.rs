@@ -33,7 +33,7 @@ use crate::paths::{Paths, PathsError};
 use crate::ports::Ports;
 use crate::power;
 use crate::reconcile::{Reconciler, Surroundings};
-use crate::secrets::SecretFiles;
+use crate::secrets::KeptSecrets;
 use crate::server::{self, Api, BindError, PeerListener};
 use crate::settings::{RegistrySettings, Settings, SettingsError};
 use crate::store::{Store, StoreError};
@@ -99,7 +99,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
         DockerSockets::open(&machine, &paths.docker_socket(), &paths.default_machine().engine_socket())?;
     let ports = Ports::new(machine.clone(), store.clone());
     let surroundings = Surroundings {
-        secrets: SecretFiles::new(paths.secrets_dir()),
+        secrets: KeptSecrets::new(paths.secrets_dir()),
         policy: settings.consent,
         registry: registry(paths, &settings.registries)?,
         probes: ProbeCache::new(paths.shell_cache_dir()),

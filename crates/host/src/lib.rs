@@ -14,4 +14,5 @@ pub mod network;
 pub mod power;
 pub mod sandbox;
 pub mod service;
+pub mod vault;
 mod whole_file;

@@ -100,12 +100,28 @@ fn each_file(folder: &Utf8Path, look: &mut dyn FnMut(&Utf8Path, &syn::File)) -> 
 const PROTOCOL_MACRO: &str = "extern_protocol";
 const CLASS_MACRO: &str = "define_class";
 
-/// The items in the brackets of a macro of that name.
-fn items(call: &Macro, name: &str) -> Vec<Item> {
+/// The items in the brackets of a macro of that name; `None` for another one.
+fn items(call: &Macro, name: &str) -> Option<syn::Result<Vec<Item>>> {
     let called = call.path.segments.last().is_some_and(|segment| segment.ident == name);
-    // A macro of that name with something else in it, its own definition for one, has no items.
-    let inside = called.then(|| syn::parse2::<syn::File>(call.tokens.clone()).ok()).flatten();
-    inside.map(|file| file.items).unwrap_or_default()
+    called.then(|| Ok(syn::parse2::<syn::File>(without_ivars(call.tokens.clone()))?.items))
+}
+
+/// Leaves out `#[ivars = …]`: what stands there is a type, and Rust's grammar wants an expression.
+fn without_ivars(tokens: TokenStream) -> TokenStream {
+    let is_ivars = |token: &TokenTree| {
+        let TokenTree::Group(group) = token else { return false };
+        matches!(group.stream().into_iter().next(), Some(TokenTree::Ident(name)) if name == "ivars")
+    };
+    let mut tokens = tokens.into_iter().peekable();
+    let mut left = Vec::new();
+    while let Some(token) = tokens.next() {
+        let begins = matches!(&token, TokenTree::Punct(sign) if sign.as_char() == '#');
+        if begins && tokens.next_if(is_ivars).is_some() {
+            continue;
+        }
+        left.push(token);
+    }
+    left.into_iter().collect()
 }
 
 /// Gathers what protocols declare.
@@ -115,7 +131,8 @@ struct Declarations<'a> {
 
 impl<'ast> Visit<'ast> for Declarations<'_> {
     fn visit_macro(&mut self, call: &'ast Macro) {
-        for item in items(call, PROTOCOL_MACRO) {
+        // A macro of that name with something else in it, its own definition for one, declares nothing.
+        for item in items(call, PROTOCOL_MACRO).and_then(Result::ok).unwrap_or_default() {
             let Item::Trait(declared) = item else { continue };
             let methods = declared.items.iter().filter_map(|item| match item {
                 TraitItem::Fn(method) => Method::read(&method.attrs, &method.sig),
@@ -136,7 +153,17 @@ struct Classes<'a> {
 
 impl<'ast> Visit<'ast> for Classes<'_> {
     fn visit_macro(&mut self, call: &'ast Macro) {
-        for item in items(call, CLASS_MACRO) {
+        let items = match items(call, CLASS_MACRO) {
+            None => return,
+            Some(Ok(items)) => items,
+            Some(Err(error)) => {
+                let at = error.span().start();
+                let fault = format!("a class that cannot be read: {error}");
+                self.faults.push(format!("{}:{}:{}: {fault}", self.place, at.line, at.column + 1));
+                return;
+            }
+        };
+        for item in items {
             let Item::Impl(implemented) = item else { continue };
             let Some((of, _)) = &implemented.trait_ else { continue };
             let protocol = plain(of.to_token_stream());
@@ -229,7 +256,7 @@ mod tests {
                 // SAFETY: none.
                 #[unsafe(super(NSObject))]
                 #[name = "Delegate"]
-                #[ivars = State]
+                #[ivars = mpsc::Sender<State>]
                 struct Delegate;
                 unsafe impl NSObjectProtocol for Delegate {{}}
                 unsafe impl MachineDelegate for Delegate {{
@@ -243,6 +270,13 @@ mod tests {
         let mut classes = Classes { protocols: &protocols, place, count: 0, faults: Vec::new() };
         classes.visit_file(&syn::parse_file(&class).unwrap());
         (classes.count, classes.faults)
+    }
+
+    #[test]
+    fn a_class_that_cannot_be_read_is_told() {
+        let (count, faults) = faults("!");
+        assert_eq!((count, faults.len()), (0, 1));
+        assert!(faults[0].contains("a class that cannot be read"), "{}", faults[0]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::consent::ConsentPolicy;
 use crate::machine::MachineHost;
 use crate::machine::testing::Fixture;
 use crate::ports::Ports;
-use crate::secrets::SecretFiles;
+use crate::secrets::KeptSecrets;
 
 /// How long an environment may take: an image is built, on a computer that is busy with other tests.
 const PATIENCE: Duration = Duration::from_mins(4);
@@ -61,7 +61,7 @@ impl Place {
     /// What a daemon does when it starts.
     fn begin(fixture: &Fixture, machine: &MachineHost) -> Reconciler {
         let surroundings = Surroundings {
-            secrets: SecretFiles::new(fixture.paths.secrets_dir()),
+            secrets: KeptSecrets::new(fixture.paths.secrets_dir()),
             policy: ConsentPolicy::default(),
             registry: Registry::new(Options::new(fixture.paths.registry_cache_dir())).unwrap(),
             probes: ProbeCache::new(fixture.paths.shell_cache_dir()),
