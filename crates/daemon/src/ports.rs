@@ -227,10 +227,13 @@ impl Ports {
     async fn moved(&self, forward: &Forward) -> Problem {
         let (port, to) = (forward.wanted.host_port, forward.listener.port());
         let is_privileged = forward.refused.is_some_and(|kind| is_privileged(port, kind));
-        let reason = match self.inner.holder_of(port).await {
-            _ if is_privileged => "needs a privilege that Cove does not have".to_owned(),
-            Some(holder) => format!("is taken by {holder}"),
-            None => "was taken when it was to be opened".to_owned(),
+        let reason = if is_privileged {
+            "needs a privilege that Cove does not have".to_owned()
+        } else {
+            match self.inner.holder_of(port).await {
+                Some(holder) => format!("is taken by {holder}"),
+                None => "was taken when it was to be opened".to_owned(),
+            }
         };
         let title = format!("port {port} of this computer {reason}; {to} is used instead");
         let problem = Problem::new(ProblemCode::PortMoved, title);

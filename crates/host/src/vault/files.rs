@@ -1,6 +1,6 @@
 //! Files that their owner alone can read.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 
 use camino::Utf8Path;
@@ -11,10 +11,7 @@ pub(super) fn keep(folder: &Utf8Path, name: &str, secret: &[u8]) -> io::Result<(
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let beside = folder.join(format!("{name}.new"));
     // One that a cut-off write left behind may have other rights.
-    match fs_err::remove_file(&beside) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    whole_file::remove(&beside)?;
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(0o600).open(&beside)?;
     file.write_all(secret)?;

@@ -26,6 +26,12 @@ fn wish_pause(fixture: &Fixture, paused: bool) {
     fixture.store.change_machine_spec(None, |spec| spec.paused = paused).unwrap();
 }
 
+/// Waits until the shim was asked to halt the processors, after all else.
+async fn until_halted(fixture: &Fixture) {
+    let halts = |asked: &Vec<String>| asked.last().is_some_and(|last| last == "pause");
+    soon("the halt", fixture.shim.guest().asked().wait_for(halts)).await.unwrap();
+}
+
 async fn until_phase(machine: &MachineHost, phase: MachinePhase) {
     until(machine, "the phase", |state| state.phase == phase).await;
 }
@@ -132,8 +138,7 @@ async fn a_daemon_killed_between_pause_and_resume_is_made_good_by_the_next() {
     daemon.spawn(power::follow_sleep(fixture.machine.clone(), events));
     computer.send(PowerEvent::WillSleep(Acknowledgement::new(|| {}))).unwrap();
     until_phase(&fixture.machine, MachinePhase::Paused).await;
-    let halts = |asked: &Vec<String>| asked.last().is_some_and(|last| last == "pause");
-    soon("the halt", fixture.shim.guest().asked().wait_for(halts)).await.unwrap();
+    until_halted(&fixture).await;
     daemon.shutdown().await;
 
     let later = fixture.restarted();
@@ -150,8 +155,7 @@ async fn a_pause_that_a_person_wants_outlives_the_daemon() {
     let mut daemon = kept(&fixture).await;
     wish_pause(&fixture, true);
     until_phase(&fixture.machine, MachinePhase::Paused).await;
-    let halts = |asked: &Vec<String>| asked.last().is_some_and(|last| last == "pause");
-    soon("the halt", fixture.shim.guest().asked().wait_for(halts)).await.unwrap();
+    until_halted(&fixture).await;
     daemon.shutdown().await;
 
     let later = fixture.restarted();
