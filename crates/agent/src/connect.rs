@@ -1,5 +1,7 @@
 //! Byte streams to sockets inside: the engine's, a container's, the guest's own.
 
+mod udp;
+
 use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpStream as StdTcpStream, ToSocketAddrs as _};
@@ -29,9 +31,9 @@ pub(crate) enum ConnectError {
         #[source]
         source: io::Error,
     },
-    /// A TCP port.
+    /// A port.
     #[error("cannot connect to {host}:{port}")]
-    Tcp {
+    Port {
         host: String,
         port: u16,
         #[source]
@@ -47,7 +49,7 @@ pub(crate) enum ConnectError {
 }
 
 /// Connects and then carries bytes until both sides have ended.
-pub(crate) async fn serve(mut channel: Channel, target: Target) -> Result<(), ChannelError> {
+pub(crate) async fn serve(channel: Channel, target: Target) -> Result<(), ChannelError> {
     match target {
         Target::Unix { path } => match UnixStream::connect(&path).await {
             Ok(socket) => carry(channel, socket).await,
@@ -55,18 +57,22 @@ pub(crate) async fn serve(mut channel: Channel, target: Target) -> Result<(), Ch
         },
         Target::Tcp { host, port, network_of } => match dial(host, port, network_of).await {
             Ok(socket) => carry(channel, socket).await,
-            Err(error @ ConnectError::Namespace { .. }) => {
-                let refusal = Refusal::because(&error).of_kind(FailureKind::NotFound);
-                channel.outgoing.message(&Reply::from(refusal)).await?;
-                channel.outgoing.end().await
-            }
+            Err(error) => refuse(channel, &error).await,
+        },
+        Target::Udp { host, port, network_of } => match udp::dial(host, port, network_of).await {
+            Ok(socket) => udp::carry(channel, socket).await,
             Err(error) => refuse(channel, &error).await,
         },
     }
 }
 
 async fn refuse(channel: Channel, error: &ConnectError) -> Result<(), ChannelError> {
-    channel.finish(&Reply::from(Refusal::because(error))).await
+    let refusal = Refusal::because(error);
+    let refusal = match error {
+        ConnectError::Namespace { .. } => refusal.of_kind(FailureKind::NotFound),
+        ConnectError::Unix { .. } | ConnectError::Port { .. } => refusal,
+    };
+    channel.finish(&Reply::from(refusal)).await
 }
 
 async fn carry<S>(mut channel: Channel, mut socket: S) -> Result<(), ChannelError>
@@ -81,7 +87,7 @@ where
 }
 
 async fn dial(host: String, port: u16, network_of: Option<i32>) -> Result<TcpStream, ConnectError> {
-    let fail = |source| ConnectError::Tcp { host: host.clone(), port, source };
+    let fail = |source| ConnectError::Port { host: host.clone(), port, source };
     let stream = match network_of {
         None => match tokio::time::timeout(PATIENCE, TcpStream::connect((host.as_str(), port))).await {
             Ok(connected) => connected.map_err(fail)?,
@@ -97,13 +103,23 @@ async fn dial(host: String, port: u16, network_of: Option<i32>) -> Result<TcpStr
     Ok(stream)
 }
 
-/// A thread's network namespace is its own, so one is made for the purpose and ends with it. The socket belongs
-/// to the namespace it was made in, wherever it is used.
 async fn dial_in_network_of(pid: i32, host: String, port: u16) -> Result<StdTcpStream, ConnectError> {
+    in_network_of(pid, move || {
+        first_of(&host, port, connect_to).map_err(|source| ConnectError::Port { host, port, source })
+    })
+    .await
+}
+
+/// Does something in the network of a process. A thread's network namespace is its own, so one is made for the purpose
+/// and ends with it. A socket belongs to the namespace it was made in, wherever it is used.
+async fn in_network_of<T: Send + 'static>(
+    pid: i32,
+    make: impl FnOnce() -> Result<T, ConnectError> + Send + 'static,
+) -> Result<T, ConnectError> {
     let (tell, told) = oneshot::channel();
     let spawned = std::thread::Builder::new().name("network-of".to_owned()).spawn(move || {
-        // The asker may have gone; then the connection is dropped here.
-        let _ = tell.send(dial_from_thread(pid, host, port));
+        // The asker may have gone; then what was made is dropped here.
+        let _ = tell.send(enter_network_of(pid).and_then(|()| make()));
     });
     spawned.map_err(|source| ConnectError::Namespace { pid, source })?;
     told.await.unwrap_or_else(|_| {
@@ -111,22 +127,23 @@ async fn dial_in_network_of(pid: i32, host: String, port: u16) -> Result<StdTcpS
     })
 }
 
-fn dial_from_thread(pid: i32, host: String, port: u16) -> Result<StdTcpStream, ConnectError> {
+fn enter_network_of(pid: i32) -> Result<(), ConnectError> {
     let entered = File::open(format!("/proc/{pid}/ns/net")).and_then(|namespace| {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).map_err(Into::into)
     });
-    entered.map_err(|source| ConnectError::Namespace { pid, source })?;
-    let connected = (host.as_str(), port).to_socket_addrs().and_then(|addresses| {
-        let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for address in addresses {
-            match connect_to(address) {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
+    entered.map_err(|source| ConnectError::Namespace { pid, source })
+}
+
+/// Tries the addresses of a name one after another.
+fn first_of<T>(host: &str, port: u16, connect: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in (host, port).to_socket_addrs()? {
+        match connect(address) {
+            Ok(made) => return Ok(made),
+            Err(error) => last = error,
         }
-        Err(last)
-    });
-    connected.map_err(|source| ConnectError::Tcp { host, port, source })
+    }
+    Err(last)
 }
 
 fn connect_to(address: SocketAddr) -> io::Result<StdTcpStream> {

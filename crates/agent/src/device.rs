@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// An open device whose file is non-blocking. Clones share it: one may read while another writes.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Device(Arc<AsyncFd<OwnedFd>>);
 
 impl Device {

@@ -1,54 +1,89 @@
-//! Sockets that wait for connections, in the guest's network and in every container's.
+//! Sockets that wait for TCP connections, in the guest's network and in every container's.
 //!
-//! Read from `/proc`: for each distinct network namespace, one process in it shows the tables.
+//! Read from `/proc`: for each distinct network namespace, one process in it shows the tables. UDP has no such state: a
+//! client's socket looks like a server's, so nothing is told of it.
 
-use std::collections::BTreeSet;
+mod bell;
+mod follow;
+mod owner;
+
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use fs_err as fs;
 use protocol::agent::Listener;
 
-/// Most listeners told; a container that opens more is not worth the message.
-const MOST: usize = 4096;
-/// Length of a container's id in the engine, in hexadecimal digits.
-const ID_DIGITS: usize = 64;
+pub(crate) use follow::serve;
+use owner::Owners;
 
-/// All listeners, each once.
-pub(crate) fn all() -> Vec<Listener> {
-    let mut seen = BTreeSet::new();
-    let mut found = BTreeSet::new();
-    let own = namespace_of("self").unwrap_or_default();
-    let mut pids: Vec<i32> = fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
-    // A namespace is shown by its oldest process, which is the one most likely to stay.
-    pids.sort_unstable();
-    for pid in pids {
-        let Some(namespace) = namespace_of(&pid.to_string()) else { continue };
-        let is_own = namespace == own;
-        if !seen.insert(namespace) {
-            continue;
+/// Most listeners told; a container that opens more is not worth the message.
+const MOST: usize = 1024;
+
+/// Where the engine answers names for containers on networks of their own: in their namespace, and no server of theirs.
+const ENGINES_RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
+
+/// A listening socket of one table.
+#[derive(Debug, PartialEq, Eq)]
+struct Socket {
+    address: IpAddr,
+    port: u16,
+    inode: u64,
+}
+
+/// Looks, and remembers whose socket was whose: that takes longer to find out than the rest.
+#[derive(Debug, Default)]
+pub(crate) struct Looker {
+    owners: Owners,
+}
+
+impl Looker {
+    /// All listeners, each once.
+    pub(crate) fn look(&mut self) -> Vec<Listener> {
+        let own = namespace_of("self").unwrap_or_default();
+        let mut namespaces: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+                continue;
+            };
+            let Some(namespace) = namespace_of(&pid.to_string()) else { continue };
+            namespaces.entry(namespace).or_default().push(pid);
         }
-        let container = if is_own { None } else { container_of(pid) };
-        let network_of = (!is_own).then_some(pid);
-        for table in ["tcp", "tcp6", "udp", "udp6"] {
-            let text = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
-            let protocol = table.trim_end_matches('6');
-            for (address, port) in parse(&text, protocol) {
-                found.insert(Listener {
-                    protocol: protocol.to_owned(),
-                    address: address.to_string(),
-                    port,
-                    network_of,
-                    container: container.clone(),
+        let (mut found, mut present) = (Vec::new(), Vec::new());
+        for (namespace, mut pids) in namespaces {
+            // A namespace is shown by its oldest process, which is the one most likely to stay.
+            pids.sort_unstable();
+            let Some(&oldest) = pids.first() else { continue };
+            let is_own = namespace == own;
+            let sockets = sockets_of(oldest);
+            present.extend(sockets.iter().map(|socket| socket.inode));
+            if !is_own {
+                self.owners.find(sockets.iter().map(|socket| socket.inode), &pids);
+            }
+            for socket in sockets {
+                let owner = self.owners.of(socket.inode);
+                let container = owner.map(|owner| owner.container.clone());
+                found.push(Listener {
+                    protocol: "tcp".to_owned(),
+                    address: socket.address.to_string(),
+                    port: socket.port,
+                    network_of: (!is_own).then_some(oldest),
+                    container: container.unwrap_or_else(|| (!is_own).then(|| owner::container_of(oldest))?),
+                    command: owner.and_then(|owner| owner.command.clone()),
                 });
             }
         }
+        self.owners.keep(&present);
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(MOST);
+        found
     }
-    found.into_iter().take(MOST).collect()
+}
+
+fn sockets_of(pid: i32) -> Vec<Socket> {
+    let tables = ["tcp", "tcp6"].map(|table| format!("/proc/{pid}/net/{table}"));
+    let texts = tables.iter().map(|table| fs::read_to_string(table).unwrap_or_default());
+    texts.flat_map(|text| parse(&text)).collect()
 }
 
 fn namespace_of(pid: &str) -> Option<String> {
@@ -56,25 +91,16 @@ fn namespace_of(pid: &str) -> Option<String> {
     Some(link.to_string_lossy().into_owned())
 }
 
-fn container_of(pid: i32) -> Option<String> {
-    container_in(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
-}
-
-/// The last part of the cgroup's path that is an id.
-fn container_in(cgroup: &str) -> Option<String> {
-    let is_id = |part: &&str| part.len() == ID_DIGITS && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    cgroup.trim().rsplit(['/', '-', '.']).find(is_id).map(str::to_owned)
-}
-
-/// Listening sockets of one table. State 0A is TCP's; UDP has no such state: a socket without a peer (07) counts.
-fn parse(table: &str, protocol: &str) -> Vec<(IpAddr, u16)> {
-    let wanted = if protocol == "tcp" { "0A" } else { "07" };
+/// Listening sockets of one table: their state is 0A.
+fn parse(table: &str) -> Vec<Socket> {
     let lines = table.lines().skip(1).filter_map(|line| {
         let mut words = line.split_ascii_whitespace().skip(1);
         let (local, _peer, state) = (words.next()?, words.next()?, words.next()?);
         let (address, port) = local.split_once(':')?;
         let port = u16::from_str_radix(port, 16).ok()?;
-        (state == wanted && port != 0).then_some((address_of(address)?, port))
+        let inode = words.nth(5).and_then(|word| word.parse().ok()).unwrap_or_default();
+        let socket = Socket { address: address_of(address)?, port, inode };
+        (state == "0A" && port != 0 && socket.address != ENGINES_RESOLVER).then_some(socket)
     });
     lines.collect()
 }
@@ -99,44 +125,38 @@ mod tests {
     use proptest::prelude::*;
 
     const TCP: &str = "  sl  local_address rem_address   st tx_queue rx_queue\n\
-        \x20  0: 0100007F:1538 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0 0 1 1\n\
-        \x20  1: 0F02000A:D2F0 0202000A:0050 01 00000000:00000000 00:00000000 00000000  0 0 2 1\n";
+        \x20  0: 0100007F:1538 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0 0 4711 1\n\
+        \x20  1: 0B00007F:9A3C 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0 0 4712 1\n\
+        \x20  2: 0F02000A:D2F0 0202000A:0050 01 00000000:00000000 00:00000000 00000000  0 0 4713 1\n";
     const TCP6: &str = "  sl  local_address remote_address st\n\
-        \x20  0: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 0:0\n\
+        \x20  0: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 8\n\
         \x20  1: 0000000000000000FFFF00000100007F:1F91 00000000000000000000000000000000:0000 0A 0:0\n";
 
-    #[test]
-    fn listening_sockets_are_told_and_connections_are_not() {
-        assert_eq!(parse(TCP, "tcp"), [("127.0.0.1".parse().unwrap(), 5432)]);
-        let six = parse(TCP6, "tcp");
-        assert_eq!(six, [("::1".parse().unwrap(), 8080), ("127.0.0.1".parse().unwrap(), 8081)]);
+    fn socket(address: &str, port: u16, inode: u64) -> Socket {
+        Socket { address: address.parse().unwrap(), port, inode }
     }
 
     #[test]
-    fn a_bound_udp_socket_without_a_peer_counts() {
-        let table = "  sl\n 0: 0F02000A:0035 00000000:0000 07 0:0\n 1: 0F02000A:9999 0302000A:0035 01 0:0\n";
-        assert_eq!(parse(table, "udp"), [("10.0.2.15".parse().unwrap(), 53)]);
-    }
-
-    #[test]
-    fn a_container_is_known_by_its_cgroup() {
-        let id = "a1".repeat(32);
-        assert_eq!(container_in(&format!("0::/docker/{id}\n")), Some(id.clone()));
-        assert_eq!(container_in(&format!("0::/system.slice/docker-{id}.scope/init\n")), Some(id));
-        assert_eq!(container_in("0::/exec\n"), None);
+    fn listening_sockets_are_told_and_neither_connections_nor_the_engines_resolver() {
+        assert_eq!(parse(TCP), [socket("127.0.0.1", 5432, 4711)]);
+        assert_eq!(parse(TCP6), [socket("::1", 8080, 8), socket("127.0.0.1", 8081, 0)]);
     }
 
     #[test]
     fn a_listener_of_this_process_is_found() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = std::net::TcpListener::bind("[::1]:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        assert!(all().iter().any(|found| found.port == port && found.network_of.is_none()));
+        let mut looker = Looker::default();
+        let is_it = |found: &Listener| found.port == port && found.network_of.is_none();
+        assert!(looker.look().iter().any(|found| is_it(found) && found.address == "::1"));
+        drop(listener);
+        assert!(!looker.look().iter().any(is_it));
     }
 
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "(\\PC|\n){0,300}", hex in "[0-9A-Fa-fé]{0,40}") {
-            let _ = parse(&text, "tcp");
+            let _ = parse(&text);
             let _ = address_of(&hex);
         }
     }

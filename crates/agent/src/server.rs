@@ -123,6 +123,7 @@ async fn answer(mut channel: Channel, machine: &Arc<Machine>) -> Result<(), Chan
         Request::Exec(request) => return exec::serve(channel, request, machine).await,
         Request::Connect(target) => return connect::serve(channel, target).await,
         Request::Watch => return watch::serve(channel, machine).await,
+        Request::FollowListeners => return listeners::serve(channel, machine).await,
         Request::PutFile { path, mode } => return put_file::serve(channel, &path, mode).await,
         Request::PowerOff => {
             channel.finish(&Reply::Done).await?;
@@ -142,7 +143,7 @@ async fn answer(mut channel: Channel, machine: &Arc<Machine>) -> Result<(), Chan
         },
         Request::Metrics => Reply::Metrics(metrics::now()),
         Request::Listeners => {
-            let found = tokio::task::spawn_blocking(listeners::all).await;
+            let found = tokio::task::spawn_blocking(|| listeners::Looker::default().look()).await;
             Reply::Listeners { listeners: found.unwrap_or_default() }
         }
         Request::Sync => {

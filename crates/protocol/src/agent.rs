@@ -8,10 +8,12 @@
 //! | `configure`, `set_clock`, `mount`, `unmount`, `sync` | `done` | nothing |
 //! | `metrics` | `metrics` | nothing |
 //! | `listeners` | `listeners` | nothing |
+//! | `follow_listeners` | `listeners` | another `listeners` after each change |
 //! | `put_file` | `done`, after the content came as input frames and an empty one | nothing |
 //! | `exec` | `started` | frames: input and [`ExecControl`] to the guest; output, then [`ExecEnd`] to the host |
 //! | | | the process ends when the host ends the stream: the end of its input is an empty input frame |
-//! | `connect` | `done` | raw bytes both ways; half-close is kept |
+//! | `connect` to a stream | `done` | raw bytes both ways; half-close is kept |
+//! | `connect` to `udp` | `done` | datagrams: each an input frame to the guest, or an output frame to the host |
 //! | `watch` | `done` | one [`Event`] message after another, first what is true now |
 //! | `power_off` | `done` | the machine syncs, unmounts and ends |
 
@@ -55,8 +57,10 @@ pub enum Request {
     Watch,
     /// Memory, disk and load now.
     Metrics,
-    /// Sockets that wait for connections, in every network namespace.
+    /// Sockets that wait for TCP connections, in every network namespace.
     Listeners,
+    /// The same, told again after each change for as long as the stream is open: the guest looks only then.
+    FollowListeners,
     /// Writes a file atomically; its content follows as input frames.
     PutFile {
         /// Absolute path in the guest; missing folders are made.
@@ -184,6 +188,16 @@ pub enum Target {
         /// Port.
         port: u16,
         /// A process whose network namespace is entered first: how `127.0.0.1` of a container is reached.
+        #[serde(default)]
+        network_of: Option<i32>,
+    },
+    /// A UDP port: one socket of the guest for one stream, so that answers find their way.
+    Udp {
+        /// Address or name, as seen from that network namespace.
+        host: String,
+        /// Port.
+        port: u16,
+        /// As for TCP.
         #[serde(default)]
         network_of: Option<i32>,
     },
@@ -378,10 +392,10 @@ pub struct Metrics {
     pub busy_ms: u64,
 }
 
-/// A socket that waits for connections.
+/// A socket that waits for TCP connections.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Listener {
-    /// `tcp` or `udp`.
+    /// `tcp`.
     pub protocol: String,
     /// Its address, for instance `127.0.0.1` or `::`.
     pub address: String,
@@ -390,7 +404,15 @@ pub struct Listener {
     /// A process in that network namespace; `None` for the guest's own.
     #[serde(default)]
     pub network_of: Option<i32>,
-    /// Id of the container that process is in, where known.
+    /// Id of the container that listens, where known. Of those that share a network it is the one whose program holds
+    /// the socket.
     #[serde(default)]
     pub container: Option<String>,
+    /// The command line of that program, its words joined by spaces and without control characters, cut after
+    /// [`LONGEST_COMMAND`] bytes.
+    #[serde(default)]
+    pub command: Option<String>,
 }
+
+/// Longest command line that is told of a [`Listener`], in bytes.
+pub const LONGEST_COMMAND: usize = 256;

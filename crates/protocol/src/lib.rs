@@ -16,7 +16,7 @@ pub use frame::{Frame, FrameDecoder, FrameKind, FrameTooLong, HEADER_BYTES, MAX_
 
 /// Version of the messages in this crate. The two sides of a connection tell each other theirs in the first
 /// exchange; a difference in the major part is refused with a message that says which side to update.
-pub const VERSION: Version = Version { major: 1, minor: 0 };
+pub const VERSION: Version = Version { major: 1, minor: 1 };
 
 /// The port on which the guest agent answers, on vsock and on the multiplexed serial port alike.
 pub const AGENT_PORT: u32 = 1024;

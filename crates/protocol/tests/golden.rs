@@ -90,9 +90,11 @@ fn requests_to_the_agent() {
     golden.check(&Request::Connect(Target::Unix { path: "/run/docker.sock".into() }));
     golden.check(&Request::Connect(tcp(None)));
     golden.check(&Request::Connect(tcp(Some(812))));
+    golden.check(&Request::Connect(Target::Udp { host: "::1".into(), port: 5353, network_of: Some(812) }));
     golden.check(&Request::Watch);
     golden.check(&Request::Metrics);
     golden.check(&Request::Listeners);
+    golden.check(&Request::FollowListeners);
     golden.check(&Request::PutFile { path: "/var/lib/cove/x".into(), mode: 0o644 });
     golden.check(&Request::Sync);
     golden.check(&Request::PowerOff);
@@ -132,6 +134,7 @@ fn replies_of_the_agent() {
             port: 5432,
             network_of: Some(812),
             container: Some("a1b2".into()),
+            command: Some("node server.js".into()),
         }],
     });
     for kind in [

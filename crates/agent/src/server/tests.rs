@@ -380,3 +380,50 @@ async fn a_thousand_streams_and_bulk_both_ways_arrive_whole() {
     }
     assert_eq!(timeout(DEADLINE * 2, bulk).await.unwrap().unwrap(), BULK);
 }
+
+#[tokio::test]
+async fn a_follower_is_told_of_a_new_listener_and_of_its_end_within_a_second() {
+    let host = Host::new();
+    let mut talk = host.ask(&Request::FollowListeners).await;
+    let Reply::Listeners { .. } = talk.message().await else { panic!("what listens now") };
+    let listener = std::net::TcpListener::bind("[::1]:0").unwrap();
+    let (begun, port) = (std::time::Instant::now(), listener.local_addr().unwrap().port());
+    let mut heard = async |wanted: bool| loop {
+        let Reply::Listeners { listeners } = talk.message().await else { panic!("listeners") };
+        if listeners.iter().any(|it| it.port == port && it.address == "::1") == wanted {
+            return;
+        }
+    };
+    heard(true).await;
+    drop(listener);
+    heard(false).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?} for both", begun.elapsed());
+}
+
+#[tokio::test]
+async fn datagrams_keep_their_borders_and_an_answer_finds_its_flow() {
+    let host = Host::new();
+    let server = tokio::net::UdpSocket::bind("[::1]:0").await.unwrap();
+    let port = server.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut piece = vec![0; 64 << 10];
+        while let Ok((count, from)) = server.recv_from(&mut piece).await {
+            server.send_to(&piece[..count], from).await.unwrap();
+        }
+    });
+    let target = Target::Udp { host: "::1".to_owned(), port, network_of: None };
+    let mut talks =
+        [host.ask(&Request::Connect(target.clone())).await, host.ask(&Request::Connect(target)).await];
+    for (number, talk) in talks.iter_mut().enumerate() {
+        assert_eq!(talk.message::<Reply>().await, Reply::Done);
+        for length in [0, 1, 1200, 60_000] {
+            talk.send(FrameKind::Input, &vec![number as u8; length]).await;
+        }
+    }
+    for (number, talk) in talks.iter_mut().enumerate() {
+        for length in [0, 1, 1200, 60_000] {
+            let frame = talk.frame().await.unwrap();
+            assert_eq!((frame.kind, frame.payload), (FrameKind::Output, vec![number as u8; length]));
+        }
+    }
+}
