@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Condition, Dotfiles, EnvironmentId, Metadata, Name, Problem, Session, StepKind, Unasked};
+use crate::{
+    Condition, Dotfiles, EnvironmentId, Metadata, Name, PortStatus, PortWish, Problem, Session, StepKind,
+    Unasked,
+};
 
 /// A dev environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -48,6 +51,9 @@ pub struct EnvironmentSpec {
     /// The person's own settings, installed into each new container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dotfiles: Option<Dotfiles>,
+    /// Ports to forward beside those of the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PortWish>,
 }
 
 /// Where the files of an environment come from.
@@ -286,47 +292,6 @@ pub struct HookStatus {
     pub succeeded: bool,
     /// How long it took, in milliseconds.
     pub millis: u64,
-}
-
-/// A port of the environment that is reached on this computer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct PortStatus {
-    /// The compose service it belongs to; absent for the main container.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
-    /// Port inside.
-    pub container_port: u16,
-    /// Port on the loopback of this computer; absent while it is not open.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host_port: Option<u16>,
-    /// From `portsAttributes`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
-    /// How clients speak to it.
-    pub protocol: PortProtocol,
-}
-
-impl PortStatus {
-    /// The address to open in a browser.
-    pub fn url(&self) -> Option<String> {
-        let scheme = match self.protocol {
-            PortProtocol::Https => "https",
-            PortProtocol::Http | PortProtocol::Tcp => "http",
-        };
-        self.host_port.map(|port| format!("{scheme}://localhost:{port}"))
-    }
-}
-
-/// What is spoken on a port, as `portsAttributes` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PortProtocol {
-    /// Nothing was said.
-    Tcp,
-    /// `"protocol": "http"`
-    Http,
-    /// `"protocol": "https"`
-    Https,
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Problem, StepKind};
+use crate::{PortStatus, Problem, StepKind};
 
 /// One line of a watch.
 #[expect(clippy::large_enum_variant, reason = "nearly all messages are events, and each is short-lived")]
@@ -121,6 +121,11 @@ pub enum EventKind {
         step: StepKind,
         /// Why, and what to do.
         problem: Problem,
+    },
+    /// A program began to listen on a port that leads to this computer. What is to be done then is in it.
+    PortListens {
+        /// The port.
+        port: PortStatus,
     },
     /// Something a person should know though the work goes on.
     Warning {

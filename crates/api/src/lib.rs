@@ -16,6 +16,7 @@ mod machine;
 mod metadata;
 mod personal;
 mod plan;
+mod port;
 mod preview;
 mod problem;
 mod requests;
@@ -25,7 +26,7 @@ pub use condition::{Condition, ConditionKind};
 pub use consent::{Consent, ConsentKind, Unasked};
 pub use environment::{
     ContainerStatus, DesiredPhase, Environment, EnvironmentSpec, EnvironmentStatus, HookStage, HookStatus,
-    Phase, PortProtocol, PortStatus, ServiceStatus, Source,
+    Phase, ServiceStatus, Source,
 };
 pub use event::{Event, EventKind, LogStream, ObjectKind, ObjectReference, Unit, WatchMessage};
 pub use home::{HomeError, HomeLayout};
@@ -37,6 +38,7 @@ pub use machine::{
 pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
 pub use personal::{Dotfiles, Secrets};
 pub use plan::{Plan, PlannedStep, StepKind};
+pub use port::{NotAPort, PortAction, PortOrigin, PortProtocol, PortStatus, PortWish, Transport};
 pub use preview::{ChangeEffect, Preview, PropertyChange, RebuildPreview};
 pub use problem::{Hint, Place, Problem, ProblemCode, Retry};
 pub use requests::{

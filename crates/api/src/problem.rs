@@ -273,9 +273,11 @@ problem_codes! {
     /// A feature cannot be used.
     FeatureFailed = "E0209", OnRequest, "The message names the feature and what is wrong: its name, its version, its file, or that it is not what `devcontainer-lock.json` says. Nothing was built. Correct `features` in devcontainer.json; if a feature really changed, update the lockfile with `devcontainer upgrade`.";
     /// A published port is not opened on this computer.
-    PortNotForwarded = "E0210", OnRequest, "Only TCP reaches containers from this computer so far. A UDP port that a container publishes is open in the machine, for other containers and for `cove machine shell`, and nowhere else.";
+    PortNotForwarded = "E0210", OnRequest, "TCP and UDP reach containers from this computer. A port that a container publishes for SCTP is open in the machine, for other containers and for `cove machine shell`, and nowhere else.";
     /// A port of this computer needs a privilege.
-    PortPrivileged = "E0211", OnRequest, "Systems keep the lower ports, usually those below 1024, for root, and Cove's daemon is not root. Use another port: `-p 8080:80`, or for a port that is forwarded, no `requireLocalPort`. On Linux an administrator can lower the first port that everybody may open: `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`, to last in a file below `/etc/sysctl.d`. macOS has no such setting for the loopback, the only place where Cove opens ports.";
+    PortPrivileged = "E0211", OnRequest, "Systems keep the lower ports, usually those below 1024, for root, and Cove's daemon is not root. Use another port: `-p 8080:80`, or for a port that is forwarded, no `requireLocalPort`. On Linux an administrator can lower the first port that everybody may open: `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`, to last in a file below `/etc/sysctl.d`. macOS has no such setting for the loopback, the only place where Cove opens ports. `elevateIfNeeded` asks for the privilege; Cove never takes it, since whatever runs in a container could then be a system's server.";
+    /// A key of `portsAttributes` names no ports.
+    PortKeyRefused = "E0212", OnRequest, "A key is a port (`3000`), a range (`40000-55000`), a port of a service (`db:5432`), or a regular expression over the command line of the program that listens. Look-around and back-references are not understood: what they can do takes unbounded time. Other keys hold.";
 
     /// The machine does not start.
     MachineFailed = "E0301", ByItself, "`cove machine logs` shows its console and `cove doctor` checks what it needs.";

@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{DesiredPhase, Dotfiles, Name, Problem, Secrets, Session, Unasked};
+use crate::{DesiredPhase, Dotfiles, Name, PortWish, Problem, Secrets, Session, Unasked};
 
 /// Body of `POST /v1/environments`: the environment of a folder shall run. If the folder has one already it is
 /// that one, with its retry session renewed.
@@ -81,6 +81,9 @@ pub struct EnvironmentPatch {
     /// Try again what failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Session>,
+    /// Ports to forward beside those of the configuration: all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ports: Option<Vec<PortWish>>,
     /// As in [`UpRequest`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller_variables: Option<Secrets>,

@@ -63,6 +63,9 @@ pub(crate) enum Command {
     Shell(ShellArguments),
     /// Show what an environment's main container wrote
     Logs(EnvironmentLogs),
+    /// Show the ports of an environment and where they are reached, or forward others
+    #[command(args_conflicts_with_subcommands = true)]
+    Ports(PortsArguments),
     /// Stop environments; their containers are kept
     Stop(SomeEnvironments),
     /// Start stopped environments
@@ -153,6 +156,32 @@ pub(crate) struct OneEnvironment {
     /// Name, id or folder; that of this folder if left out
     #[arg(value_name = "ENV", add = ArgValueCandidates::new(complete::environments))]
     pub(crate) environment: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PortsArguments {
+    #[command(flatten)]
+    pub(crate) of: OneEnvironment,
+    #[command(subcommand)]
+    pub(crate) command: Option<PortsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PortsCommand {
+    /// Forward ports, beside those of the configuration and those that programs listen on
+    Forward(SomePorts),
+    /// Forward them no more
+    Close(SomePorts),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SomePorts {
+    /// Name, id or folder
+    #[arg(value_name = "ENV", add = ArgValueCandidates::new(complete::environments))]
+    pub(crate) environment: String,
+    /// 3000, db:5432, 5353/udp, or 8080=3000 for another number on this computer
+    #[arg(value_name = "PORT", required = true)]
+    pub(crate) ports: Vec<api::PortWish>,
 }
 
 #[derive(Debug, Args)]

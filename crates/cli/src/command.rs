@@ -13,6 +13,7 @@ mod machine;
 mod machine_status;
 mod migrate;
 mod plan;
+mod ports;
 mod service;
 mod show;
 mod up;
@@ -30,6 +31,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Up(arguments) => up::run(context, arguments).await,
         Command::Ls => list::run(context).await,
         Command::Show(arguments) => show::run(context, arguments).await,
+        Command::Ports(arguments) => ports::run(context, arguments).await,
         Command::Plan(arguments) => plan::run(context, arguments).await,
         Command::Exec(arguments) => exec::run(context, arguments).await,
         Command::Shell(arguments) => exec::shell(context, arguments).await,

@@ -172,6 +172,20 @@ impl AgentClient {
         }
     }
 
+    /// The same, again after each change.
+    ///
+    /// # Errors
+    /// [`AgentError`]
+    pub async fn follow_listeners(&self) -> Result<ListenerWatch, AgentError> {
+        match self.ask(&Request::FollowListeners, ANSWER_TIME).await? {
+            (stream, Reply::Listeners { listeners }) => {
+                let (read, write) = stream.into_split();
+                Ok(ListenerWatch { first: Some(listeners), frames: FrameReader::new(read), _open: write })
+            }
+            _ => Err(AgentError::Unexpected { request: "follow_listeners" }),
+        }
+    }
+
     /// Writes all dirty data of the guest to its disks.
     ///
     /// # Errors
@@ -292,6 +306,31 @@ impl AgentWatch {
     }
 }
 
+/// What listens in the guest, told again after each change.
+#[derive(Debug)]
+pub struct ListenerWatch {
+    first: Option<Vec<Listener>>,
+    frames: FrameReader<OwnedReadHalf>,
+    _open: OwnedWriteHalf,
+}
+
+impl ListenerWatch {
+    /// All that listens now; `None` once the agent is gone or no longer makes sense. Cancel safe.
+    pub async fn next(&mut self) -> Option<Vec<Listener>> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        match self.frames.next_message().await {
+            Ok(Some(Reply::Listeners { listeners })) => Some(listeners),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::debug!(%error, "the watch of the guest's listeners broke off");
+                None
+            }
+        }
+    }
+}
+
 fn broken(request: &'static str, source: WireError) -> AgentError {
     AgentError::Broken { request, source }
 }
@@ -308,6 +347,7 @@ fn name(request: &Request) -> &'static str {
         Request::Watch => "watch",
         Request::Metrics => "metrics",
         Request::Listeners => "listeners",
+        Request::FollowListeners => "follow_listeners",
         Request::PutFile { .. } => "put_file",
         Request::Sync => "sync",
         Request::PowerOff => "power_off",

@@ -21,7 +21,11 @@ pub(crate) fn event(masks: &Masks, kind: EventKind) -> EventKind {
             EventKind::StepFailed { step, problem: problem(masks, told) }
         }
         EventKind::Warning { problem: told } => EventKind::Warning { problem: problem(masks, told) },
-        same @ (EventKind::Changed | EventKind::Removed | EventKind::StepFinished { .. }) => same,
+        // A port has no text of a program in it but its name.
+        same @ (EventKind::Changed
+        | EventKind::Removed
+        | EventKind::StepFinished { .. }
+        | EventKind::PortListens { .. }) => same,
     }
 }
 

@@ -36,8 +36,10 @@ pub(crate) struct Observation {
     pub(crate) services: Vec<ServiceStatus>,
     /// The hooks that ran, for people.
     pub(crate) hooks: Vec<HookStatus>,
-    /// The open ports.
+    /// Its ports.
     pub(crate) ports: Vec<PortStatus>,
+    /// What a person should know of them.
+    pub(crate) port_problems: Vec<Problem>,
     /// Why ports that its containers publish are not open on this computer.
     pub(crate) unpublished: Vec<Problem>,
     /// When the container last started.
@@ -120,7 +122,6 @@ pub(crate) async fn observe(
     if let Some(state) = &state {
         records.extend(hook_records(parts, environment, &state.id)?);
     }
-    let open = parts.ports.open(&environment.id);
     let in_place = run.is_some() && memory.ports.as_ref().map(|ports| &ports.run) == run.as_ref();
     let facts = Observed {
         machine: machine_facts(machine),
@@ -143,7 +144,7 @@ pub(crate) async fn observe(
             .as_ref()
             .is_some_and(|failed| failed.retry == environment.spec.retry),
         ports_in_place: in_place,
-        any_port_open: !open.is_empty(),
+        any_port_open: parts.ports.is_set(&environment.id),
         failure: memory.failure.clone(),
     };
     Ok(Observation {
@@ -151,7 +152,8 @@ pub(crate) async fn observe(
         container: state.as_ref().map(|state| container_status(state, config, resolved.as_ref())),
         services,
         hooks: hook_statuses(&records, run.as_deref(), memory),
-        ports: open,
+        ports: parts.ports.statuses(&environment.id),
+        port_problems: parts.ports.problems_of(&environment.id),
         started_at: state.as_ref().and_then(|state| state.started_at.as_ref()?.parse().ok()),
         state,
         resolved,

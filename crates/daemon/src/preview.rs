@@ -110,6 +110,7 @@ fn asked_for(request: &PlanRequest, environment: Option<&Environment>) -> Enviro
             consents: Vec::new(),
             unasked: Unasked::LeaveOut,
             dotfiles: None,
+            ports: Vec::new(),
         },
         status: EnvironmentStatus::default(),
     });

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use memory::{DotfilesFailed, Memory, OpenPorts, Prepared, Started};
+pub(crate) use memory::{DotfilesFailed, Memory, OpenPorts, Prepared, Started, all_open};
 pub(crate) use report::Report;
 
 use crate::callers::CallerVariables;
@@ -154,6 +154,7 @@ impl Reconciler {
         let bell = self.bell(id);
         bell.asked.store(true, std::sync::atomic::Ordering::Release);
         bell.notify.notify_one();
+        self.inner.parts.ports.look();
     }
 
     /// What the environment's task knew at its last look; nothing if it has none.
@@ -203,8 +204,10 @@ impl Reconciler {
     /// Wakes environments when the machine changes, and when a container of theirs does.
     async fn follow_machine(&self) {
         let mut changed = self.inner.parts.machine.changed();
-        let mut ports = self.inner.parts.ports.troubles_changed();
+        let mut troubles = self.inner.parts.ports.troubles_changed();
+        let mut ports = self.inner.parts.ports.changed();
         loop {
+            troubles.mark_unchanged();
             ports.mark_unchanged();
             let ready = changed.borrow_and_update().is_ready();
             self.wake_all();
@@ -215,6 +218,7 @@ impl Reconciler {
                 () = self.inner.stop.cancelled() => return,
                 gone = changed.changed() => if gone.is_err() { return },
                 // The sender lives in `self`.
+                _ = troubles.changed() => {}
                 _ = ports.changed() => {}
                 () = self.follow_containers(), if ready => {}
             }

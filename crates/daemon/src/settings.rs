@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::consent::ConsentPolicy;
 use crate::paths::user_home;
+use crate::ports::NamesSettings;
 
 /// What `config.toml` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub struct Settings {
     pub machine: MachineSize,
     /// What of this computer repositories may use without a question.
     pub consent: ConsentPolicy,
+    /// Lasting names of ports.
+    pub names: NamesSettings,
     /// How registries are spoken to.
     pub registries: RegistrySettings,
     /// Dotfiles for environments that are asked for without others.

@@ -97,7 +97,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     machine.adopt().await;
     let sockets =
         DockerSockets::open(&machine, &paths.docker_socket(), &paths.default_machine().engine_socket())?;
-    let ports = Ports::new(machine.clone(), store.clone());
+    let ports = Ports::new(machine.clone(), store.clone(), settings.names);
     let surroundings = Surroundings {
         secrets: KeptSecrets::new(paths.secrets_dir()),
         policy: settings.consent,

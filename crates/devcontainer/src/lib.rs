@@ -48,7 +48,7 @@ pub use merge::{Resolved, merge};
 pub use metadata::{MetadataError, metadata_label, parse_metadata_label};
 pub use mount::{Mount, MountError, MountKind};
 pub use near::closest;
-pub use ports::{ForwardPort, OnAutoForward, PortAttributes, Protocol};
+pub use ports::{ForwardPort, OnAutoForward, PortAttributes, PortRules, Protocol, RefusedKey};
 pub use requirements::{Gpu, HostRequirements, Size};
 pub use resolve::{ReadError, ReadOptions, read, read_with};
 pub use sources::{SourceError, Sources};

@@ -14,7 +14,7 @@ use crate::config::{Config, ContainerSource, Properties, ShutdownAction, UserEnv
 use crate::lifecycle::{Command, Lifecycle};
 use crate::mount::Mount;
 use crate::ordered;
-use crate::ports::{ForwardPort, PortAttributes, key_names};
+use crate::ports::{ForwardPort, PortAttributes};
 use crate::requirements::HostRequirements;
 use crate::substitute::Known;
 use serde::{Deserialize, Serialize};
@@ -75,12 +75,6 @@ impl Resolved {
     pub fn effective_user<'a>(&'a self, image_user: &'a str) -> &'a str {
         let user = self.remote_user.as_deref().or(self.container_user.as_deref()).unwrap_or(image_user);
         if user.is_empty() { "root" } else { user }
-    }
-
-    /// What is said about a port by its number. Keys that are patterns for command lines are passed over.
-    pub fn attributes_of(&self, port: &ForwardPort) -> Option<&PortAttributes> {
-        let own = self.ports_attributes.iter().find(|(key, _)| key_names(key, port));
-        own.map(|(_, attributes)| attributes).or(self.other_ports_attributes.as_ref())
     }
 }
 

@@ -1,9 +1,13 @@
 //! Forwarded ports and what is said about them.
 
+mod rules;
+
 use crate::decode::{Choice, Fields, Mistakes, Spot};
 use crate::jsonc::NodeKind;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+pub use rules::{PortRules, RefusedKey};
 
 /// What was expected where something else stands.
 const FORWARDED: &str = "a port from 1 to 65535, or \"host:port\"";
@@ -33,7 +37,8 @@ impl ForwardPort {
         read.filter(|port| port.port != 0).or_else(|| spot.unexpected(FORWARDED, mistakes))
     }
 
-    fn from_text(text: &str) -> Option<Self> {
+    /// The same, from its text alone; `None` where it is no port.
+    pub fn from_text(text: &str) -> Option<Self> {
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) => (Some(host), port),
             None => (None, text),
@@ -158,17 +163,6 @@ impl PortAttributes {
     }
 }
 
-/// Whether a key of `portsAttributes` names this port: a number, a range `40000-55000` or `host:port`.
-/// Keys that match a program's command line are not looked at here.
-pub(crate) fn key_names(key: &str, port: &ForwardPort) -> bool {
-    if let Some((first, last)) = key.split_once('-')
-        && let (Ok(first), Ok(last)) = (first.trim().parse::<u16>(), last.trim().parse::<u16>())
-    {
-        return port.host.is_none() && (first..=last).contains(&port.port);
-    }
-    ForwardPort::from_text(key).is_some_and(|named| named == *port)
-}
-
 /// Reads `appPort` into what `docker run --publish` takes; a bare number is published on loopback only.
 pub(crate) fn decode_app_ports(spot: Spot, mistakes: &mut Mistakes) -> Vec<String> {
     const EXPECTED: &str = "a port, a string such as \"8080:80\", or an array of these";
@@ -184,17 +178,4 @@ pub(crate) fn decode_app_ports(spot: Spot, mistakes: &mut Mistakes) -> Vec<Strin
         },
     };
     spots.into_iter().filter_map(publish).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_match_ports_ranges_and_services() {
-        let (web, db) = (ForwardPort::own(3000), ForwardPort { host: Some("db".into()), port: 5432 });
-        assert!(key_names("3000", &web) && key_names("localhost:3000", &web) && key_names("2999-3001", &web));
-        assert!(key_names("db:5432", &db) && !key_names("5432", &db));
-        assert!(!key_names("3001-4000", &web) && !key_names("node .*", &web));
-    }
 }

@@ -2,7 +2,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::dockerfile::Dockerfile;
-use devcontainer::{Config, ContainerSource, Located, SourceError, Sources, locate, merge, read};
+use devcontainer::{Config, ContainerSource, Located, PortRules, SourceError, Sources, locate, merge, read};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
@@ -47,8 +47,9 @@ fn flask_postgres_is_compose_with_a_forwarded_port() {
     assert_eq!(compose.service, "app");
     let resolved = merge(&[], &config);
     assert_eq!(resolved.forward_ports.iter().map(ToString::to_string).collect::<Vec<_>>(), ["8000"]);
-    let label = resolved.attributes_of(&resolved.forward_ports[0]).and_then(|port| port.label.as_deref());
-    assert_eq!(label, Some("Web"));
+    let rules = PortRules::new(&resolved.ports_attributes, resolved.other_ports_attributes.as_ref());
+    let attributes = rules.attributes(&resolved.forward_ports[0], None);
+    assert_eq!(attributes.label.as_deref(), Some("Web"));
     assert_eq!(resolved.effective_user("root"), "vscode");
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use camino::{Utf8Path, Utf8PathBuf};
 use protocol::shim::{Ability, Reply, Request, State, Status};
 use protocol::{Frame, FrameDecoder, encode_json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -291,7 +291,7 @@ fn status(shared: &Shared, state: State, pid: i32) -> Status {
 }
 
 /// Reads one frame and nothing behind it; `None` at the end.
-async fn read_frame(stream: &mut UnixStream) -> std::io::Result<Option<Frame>> {
+async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Option<Frame>> {
     let mut decoder = FrameDecoder::new();
     loop {
         if let Some(frame) = decoder.next().map_err(std::io::Error::other)? {

@@ -100,6 +100,7 @@ impl Default for World {
             consents: Vec::new(),
             unasked: Unasked::LeaveOut,
             dotfiles: None,
+            ports: Vec::new(),
         };
         Self {
             spec,

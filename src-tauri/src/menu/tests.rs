@@ -97,11 +97,10 @@ fn rows(items: &[Item], depth: usize, out: &mut String) {
 fn an_environment_that_runs_can_be_reached() {
     let mut web = environment("web", Phase::Running);
     let port = |container_port, host_port, label: Option<&str>, protocol| PortStatus {
-        service: None,
-        container_port,
         host_port,
         label: label.map(str::to_owned),
         protocol,
+        ..PortStatus::new(container_port)
     };
     web.status.ports = vec![
         port(3000, Some(3000), Some("the site"), PortProtocol::Http),

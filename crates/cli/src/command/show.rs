@@ -82,15 +82,15 @@ fn services(status: &EnvironmentStatus) -> Vec<(String, String)> {
 /// What is behind a port, and its address on this computer.
 pub(super) fn ports(ports: &[PortStatus]) -> Vec<(String, String)> {
     let text = |port: &PortStatus| {
-        let number = match &port.service {
-            Some(service) => format!("{service}:{}", port.container_port),
-            None => port.container_port.to_string(),
-        };
+        let number = port.inside();
         let name = match &port.label {
             Some(label) => format!("{label} ({number})"),
             None => number,
         };
-        (name, port.url().unwrap_or_else(|| "not open".to_owned()))
+        let plain = || port.host_port.map(|number| format!("localhost:{number}"));
+        let here = port.url().or_else(plain).unwrap_or_else(|| "not open".to_owned());
+        let address = port.address.as_ref().map(|address| format!("  {address}")).unwrap_or_default();
+        (name, format!("{here}{address}"))
     };
     ports.iter().map(text).collect()
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use api::{EventKind, StepKind, Unit};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::plain::amount;
+use super::plain::{amount, listening};
 use crate::paint::Paint;
 use crate::quantity;
 use crate::text::{harmless, shortened};
@@ -72,6 +72,11 @@ impl Live {
             EventKind::Warning { problem } => {
                 let label = self.paint.yellow(&format!("warning[{}]", problem.code));
                 self.print(&format!("{label}: {}", harmless(&problem.title)));
+            }
+            EventKind::PortListens { port } => {
+                if let Some(text) = listening(port) {
+                    self.print(&format!("{} {text}", self.paint.green("→")));
+                }
             }
             EventKind::Changed | EventKind::Removed => {}
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use api::{EventKind, StepKind, Unit};
+use api::{EventKind, PortAction, PortStatus, StepKind, Unit};
 
 use crate::quantity;
 use crate::text::harmless;
@@ -56,10 +56,22 @@ impl Plain {
             EventKind::Warning { problem } => {
                 format!("warning: {} [{}]", harmless(&problem.title), problem.code)
             }
+            EventKind::PortListens { port } => match listening(port) {
+                Some(text) => text,
+                None => return Vec::new(),
+            },
             EventKind::Changed | EventKind::Removed => return Vec::new(),
         };
         vec![format!("[{:5.1}s] {line}", elapsed.as_secs_f64())]
     }
+}
+
+/// That somebody listens on a port, and where it is reached; nothing where the configuration wants no words of it.
+pub(super) fn listening(port: &PortStatus) -> Option<String> {
+    let is_told = !matches!(port.on_listen, PortAction::Silent | PortAction::Ignore);
+    let label = port.label.as_ref().map(|label| format!("{} ", harmless(label))).unwrap_or_default();
+    let url = port.address.clone().or_else(|| port.url())?;
+    is_told.then(|| format!("{label}listens on {}: {}", harmless(&port.inside()), harmless(&url)))
 }
 
 /// How far a part is: `12.0 MiB of 40.0 MiB`, `3 of 7`.

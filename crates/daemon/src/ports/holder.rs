@@ -7,6 +7,8 @@ mod lsof;
 
 use std::fmt;
 
+use api::Transport;
+
 #[cfg(target_os = "linux")]
 use linux as system;
 #[cfg(target_os = "macos")]
@@ -27,10 +29,10 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The process that listens on a TCP port; `None` when there is none, it belongs to another user, or the system
+/// The process that listens on a port; `None` when there is none, it belongs to another user, or the system
 /// does not tell.
-pub(super) fn of(port: u16) -> Option<Holder> {
-    system::of(port)
+pub(super) fn of(port: u16, transport: Transport) -> Option<Holder> {
+    system::of(port, transport)
 }
 
 #[cfg(test)]
@@ -40,8 +42,11 @@ mod tests {
     #[test]
     fn our_own_listener_is_found_by_its_port() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let holder = of(listener.local_addr().unwrap().port()).unwrap();
+        let holder = of(listener.local_addr().unwrap().port(), Transport::Tcp).unwrap();
         assert_eq!(holder.pid, std::process::id());
         assert!(!holder.name.is_empty());
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let holder = of(socket.local_addr().unwrap().port(), Transport::Udp).unwrap();
+        assert_eq!(holder.pid, std::process::id());
     }
 }

@@ -1,28 +1,21 @@
-//! One port on the loopback, and its connections into the guest.
+//! One port on the loopback, and what it carries into the guest.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use protocol::agent;
-use tokio::net::{TcpListener, TcpStream};
+use api::Transport;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::machine::{MachineHost, splice};
+use super::datagrams;
+use super::dial::{Dialer, Target};
+use crate::machine::splice;
 
 /// Pause after a failed accept: there is no descriptor left, and an immediate retry would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Where connections go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Target {
-    /// The port, on the loopback there.
-    pub(super) port: u16,
-    /// The process whose network it is in; the guest's own if absent.
-    pub(super) network_of: Option<i32>,
-}
 
 /// An open port. Dropping it closes it and cuts its connections, in its own time.
 #[derive(Debug)]
@@ -41,22 +34,33 @@ impl Drop for Listener {
 impl Listener {
     /// Opens a port (0: any) on 127.0.0.1, and on ::1 where this computer has it.
     pub(super) async fn open(
-        machine: MachineHost,
+        dialer: Dialer,
+        transport: Transport,
         port: u16,
         target: watch::Receiver<Target>,
     ) -> io::Result<Self> {
-        let first = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
-        let port = first.local_addr()?.port();
-        let second = match TcpListener::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, port))).await {
-            Ok(listener) => Some(listener),
+        let first = Bound::new(transport, (Ipv4Addr::LOCALHOST, port).into()).await?;
+        let port = first.port()?;
+        let second = match Bound::new(transport, (Ipv6Addr::LOCALHOST, port).into()).await {
+            Ok(bound) => Some(bound),
             // `localhost` means ::1 to most programs: they would reach whoever is there.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
             Err(_) => None,
         };
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
-        for listener in [Some(first), second].into_iter().flatten() {
-            let accepting = accept(listener, machine.clone(), target.clone(), cancel.clone(), tasks.clone());
-            tasks.spawn(cancel.clone().run_until_cancelled_owned(accepting));
+        for bound in [Some(first), second].into_iter().flatten() {
+            let (dialer, target) = (dialer.clone(), target.clone());
+            let (until, inside) = (cancel.clone(), tasks.clone());
+            match bound {
+                Bound::Tcp(listener) => tasks.spawn(
+                    cancel.clone().run_until_cancelled_owned(accept(listener, dialer, target, until, inside)),
+                ),
+                Bound::Udp(socket) => tasks.spawn(
+                    cancel
+                        .clone()
+                        .run_until_cancelled_owned(datagrams::serve(socket, dialer, target, until, inside)),
+                ),
+            };
         }
         tasks.close();
         Ok(Self { port, cancel, tasks })
@@ -74,9 +78,32 @@ impl Listener {
     }
 }
 
+/// A socket at its address.
+enum Bound {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+}
+
+impl Bound {
+    async fn new(transport: Transport, address: SocketAddr) -> io::Result<Self> {
+        match transport {
+            Transport::Tcp => TcpListener::bind(address).await.map(Self::Tcp),
+            Transport::Udp => UdpSocket::bind(address).await.map(Self::Udp),
+        }
+    }
+
+    fn port(&self) -> io::Result<u16> {
+        let address = match self {
+            Self::Tcp(listener) => listener.local_addr(),
+            Self::Udp(socket) => socket.local_addr(),
+        };
+        address.map(|address| address.port())
+    }
+}
+
 async fn accept(
     listener: TcpListener,
-    machine: MachineHost,
+    dialer: Dialer,
     target: watch::Receiver<Target>,
     cancel: CancellationToken,
     tasks: TaskTracker,
@@ -84,7 +111,7 @@ async fn accept(
     loop {
         match listener.accept().await {
             Ok((client, _)) => {
-                let carrying = carry(machine.clone(), client, *target.borrow());
+                let carrying = carry(dialer.clone(), client, target.borrow().clone());
                 tasks.spawn(cancel.clone().run_until_cancelled_owned(carrying));
             }
             Err(error) => {
@@ -95,17 +122,8 @@ async fn accept(
     }
 }
 
-async fn carry(machine: MachineHost, mut client: TcpStream, target: Target) {
-    let connecting = async {
-        let target = agent::Target::Tcp {
-            host: Ipv4Addr::LOCALHOST.to_string(),
-            port: target.port,
-            network_of: target.network_of,
-        };
-        let agent = machine.agent().map_err(|problem| problem.to_string())?;
-        agent.connect(target).await.map_err(|error| error.to_string())
-    };
-    match connecting.await {
+async fn carry(dialer: Dialer, mut client: TcpStream, target: Target) {
+    match dialer.dial(&target, Transport::Tcp).await {
         Ok(mut guest) => {
             // Each write goes out at once, as its writer meant it.
             if let Err(error) = client.set_nodelay(true) {
@@ -116,7 +134,7 @@ async fn carry(machine: MachineHost, mut client: TcpStream, target: Target) {
             }
         }
         Err(reason) => {
-            tracing::debug!(port = target.port, %reason, "nobody answers on a forwarded port");
+            tracing::debug!(?target, %reason, "nobody answers on a forwarded port");
             // The client sees what it would see without us: a connection that is reset.
             if let Err(error) = client.set_zero_linger() {
                 tracing::debug!(%error, "a refused connection is closed and not reset");

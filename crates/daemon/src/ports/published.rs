@@ -4,18 +4,19 @@
 //! publication on all addresses means this computer's loopback and nothing more: what a container opens is not
 //! shown to the network that this computer is in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{EngineState, MachinePhase, Problem, ProblemCode};
-use engine::{ContainerEventKind, Engine, EngineError};
+use api::{EngineState, MachinePhase, Problem, ProblemCode, Transport};
+use engine::{ContainerEventKind, Engine, EngineError, PublishedPort};
 use futures::StreamExt;
 use tokio::sync::watch;
 
-use super::listener::{Listener, Target};
+use super::dial::Target;
+use super::listener::Listener;
 use super::refused::{self, is_privileged};
-use super::{Forward, Inner, Table};
+use super::{Inner, Table};
 use crate::machine::MachineState;
 
 /// Pause before the engine is asked again after it broke off.
@@ -77,13 +78,28 @@ async fn follow_engine(inner: &Inner) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// A container that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    /// Its id.
+    pub(super) id: String,
+    /// The compose project it belongs to.
+    pub(super) project: Option<String>,
+    /// Its service there.
+    pub(super) service: Option<String>,
+    /// What it publishes.
+    pub(super) ports: Vec<PublishedPort>,
+}
+
 /// What containers publish.
 #[derive(Default)]
 pub(super) struct Published {
     /// What should be open, by the port on this computer.
-    pub(super) wanted: BTreeMap<u16, WantedPublication>,
+    pub(super) wanted: BTreeMap<(u16, Transport), WantedPublication>,
     /// What cannot be, by the container's id.
     pub(super) troubles: BTreeMap<String, Vec<Problem>>,
+    /// The containers that run, oldest first.
+    pub(super) containers: Vec<Known>,
 }
 
 /// A published port.
@@ -97,40 +113,58 @@ pub(super) struct WantedPublication {
 }
 
 async fn published(engine: &Engine) -> Result<Published, EngineError> {
-    let containers = engine.find_containers(&[]).await?;
+    let mut containers = engine.find_containers(&[]).await?;
+    containers.retain(|container| container.running);
+    containers.sort_by_key(|container| container.created);
     let mut published = Published::default();
-    for container in containers.into_iter().filter(|container| container.running) {
-        let mut others = BTreeSet::new();
+    for container in containers {
         // The engine lists a port once for each address family.
         for port in container.ports.iter().filter(|port| port.host_port != 0) {
-            if port.protocol == "tcp" {
-                published.wanted.entry(port.host_port).or_insert_with(|| WantedPublication {
-                    container: container.id.clone(),
-                    name: container.name.clone(),
-                    container_port: port.container_port,
-                });
-            } else {
-                others.insert((port.host_port, port.protocol.clone()));
-            }
+            let transport = match port.protocol.as_str() {
+                "tcp" => Transport::Tcp,
+                "udp" => Transport::Udp,
+                other => {
+                    let title = format!(
+                        "port {} is published for {}, which does not reach this computer",
+                        port.host_port,
+                        other.to_uppercase()
+                    );
+                    let problem = Problem::new(ProblemCode::PortNotForwarded, title);
+                    let troubles = published.troubles.entry(container.id.clone()).or_default();
+                    if !troubles.contains(&problem) {
+                        troubles.push(problem);
+                    }
+                    continue;
+                }
+            };
+            published.wanted.entry((port.host_port, transport)).or_insert_with(|| WantedPublication {
+                container: container.id.clone(),
+                name: container.name.clone(),
+                container_port: port.container_port,
+            });
         }
-        let not_forwarded = |(port, protocol): (u16, String)| {
-            let protocol = protocol.to_uppercase();
-            let title =
-                format!("port {port} is published for {protocol}, which does not reach this computer");
-            Problem::new(ProblemCode::PortNotForwarded, title)
-        };
-        if !others.is_empty() {
-            published.troubles.insert(container.id, others.into_iter().map(not_forwarded).collect());
-        }
+        let is_lasting = container.labels.get("com.docker.compose.oneoff").is_none_or(|it| it != "True");
+        let label = |name: &str| container.labels.get(name).filter(|_| is_lasting).cloned();
+        published.containers.push(Known {
+            project: label("com.docker.compose.project"),
+            service: label("com.docker.compose.service"),
+            id: container.id,
+            ports: container.ports,
+        });
     }
     Ok(published)
 }
 
 pub(super) async fn reconcile(inner: &Inner, published: Published) {
-    let Published { wanted, mut troubles } = published;
+    let Published { wanted, mut troubles, containers } = published;
+    inner.containers.send_if_modified(|known| {
+        let is_news = **known != containers;
+        *known = Arc::new(containers);
+        is_news
+    });
     let closed: Vec<Publication> = {
         let mut table = inner.lock();
-        let gone: Vec<u16> = table
+        let gone: Vec<(u16, Transport)> = table
             .published
             .iter()
             .filter(|(port, open)| {
@@ -152,16 +186,16 @@ pub(super) async fn reconcile(inner: &Inner, published: Published) {
     for publication in closed {
         publication.listener.close().await;
     }
-    for (port, WantedPublication { container, name, container_port }) in wanted {
-        if is_open(&inner.lock(), port, &container, container_port) {
+    for ((port, transport), WantedPublication { container, name, container_port }) in wanted {
+        if is_open(&inner.lock(), (port, transport), &container, container_port) {
             continue;
         }
         // In the guest's own network, where the engine listens for it.
-        let (_, target) = watch::channel(Target { port, network_of: None });
-        match Listener::open(inner.machine.clone(), port, target).await {
+        let (_, target) = watch::channel(Target::Guest { port });
+        match Listener::open(inner.dialer.clone(), transport, port, target).await {
             Ok(listener) => {
                 let publication = Publication { container, name, container_port, listener };
-                inner.lock().published.insert(port, publication);
+                inner.lock().published.insert((port, transport), publication);
             }
             Err(error) => {
                 let what = format!("the published port {port}");
@@ -171,16 +205,17 @@ pub(super) async fn reconcile(inner: &Inner, published: Published) {
                         "publish it under a port that needs none, for instance `-p {near}:{container_port}`"
                     ))
                 } else {
-                    refused::taken(&what, inner.holder_of(port).await.as_deref(), &error).with_hint(
-                        "free it, then stop and start the container, or publish it under another number",
-                    )
+                    refused::taken(&what, inner.holder_of(port, transport).await.as_deref(), &error)
+                        .with_hint(
+                            "free it, then stop and start the container, or publish it under another number",
+                        )
                 };
                 tracing::warn!(container = name, %error, "{}", problem.title);
                 troubles.entry(container).or_default().push(problem);
             }
         }
     }
-    let open = inner.lock().published.iter().map(|(port, open)| (*port, open.name.clone())).collect();
+    let open = inner.lock().published.iter().map(|((port, _), open)| (*port, open.name.clone())).collect();
     inner.machine.set_published_ports(open);
     inner.troubles.send_if_modified(|known| {
         let is_news = *known != troubles;
@@ -190,11 +225,8 @@ pub(super) async fn reconcile(inner: &Inner, published: Published) {
 }
 
 /// Whether the port leads into the container already, as a publication or as a forward of an environment.
-fn is_open(table: &Table, port: u16, container: &str, container_port: u16) -> bool {
-    let leads_there = |forward: &Forward| {
-        forward.listener.port() == port
-            && forward.wanted.container == container
-            && forward.wanted.container_port == container_port
-    };
-    table.published.contains_key(&port) || table.forwards.values().flatten().any(leads_there)
+fn is_open(table: &Table, at: (u16, Transport), container: &str, container_port: u16) -> bool {
+    let mut forwards = table.forwards.values().flatten();
+    table.published.contains_key(&at)
+        || forwards.any(|it| it.listener.port() == at.0 && it.leads_to(at.1, container, container_port))
 }

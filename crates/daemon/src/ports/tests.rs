@@ -1,30 +1,54 @@
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use api::{EnvironmentId, EnvironmentStatus, PortProtocol, PortStatus, ProblemCode, UpRequest};
+use api::{
+    EnvironmentId, EnvironmentStatus, PortAction, PortOrigin, PortProtocol, PortStatus, ProblemCode,
+    Transport, UpRequest,
+};
+use protocol::agent::Listener;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-use super::published;
-use super::{Ports, WantedPort, candidates, status};
+use super::open::candidates;
+use super::{NamesSettings, Ports, WantedPort, published};
 use crate::machine::testing::{Fixture, soon};
 
 fn wanted(container_port: u16, host_port: u16) -> WantedPort {
     WantedPort {
         service: None,
         container_port,
+        transport: Transport::Tcp,
         host_port,
         require_local: false,
+        elevate: false,
         label: None,
         protocol: PortProtocol::Tcp,
+        origin: PortOrigin::Configured,
+        on_listen: PortAction::Notify,
+        listener: None,
         container: "c0".into(),
-        pid: 1,
     }
 }
 
-/// A server "in the container" that answers when it has heard all; its port.
-async fn server() -> u16 {
+fn listener(container: &str, port: u16) -> Listener {
+    Listener {
+        protocol: "tcp".into(),
+        address: "127.0.0.1".into(),
+        port,
+        network_of: Some(1),
+        container: Some(container.to_owned()),
+        command: Some("/usr/bin/node server.js --token=s3cret".into()),
+    }
+}
+
+fn ports_of(fixture: &Fixture) -> Ports {
+    Ports::new(fixture.machine.clone(), fixture.store.clone(), NamesSettings { http_port: 0 })
+}
+
+/// A server in the container `c0` that answers when it has heard all; its port.
+async fn server(fixture: &Fixture) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    fixture.shim.guest().add_listener(self::listener("c0", port));
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut heard = Vec::new();
@@ -62,33 +86,33 @@ async fn ask(port: u16) -> std::io::Result<Vec<u8>> {
 async fn a_forwarded_port_leads_into_the_container_until_it_is_closed() {
     let fixture = Fixture::new();
     fixture.run().await.unwrap();
-    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    let ports = ports_of(&fixture);
     let id = EnvironmentId::random();
-    let (inside, outside) = (server().await, free_port().await);
-    let (statuses, problems) = ports.set(&id, vec![wanted(inside, outside)]).await;
+    let (inside, outside) = (server(&fixture).await, free_port().await);
+    let (statuses, problems) = ports.inner.set(&id, vec![wanted(inside, outside)]).await;
     assert_eq!((statuses[0].host_port, problems.as_slice()), (Some(outside), [].as_slice()));
     assert_eq!(soon("the answer", ask(outside)).await.unwrap(), b"question");
-    assert_eq!(ports.open(&id), statuses);
+    assert_eq!(ports.statuses(&id), statuses);
     // The same again changes nothing, another list closes what is not in it.
-    assert_eq!(ports.set(&id, vec![wanted(inside, outside)]).await.0, statuses);
-    assert_eq!(ports.set(&id, Vec::new()).await.0, []);
+    assert_eq!(ports.inner.set(&id, vec![wanted(inside, outside)]).await.0, statuses);
+    assert_eq!(ports.inner.set(&id, Vec::new()).await.0, []);
     assert!(ask(outside).await.is_err());
-    ports.set(&id, vec![wanted(inside, outside)]).await;
+    ports.inner.set(&id, vec![wanted(inside, outside)]).await;
     ports.close(&id).await;
     assert!(ask(outside).await.is_err());
-    assert_eq!(ports.open(&id), []);
+    assert_eq!(ports.statuses(&id), []);
 }
 
 #[tokio::test]
 async fn a_taken_port_is_moved_or_refused_with_the_name_of_its_holder() {
     let fixture = Fixture::new();
     fixture.run().await.unwrap();
-    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    let ports = ports_of(&fixture);
     let id = EnvironmentId::random();
-    let inside = server().await;
+    let inside = server(&fixture).await;
     let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let taken = holder.local_addr().unwrap().port();
-    let (statuses, problems) = ports.set(&id, vec![wanted(inside, taken)]).await;
+    let (statuses, problems) = ports.inner.set(&id, vec![wanted(inside, taken)]).await;
     let moved = statuses[0].host_port.unwrap();
     assert_ne!(moved, taken);
     assert_eq!(problems[0].code, ProblemCode::PortMoved);
@@ -97,7 +121,7 @@ async fn a_taken_port_is_moved_or_refused_with_the_name_of_its_holder() {
 
     let other = EnvironmentId::random();
     let required = WantedPort { require_local: true, ..wanted(inside, taken) };
-    let (statuses, problems) = ports.set(&other, vec![required]).await;
+    let (statuses, problems) = ports.inner.set(&other, vec![required]).await;
     assert_eq!(statuses[0].host_port, None);
     assert_eq!(problems[0].code, ProblemCode::PortTaken);
 }
@@ -107,19 +131,19 @@ async fn a_moved_port_has_its_number_again_after_a_restart_and_after_a_stop() {
     let fixture = Fixture::new();
     fixture.run().await.unwrap();
     let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let wanted = wanted(server().await, holder.local_addr().unwrap().port());
+    let wanted = wanted(server(&fixture).await, holder.local_addr().unwrap().port());
     let request: UpRequest = serde_json::from_value(serde_json::json!({ "folder": "/src/web" })).unwrap();
     let (environment, _) = fixture.store.up(&request, api::Session::fresh(), jiff::Timestamp::now()).unwrap();
     // Below those that the system gives to others in the meantime.
     let quiet = (20_000..30_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    let earlier = PortStatus { host_port: quiet, ..status(&wanted, None) };
+    let earlier = PortStatus { host_port: quiet, ..wanted.status(None) };
     let told = |ports| EnvironmentStatus { ports, ..EnvironmentStatus::default() };
     fixture.store.write_status(&environment.id, told(vec![earlier.clone()])).unwrap();
-    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    let ports = ports_of(&fixture);
     // The first look of the new daemon finds none open, and says so.
     fixture.store.write_status(&environment.id, told(Vec::new())).unwrap();
     for _ in 0..2 {
-        let (statuses, _) = ports.set(&environment.id, vec![wanted.clone()]).await;
+        let (statuses, _) = ports.inner.set(&environment.id, vec![wanted.clone()]).await;
         assert_eq!(statuses, std::slice::from_ref(&earlier));
         ports.close(&environment.id).await;
     }
@@ -129,14 +153,14 @@ async fn a_moved_port_has_its_number_again_after_a_restart_and_after_a_stop() {
 async fn a_published_port_that_a_program_holds_is_told_of_its_container() {
     let fixture = Fixture::new();
     fixture.run().await.unwrap();
-    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    let ports = ports_of(&fixture);
     let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let taken = holder.local_addr().unwrap().port();
     let wanted = || {
         let publication =
             published::WantedPublication { container: "c1".into(), name: "web".into(), container_port: 80 };
         published::Published {
-            wanted: std::collections::BTreeMap::from([(taken, publication)]),
+            wanted: std::collections::BTreeMap::from([((taken, Transport::Tcp), publication)]),
             ..Default::default()
         }
     };
@@ -158,7 +182,7 @@ async fn a_published_port_that_a_program_holds_is_told_of_its_container() {
 async fn a_port_that_needs_a_privilege_is_moved_or_refused_with_advice() {
     let fixture = Fixture::new();
     fixture.run().await.unwrap();
-    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    let ports = ports_of(&fixture);
     let setting = fs_err::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
     let free_from: u16 = setting.trim().parse().unwrap();
     let port = (700..1024).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
@@ -170,12 +194,12 @@ async fn a_port_that_needs_a_privilege_is_moved_or_refused_with_advice() {
 
     let id = EnvironmentId::random();
     let required = WantedPort { require_local: true, ..wanted(80, port) };
-    let (statuses, refused) = ports.set(&id, vec![required]).await;
-    let (_, moved) = ports.set(&id, vec![wanted(80, port)]).await;
+    let (statuses, refused) = ports.inner.set(&id, vec![required]).await;
+    let (_, moved) = ports.inner.set(&id, vec![wanted(80, port)]).await;
     ports.close(&id).await;
     let publication =
         published::WantedPublication { container: "c1".into(), name: "web".into(), container_port: 80 };
-    let wanted = std::collections::BTreeMap::from([(port, publication)]);
+    let wanted = std::collections::BTreeMap::from([((port, Transport::Tcp), publication)]);
     published::reconcile(&ports.inner, published::Published { wanted, ..Default::default() }).await;
     let published = ports.troubles_of("c1");
     rustix::thread::set_capabilities(None, before).unwrap();
@@ -204,17 +228,20 @@ async fn a_port_that_needs_a_privilege_is_moved_or_refused_with_advice() {
 async fn a_published_port_that_an_environment_of_another_container_holds_is_told() {
     let fixture = Fixture::new();
     fixture.run().await.unwrap();
-    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    let ports = ports_of(&fixture);
     let id = EnvironmentId::random();
-    let (inside, outside) = (server().await, free_port().await);
-    ports.set(&id, vec![wanted(inside, outside)]).await;
+    let (inside, outside) = (server(&fixture).await, free_port().await);
+    ports.inner.set(&id, vec![wanted(inside, outside)]).await;
     let published = |container: &str| {
         let publication = published::WantedPublication {
             container: container.into(),
             name: "web".into(),
             container_port: inside,
         };
-        published::Published { wanted: [(outside, publication)].into(), ..Default::default() }
+        published::Published {
+            wanted: [((outside, Transport::Tcp), publication)].into(),
+            ..Default::default()
+        }
     };
     published::reconcile(&ports.inner, published("c1")).await;
     let told = ports.troubles_of("c1");
@@ -223,9 +250,9 @@ async fn a_published_port_that_an_environment_of_another_container_holds_is_told
     published::reconcile(&ports.inner, published("c0")).await;
     assert!(ports.troubles_of("c0").is_empty() && ports.troubles_of("c1").is_empty());
     // The other way round, the environment does not take the port away from the other's container.
-    ports.set(&id, Vec::new()).await;
+    ports.inner.set(&id, Vec::new()).await;
     published::reconcile(&ports.inner, published("c1")).await;
-    let (statuses, problems) = ports.set(&id, vec![wanted(inside, outside)]).await;
+    let (statuses, problems) = ports.inner.set(&id, vec![wanted(inside, outside)]).await;
     assert_ne!(statuses[0].host_port, Some(outside));
     assert!(problems[0].title.contains("is taken by the container `web`"), "{}", problems[0].title);
 }
@@ -234,11 +261,11 @@ async fn a_published_port_that_an_environment_of_another_container_holds_is_told
 async fn another_environment_is_named_as_the_holder() {
     let fixture = Fixture::new();
     fixture.run().await.unwrap();
-    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    let ports = ports_of(&fixture);
     let (first, second) = (EnvironmentId::random(), EnvironmentId::random());
-    let (inside, outside) = (server().await, free_port().await);
-    ports.set(&first, vec![wanted(inside, outside)]).await;
-    let (_, problems) = ports.set(&second, vec![wanted(inside, outside)]).await;
+    let (inside, outside) = (server(&fixture).await, free_port().await);
+    ports.inner.set(&first, vec![wanted(inside, outside)]).await;
+    let (_, problems) = ports.inner.set(&second, vec![wanted(inside, outside)]).await;
     assert!(problems[0].title.contains(&format!("the environment `{first}`")), "{}", problems[0].title);
 }
 
@@ -246,9 +273,9 @@ async fn another_environment_is_named_as_the_holder() {
 async fn nobody_behind_a_port_resets_the_connection() {
     let fixture = Fixture::new();
     fixture.run().await.unwrap();
-    let ports = Ports::new(fixture.machine.clone(), fixture.store.clone());
+    let ports = ports_of(&fixture);
     let (nobody, outside) = (free_port().await, free_port().await);
-    ports.set(&EnvironmentId::random(), vec![wanted(nobody, outside)]).await;
+    ports.inner.set(&EnvironmentId::random(), vec![wanted(nobody, outside)]).await;
     assert!(soon("the reset", ask(outside)).await.is_err());
 }
 
@@ -259,4 +286,46 @@ fn the_port_it_had_before_is_tried_before_its_neighbours() {
     let required = WantedPort { require_local: true, ..wanted(80, 80) };
     assert_eq!(candidates(&required, Some(8080)), [80]);
     assert_eq!(candidates(&wanted(1, u16::MAX), None), [u16::MAX, 0]);
+}
+
+#[tokio::test]
+async fn datagrams_of_two_clients_find_their_way_back() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    let ports = ports_of(&fixture);
+    fixture.shim.guest().add_listener(listener("c0", 1));
+    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (inside, outside) = (server.local_addr().unwrap().port(), free_port().await);
+    tokio::spawn(async move {
+        let mut piece = vec![0; 64 << 10];
+        while let Ok((count, from)) = server.recv_from(&mut piece).await {
+            server.send_to(&piece[..count], from).await.unwrap();
+        }
+    });
+    let wanted = WantedPort { transport: Transport::Udp, ..wanted(inside, outside) };
+    let id = EnvironmentId::random();
+    let (statuses, problems) = ports.inner.set(&id, vec![wanted.clone()]).await;
+    assert_eq!((statuses[0].host_port, problems.as_slice()), (Some(outside), [].as_slice()));
+    let mut clients = Vec::new();
+    for number in 0..2u8 {
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        client.connect(("127.0.0.1", outside)).await.unwrap();
+        for length in [0, 1, 1400, 60_000] {
+            client.send(&vec![number; length]).await.unwrap();
+        }
+        clients.push(client);
+    }
+    let mut piece = vec![0; 64 << 10];
+    for (number, client) in clients.iter().enumerate() {
+        for length in [0, 1, 1400, 60_000] {
+            let count = soon("an echo", client.recv(&mut piece)).await.unwrap();
+            assert_eq!(piece[..count], vec![number as u8; length]);
+        }
+    }
+    // A taken port is moved as one of TCP is, and its holder is named.
+    let (statuses, problems) = ports.inner.set(&EnvironmentId::random(), vec![wanted]).await;
+    assert_ne!(statuses[0].host_port, Some(outside));
+    assert!(problems[0].title.contains(&format!("the environment `{id}`")), "{}", problems[0].title);
+    ports.close(&id).await;
+    assert!(UdpSocket::bind(("127.0.0.1", outside)).await.is_ok(), "it is closed");
 }

@@ -21,7 +21,7 @@ pub(crate) struct Memory {
     pub(crate) failed_hook: Option<HookStage>,
     /// The dotfiles that could not be installed into the container that is there.
     pub(crate) dotfiles: Option<DotfilesFailed>,
-    /// The run of the container that ports were opened for, and what is in the way of some.
+    /// The run of the container that ports were opened for.
     pub(crate) ports: Option<OpenPorts>,
     /// The container that was started last.
     pub(crate) started: Option<Started>,
@@ -154,16 +154,12 @@ pub(crate) struct Prepared {
 pub(crate) struct OpenPorts {
     /// The run of the container.
     pub(crate) run: String,
-    /// What a person should know of them.
-    pub(crate) warnings: Vec<Problem>,
 }
 
-impl OpenPorts {
-    /// Whether every wanted port is open, if perhaps under another number.
-    pub(crate) fn all_open(&self) -> bool {
-        let keeps_shut = [ProblemCode::PortTaken, ProblemCode::PortPrivileged, ProblemCode::ServiceUnknown];
-        self.warnings.iter().all(|warning| !keeps_shut.contains(&warning.code))
-    }
+/// Whether every wanted port is open, if perhaps under another number, by what is to be known of them.
+pub(crate) fn all_open(problems: &[Problem]) -> bool {
+    let keeps_shut = [ProblemCode::PortTaken, ProblemCode::PortPrivileged, ProblemCode::ServiceUnknown];
+    problems.iter().all(|problem| !keeps_shut.contains(&problem.code))
 }
 
 #[cfg(test)]
@@ -227,12 +223,10 @@ mod tests {
 
     #[test]
     fn asking_again_looks_again_at_ports_that_were_taken() {
-        let taken = Problem::new(ProblemCode::PortTaken, "port 80 is taken");
-        let ports = OpenPorts { run: "r1".into(), warnings: vec![taken] };
-        assert!(!ports.all_open());
-        let missing = Problem::new(ProblemCode::ServiceUnknown, "there is no `db`");
-        assert!(!OpenPorts { warnings: vec![missing], ..ports.clone() }.all_open());
-        let mut memory = Memory { ports: Some(ports), ..Memory::default() };
+        let problem = |code| Problem::new(code, "a port");
+        assert!(!all_open(&[problem(ProblemCode::PortMoved), problem(ProblemCode::PortTaken)]));
+        assert!(all_open(&[problem(ProblemCode::PortMoved)]));
+        let mut memory = Memory { ports: Some(OpenPorts { run: "r1".into() }), ..Memory::default() };
         memory.doubt();
         assert!(memory.ports.is_none());
     }

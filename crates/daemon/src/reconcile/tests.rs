@@ -20,7 +20,7 @@ use super::{Reconciler, Surroundings};
 use crate::consent::ConsentPolicy;
 use crate::machine::MachineHost;
 use crate::machine::testing::Fixture;
-use crate::ports::Ports;
+use crate::ports::{NamesSettings, Ports};
 use crate::secrets::KeptSecrets;
 
 /// How long an environment may take: an image is built, on a computer that is busy with other tests.
@@ -66,7 +66,7 @@ impl Place {
             registry: Registry::new(Options::new(fixture.paths.registry_cache_dir())).unwrap(),
             probes: ProbeCache::new(fixture.paths.shell_cache_dir()),
         };
-        let ports = Ports::new(machine.clone(), fixture.store.clone());
+        let ports = Ports::new(machine.clone(), fixture.store.clone(), NamesSettings { http_port: 0 });
         let reconciler = Reconciler::new(fixture.store.clone(), machine.clone(), ports, surroundings);
         reconciler.start().unwrap();
         reconciler

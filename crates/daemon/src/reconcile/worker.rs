@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use reconciler::{ContainerFacts, Decision, Failure, Verdict};
 
 use super::memory::is_answered;
-use super::{Bell, Memory, OpenPorts, Parts, Report};
+use super::{Bell, Memory, Parts, Report, all_open};
 use crate::execute::{self, Turn};
 use crate::masks;
 use crate::observe::{self, Observation};
@@ -221,7 +221,7 @@ fn status_of(
     let mut warnings =
         observation.facts.config.as_ref().map_or_else(Vec::new, |config| config.warnings.clone());
     warnings.extend(memory.dotfiles.iter().filter(|_| is_there).map(|failed| failed.problem.clone()));
-    warnings.extend(memory.ports.iter().flat_map(|ports| ports.warnings.clone()));
+    warnings.extend(observation.port_problems.clone());
     warnings.extend(observation.unpublished.clone());
     let mut status = EnvironmentStatus {
         phase: next_phase(before.phase, phase),
@@ -246,7 +246,7 @@ fn status_of(
         // Kept for good: what ran once may have left something in a machine that is off.
         started_at: observation.started_at.or(before.started_at),
     };
-    let all_ports = memory.ports.as_ref().is_none_or(OpenPorts::all_open);
+    let all_ports = all_open(&observation.port_problems);
     status.conditions = conditions(environment, observation, decision, problem.as_ref(), all_ports);
     status
 }

@@ -98,14 +98,17 @@ pub(super) async fn change(
     }
     let changed = api.store.change_spec(&found.id, patch.resource_version, |spec| {
         spec.desired_phase = patch.desired_phase.unwrap_or(spec.desired_phase);
-        spec.rebuild = patch.rebuild.unwrap_or_else(|| spec.rebuild.clone());
+        spec.rebuild = patch.rebuild.clone().unwrap_or_else(|| spec.rebuild.clone());
         spec.retry = patch.retry.clone().unwrap_or_else(|| spec.retry.clone());
+        spec.ports = patch.ports.clone().unwrap_or_else(|| spec.ports.clone());
         // What somebody else started since the last stop is stopped by a new one only.
         if patch.desired_phase == Some(DesiredPhase::Stopped) && found.status.phase != Phase::Stopped {
             spec.retry = Session::fresh();
         }
         // Who starts an environment like this asks nobody.
-        spec.unasked = Unasked::LeaveOut;
+        if patch.desired_phase.is_some() || patch.retry.is_some() || patch.rebuild.is_some() {
+            spec.unasked = Unasked::LeaveOut;
+        }
     });
     if changed.is_err() {
         patch.retry.iter().for_each(|session| api.environments.settle_caller_variables(session, None));

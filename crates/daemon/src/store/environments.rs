@@ -2,7 +2,7 @@
 
 use api::{
     DEFAULT_MACHINE, DesiredPhase, Environment, EnvironmentId, EnvironmentSpec, EnvironmentStatus, EventKind,
-    Metadata, Name, ObjectReference, Session, Source, UpRequest,
+    Metadata, Name, ObjectReference, PortStatus, Session, Source, UpRequest,
 };
 use camino::Utf8Path;
 use jiff::Timestamp;
@@ -124,22 +124,26 @@ impl Store {
             if environment.status == status {
                 return Ok(());
             }
-            let version = write.announce(ObjectReference::environment(id), EventKind::Changed);
-            write
-                .transaction
-                .execute(
-                    "UPDATE statuses SET status = ?2 WHERE environment = ?1",
-                    params![id.as_str(), to_json(&status)],
-                )
-                .and_then(|_| {
-                    write.transaction.execute(
-                        "UPDATE environments SET resource_version = ?2 WHERE id = ?1",
-                        params![id.as_str(), to_sql(version)],
-                    )
-                })
-                .map_err(|error| write.failed(error))?;
-            Ok(())
+            replace_status(write, id, &status)
         })
+    }
+
+    /// Replaces the ports in the status of an environment, and nothing else of it; whether that changed anything. One
+    /// that is gone is no failure.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn write_ports(&self, id: &EnvironmentId, ports: &[PortStatus]) -> Result<bool, StoreError> {
+        let Some(environment) = self.environment(id)? else { return Ok(false) };
+        if environment.status.ports == ports {
+            return Ok(false);
+        }
+        self.write(Durability::Process, |write| {
+            let mut status = existing(write, id)?.status;
+            status.ports = ports.to_vec();
+            replace_status(write, id, &status)
+        })?;
+        Ok(true)
     }
 
     /// Removes an environment, its status and its hooks. One that is gone already is no failure and no event.
@@ -215,6 +219,7 @@ fn create(
             consents,
             unasked: request.unasked,
             dotfiles: request.dotfiles.clone(),
+            ports: Vec::new(),
         },
         status: EnvironmentStatus::default(),
     };
@@ -357,4 +362,26 @@ impl Stored {
             id: EnvironmentId(self.id),
         })
     }
+}
+
+fn replace_status(
+    write: &mut Write<'_>,
+    id: &EnvironmentId,
+    status: &EnvironmentStatus,
+) -> Result<(), StoreError> {
+    let version = write.announce(ObjectReference::environment(id), EventKind::Changed);
+    write
+        .transaction
+        .execute(
+            "UPDATE statuses SET status = ?2 WHERE environment = ?1",
+            params![id.as_str(), to_json(status)],
+        )
+        .and_then(|_| {
+            write.transaction.execute(
+                "UPDATE environments SET resource_version = ?2 WHERE id = ?1",
+                params![id.as_str(), to_sql(version)],
+            )
+        })
+        .map(drop)
+        .map_err(|error| write.failed(error))
 }

@@ -235,6 +235,8 @@ fn set_meta(connection: &Connection, key: &str, value: u64) -> rusqlite::Result<
 fn is_kept(kind: &EventKind) -> bool {
     match kind {
         EventKind::Progress { .. } | EventKind::Log { .. } => false,
+        // Who comes later is not to open a browser for it.
+        EventKind::PortListens { .. } => false,
         EventKind::Changed
         | EventKind::Removed
         | EventKind::StepStarted { .. }

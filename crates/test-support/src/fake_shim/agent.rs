@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use camino::{Utf8Path, Utf8PathBuf};
 use protocol::agent::{
     AgentHello, Component, ComponentState, Configuration, Event, Exec, ExecEnd, Failure, FailureKind, Level,
-    LogLine, Metrics, Reply, Request, Target,
+    Listener, LogLine, Metrics, Reply, Request, Target,
 };
 use protocol::{Frame, FrameKind, Version, encode_json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UdpSocket, UnixStream};
 use tokio::sync::watch;
 
 use super::{Shared, lock, read_frame};
@@ -30,6 +30,7 @@ pub(super) struct Guest {
     /// What was asked of machine and guest, in order, by its name in the protocols.
     asked: watch::Sender<Vec<String>>,
     programs: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
+    listeners: watch::Sender<Vec<Listener>>,
 }
 
 impl Default for Guest {
@@ -45,6 +46,7 @@ impl Default for Guest {
             files: Mutex::default(),
             asked: watch::Sender::default(),
             programs: Mutex::default(),
+            listeners: watch::Sender::default(),
         }
     }
 }
@@ -84,6 +86,16 @@ impl GuestScript {
     /// Lets a program of the guest be this computer's, run with these variables and without input.
     pub fn put_program(&self, name: &str, variables: &BTreeMap<String, String>) {
         lock(&self.shared.guest.programs).insert(name.to_owned(), variables.clone());
+    }
+
+    /// Lets these be all that listens in it.
+    pub fn set_listeners(&self, listeners: Vec<Listener>) {
+        self.shared.guest.listeners.send_replace(listeners);
+    }
+
+    /// Lets something listen beside what does.
+    pub fn add_listener(&self, listener: Listener) {
+        self.shared.guest.listeners.send_modify(|listeners| listeners.push(listener));
     }
 
     /// Lets the agent speak another version.
@@ -165,7 +177,8 @@ pub(super) async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> std:
             lock(&guest.files).insert(path, content);
             Reply::Done
         }
-        Request::Listeners => Reply::Listeners { listeners: Vec::new() },
+        Request::Listeners => Reply::Listeners { listeners: guest.listeners.borrow().clone() },
+        Request::FollowListeners => return tell_listeners(guest, stream).await,
         Request::Mount(_) | Request::Unmount { .. } | Request::Sync | Request::PowerOff => Reply::Done,
     };
     stream.write_all(&encode_json(&reply)).await
@@ -193,6 +206,17 @@ async fn tell_events(guest: &Guest, mut stream: UnixStream) -> std::io::Result<(
     }
 }
 
+async fn tell_listeners(guest: &Guest, mut stream: UnixStream) -> std::io::Result<()> {
+    let mut listeners = guest.listeners.subscribe();
+    loop {
+        let reply = Reply::Listeners { listeners: listeners.borrow_and_update().clone() };
+        stream.write_all(&encode_json(&reply)).await?;
+        if listeners.changed().await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
 async fn connect(guest: &Guest, mut stream: UnixStream, target: Target) -> std::io::Result<()> {
     let refuse = |kind, message: String| encode_json(&Reply::Failed(Failure { kind, message }));
     match target {
@@ -213,6 +237,33 @@ async fn connect(guest: &Guest, mut stream: UnixStream, target: Target) -> std::
             }
             Err(error) => stream.write_all(&refuse(FailureKind::ConnectionRefused, error.to_string())).await,
         },
+        Target::Udp { host, port, .. } => {
+            let socket = UdpSocket::bind((host.as_str(), 0)).await?;
+            socket.connect((host.as_str(), port)).await?;
+            stream.write_all(&encode_json(&Reply::Done)).await?;
+            carry(stream, &socket).await
+        }
+    }
+}
+
+async fn carry(stream: UnixStream, socket: &UdpSocket) -> std::io::Result<()> {
+    let (mut read, mut write) = stream.into_split();
+    let into = async {
+        while let Some(frame) = read_frame(&mut read).await? {
+            let _ = socket.send(&frame.payload).await;
+        }
+        std::io::Result::Ok(())
+    };
+    let back = async {
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            let Ok(count) = socket.recv(&mut piece).await else { continue };
+            write.write_all(&Frame::new(FrameKind::Output, &piece[..count]).encode()).await?;
+        }
+    };
+    tokio::select! {
+        ended = into => ended,
+        ended = back => ended,
     }
 }
 

@@ -1,14 +1,19 @@
 //! From `/proc`.
 
+use api::Transport;
 use camino::Utf8Path;
 
 use super::Holder;
 
-pub(super) fn of(port: u16) -> Option<Holder> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+pub(super) fn of(port: u16, transport: Transport) -> Option<Holder> {
+    let (tables, state) = match transport {
+        Transport::Tcp => (["/proc/net/tcp", "/proc/net/tcp6"], "0A"),
+        Transport::Udp => (["/proc/net/udp", "/proc/net/udp6"], "07"),
+    };
+    let inodes: Vec<String> = tables
         .iter()
         .filter_map(|path| fs_err::read_to_string(path).ok())
-        .flat_map(|table| listening_inodes(&table, port))
+        .flat_map(|table| inodes_in(&table, port, state))
         .collect();
     let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     if wanted.is_empty() {
@@ -29,15 +34,15 @@ pub(super) fn of(port: u16) -> Option<Holder> {
     None
 }
 
-/// Inodes of the sockets that listen on a port, in the kernel's table: the address is field 1 with the port in hex
-/// behind a colon, the state field 3 with `0A` for listening, the inode field 9.
-fn listening_inodes(table: &str, port: u16) -> Vec<String> {
+/// Inodes of the sockets at a port in a state, in the kernel's table: the address is field 1 with the port in hex
+/// behind a colon, the state field 3 with `0A` for listening and `07` for UDP without a peer, the inode field 9.
+fn inodes_in(table: &str, port: u16, state: &str) -> Vec<String> {
     let port = format!(":{port:04X}");
     table
         .lines()
         .filter_map(|line| {
             let mut fields = line.split_ascii_whitespace();
-            let listens = fields.nth(1)?.ends_with(&port) && fields.nth(1)? == "0A";
+            let listens = fields.nth(1)?.ends_with(&port) && fields.nth(1)? == state;
             listens.then(|| fields.nth(5).map(str::to_owned)).flatten()
         })
         .collect()

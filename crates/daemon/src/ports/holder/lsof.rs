@@ -3,9 +3,12 @@
 use super::Holder;
 
 #[cfg(target_os = "macos")]
-pub(super) fn of(port: u16) -> Option<Holder> {
+pub(super) fn of(port: u16, transport: api::Transport) -> Option<Holder> {
     let mut lsof = std::process::Command::new("/usr/sbin/lsof");
-    lsof.args(["-nP", &format!("-iTCP:{port}"), "-sTCP:LISTEN", "-Fpc"]);
+    match transport {
+        api::Transport::Tcp => lsof.args(["-nP", &format!("-iTCP:{port}"), "-sTCP:LISTEN", "-Fpc"]),
+        api::Transport::Udp => lsof.args(["-nP", &format!("-iUDP:{port}"), "-Fpc"]),
+    };
     first(&String::from_utf8_lossy(&lsof.output().ok()?.stdout))
 }
 

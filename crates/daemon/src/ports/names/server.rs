@@ -1,0 +1,135 @@
+//! The side of the proxy that clients see: HTTP/1.1 and HTTP/2 on one port, told apart by their first bytes.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::header::HOST;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::host::{Host, HostName};
+use super::upstream::{self, Spare};
+use super::{Inner, page};
+
+/// How long a client may take for the head of a request.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// Clients at once.
+const MOST_CLIENTS: usize = 1024;
+/// Pause after a failed accept, which would else spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A body on its way, never held whole.
+pub(super) type Body = BoxBody<Bytes, hyper::Error>;
+
+/// A body of a few words.
+pub(super) fn whole(text: impl Into<Bytes>) -> Body {
+    Full::new(text.into()).map_err(|never: Infallible| match never {}).boxed()
+}
+
+/// Serves until the guard is dropped.
+pub(super) fn serve(listeners: Vec<TcpListener>, router: Weak<Inner>) -> DropGuard {
+    let cancel = CancellationToken::new();
+    let room = Arc::new(Semaphore::new(MOST_CLIENTS));
+    for listener in listeners {
+        let accepting = accept(listener, router.clone(), Arc::clone(&room), cancel.clone());
+        tokio::spawn(cancel.clone().run_until_cancelled_owned(accepting));
+    }
+    cancel.drop_guard()
+}
+
+async fn accept(listener: TcpListener, router: Weak<Inner>, room: Arc<Semaphore>, cancel: CancellationToken) {
+    loop {
+        // Who comes meanwhile waits with the system.
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((client, _)) => {
+                let serving = talk(client, router.clone());
+                let serving = async move {
+                    serving.await;
+                    drop(place);
+                };
+                tokio::spawn(cancel.clone().run_until_cancelled_owned(serving));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection to a name of a port was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn talk(client: TcpStream, router: Weak<Inner>) {
+    if let Err(error) = client.set_nodelay(true) {
+        tracing::debug!(%error, "a connection keeps its delay");
+    }
+    let spare = Arc::new(Spare::default());
+    let service = service_fn(move |request| {
+        let (router, spare) = (router.clone(), Arc::clone(&spare));
+        async move { Ok::<_, Infallible>(answer(request, &router, &spare).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+    builder.http2().timer(TokioTimer::new());
+    if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(client), service).await {
+        tracing::debug!(%error, "a connection to a name of a port was cut");
+    }
+}
+
+async fn answer(request: Request<Incoming>, router: &Weak<Inner>, spare: &Spare) -> Response<Body> {
+    let Some(inner) = router.upgrade() else {
+        return page::of(StatusCode::SERVICE_UNAVAILABLE, "Cove is ending", &[]);
+    };
+    let Some(authority) = authority_of(&request) else {
+        return page::of(StatusCode::BAD_REQUEST, "The request has no host, or several", &[]);
+    };
+    let host: HostName = match Host::read(&authority) {
+        Host::Port(host) => host,
+        Host::Unknown => {
+            let words = "There is no such port. These are there:";
+            return page::of(StatusCode::NOT_FOUND, words, &inner.named_ports());
+        }
+        // A page of elsewhere whose name was made to lead here must learn nothing.
+        Host::Foreign => {
+            let words = "Only hosts below cove.localhost are served here";
+            return page::of(StatusCode::MISDIRECTED_REQUEST, words, &[]);
+        }
+    };
+    let Some(route) = inner.route(&host) else {
+        let words = format!("There is no port {host}. These are there:");
+        return page::of(StatusCode::NOT_FOUND, &words, &inner.named_ports());
+    };
+    let dialer = inner.dialer.clone();
+    // Not held while the answer is on its way, which may take for ever.
+    drop(inner);
+    match upstream::forward(request, &authority, &route, &dialer, spare).await {
+        Ok(response) => response,
+        Err(reason) => {
+            tracing::debug!(%host, %reason, "a request to a name of a port was not answered");
+            page::of(StatusCode::BAD_GATEWAY, &format!("Nobody answers at {host}: {reason}"), &[])
+        }
+    }
+}
+
+/// The host that a request is for; one that names two is for none.
+fn authority_of(request: &Request<Incoming>) -> Option<String> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let header = hosts.next().map(|host| host.to_str().map(str::to_owned));
+    if hosts.next().is_some() {
+        return None;
+    }
+    match (request.uri().authority(), header) {
+        (Some(authority), _) => Some(authority.as_str().to_owned()),
+        (None, Some(Ok(host))) => Some(host),
+        (None, Some(Err(_)) | None) => None,
+    }
+}
