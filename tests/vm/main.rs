@@ -14,6 +14,7 @@ mod cove;
 mod daily;
 mod docker;
 mod healing;
+mod ports;
 mod rest;
 mod rosetta;
 mod specification;
@@ -44,6 +45,7 @@ const CASES: &[Case] = &[
         "the_drop_in_and_cove_find_each_other_s_containers",
         specification::the_drop_in_and_cove_find_each_other_s_containers,
     ),
+    ("servers_are_found_reached_and_named", ports::servers_are_found_reached_and_named),
     ("docker_sees_the_host_s_files", docker::docker_sees_the_host_s_files),
     ("published_ports_answer_on_the_host", docker::published_ports_answer_on_the_host),
     ("containers_find_the_host", docker::containers_find_the_host),

@@ -110,6 +110,11 @@ impl HomeLayout {
         self.root.join("secrets")
     }
 
+    /// The folder of the authority for https names of ports: its certificate, not its key.
+    pub fn https_dir(&self) -> Utf8PathBuf {
+        self.root.join("https")
+    }
+
     /// The folder of what can be fetched or found out again.
     pub fn cache_dir(&self) -> Utf8PathBuf {
         self.root.join("cache")

@@ -38,7 +38,9 @@ pub use machine::{
 pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
 pub use personal::{Dotfiles, Secrets};
 pub use plan::{Plan, PlannedStep, StepKind};
-pub use port::{NotAPort, PortAction, PortOrigin, PortProtocol, PortStatus, PortWish, Transport};
+pub use port::{
+    Https, HttpsWish, NotAPort, PortAction, PortOrigin, PortProtocol, PortStatus, PortWish, Transport,
+};
 pub use preview::{ChangeEffect, Preview, PropertyChange, RebuildPreview};
 pub use problem::{Hint, Place, Problem, ProblemCode, Retry};
 pub use requests::{

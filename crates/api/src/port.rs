@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -215,6 +216,27 @@ pub enum PortAction {
     Silent,
     /// Nothing, and a port that is only found is not forwarded.
     Ignore,
+}
+
+/// How https for names of ports stands. Answer of `GET` and `PUT /v1/https`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Https {
+    /// Whether names are served by https too.
+    pub on: bool,
+    /// The certificate of the authority, to be trusted by those who use the names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub certificate: Option<Utf8PathBuf>,
+    /// The port, while an environment has ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// Body of `PUT /v1/https`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HttpsWish {
+    /// Whether names shall be served by https too. The first time makes an authority; `false` removes it.
+    pub on: bool,
 }
 
 #[cfg(test)]

@@ -172,6 +172,14 @@ pub(crate) enum PortsCommand {
     Forward(SomePorts),
     /// Forward them no more
     Close(SomePorts),
+    /// Serve the names of ports by https too, or no more
+    Https {
+        /// `on` makes a certificate authority for names below cove.localhost, `off` removes it; how it stands if left out
+        switch: Option<Switch>,
+        /// Let this user's programs trust the authority; macOS asks you
+        #[arg(long, requires = "switch")]
+        trust: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -1,8 +1,8 @@
 //! Every route of the daemon, as a method.
 
 use api::{
-    ContainerLogLine, Diagnosis, Environment, EnvironmentPatch, ExecRequest, HomeLayout, Machine,
-    MachineLogLine, MachinePatch, ObjectReference, PlanRequest, Preview, UpRequest, Version,
+    ContainerLogLine, Diagnosis, Environment, EnvironmentPatch, ExecRequest, HomeLayout, Https, HttpsWish,
+    Machine, MachineLogLine, MachinePatch, ObjectReference, PlanRequest, Preview, UpRequest, Version,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use hyper::Method;
@@ -92,6 +92,16 @@ impl Client {
     /// What asking for a folder now would do.
     pub async fn preview(&self, request: &PlanRequest) -> Result<Preview, CallError> {
         self.call(&Call::new(Method::POST, "/v1/plan").body(request)).await
+    }
+
+    /// How https for names of ports stands.
+    pub async fn https(&self) -> Result<Https, CallError> {
+        self.get("/v1/https").await
+    }
+
+    /// Serves names of ports by https too, or no more.
+    pub async fn set_https(&self, on: bool) -> Result<Https, CallError> {
+        self.call(&Call::new(Method::PUT, "/v1/https").body(&HttpsWish { on })).await
     }
 
     /// What the main container of an environment wrote.

@@ -21,20 +21,21 @@ mod open;
 mod published;
 mod refused;
 mod seen;
+#[cfg(test)]
+pub(crate) mod testing;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use api::{EnvironmentId, Name, PortOrigin, PortStatus, Problem, Transport};
+use api::{EnvironmentId, Https, Name, PortOrigin, PortStatus, Problem, Transport};
 use protocol::agent::Listener;
 use tokio::sync::{Notify, watch};
 
-pub use self::names::NamesSettings;
+pub use self::names::{AuthorityPlace, Names, NamesSettings};
 pub use self::wanted::{EnvironmentPorts, Program, WantedPort};
 
 use self::dial::Dialer;
-use self::names::Names;
 use self::open::{Forward, numbers_of};
 use self::published::Known;
 use crate::machine::MachineHost;
@@ -103,7 +104,7 @@ struct Table {
 
 impl Ports {
     /// No open port yet. The guest and its containers are followed from now on, for as long as the process lives.
-    pub fn new(machine: MachineHost, store: Store, names: NamesSettings) -> Self {
+    pub fn new(machine: MachineHost, store: Store, names: Names) -> Self {
         // Read now: an environment whose ports are not open yet has none in its status soon.
         let environments = store.environments().unwrap_or_default();
         let mut table = Table::default();
@@ -119,7 +120,7 @@ impl Ports {
             dialer: Dialer::new(machine.clone(), listeners.clone()),
             machine,
             store,
-            names: Names::new(names),
+            names,
             table: Mutex::new(table),
             applying: tokio::sync::Mutex::default(),
             listeners,
@@ -146,6 +147,25 @@ impl Ports {
     /// Something was wished: look again.
     pub fn look(&self) {
         self.inner.look.notify_one();
+    }
+
+    /// How https for names stands.
+    pub fn https(&self) -> Https {
+        self.inner.names.https()
+    }
+
+    /// Serves names by https from now on, or no more.
+    ///
+    /// # Errors
+    /// The authority could not be made or removed.
+    pub async fn set_https(&self, on: bool) -> Result<Https, Problem> {
+        self.inner.names.set_https(on).await?;
+        let has_ports = !self.inner.lock().environments.is_empty();
+        if has_ports {
+            self.inner.names.open(&self.inner.this).await;
+        }
+        self.look();
+        Ok(self.https())
     }
 
     /// Closes all ports of an environment and cuts their connections.

@@ -100,6 +100,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
             get(environments::show).patch(environments::change).delete(environments::remove),
         ),
         ("/v1/environments/{environment}/plan", get(environments::plan)),
+        ("/v1/https", get(environments::https).put(environments::set_https)),
         ("/v1/plan", post(environments::plan_folder)),
         ("/v1/environments/{environment}/logs", get(logs::of_environment)),
         ("/v1/environments/{environment}/exec", post(exec::in_environment)),

@@ -30,7 +30,7 @@ use crate::doctor;
 use crate::lock::{DaemonLock, LockError};
 use crate::machine::MachineHost;
 use crate::paths::{Paths, PathsError};
-use crate::ports::Ports;
+use crate::ports::{AuthorityPlace, Names, Ports};
 use crate::power;
 use crate::reconcile::{Reconciler, Surroundings};
 use crate::secrets::KeptSecrets;
@@ -97,7 +97,10 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     machine.adopt().await;
     let sockets =
         DockerSockets::open(&machine, &paths.docker_socket(), &paths.default_machine().engine_socket())?;
-    let ports = Ports::new(machine.clone(), store.clone(), settings.names);
+    let ports = {
+        let place = AuthorityPlace::new(paths.secrets_dir(), paths.https_dir());
+        Ports::new(machine.clone(), store.clone(), Names::new(settings.names, place))
+    };
     let surroundings = Surroundings {
         secrets: KeptSecrets::new(paths.secrets_dir()),
         policy: settings.consent,

@@ -1,5 +1,7 @@
 //! The whole server over an in-memory transport, with a host that speaks the real protocol.
 
+mod containers;
+
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,5 +1,7 @@
 //! `cove ports`
 
+mod https;
+
 use std::time::Duration;
 
 use api::{
@@ -20,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn run(context: &Context, arguments: PortsArguments) -> Result<(), Failure> {
     let client = context.client().await?;
     let environment = match arguments.command {
+        Some(PortsCommand::Https { switch, trust }) => {
+            return https::run(context, &client, switch, trust).await;
+        }
         None => select::environment(&client, arguments.of.environment.as_deref()).await?,
         Some(PortsCommand::Forward(asked)) => {
             let environment = select::environment(&client, Some(&asked.environment)).await?;

@@ -4,19 +4,23 @@
 //! below it is this computer by RFC 6761, so nothing has to be set up for them. What a browser keeps for a name (cookies,
 //! storage) is apart from that of every other environment, as it is not for ports of one host.
 
+mod authority;
 mod host;
 mod page;
 mod server;
+mod server_tls;
 mod upstream;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use api::{EnvironmentId, PortProtocol, PortStatus, Transport};
+use api::{EnvironmentId, Https, PortProtocol, PortStatus, Problem, Transport};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::DropGuard;
 
+pub use self::authority::AuthorityPlace;
 use self::host::HostName;
 use super::dial::Target;
 use super::wanted::WantedPort;
@@ -32,19 +36,28 @@ pub struct NamesSettings {
     /// The port of the proxy; 0 for none. 80 makes for the shortest addresses, where the system lets this user have it,
     /// and takes that port away from containers.
     pub http_port: u16,
+    /// The same for https, once that is asked for.
+    pub https_port: u16,
 }
 
 impl Default for NamesSettings {
     fn default() -> Self {
-        Self { http_port: 7080 }
+        Self { http_port: 7080, https_port: 7443 }
     }
 }
 
 /// The proxy. It is opened when the first environment has a port.
-pub(super) struct Names {
+pub struct Names {
     settings: NamesSettings,
+    place: AuthorityPlace,
     opening: tokio::sync::Mutex<()>,
-    open: Mutex<Option<Open>>,
+    open: Mutex<OpenNames>,
+}
+
+#[derive(Default)]
+struct OpenNames {
+    http: Option<Open>,
+    https: Option<Open>,
 }
 
 struct Open {
@@ -53,35 +66,71 @@ struct Open {
 }
 
 impl Names {
-    pub(super) fn new(settings: NamesSettings) -> Self {
-        Self { settings, opening: tokio::sync::Mutex::default(), open: Mutex::default() }
+    /// A proxy with these settings, whose authority for https is kept there. Nothing is opened yet.
+    pub fn new(settings: NamesSettings, place: AuthorityPlace) -> Self {
+        Self { settings, place, opening: tokio::sync::Mutex::default(), open: Mutex::default() }
     }
 
-    fn port(&self) -> Option<u16> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|open| open.port)
+    fn ports(&self) -> (Option<u16>, Option<u16>) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        (open.http.as_ref().map(|open| open.port), open.https.as_ref().map(|open| open.port))
     }
 
-    /// Opens the proxy, unless it is open or nobody wants it.
+    /// Opens what is not open: the proxy, and that for https if there is an authority.
     pub(super) async fn open(&self, router: &Weak<Inner>) {
         let _one = self.opening.lock().await;
-        if self.settings.http_port == 0 || self.port().is_some() {
-            return;
+        let (http, https) = self.ports();
+        if http.is_none() {
+            let opened = open_near(self.settings.http_port, router, None).await;
+            self.open.lock().unwrap_or_else(PoisonError::into_inner).http = opened;
         }
-        let first = self.settings.http_port;
-        for port in (first..=first.saturating_add(NEAR)).chain([0]) {
-            let Ok(listeners) = bind(port).await else { continue };
-            let Some(port) = listeners.first().and_then(|it| Some(it.local_addr().ok()?.port())) else {
-                continue;
-            };
-            if port != first {
-                tracing::warn!(wanted = first, port, "the port for names of ports is taken, another is used");
+        if https.is_none() {
+            let server = self.place.load().and_then(|authority| authority.map(|it| it.server()).transpose());
+            match server {
+                Ok(Some(server)) => {
+                    let opened = open_near(self.settings.https_port, router, Some(server)).await;
+                    self.open.lock().unwrap_or_else(PoisonError::into_inner).https = opened;
+                }
+                Ok(None) => {}
+                Err(problem) => tracing::warn!(%problem, causes = ?problem.causes, "no https for names"),
             }
-            let serving = server::serve(listeners, router.clone());
-            *self.open.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Open { port, _serving: serving });
-            return;
         }
     }
+
+    /// How https stands.
+    pub(super) fn https(&self) -> Https {
+        let certificate = Some(self.place.certificate().clone()).filter(|file| file.exists());
+        Https { on: certificate.is_some(), certificate, port: self.ports().1 }
+    }
+
+    /// Makes the authority, or removes it.
+    pub(super) async fn set_https(&self, on: bool) -> Result<(), Problem> {
+        let _one = self.opening.lock().await;
+        if !on {
+            self.open.lock().unwrap_or_else(PoisonError::into_inner).https = None;
+            return self.place.remove();
+        }
+        match self.place.load()? {
+            Some(_) => Ok(()),
+            None => self.place.make().map(drop),
+        }
+    }
+}
+
+/// Opens a port, or one near it; none for 0.
+async fn open_near(first: u16, router: &Weak<Inner>, tls: Option<Arc<ServerConfig>>) -> Option<Open> {
+    if first == 0 {
+        return None;
+    }
+    for port in (first..=first.saturating_add(NEAR)).chain([0]) {
+        let Ok(listeners) = bind(port).await else { continue };
+        let port = listeners.first()?.local_addr().ok()?.port();
+        if port != first {
+            tracing::warn!(wanted = first, port, "the port for names of ports is taken, another is used");
+        }
+        return Some(Open { port, _serving: server::serve(listeners, router.clone(), tls) });
+    }
+    None
 }
 
 /// Binds a port on both loopbacks, or on the one that this computer has.
@@ -110,14 +159,20 @@ impl Inner {
         id: &EnvironmentId,
         wanted: &WantedPort,
     ) -> Option<String> {
-        let (name, port) = (table.names.get(id)?, self.names.port()?);
+        let name = table.names.get(id)?;
+        let (scheme, port, usual) = match self.names.ports() {
+            (_, Some(https)) => ("https", https, 443),
+            (Some(http), None) => ("http", http, 80),
+            (None, None) => return None,
+        };
         let host = HostName {
             port: wanted.container_port,
             service: wanted.service.clone(),
             environment: name.as_str().to_owned(),
         };
-        let number = if port == 80 { String::new() } else { format!(":{port}") };
-        (wanted.transport == Transport::Tcp && host.is_sayable()).then(|| format!("http://{host}{number}"))
+        let number = if port == usual { String::new() } else { format!(":{port}") };
+        (wanted.transport == Transport::Tcp && host.is_sayable())
+            .then(|| format!("{scheme}://{host}{number}"))
     }
 
     /// Where a name leads, if it is one of ours.

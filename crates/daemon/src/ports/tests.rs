@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::open::candidates;
-use super::{NamesSettings, Ports, WantedPort, published};
+use super::{Ports, WantedPort, published};
 use crate::machine::testing::{Fixture, soon};
 
 fn wanted(container_port: u16, host_port: u16) -> WantedPort {
@@ -41,7 +41,7 @@ fn listener(container: &str, port: u16) -> Listener {
 }
 
 fn ports_of(fixture: &Fixture) -> Ports {
-    Ports::new(fixture.machine.clone(), fixture.store.clone(), NamesSettings { http_port: 0 })
+    Ports::new(fixture.machine.clone(), fixture.store.clone(), super::testing::no_names(&fixture.paths))
 }
 
 /// A server in the container `c0` that answers when it has heard all; its port.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use api::{
-    DesiredPhase, Environment, EnvironmentId, EnvironmentPatch, ErrorBody, EventKind, ObjectReference, Phase,
-    PlanRequest, Preview, Problem, ProblemCode, Session, Unasked, UpRequest,
+    DesiredPhase, Environment, EnvironmentId, EnvironmentPatch, ErrorBody, EventKind, Https, HttpsWish,
+    ObjectReference, Phase, PlanRequest, Preview, Problem, ProblemCode, Session, Unasked, UpRequest,
 };
 use axum::Json;
 use axum::extract::{Path, State};
@@ -162,6 +162,25 @@ pub(super) async fn plan_folder(
     request.folder = check(&request.folder, request.config.as_deref()).await?;
     let found = api.store.environment_of(&request.folder, request.config.as_deref())?;
     Ok(Json(api.environments.plan(&request, found.as_ref()).await?))
+}
+
+/// How https for names of ports stands.
+#[utoipa::path(get, path = "/v1/https", tag = "environments", responses((status = 200, body = Https)))]
+pub(super) async fn https(State(api): State<Api>) -> Json<Https> {
+    Json(api.environments.https())
+}
+
+/// Names of ports shall be served by https too, or no more.
+///
+/// The first time makes a certificate authority of this computer's own, for names below `cove.localhost` alone. Whoever
+/// uses the names has to trust its certificate; nothing is changed in any store of trust.
+#[utoipa::path(put, path = "/v1/https", tag = "environments", request_body = HttpsWish,
+    responses((status = 200, body = Https), (status = "default", body = ErrorBody)))]
+pub(super) async fn set_https(
+    State(api): State<Api>,
+    Body(wish): Body<HttpsWish>,
+) -> Result<Json<Https>, Refusal> {
+    Ok(Json(api.environments.set_https(wish.on).await?))
 }
 
 fn is_known(store: &Store, request: &UpRequest) -> Result<bool, StoreError> {

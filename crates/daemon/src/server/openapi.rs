@@ -40,6 +40,8 @@ pub fn json() -> String {
         environments::change,
         environments::remove,
         environments::plan,
+        environments::https,
+        environments::set_https,
         environments::plan_folder,
         logs::of_environment,
         exec::in_environment,

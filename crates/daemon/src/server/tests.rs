@@ -53,6 +53,14 @@ impl EnvironmentWork for Stub {
         Ok(())
     }
 
+    fn https(&self) -> api::Https {
+        api::Https { on: false, certificate: None, port: None }
+    }
+
+    fn set_https(&self, on: bool) -> BoxFuture<'_, Result<api::Https, Problem>> {
+        async move { Ok(api::Https { on, certificate: None, port: None }) }.boxed()
+    }
+
     fn hold_caller_variables(&self, _: &Session, _: Secrets) {}
     fn settle_caller_variables(&self, _: &Session, _: Option<&EnvironmentId>) {}
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::{
-    ContainerLogLine, Diagnosis, Environment, EnvironmentId, ExecRequest, MachineLogLine, PlanRequest,
+    ContainerLogLine, Diagnosis, Environment, EnvironmentId, ExecRequest, Https, MachineLogLine, PlanRequest,
     Preview, Problem, Secrets, Session,
 };
 use futures::future::BoxFuture;
@@ -29,6 +29,15 @@ pub trait EnvironmentWork: Send + Sync {
     /// The session was written down for this environment, and what its earlier ones brought goes; or the request was
     /// refused.
     fn settle_caller_variables(&self, session: &Session, id: Option<&EnvironmentId>);
+
+    /// How https for names of ports stands.
+    fn https(&self) -> Https;
+
+    /// Serves names of ports by https too, or no more.
+    ///
+    /// # Errors
+    /// The authority could not be made or removed.
+    fn set_https(&self, on: bool) -> BoxFuture<'_, Result<Https, Problem>>;
 
     /// What asking for a folder, which may have an environment, would do.
     fn plan<'a>(

@@ -1,8 +1,8 @@
 //! The server's view of environments, by way of the reconciler.
 
 use api::{
-    ContainerLogLine, Environment, EnvironmentId, ExecRequest, LogStream, PlanRequest, Preview, Problem,
-    Secrets, Session,
+    ContainerLogLine, Environment, EnvironmentId, ExecRequest, Https, LogStream, PlanRequest, Preview,
+    Problem, Secrets, Session,
 };
 use bytes::Bytes;
 use engine::{Channel, EngineError};
@@ -47,6 +47,14 @@ impl EnvironmentWork for LiveEnvironments {
             Some(id) => callers.settle(session, id),
             None => callers.forget(session),
         }
+    }
+
+    fn https(&self) -> Https {
+        self.reconciler.parts().ports.https()
+    }
+
+    fn set_https(&self, on: bool) -> BoxFuture<'_, Result<Https, Problem>> {
+        self.reconciler.parts().ports.set_https(on).boxed()
     }
 
     fn plan<'a>(

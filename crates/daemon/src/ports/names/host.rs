@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What all names end with.
-const SUFFIX: &str = "cove.localhost";
+pub(super) const SUFFIX: &str = "cove.localhost";
 
 /// Longest part of a host.
 const LONGEST_LABEL: usize = 63;

@@ -13,8 +13,11 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::host::{Host, HostName};
@@ -37,23 +40,34 @@ pub(super) fn whole(text: impl Into<Bytes>) -> Body {
 }
 
 /// Serves until the guard is dropped.
-pub(super) fn serve(listeners: Vec<TcpListener>, router: Weak<Inner>) -> DropGuard {
+pub(super) fn serve(
+    listeners: Vec<TcpListener>,
+    router: Weak<Inner>,
+    tls: Option<Arc<ServerConfig>>,
+) -> DropGuard {
+    let tls = tls.map(TlsAcceptor::from);
     let cancel = CancellationToken::new();
     let room = Arc::new(Semaphore::new(MOST_CLIENTS));
     for listener in listeners {
-        let accepting = accept(listener, router.clone(), Arc::clone(&room), cancel.clone());
+        let accepting = accept(listener, router.clone(), tls.clone(), Arc::clone(&room), cancel.clone());
         tokio::spawn(cancel.clone().run_until_cancelled_owned(accepting));
     }
     cancel.drop_guard()
 }
 
-async fn accept(listener: TcpListener, router: Weak<Inner>, room: Arc<Semaphore>, cancel: CancellationToken) {
+async fn accept(
+    listener: TcpListener,
+    router: Weak<Inner>,
+    tls: Option<TlsAcceptor>,
+    room: Arc<Semaphore>,
+    cancel: CancellationToken,
+) {
     loop {
         // Who comes meanwhile waits with the system.
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((client, _)) => {
-                let serving = talk(client, router.clone());
+                let serving = begin(client, router.clone(), tls.clone());
                 let serving = async move {
                     serving.await;
                     drop(place);
@@ -68,14 +82,43 @@ async fn accept(listener: TcpListener, router: Weak<Inner>, room: Arc<Semaphore>
     }
 }
 
-async fn talk(client: TcpStream, router: Weak<Inner>) {
+async fn begin(client: TcpStream, router: Weak<Inner>, tls: Option<TlsAcceptor>) {
     if let Err(error) = client.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delay");
     }
+    let Some(tls) = tls else { return talk(client, router, Scheme::Http).await };
+    match tokio::time::timeout(HEAD_TIME, tls.accept(client)).await {
+        Ok(Ok(client)) => talk(client, router, Scheme::Https).await,
+        // Most of all a client that does not trust the authority.
+        Ok(Err(error)) => tracing::debug!(%error, "TLS with a client of a name did not come about"),
+        Err(_) => tracing::debug!("a client of a name did not begin TLS in time"),
+    }
+}
+
+/// What a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+async fn talk<C>(client: C, router: Weak<Inner>, scheme: Scheme)
+where
+    C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let spare = Arc::new(Spare::default());
     let service = service_fn(move |request| {
         let (router, spare) = (router.clone(), Arc::clone(&spare));
-        async move { Ok::<_, Infallible>(answer(request, &router, &spare).await) }
+        async move { Ok::<_, Infallible>(answer(request, scheme, &router, &spare).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
@@ -85,7 +128,12 @@ async fn talk(client: TcpStream, router: Weak<Inner>) {
     }
 }
 
-async fn answer(request: Request<Incoming>, router: &Weak<Inner>, spare: &Spare) -> Response<Body> {
+async fn answer(
+    request: Request<Incoming>,
+    scheme: Scheme,
+    router: &Weak<Inner>,
+    spare: &Spare,
+) -> Response<Body> {
     let Some(inner) = router.upgrade() else {
         return page::of(StatusCode::SERVICE_UNAVAILABLE, "Cove is ending", &[]);
     };
@@ -111,7 +159,7 @@ async fn answer(request: Request<Incoming>, router: &Weak<Inner>, spare: &Spare)
     let dialer = inner.dialer.clone();
     // Not held while the answer is on its way, which may take for ever.
     drop(inner);
-    match upstream::forward(request, &authority, &route, &dialer, spare).await {
+    match upstream::forward(request, scheme, &authority, &route, &dialer, spare).await {
         Ok(response) => response,
         Err(reason) => {
             tracing::debug!(%host, %reason, "a request to a name of a port was not answered");

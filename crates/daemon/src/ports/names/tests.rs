@@ -35,8 +35,9 @@ impl Stage {
         let request: UpRequest = serde_json::from_value(request).unwrap();
         let (environment, _) =
             fixture.store.up(&request, api::Session::fresh(), jiff::Timestamp::now()).unwrap();
-        let settings = NamesSettings { http_port: 17_080 };
-        let ports = Ports::new(fixture.machine.clone(), fixture.store.clone(), settings);
+        let settings = NamesSettings { http_port: 17_080, https_port: 17_443 };
+        let names = crate::ports::testing::names(&fixture.paths, settings);
+        let ports = Ports::new(fixture.machine.clone(), fixture.store.clone(), names);
         let main = Known { id: "c0".into(), project: None, service: None, ports: Vec::new() };
         ports.inner.containers.send_replace(Arc::new(vec![main]));
         let listener = Listener {
@@ -66,7 +67,7 @@ impl Stage {
         .await;
         assert_eq!((told.container_port, told.on_listen), (inside, PortAction::Notify));
         assert_eq!(told.url(), Some(format!("http://localhost:{}", told.host_port.unwrap())));
-        let outside = ports.inner.names.port().unwrap();
+        let outside = ports.inner.names.ports().0.unwrap();
         assert_eq!(told.address, Some(format!("http://{inside}.web.cove.localhost:{outside}")));
         Self { fixture, ports, id: environment.id, inside, outside }
     }
@@ -302,4 +303,57 @@ async fn a_server_that_is_gone_is_told_of_and_its_port_closes_after_a_while() {
     soon("the end", statuses(<[_]>::is_empty)).await;
     let stored = stage.fixture.store.environment(&stage.id).unwrap().unwrap();
     assert_eq!(stored.status.ports, []);
+}
+
+#[tokio::test]
+async fn https_is_served_on_request_for_our_names_alone_and_asks_for_trust() {
+    let stage = Stage::new(telling().await, "node").await;
+    assert_eq!(stage.ports.https(), Https { on: false, certificate: None, port: None });
+    let https = stage.ports.set_https(true).await.unwrap();
+    let (certificate, port) = (https.certificate.unwrap(), https.port.unwrap());
+    let key = stage.fixture.paths.secrets_dir().join("https-authority.pem");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs_err::metadata(key).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let host = format!("{}.web.cove.localhost", stage.inside);
+    let address = format!("https://{host}:{port}");
+    soon("the new address", async {
+        while stage.ports.statuses(&stage.id)[0].address.as_ref() != Some(&address) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let curl = async |host: &str, more: &[&str]| {
+        let mut curl = tokio::process::Command::new("curl");
+        curl.args(["-sS", "--max-time", "20", "--resolve", &format!("{host}:{port}:127.0.0.1")]);
+        curl.args(["-w", "\n%{http_version}"]).args(more).arg(format!("https://{host}:{port}/x"));
+        let output = soon("curl", curl.output()).await.unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), said)
+    };
+    let trusting = ["--cacert", certificate.as_str()];
+    let (status, said) = curl(&host, &trusting).await;
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("x-forwarded-proto: https") && said.ends_with("\n2"), "HTTP/2 by ALPN: {said}");
+    let (status, said) = curl(&host, &["--cacert", certificate.as_str(), "--http1.1"]).await;
+    assert!(status == Some(0) && said.ends_with("\n1.1"), "{said}");
+    // Who was not told to trust it does not; and no certificate is made for names of others.
+    assert_eq!(curl(&host, &[]).await.0, Some(60));
+    for other in ["evil.example", "localhost", "web.cove.localhost"] {
+        assert_eq!(curl(other, &trusting).await.0, Some(35), "{other}");
+    }
+    // The same authority after a restart, another after it was removed.
+    let before = fs_err::read(&certificate).unwrap();
+    stage.ports.set_https(true).await.unwrap();
+    assert_eq!(fs_err::read(&certificate).unwrap(), before);
+    assert!(!stage.ports.set_https(false).await.unwrap().on);
+    assert_eq!(curl(&host, &trusting).await.0, Some(7), "nobody listens any more");
+    stage.ports.set_https(true).await.unwrap();
+    assert_ne!(fs_err::read(&certificate).unwrap(), before);
+    let text = tokio::process::Command::new("openssl")
+        .args(["x509", "-noout", "-text", "-in", certificate.as_str()])
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("DNS:cove.localhost") && text.contains("Name Constraints: critical"), "{text}");
 }

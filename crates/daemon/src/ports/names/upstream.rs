@@ -16,10 +16,11 @@ use hyper::header::{
 use hyper::upgrade::{self, OnUpgrade};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Route;
-use super::server::Body;
+use super::server::{Body, Scheme};
+use super::server_tls;
 use crate::ports::dial::{Dialer, Target};
 
 /// What concerns one connection alone, beside what its `Connection` names.
@@ -52,14 +53,12 @@ impl Spare {
 /// Why there is no answer, for people.
 pub(super) async fn forward(
     mut request: Request<Incoming>,
+    scheme: Scheme,
     authority: &str,
     route: &Route,
     dialer: &Dialer,
     spare: &Spare,
 ) -> Result<Response<Body>, String> {
-    if route.protocol == PortProtocol::Https {
-        return Err("it speaks https, which is reached at its port of this computer".to_owned());
-    }
     let wants_upgrade = upgrade_of(&request);
     let client = wants_upgrade.as_ref().map(|_| upgrade::on(&mut request));
     let is_grpc = request.version() == Version::HTTP_2
@@ -67,10 +66,9 @@ pub(super) async fn forward(
             .headers()
             .get(CONTENT_TYPE)
             .is_some_and(|it| it.as_bytes().starts_with(b"application/grpc"));
-    prepare(&mut request, authority, wants_upgrade.as_ref(), is_grpc)?;
+    prepare(&mut request, scheme, authority, wants_upgrade.as_ref(), is_grpc)?;
     let mut response = if is_grpc {
-        let stream = dialer.dial(&route.target, Transport::Tcp).await?;
-        ask_http2(stream, request).await?
+        ask_http2(connect(route, dialer).await?, request).await?
     } else {
         ask_http1(request, route, dialer, spare).await?
     };
@@ -100,6 +98,7 @@ fn upgrade_of(request: &Request<Incoming>) -> Option<HeaderValue> {
 /// Makes the client's request ours.
 fn prepare(
     request: &mut Request<Incoming>,
+    scheme: Scheme,
     authority: &str,
     upgrade: Option<&HeaderValue>,
     is_grpc: bool,
@@ -124,7 +123,7 @@ fn prepare(
     }
     for (name, value) in [
         ("x-forwarded-for", HeaderValue::from_static("127.0.0.1")),
-        ("x-forwarded-proto", HeaderValue::from_static("http")),
+        ("x-forwarded-proto", HeaderValue::from_static(scheme.as_str())),
         ("x-forwarded-host", host.clone()),
     ] {
         headers.insert(HeaderName::from_static(name), value);
@@ -169,6 +168,24 @@ fn clean(headers: &mut HeaderMap) {
     headers.remove(TRANSFER_ENCODING);
 }
 
+/// A stream to a server.
+type Server = Box<dyn Stream>;
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+async fn connect(route: &Route, dialer: &Dialer) -> Result<Server, String> {
+    let stream = dialer.dial(&route.target, Transport::Tcp).await?;
+    match route.protocol {
+        PortProtocol::Tcp | PortProtocol::Http => Ok(Box::new(stream)),
+        PortProtocol::Https => match server_tls::begin(stream).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => Err(format!("its server does not speak https, as `portsAttributes` says: {error}")),
+        },
+    }
+}
+
 async fn ask_http1(
     mut request: Request<Incoming>,
     route: &Route,
@@ -188,7 +205,7 @@ async fn ask_http1(
             },
         }
     }
-    let stream = dialer.dial(&route.target, Transport::Tcp).await?;
+    let stream = connect(route, dialer).await?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     tokio::spawn(async move {
@@ -201,7 +218,7 @@ async fn ask_http1(
     Ok(response)
 }
 
-async fn ask_http2(stream: UnixStream, request: Request<Incoming>) -> Result<Response<Incoming>, String> {
+async fn ask_http2(stream: Server, request: Request<Incoming>) -> Result<Response<Incoming>, String> {
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
         .map_err(|error| error.to_string())?;

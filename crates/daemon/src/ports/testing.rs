@@ -1,0 +1,14 @@
+//! Names for tests, of a state folder of their own.
+
+use super::{AuthorityPlace, Names, NamesSettings};
+use crate::Paths;
+
+/// Names with these settings.
+pub(crate) fn names(paths: &Paths, settings: NamesSettings) -> Names {
+    Names::new(settings, AuthorityPlace::new(paths.secrets_dir(), paths.https_dir()))
+}
+
+/// None.
+pub(crate) fn no_names(paths: &Paths) -> Names {
+    names(paths, NamesSettings { http_port: 0, https_port: 0 })
+}
