@@ -235,9 +235,9 @@ impl Inner {
         let mut statuses = self.statuses_in(&table, id);
         let Some(of) = table.environments.get(id) else { return statuses };
         for known in containers.iter() {
-            let Some(service) = of.service_of(known) else { continue };
+            let Some(part) = of.part(known) else { continue };
             for ((host_port, transport), open) in &table.published {
-                let key = (service.map(str::to_owned), open.container_port, *transport);
+                let key = (part.service(), open.container_port, *transport);
                 if open.container == known.id && !statuses.iter().any(|status| key_of(status) == key) {
                     statuses.push(PortStatus {
                         service: key.0,

@@ -45,9 +45,9 @@ pub(crate) async fn serve(channel: Channel, machine: &Machine) -> Result<(), Cha
 
 /// A look reads hundreds of files: not on the thread that serves everybody.
 async fn look(mut looker: Looker) -> (Looker, Vec<Listener>) {
-    let looked = tokio::task::spawn_blocking(move || {
+    let look = move || {
         let found = looker.look();
         (looker, found)
-    });
-    looked.await.unwrap_or_default()
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }

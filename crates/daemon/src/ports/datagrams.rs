@@ -22,7 +22,7 @@ use super::dial::{Dialer, Target};
 use crate::machine::wire::FrameReader;
 
 /// How long a flow may be quiet. Resolvers and games ask again long before; QUIC keeps its connections alive itself.
-const QUIET: Duration = Duration::from_secs(60);
+const QUIET: Duration = Duration::from_mins(1);
 /// Clients that a port may have at once.
 pub(super) const MOST_FLOWS: usize = 256;
 /// Datagrams of one client that may wait.

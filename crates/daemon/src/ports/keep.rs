@@ -120,7 +120,8 @@ impl Table {
     /// Ports that clients are to be told of: somebody listens there who did not before.
     fn news(&mut self, id: &EnvironmentId, now: Instant, statuses: &[PortStatus]) -> Vec<PortStatus> {
         let mut news = Vec::new();
-        let mut told_before = self.told_before.get_mut(id);
+        let mut nothing = BTreeSet::new();
+        let told_before = self.told_before.get_mut(id).unwrap_or(&mut nothing);
         for open in self.forwards.get_mut(id).into_iter().flatten() {
             let wanted = &open.wanted;
             if wanted.listener.is_none() {
@@ -137,9 +138,7 @@ impl Table {
             }) else {
                 continue;
             };
-            let by_earlier_daemon = |told: &mut &mut _| BTreeSet::remove(told, &key_of(status));
-            if std::mem::replace(&mut open.told, true) || told_before.as_mut().is_some_and(by_earlier_daemon)
-            {
+            if std::mem::replace(&mut open.told, true) || told_before.remove(&key_of(status)) {
                 continue;
             }
             let mut status = status.clone();

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::DropGuard;
 
+use self::authority::Authority;
 pub use self::authority::AuthorityPlace;
 use self::host::HostName;
 use super::dial::Target;
@@ -85,7 +86,7 @@ impl Names {
             self.open.lock().unwrap_or_else(PoisonError::into_inner).http = opened;
         }
         if https.is_none() {
-            let server = self.place.load().and_then(|authority| authority.map(|it| it.server()).transpose());
+            let server = self.place.load().and_then(|authority| authority.map(Authority::server).transpose());
             match server {
                 Ok(Some(server)) => {
                     let opened = open_near(self.settings.https_port, router, Some(server)).await;

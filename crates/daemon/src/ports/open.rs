@@ -217,13 +217,11 @@ impl Inner {
 impl Table {
     /// Leads an open port to what is wanted now, if it is the same; whether it is.
     fn keep(&mut self, id: &EnvironmentId, wanted: &WantedPort) -> bool {
-        let open = self.forwards.get_mut(id).into_iter().flatten();
-        for forward in open.filter(|forward| forward.satisfies(wanted)) {
-            forward.target.send_replace(target_of(wanted));
-            forward.wanted = wanted.clone();
-            return true;
-        }
-        false
+        let mut open = self.forwards.get_mut(id).into_iter().flatten();
+        let Some(forward) = open.find(|forward| forward.satisfies(wanted)) else { return false };
+        forward.target.send_replace(target_of(wanted));
+        forward.wanted = wanted.clone();
+        true
     }
 }
 

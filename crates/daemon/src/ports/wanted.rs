@@ -33,13 +33,32 @@ impl EnvironmentPorts {
         Self { main, project, forward: resolved.forward_ports.clone(), rules }
     }
 
-    /// The service that a container is of, if it belongs to the environment; the main one is of none.
-    pub(super) fn service_of<'a>(&self, known: &'a Known) -> Option<Option<&'a str>> {
+    /// What a container is to the environment; nothing if it belongs to others.
+    pub(super) fn part<'a>(&self, known: &'a Known) -> Option<Part<'a>> {
         if known.id == self.main {
-            return Some(None);
+            return Some(Part::Main);
         }
         let is_of_project = self.project.is_some() && known.project == self.project;
-        is_of_project.then_some(Some(known.service.as_deref()?))
+        known.service.as_deref().filter(|_| is_of_project).map(Part::Service)
+    }
+}
+
+/// What a container is to an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part<'a> {
+    /// The one that a person works in.
+    Main,
+    /// Of another service of its compose project.
+    Service(&'a str),
+}
+
+impl Part<'_> {
+    /// The service, where it is another.
+    pub(super) fn service(self) -> Option<String> {
+        match self {
+            Self::Main => None,
+            Self::Service(name) => Some(name.to_owned()),
+        }
     }
 }
 
@@ -102,8 +121,8 @@ pub(super) fn ports(
     wishes: &[PortWish],
     seen: &Seen<'_>,
 ) -> (Vec<WantedPort>, Vec<Problem>) {
-    let ours: Vec<(Option<&str>, &Known)> =
-        seen.containers.iter().filter_map(|known| Some((of.service_of(known)?, known))).collect();
+    let ours: Vec<(Part<'_>, &Known)> =
+        seen.containers.iter().filter_map(|known| Some((of.part(known)?, known))).collect();
     let (mut wanted, mut problems): (Vec<WantedPort>, Vec<Problem>) = (Vec::new(), Vec::new());
     let mut want = |port: WantedPort| {
         if !wanted.iter().any(|other| other.is_same(&port)) {
@@ -114,7 +133,7 @@ pub(super) fn ports(
     let asked = wishes.iter().map(|wish| (PortOrigin::Asked, wish.clone()));
     // What a person asked for comes first: it may move what the configuration says.
     for (origin, wish) in asked.chain(configured) {
-        let Some((service, containers)) = containers_of(wish.service.as_deref(), of, &ours) else {
+        let Some((service, containers)) = containers_of(wish.service.as_deref(), &ours) else {
             let name = wish.service.as_deref().unwrap_or_default();
             let who =
                 if origin == PortOrigin::Asked { "a port that was asked for" } else { "`forwardPorts`" };
@@ -124,24 +143,24 @@ pub(super) fn ports(
         };
         want(wanted_port(of, origin, service, &wish, &containers, seen.listeners));
     }
-    let mut found: Vec<(Option<&str>, &Known, &Listener)> =
+    let mut found: Vec<(Part<'_>, &Known, &Listener)> =
         seen.listeners
             .iter()
             .filter_map(|listener| {
                 let id = listener.container.as_deref()?;
-                let (service, known) = ours.iter().find(|(_, known)| known.id == id)?;
+                let (part, known) = ours.iter().find(|(_, known)| known.id == id)?;
                 // What is published leads there already.
                 let is_published = known.ports.iter().any(|it| {
                     it.protocol == "tcp" && it.container_port == listener.port && it.host_port != 0
                 });
-                (!is_published).then_some((*service, *known, listener))
+                (!is_published).then_some((*part, *known, listener))
             })
             .collect();
-    found.sort_by_key(|(service, _, listener)| (*service, listener.port));
-    found.dedup_by_key(|(service, _, listener)| (*service, listener.port));
-    for (service, known, listener) in found.into_iter().take(MOST_FOUND) {
+    found.sort_by_key(|(part, _, listener)| (*part, listener.port));
+    found.dedup_by_key(|(part, _, listener)| (*part, listener.port));
+    for (part, known, listener) in found.into_iter().take(MOST_FOUND) {
         let wish = PortWish {
-            service: service.map(str::to_owned),
+            service: part.service(),
             container_port: listener.port,
             transport: Transport::Tcp,
             host_port: None,
@@ -173,17 +192,16 @@ fn wish_of(port: &ForwardPort) -> PortWish {
 /// several.
 fn containers_of<'a>(
     service: Option<&str>,
-    of: &EnvironmentPorts,
-    ours: &[(Option<&str>, &'a Known)],
+    ours: &[(Part<'_>, &'a Known)],
 ) -> Option<(Option<String>, Vec<&'a Known>)> {
-    let named = |wanted: Option<&str>| -> Vec<&'a Known> {
-        ours.iter().filter(|(service, _)| *service == wanted).map(|(_, known)| *known).collect()
+    let all = |wanted: Part<'_>| -> Vec<&'a Known> {
+        ours.iter().filter(|(part, _)| *part == wanted).map(|(_, known)| *known).collect()
     };
-    let main = ours.iter().find(|(_, known)| known.id == of.main).map(|(_, known)| *known);
-    let is_main = |name: &str| main.is_some_and(|main| main.service.as_deref() == Some(name));
+    let main = all(Part::Main);
+    let is_main = |name: &str| main.iter().any(|main| main.service.as_deref() == Some(name));
     let (name, containers) = match service {
-        Some(name) if !is_main(name) => (Some(name.to_owned()), named(Some(name))),
-        Some(_) | None => (None, named(None)),
+        Some(name) if !is_main(name) => (Some(name.to_owned()), all(Part::Service(name))),
+        Some(_) | None => (None, main),
     };
     (!containers.is_empty()).then_some((name, containers))
 }

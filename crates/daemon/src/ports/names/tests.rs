@@ -1,5 +1,6 @@
 //! The proxy between real clients and real servers; the guest alone is one of memory.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use api::{EnvironmentId, EventKind, PortAction, UpRequest};
@@ -99,7 +100,7 @@ async fn telling() -> u16 {
             let service = service_fn(|request: Request<Incoming>| async move {
                 let mut told = format!("{:?} {} {}\n", request.version(), request.method(), request.uri());
                 for (name, value) in request.headers() {
-                    told.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
+                    writeln!(told, "{name}: {}", value.to_str().unwrap()).unwrap();
                 }
                 let body = request.into_body().collect().await?.to_bytes();
                 told.push_str(&String::from_utf8_lossy(&body));
