@@ -63,7 +63,7 @@ fn ticks_of_the_agent(cove: &Cove) -> u64 {
 }
 
 pub(crate) fn servers_are_found_reached_and_named(cove: &Cove) {
-    let config = r#"{ "portsAttributes": { "perl": { "label": "A server" } } }"#;
+    let config = r#"{ "image": "cove/base:trixie", "portsAttributes": { "perl": { "label": "A server" } } }"#;
     let folder = cove.project("serving", &[(".devcontainer.json", config)]);
     cove.ok(&["up", folder.to_str().unwrap()]);
     let tracing = cove.ok(&["machine", "shell", "--", "ls", "/sys/kernel/tracing/instances"]);
