@@ -125,6 +125,56 @@ fn show_has_sections() {
 }
 
 #[test]
+fn ports_are_listed_asked_for_and_closed() {
+    let fake = fake();
+    insta::assert_snapshot!(fake.run(&["ports", "web"]).all(), @r#"
+    PORT     HERE             NAME  LISTENS  BECAUSE     LABEL
+    5000     localhost:5000   -     -        configured  app
+    db:5432  localhost:15432  -     -        configured  -
+    9000     not open         -     -        configured  -
+    --- stderr
+    --- status 0
+    "#);
+    insta::assert_snapshot!(fake.run(&["ports", "forward", "web", "5353/udp", "8081=8080"]).all(), @r#"
+    PORT      HERE                NAME  LISTENS  BECAUSE     LABEL
+    5000      localhost:5000      -     -        configured  app
+    db:5432   localhost:15432     -     -        configured  -
+    9000      not open            -     -        configured  -
+    5353/udp  localhost:5353/udp  -     -        asked for   -
+    8080      localhost:8081      -     -        asked for   -
+    --- stderr
+    --- status 0
+    "#);
+    insta::assert_snapshot!(fake.run(&["ports", "close", "web", "5353/udp", "8080"]).all(), @r#"
+    PORT     HERE             NAME  LISTENS  BECAUSE     LABEL
+    5000     localhost:5000   -     -        configured  app
+    db:5432  localhost:15432  -     -        configured  -
+    9000     not open         -     -        configured  -
+    --- stderr
+    --- status 0
+    "#);
+    insta::assert_snapshot!(fake.run(&["ports", "close", "web", "5000"]).all(), @r#"
+    --- stderr
+    error[E0002]: nobody asked for port 5000
+    hint: ports of the configuration and ports that programs listen on are closed by `"onAutoForward": "ignore"` in `portsAttributes`, or by taking them out of `forwardPorts`
+    see: cove explain E0002
+    --- status 1
+    "#);
+    insta::assert_snapshot!(fake.run(&["ports", "shop"]).all(), @r#"
+    --- stderr
+    It does not run: its ports are open while it does.
+    --- status 0
+    "#);
+    insta::assert_snapshot!(fake.run(&["ports", "forward", "web", "80/sctp"]).all(), @r#"
+    --- stderr
+    error: invalid value '80/sctp' for '<PORT>...': `80/sctp` is no port: write 3000, db:5432, 5353/udp or 8080=3000
+
+    For more information, try '--help'.
+    --- status 2
+    "#);
+}
+
+#[test]
 fn plan_tells_what_would_be_done_of_environments_and_of_folders_without_one() {
     let fake = fake();
     let named = fake.run(&["plan", "web"]);

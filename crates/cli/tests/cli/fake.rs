@@ -303,6 +303,19 @@ async fn patch(
         return not_found(&id);
     };
     environment.metadata.generation += 1;
+    if let Some(ports) = patch.ports {
+        // As if it had always been so: who asks sees it at the next look.
+        let asked = |wish: &api::PortWish| api::PortStatus {
+            service: wish.service.clone(),
+            transport: wish.transport,
+            host_port: wish.host_port.or(Some(wish.container_port)),
+            origin: api::PortOrigin::Asked,
+            ..api::PortStatus::new(wish.container_port)
+        };
+        environment.status.ports.retain(|port| port.origin != api::PortOrigin::Asked);
+        environment.status.ports.extend(ports.iter().map(asked));
+        environment.spec.ports = ports;
+    }
     let before = environment.clone();
     environment.status.observed_generation = environment.metadata.generation;
     if let Some(desired) = patch.desired_phase {

@@ -155,3 +155,6 @@ impl Table {
         news
     }
 }
+
+#[cfg(test)]
+mod tests;

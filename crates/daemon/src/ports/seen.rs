@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::MachinePhase;
 use protocol::agent::{LONGEST_COMMAND, Listener};
 use tokio::sync::watch;
 
@@ -31,6 +32,12 @@ pub(super) async fn follow(inner: Arc<Inner>, seen: watch::Sender<Arc<Vec<Listen
             _ = interest.wait_for(|environments| *environments == 0) => {}
         }
         tokio::time::sleep(PAUSE).await;
+        // A stream that was cut is made again at once; what a machine knew that is off, or that nobody asked since, is
+        // not true any more.
+        let is_off = inner.machine.state().phase != MachinePhase::Running;
+        if is_off || *interest.borrow() == 0 {
+            seen.send_replace(Arc::default());
+        }
     }
 }
 
