@@ -193,7 +193,7 @@ async fn a_port_that_needs_a_privilege_is_moved_or_refused_with_advice() {
     rustix::thread::set_capabilities(None, without).unwrap();
 
     let id = EnvironmentId::random();
-    let required = WantedPort { require_local: true, ..wanted(80, port) };
+    let required = WantedPort { require_local: true, elevate: true, ..wanted(80, port) };
     let (statuses, refused) = ports.inner.set(&id, vec![required]).await;
     let (_, moved) = ports.inner.set(&id, vec![wanted(80, port)]).await;
     ports.close(&id).await;
@@ -211,6 +211,8 @@ async fn a_port_that_needs_a_privilege_is_moved_or_refused_with_advice() {
     assert_eq!((statuses[0].host_port, refused[0].code), (None, ProblemCode::PortPrivileged));
     let words = format!("port {port} of this computer needs a privilege that Cove does not have");
     assert_eq!(refused[0].title, words);
+    let told = refused[0].causes.iter().any(|cause| cause.contains("`elevateIfNeeded`"));
+    assert!(told, "{:?}", refused[0].causes);
     assert_eq!(moved[0].code, ProblemCode::PortMoved);
     assert!(moved[0].title.starts_with(&words), "{}", moved[0].title);
     assert_eq!(published[0].code, ProblemCode::PortPrivileged);
