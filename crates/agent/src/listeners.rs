@@ -150,7 +150,11 @@ mod tests {
         let is_it = |found: &Listener| found.port == port && found.network_of.is_none();
         assert!(looker.look().iter().any(|found| is_it(found) && found.address == "::1"));
         drop(listener);
-        assert!(!looker.look().iter().any(is_it));
+        // A process that another test begins meanwhile has it too, until it becomes its program.
+        let begun = std::time::Instant::now();
+        while looker.look().iter().any(is_it) {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(10), "it stays");
+        }
     }
 
     proptest! {
