@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("migration", &["engine"]),
     // L3: binaries
     ("agent", &["protocol"]),
+    ("inside", &["protocol"]),
     ("shim", &["host", "protocol", "vmm"]),
     (
         "daemon",

@@ -1,11 +1,10 @@
 //! `cargo xtask image`: the guest image, from the declarations in `vm-images/`.
 //!
-//! Stages: packages (pinned, verified, cached) -> tree -> kernel, modules, EROFS root -> agent -> initramfs ->
+//! Stages: packages (pinned, verified, cached) -> own programs -> tree -> kernel, modules, EROFS root -> initramfs ->
 //! base dev image -> packed for transport -> manifest. A stage whose inputs did not change is not run again; the
-//! sources of this module count as inputs of every stage but the agent's, which is Cargo's business. The same
+//! sources of this module count as inputs of every stage but our own programs', which is Cargo's business. The same
 //! inputs give the same bytes. An update of Debian's moves pins, and never breaks the build.
 
-mod agent;
 mod arch;
 mod base_image;
 mod digest;
@@ -23,6 +22,7 @@ mod modules;
 mod packages;
 mod places;
 mod pool;
+mod programs;
 mod recipe;
 mod stamp;
 mod system;
@@ -97,8 +97,8 @@ pub(crate) enum ImageError {
     Packages(#[from] packages::PackagesError),
     #[error("could not build the root file system")]
     System(#[from] system::SystemError),
-    #[error("could not build the agent")]
-    Agent(#[from] agent::AgentError),
+    #[error("could not build a program of the guest")]
+    Program(#[from] programs::ProgramError),
     #[error("could not build the base dev image")]
     Base(#[from] base_image::BaseImageError),
     #[error(transparent)]
@@ -120,10 +120,11 @@ pub(crate) fn build(options: &Options) -> Result<(), ImageError> {
     // The slowest first: stopped in it, a build leaves the finished image as it was.
     let base = base_image::build(&places, &depot, arch, options.relock)?;
     let own = own_sources(&places)?;
-    let system = system::build(&places, &depot, arch, &list, &lock, &own)?;
+    let inside = programs::build(&places, &depot, arch, programs::INSIDE)?;
+    let system = system::build(&places, &depot, arch, &list, &lock, &own, &inside)?;
     let agent = match &options.agent {
         Some(given) => given.clone(),
-        None => agent::build(&places, &depot, arch)?,
+        None => programs::build(&places, &depot, arch, programs::AGENT)?,
     };
     let initramfs_inputs = initramfs(&places, &agent, &system)?;
 

@@ -26,6 +26,8 @@ use arguments::Subject;
 const CHOICE: &str = "COVE_OCI_RUNTIME";
 /// Tried in this order: crun starts a container in a third of runc's time.
 const RUNTIMES: &[&str] = &["crun", "runc"];
+/// Folder of the root with what works inside of containers.
+const PROGRAMS: &str = "/usr/lib/cove/bin";
 /// Longest description that is read, in bytes.
 const LONGEST: u64 = 16 << 20;
 
@@ -76,7 +78,11 @@ fn edit(subject: &Subject) -> Result<(), EditError> {
     let mut description = read(&path)?;
     match subject {
         Subject::Container { .. } => {
-            bundle::edit_container(&mut description, &additions, rosetta::cache_folder());
+            let folders = bundle::Folders {
+                programs: Path::new(PROGRAMS).exists().then_some(PROGRAMS),
+                rosetta_cache: rosetta::cache_folder(),
+            };
+            bundle::edit_container(&mut description, &additions, folders);
         }
         Subject::Process { .. } => bundle::edit_environment(&mut description, &additions),
     }

@@ -1,6 +1,9 @@
 //! The part of the image that comes from Debian's packages: kernel, modules and root file system.
 
-use camino::Utf8PathBuf;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::arch::Arch;
 use super::digest::{Digest, Hasher};
@@ -16,6 +19,9 @@ use super::recipe::{self, ModuleList, PackageList, RecipeError, RootRecipe};
 use super::stamp::Stamp;
 use super::tree::{self, TreeError};
 use crate::output::say;
+
+/// Where the root has the program that works inside of containers; the agent mounts its folder into them.
+const INSIDE: &str = "usr/lib/cove/bin/cove-inside";
 
 /// What later stages need to know of the system.
 pub(crate) struct System {
@@ -46,8 +52,8 @@ pub(crate) enum SystemError {
     Io(#[from] std::io::Error),
 }
 
-/// Builds kernel and root, unless the lock, the declarations and the sources of this program are those of the last
-/// build.
+/// Builds kernel and root, unless the lock, the declarations, the sources of this program and the program for inside of
+/// containers are those of the last build.
 pub(crate) fn build(
     places: &Places,
     depot: &Depot,
@@ -55,11 +61,13 @@ pub(crate) fn build(
     list: &PackageList,
     lock: &Lock,
     own_sources: &Digest,
+    inside: &Utf8Path,
 ) -> Result<System, SystemError> {
     let definitions = places.definitions();
     let mut inputs = Hasher::default();
     inputs.add_part(own_sources.as_str());
     inputs.add_part(lock.digest().as_str());
+    inputs.add_part(fs_err::read(inside)?);
     for part in ["packages.toml", "modules.toml", "root.toml", "root"] {
         inputs.add_tree(&definitions.join(part))?;
     }
@@ -67,7 +75,7 @@ pub(crate) fn build(
     let early_list = work.join("early-modules");
     let outputs = vec![places.out.join("kernel"), places.out.join("root.erofs"), early_list.clone()];
     let stamp = Stamp::new(&places.out, "system", inputs, outputs);
-    stamp.run(|| make(places, depot, arch, list, lock))?;
+    stamp.run(|| make(places, depot, arch, list, lock, inside))?;
     let listed = fs_err::read_to_string(&early_list)?;
     let mut lines = listed.lines();
     let kernel_release = lines.next().unwrap_or_default().to_owned();
@@ -81,6 +89,7 @@ fn make(
     arch: Arch,
     list: &PackageList,
     lock: &Lock,
+    inside: &Utf8Path,
 ) -> Result<(), SystemError> {
     let definitions = places.definitions();
     let module_list: ModuleList = recipe::read(&definitions.join("modules.toml"))?;
@@ -96,6 +105,11 @@ fn make(
     for pin in parts {
         tree::unpack_only(&depot.pool.path(pin), list.only(&pin.name), &root)?;
     }
+
+    let program = root.join(INSIDE);
+    fs_err::create_dir_all(program.parent().expect("the program is in a folder"))?;
+    fs_err::copy(inside, &program)?;
+    fs_err::set_permissions(&program, Permissions::from_mode(0o755))?;
 
     say("selecting kernel modules");
     let modules = Modules::of(&root)?;

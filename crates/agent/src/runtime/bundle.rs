@@ -9,6 +9,9 @@ use crate::trust;
 /// Where containers find the certificates: in their own `/dev`, a tmpfs, so that no image layer keeps a trace.
 const PLACE: &str = "/dev/cove/ca";
 
+/// Where containers find our own programs, below the same `/dev`.
+const PROGRAMS_PLACE: &str = "/dev/cove/bin";
+
 /// Variables that make programs trust the union of both sets; each stands for a family of tools.
 const BUNDLE_VARIABLES: &[&str] = &[
     "SSL_CERT_FILE",
@@ -22,16 +25,21 @@ const BUNDLE_VARIABLES: &[&str] = &[
 const JAVA_OPTIONS: &str = "JAVA_TOOL_OPTIONS";
 const JAVA_TRUSTSTORE: &str = "-Djavax.net.ssl.trustStore=";
 
-/// Mounts the certificates, and the folder with the socket of Rosetta's cache where there is one, into a new container and
-/// sets its first process's variables.
+/// What a guest may have for its containers, beside the certificates.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Folders<'a> {
+    /// Our own programs.
+    pub(super) programs: Option<&'a str>,
+    /// The socket of Rosetta's cache.
+    pub(super) rosetta_cache: Option<&'a str>,
+}
+
+/// Mounts the certificates, and the guest's folders for containers, into a new container and sets its first process's
+/// variables.
 ///
 /// The folder is mounted even when the host has no certificates of its own: they may come while the container
 /// runs, and processes started then are to find them.
-pub(super) fn edit_container(
-    description: &mut Value,
-    additions: &ContainerAdditions,
-    rosetta_cache: Option<&str>,
-) {
+pub(super) fn edit_container(description: &mut Value, additions: &ContainerAdditions, folders: Folders<'_>) {
     let Some(mounts) = description.get_mut("mounts").and_then(Value::as_array_mut) else { return };
     let destination = |mount: &Value, place: &str| mount.get("destination").is_some_and(|at| at == place);
     let has_own_devices = mounts
@@ -40,8 +48,12 @@ pub(super) fn edit_container(
     if !has_own_devices {
         return;
     }
-    let folders = [(PLACE, Some(trust::FOLDER)), (rosetta::SOCKET_FOLDER, rosetta_cache)];
-    for (place, source) in folders {
+    let folders = [
+        (PLACE, Some(trust::FOLDER), "noexec"),
+        (rosetta::SOCKET_FOLDER, folders.rosetta_cache, "noexec"),
+        (PROGRAMS_PLACE, folders.programs, "exec"),
+    ];
+    for (place, source, programs_run) in folders {
         if let Some(source) = source
             && !mounts.iter().any(|mount| destination(mount, place))
         {
@@ -50,7 +62,7 @@ pub(super) fn edit_container(
                 "destination": place,
                 "type": "bind",
                 "source": source,
-                "options": ["bind", "ro", "nosuid", "nodev", "noexec", "rprivate"],
+                "options": ["bind", "ro", "nosuid", "nodev", programs_run, "rprivate"],
             }));
         }
     }
@@ -111,6 +123,8 @@ fn add_truststore(variables: &mut Vec<Value>) {
 mod tests {
     use super::*;
 
+    const ALL: Folders<'_> = Folders { programs: Some("/programs"), rosetta_cache: Some("/uds") };
+
     fn additions() -> ContainerAdditions {
         ContainerAdditions {
             certificates: true,
@@ -135,7 +149,7 @@ mod tests {
     #[test]
     fn certificates_and_proxies_are_added_and_all_else_is_kept() {
         let mut edited = description(&["PATH=/bin"]);
-        edit_container(&mut edited, &additions(), None);
+        edit_container(&mut edited, &additions(), Folders::default());
         assert_eq!(edited["unheardOf"], description(&[])["unheardOf"]);
         assert_eq!(edited["process"]["args"], json!(["sh"]));
         assert_eq!(edited["mounts"][1]["destination"], PLACE);
@@ -154,7 +168,7 @@ mod tests {
     fn what_the_container_says_itself_wins() {
         let own = ["SSL_CERT_FILE=/own.pem", "https_proxy=", "JAVA_TOOL_OPTIONS=-Xmx1g"];
         let mut edited = description(&own);
-        edit_container(&mut edited, &additions(), None);
+        edit_container(&mut edited, &additions(), Folders::default());
         let variables = variables(&edited);
         assert!(variables.contains(&"SSL_CERT_FILE=/own.pem") && variables.contains(&"https_proxy="));
         assert_eq!(variables.iter().filter(|text| text.starts_with("SSL_CERT_FILE=")).count(), 1);
@@ -168,28 +182,37 @@ mod tests {
     #[test]
     fn editing_twice_changes_nothing_more() {
         let mut once = description(&[]);
-        edit_container(&mut once, &additions(), Some("/uds"));
+        edit_container(&mut once, &additions(), ALL);
         let mut twice = once.clone();
-        edit_container(&mut twice, &additions(), Some("/uds"));
+        edit_container(&mut twice, &additions(), ALL);
         assert_eq!(once, twice);
     }
 
     #[test]
     fn without_anything_configured_only_the_folder_is_mounted() {
         let mut edited = description(&["A=b"]);
-        edit_container(&mut edited, &ContainerAdditions::default(), None);
+        edit_container(&mut edited, &ContainerAdditions::default(), Folders::default());
         assert_eq!(variables(&edited), ["A=b"]);
         assert_eq!(edited["mounts"].as_array().unwrap().len(), 2);
     }
 
     #[test]
-    fn the_translator_finds_its_cache_in_a_container() {
+    fn a_container_gets_the_folders_that_the_guest_has_for_it_and_runs_programs_of_one() {
         let mut edited = description(&[]);
-        edit_container(&mut edited, &ContainerAdditions::default(), Some("/var/cache/rosettad/uds"));
-        let mount = &edited["mounts"][2];
+        edit_container(&mut edited, &ContainerAdditions::default(), ALL);
+        let mounts = edited["mounts"].as_array().unwrap()[1..].iter().map(|mount| {
+            let options = mount["options"].as_array().unwrap();
+            assert!(options.contains(&json!("ro")), "{mount}");
+            let text = |name: &str| mount[name].as_str().unwrap();
+            (text("destination"), text("source"), !options.contains(&json!("noexec")))
+        });
         assert_eq!(
-            (&mount["destination"], &mount["source"]),
-            (&json!("/dev/cove/rosetta"), &json!("/var/cache/rosettad/uds"))
+            mounts.collect::<Vec<_>>(),
+            [
+                ("/dev/cove/ca", trust::FOLDER, false),
+                ("/dev/cove/rosetta", "/uds", false),
+                ("/dev/cove/bin", "/programs", true),
+            ]
         );
     }
 
@@ -198,10 +221,10 @@ mod tests {
         let mut foreign = description(&[]);
         foreign["mounts"][0]["type"] = json!("bind");
         let before = foreign.clone();
-        edit_container(&mut foreign, &additions(), Some("/uds"));
+        edit_container(&mut foreign, &additions(), ALL);
         assert_eq!(foreign, before);
         for mut nonsense in [json!(null), json!([]), json!({"mounts": 3}), json!({"process": {"env": {}}})] {
-            edit_container(&mut nonsense, &additions(), Some("/uds"));
+            edit_container(&mut nonsense, &additions(), ALL);
             edit_environment(&mut nonsense, &additions());
         }
     }

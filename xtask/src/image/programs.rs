@@ -1,4 +1,4 @@
-//! The agent, built as one static program for the guest's processor.
+//! Our own programs in the image, each built as one static program for the guest's processor.
 //!
 //! Where the installed Rust toolchain has the target's standard library, that is used. Otherwise the library is
 //! built along, from its source.
@@ -14,54 +14,77 @@ use super::places::Places;
 use crate::output::say;
 use crate::rust::{LibraryError, Toolchain, setting};
 
-/// The agent could not be built.
+/// A program could not be built.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AgentError {
+pub(crate) enum ProgramError {
     /// The cross compiler is missing.
     #[error("`{command}` is not installed; install the Debian packages {packages:?}")]
     NoLinker { command: &'static str, packages: [&'static str; 2] },
     /// Rustc could not be asked, or Cargo did not start.
-    #[error("could not prepare the build of the agent")]
+    #[error("could not prepare the build of a program of the guest")]
     Prepare(#[from] ToolError),
     /// The library source is not to be had.
-    #[error("could not build the agent for {arch} with a standard library of its own")]
-    Library { arch: Arch, source: LibraryError },
+    #[error("could not build `{program}` for {arch} with a standard library of its own")]
+    Library { program: &'static str, arch: Arch, source: LibraryError },
     /// Cargo printed why.
-    #[error("the agent does not build for {arch}")]
-    Build { arch: Arch },
+    #[error("`{program}` does not build for {arch}")]
+    Build { program: &'static str, arch: Arch },
     /// Files could not be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
-/// Builds the agent and returns its path. Cargo decides whether there is anything to do.
-pub(crate) fn build(places: &Places, depot: &Depot, arch: Arch) -> Result<Utf8PathBuf, AgentError> {
+/// A program of ours in the guest.
+#[derive(Clone, Copy)]
+pub(crate) struct Program {
+    /// Its package. Each is built alone, so that none gets what only another asks of a shared crate.
+    package: &'static str,
+    /// Its file name.
+    name: &'static str,
+}
+
+/// The first process of the guest.
+pub(crate) const AGENT: Program = Program { package: "agent", name: "cove-agent" };
+
+/// What works inside of containers.
+pub(crate) const INSIDE: Program = Program { package: "inside", name: "cove-inside" };
+
+/// Builds a program and returns its path. Cargo decides whether there is anything to do.
+pub(crate) fn build(
+    places: &Places,
+    depot: &Depot,
+    arch: Arch,
+    Program { package, name }: Program,
+) -> Result<Utf8PathBuf, ProgramError> {
     let target = arch.rust_target();
     let target_folder = places.repository.join(format!("target/guest-{arch}"));
     let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
     cargo.current_dir(&places.repository);
     // This variable outranks every other that could bring flags.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(&places.repository).join("\x1f"));
-    cargo.args(["build", "--quiet", "--package", "agent", "--profile", "guest"]);
+    cargo.args(["build", "--quiet", "--package", package, "--profile", "guest"]);
     cargo.args(["--target", target, "--target-dir", target_folder.as_str()]);
     if arch != Arch::host() {
         let (linker, packages) = arch.cross_compiler();
-        find(linker).ok_or(AgentError::NoLinker { command: linker, packages })?;
+        find(linker).ok_or(ProgramError::NoLinker { command: linker, packages })?;
         cargo.env(setting(target, "LINKER"), linker);
     }
     let toolchain = Toolchain::installed(&places.repository)?;
     if !toolchain.has_library(target) {
-        let library =
-            toolchain.library_source(places, depot).map_err(|source| AgentError::Library { arch, source })?;
+        let library = toolchain.library_source(places, depot).map_err(|source| ProgramError::Library {
+            program: name,
+            arch,
+            source,
+        })?;
         cargo.arg("-Zbuild-std=std,panic_abort");
         cargo.env("RUSTC_BOOTSTRAP", "1").env("__CARGO_TESTS_ONLY_SRC_ROOT", library);
     }
-    say(format!("building the agent for {arch}"));
+    say(format!("building `{name}` for {arch}"));
     let built = cargo.status().map_err(|source| ToolError::Start { program: "cargo".to_owned(), source })?;
     if !built.success() {
-        return Err(AgentError::Build { arch });
+        return Err(ProgramError::Build { program: name, arch });
     }
-    Ok(target_folder.join(target).join("guest/cove-agent"))
+    Ok(target_folder.join(target).join("guest").join(name))
 }
 
 /// Linked statically, and without the folders of this machine, which panic messages would carry.
