@@ -115,6 +115,16 @@ impl HomeLayout {
         self.root.join("https")
     }
 
+    /// The folder of what ssh clients need to reach environments.
+    pub fn ssh_dir(&self) -> Utf8PathBuf {
+        self.root.join("ssh")
+    }
+
+    /// The configuration of ssh clients, which a person's own includes.
+    pub fn ssh_config_file(&self) -> Utf8PathBuf {
+        self.ssh_dir().join("config")
+    }
+
     /// The folder of what can be fetched or found out again.
     pub fn cache_dir(&self) -> Utf8PathBuf {
         self.root.join("cache")

@@ -118,6 +118,12 @@ impl Client {
         self.open_exec(environment_path(environment, "/exec"), request).await
     }
 
+    /// Speaks ssh with the main container of an environment: what goes to the process is what an ssh client says.
+    pub async fn ssh(&self, environment: &str) -> Result<ExecSession, CallError> {
+        let call = Call::new(Method::POST, environment_path(environment, "/ssh"));
+        ExecSession::open(&self.socket, call).await
+    }
+
     /// A machine.
     pub async fn machine(&self, machine: &str) -> Result<Machine, CallError> {
         self.get(&machine_path(machine, "")).await

@@ -42,6 +42,7 @@ pub mod secrets;
 pub mod server;
 pub mod settings;
 mod sources;
+mod ssh;
 pub mod store;
 pub mod tools;
 mod warnings;

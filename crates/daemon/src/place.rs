@@ -40,16 +40,8 @@ impl Reconciler {
     /// # Errors
     /// The environment does not run, or the process cannot be started.
     pub async fn exec(&self, id: &EnvironmentId, request: &ExecRequest) -> Result<ExecSession, Problem> {
-        let parts = self.parts();
-        parts.machine.awake().await?;
-        let (environment, state) = running(parts, id).await?;
-        // A mistake in the file, or a folder that is away, locks nobody out of a container that runs.
-        let variables = parts.store.variables(id)?;
-        let config = configuration::read_with(parts, &environment, Person::new(&variables))
-            .map(|reading| reading.config)
-            .or_else(|problem| self.config_read_last(id).ok_or(problem))?;
-        let (place, _) = of(parts, &config, &state, &()).await?;
-        let mut env = parts.secrets_of(id)?.variables().clone();
+        let place = self.working_place(id).await?;
+        let mut env = self.parts().secrets_of(id)?.variables().clone();
         env.extend(request.env.clone());
         let program = Program {
             argv: request.argv.clone(),
@@ -59,8 +51,24 @@ impl Reconciler {
             terminal: request.terminal.map(|size| TerminalSize { rows: size.rows, columns: size.columns }),
             input: request.input,
         };
-        let session = place.engine().exec(&state.id, &place.exec_spec(program)).await;
+        let session = place.engine().exec(place.container(), &place.exec_spec(program)).await;
         session.map_err(|error| problems::from_exec(&error))
+    }
+
+    /// Where the person works in the main container of an environment, which is woken if need be.
+    ///
+    /// # Errors
+    /// The environment does not run.
+    pub(crate) async fn working_place(&self, id: &EnvironmentId) -> Result<Workplace, Problem> {
+        let parts = self.parts();
+        parts.machine.awake().await?;
+        let (environment, state) = running(parts, id).await?;
+        // A mistake in the file, or a folder that is away, locks nobody out of a container that runs.
+        let variables = parts.store.variables(id)?;
+        let config = configuration::read_with(parts, &environment, Person::new(&variables))
+            .map(|reading| reading.config)
+            .or_else(|problem| self.config_read_last(id).ok_or(problem))?;
+        Ok(of(parts, &config, &state, &()).await?.0)
     }
 
     /// What the main container of an environment has said, and goes on saying if asked to follow.

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::{EnvironmentId, Problem};
+use camino::Utf8PathBuf;
 use devcontainer::Config;
 use engine::ContainerEventKind;
 use futures::StreamExt;
@@ -52,6 +53,8 @@ pub(crate) struct Parts {
     pub(crate) registry: Registry,
     /// What users' shells set, kept between runs.
     pub(crate) probes: ProbeCache,
+    /// The folder of the keys for ssh.
+    pub(crate) ssh: Utf8PathBuf,
     /// Held while the base image is loaded: everybody who needs it waits for one load.
     pub(crate) base: Arc<tokio::sync::Mutex<()>>,
 }
@@ -66,6 +69,8 @@ pub struct Surroundings {
     pub registry: Registry,
     /// Where variables of users' shells are kept.
     pub probes: ProbeCache,
+    /// The folder of the keys for ssh.
+    pub ssh: Utf8PathBuf,
 }
 
 impl Parts {
@@ -104,7 +109,7 @@ pub(crate) struct Bell {
 impl Reconciler {
     /// A reconciler that does nothing before [`start`](Self::start).
     pub fn new(store: Store, machine: MachineHost, ports: Ports, surroundings: Surroundings) -> Self {
-        let Surroundings { secrets, policy, registry, probes } = surroundings;
+        let Surroundings { secrets, policy, registry, probes, ssh } = surroundings;
         let inner = Inner {
             parts: Parts {
                 store,
@@ -115,6 +120,7 @@ impl Reconciler {
                 policy,
                 registry,
                 probes,
+                ssh,
                 base: Arc::default(),
             },
             workers: Mutex::default(),

@@ -104,6 +104,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/plan", post(environments::plan_folder)),
         ("/v1/environments/{environment}/logs", get(logs::of_environment)),
         ("/v1/environments/{environment}/exec", post(exec::in_environment)),
+        ("/v1/environments/{environment}/ssh", post(exec::ssh_to_environment)),
         ("/v1/machines/{machine}", get(machine::show).patch(machine::change)),
         ("/v1/machines/{machine}/start", post(machine::start)),
         ("/v1/machines/{machine}/stop", post(machine::stop)),

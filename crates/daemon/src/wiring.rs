@@ -106,6 +106,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
         policy: settings.consent,
         registry: registry(paths, &settings.registries)?,
         probes: ProbeCache::new(paths.shell_cache_dir()),
+        ssh: paths.ssh_dir(),
     };
     let reconciler = Reconciler::new(store.clone(), machine.clone(), ports, surroundings);
     reconciler.start().map_err(|source| ServeError::Reconcile { store: store.path().to_owned(), source })?;

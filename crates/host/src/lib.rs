@@ -14,5 +14,6 @@ pub mod network;
 pub mod power;
 pub mod sandbox;
 pub mod service;
+pub mod ssh_keys;
 pub mod vault;
 mod whole_file;

@@ -8,11 +8,16 @@ use camino::Utf8Path;
 /// Writes a file that everybody may read, in place of the one before: a reader sees the old or the new one, also after
 /// a power cut. The folder is made where it is missing.
 pub(crate) fn write(path: &Utf8Path, content: &[u8]) -> io::Result<()> {
+    write_for(path, content, 0o644)
+}
+
+/// The same, for those whom the permission bits name.
+pub(crate) fn write_for(path: &Utf8Path, content: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Utf8Path::new("/"));
     fs_err::create_dir_all(folder)?;
     let mut new = tempfile::Builder::new()
         .prefix(".cove-")
-        .permissions(std::fs::Permissions::from_mode(0o644))
+        .permissions(std::fs::Permissions::from_mode(mode))
         .tempfile_in(folder)?;
     new.write_all(content)?;
     new.as_file().sync_all()?;

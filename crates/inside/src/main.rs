@@ -6,22 +6,35 @@
 //! standard input, since every process of the container can read its arguments.
 //!
 //! Its first argument says what it does; each is a module.
+//!
+//! | argument | what it is |
+//! |---|---|
+//! | `ssh` | [`ssh`]: an ssh server for the one connection on its standard input and output |
+//! | `session` | [`session`]: the last steps of a process before it becomes somebody else's program |
+
+mod resolve;
+mod session;
+mod ssh;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    match arguments.next().as_deref() {
+    let mut arguments = std::env::args_os().skip(1);
+    let first = arguments.next().map(|word| word.to_string_lossy().into_owned());
+    let done = match first.as_deref() {
+        Some("ssh") => ssh::main(),
+        Some("session") => session::main(arguments.collect()),
         Some("--version") => {
             say(std::io::stdout(), concat!("cove-inside ", env!("CARGO_PKG_VERSION")));
-            ExitCode::SUCCESS
+            Ok(())
         }
-        Some(unknown) => {
-            say(std::io::stderr(), &format!("cove-inside: there is no `{unknown}` here"));
-            ExitCode::FAILURE
-        }
-        None => {
-            say(std::io::stderr(), "cove-inside: started by Cove; not meant to be typed");
+        Some(unknown) => Err(format!("there is no `{unknown}` here")),
+        None => Err("started by Cove; not meant to be typed".to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            say(std::io::stderr(), &format!("cove-inside: {message}"));
             ExitCode::FAILURE
         }
     }
@@ -30,4 +43,10 @@ fn main() -> ExitCode {
 /// Writes a line to somebody who may be gone.
 fn say(mut to: impl std::io::Write, line: &str) {
     let _ = writeln!(to, "{line}");
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

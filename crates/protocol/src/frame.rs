@@ -31,7 +31,8 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
-    fn from_byte(byte: u8) -> Self {
+    /// The kind that the first byte of a frame tells.
+    pub fn from_byte(byte: u8) -> Self {
         match byte {
             0 => Self::Message,
             1 => Self::Input,

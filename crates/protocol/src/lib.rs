@@ -10,6 +10,7 @@
 pub mod agent;
 mod frame;
 pub mod guest_words;
+pub mod inside;
 pub mod shim;
 
 pub use frame::{Frame, FrameDecoder, FrameKind, FrameTooLong, HEADER_BYTES, MAX_PAYLOAD_BYTES, encode_json};

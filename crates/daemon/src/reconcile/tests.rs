@@ -66,6 +66,7 @@ impl Place {
             policy: ConsentPolicy::default(),
             registry: Registry::new(Options::new(fixture.paths.registry_cache_dir())).unwrap(),
             probes: ProbeCache::new(fixture.paths.shell_cache_dir()),
+            ssh: fixture.paths.ssh_dir(),
         };
         let ports = Ports::new(machine.clone(), fixture.store.clone(), testing::no_names(&fixture.paths));
         let reconciler = Reconciler::new(fixture.store.clone(), machine.clone(), ports, surroundings);

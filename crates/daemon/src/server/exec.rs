@@ -42,6 +42,25 @@ pub(super) async fn in_environment(
     Ok(hand_over(upgrade, process))
 }
 
+/// Speaks ssh with the main container of an environment, which runs a server for this one connection as its user. Needs
+/// `Upgrade: cove-exec`: what the client says is the process's input, what the server says its output.
+#[utoipa::path(post, path = "/v1/environments/{environment}/ssh", tag = "environments",
+    params(("environment" = String, Path, description = "Name or id; the server proves to be `<this>.cove`")),
+    responses(
+        (status = 101, description = "Frames follow, both ways; the last is the server's end"),
+        (status = "default", body = ErrorBody),
+    ))]
+pub(super) async fn ssh_to_environment(
+    State(api): State<Api>,
+    Path(environment): Path<String>,
+    mut request: Request,
+) -> Result<Response, Refusal> {
+    let found = environments::find(&api.store, &environment)?;
+    let upgrade = upgrade_of(&mut request)?;
+    let process = api.environments.ssh(&found, &environment).await?;
+    Ok(hand_over(upgrade, process))
+}
+
 /// Runs a process in the machine, outside of any container. Needs `Upgrade: cove-exec`.
 #[utoipa::path(post, path = "/v1/machines/{machine}/exec", tag = "machines",
     params(("machine" = String, Path, description = "Its name: `default`")),
@@ -63,14 +82,19 @@ pub(super) async fn in_machine(
 
 /// The connection to be, and what is to run. The body is read first: after it the connection is ours.
 async fn take(mut request: Request) -> Result<(OnUpgrade, ExecRequest), Refusal> {
+    let upgrade = upgrade_of(&mut request)?;
+    let Body(request) = Body::from_request(request, &()).await?;
+    Ok((upgrade, request))
+}
+
+fn upgrade_of(request: &mut Request) -> Result<OnUpgrade, Refusal> {
     let asks = asks_for_it(request.headers());
     let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>().filter(|_| asks) else {
         let title = format!("this route needs the headers `Connection: upgrade` and `Upgrade: {PROTOCOL}`");
         let problem = Problem::new(ProblemCode::InvalidRequest, title);
         return Err(Refusal::with_status(StatusCode::UPGRADE_REQUIRED, problem));
     };
-    let Body(request) = Body::from_request(request, &()).await?;
-    Ok((upgrade, request))
+    Ok(upgrade)
 }
 
 fn asks_for_it(headers: &HeaderMap) -> bool {

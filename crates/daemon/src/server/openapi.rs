@@ -45,6 +45,7 @@ pub fn json() -> String {
         environments::plan_folder,
         logs::of_environment,
         exec::in_environment,
+        exec::ssh_to_environment,
         machine::show,
         machine::change,
         machine::start,

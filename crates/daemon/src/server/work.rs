@@ -59,6 +59,13 @@ pub trait EnvironmentWork: Send + Sync {
         environment: &'a Environment,
         request: ExecRequest,
     ) -> BoxFuture<'a, Result<Process, Problem>>;
+
+    /// Runs an ssh server for one client in the main container. `asked` is the name that the client used.
+    fn ssh<'a>(
+        &'a self,
+        environment: &'a Environment,
+        asked: &'a str,
+    ) -> BoxFuture<'a, Result<Process, Problem>>;
 }
 
 /// What can be done with the machine besides writing its spec.

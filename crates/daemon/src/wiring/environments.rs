@@ -89,6 +89,14 @@ impl EnvironmentWork for LiveEnvironments {
         async move { Ok(process::from_engine(self.reconciler.exec(&environment.id, &request).await?)) }
             .boxed()
     }
+
+    fn ssh<'a>(
+        &'a self,
+        environment: &'a Environment,
+        asked: &'a str,
+    ) -> BoxFuture<'a, Result<Process, Problem>> {
+        async move { Ok(process::that_ends_itself(self.reconciler.ssh(environment, asked).await?)) }.boxed()
+    }
 }
 
 /// Cuts what a container wrote into lines, each output by itself. Ends with the pieces, or where they break off.

@@ -1,6 +1,7 @@
 //! Processes of the engine and of the agent, as the server carries them.
 
 use std::io;
+use std::time::Duration;
 
 use engine::{Channel, TerminalSize};
 use futures::StreamExt;
@@ -18,8 +19,21 @@ const INPUT_QUEUE: usize = 8;
 /// Signals that end a process: the engine has no other for a process in a container.
 const ENDING_SIGNALS: [i32; 5] = [1, 2, 3, 9, 15];
 
-/// A process in a container.
+/// How long one that ends with its input may take for it.
+const OWN_END: Duration = Duration::from_secs(5);
+
+/// A process in a container, which is killed when its client goes.
 pub(super) fn from_engine(session: engine::ExecSession) -> Process {
+    in_container(session, Duration::ZERO)
+}
+
+/// A process in a container that ends by itself when its input does, which is when its client goes. It has something to
+/// do then, for which it is given time.
+pub(super) fn that_ends_itself(session: engine::ExecSession) -> Process {
+    in_container(session, OWN_END)
+}
+
+fn in_container(session: engine::ExecSession, grace: Duration) -> Process {
     let (sender, mut receiver) = mpsc::channel(INPUT_QUEUE);
     let engine::ExecSession { mut input, output, control } = session;
     let told = control.clone();
@@ -47,7 +61,7 @@ pub(super) fn from_engine(session: engine::ExecSession) -> Process {
     });
     let state = InContainer {
         output,
-        end: KillOnDrop { control: Some(control) },
+        end: KillOnDrop { control: Some(control), grace },
         _feeding: AbortOnDropHandle::new(feeding),
     };
     let output = futures::stream::unfold(Some(state), |state| async move {
@@ -86,6 +100,7 @@ struct InContainer {
 /// Kills a process whose client went away before its end: the engine would let it run on.
 struct KillOnDrop {
     control: Option<engine::ExecControl>,
+    grace: Duration,
 }
 
 impl Drop for KillOnDrop {
@@ -93,7 +108,9 @@ impl Drop for KillOnDrop {
         let Some(control) = self.control.take() else { return };
         // While the daemon itself ends there is no runtime left to do it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let grace = self.grace;
         runtime.spawn(async move {
+            tokio::time::sleep(grace).await;
             if let Err(error) = control.kill().await {
                 tracing::debug!(%error, "a process that nobody listens to was not killed");
             }

@@ -1,0 +1,84 @@
+//! The ssh server of an environment: `cove-inside ssh` in its main container, for one connection.
+//!
+//! Whoever can speak to the daemon may run anything in a container already. The keys are for ssh clients: they know by
+//! them that they speak with the environment they named, and nobody else in the container can come in as they do.
+
+use api::{Environment, Problem, ProblemCode};
+use engine::ExecSession;
+use host::ssh_keys::{ENDING, SshKeys};
+use protocol::encode_json;
+use protocol::inside::SshStart;
+use provision::Workplace;
+use provision::workplace::Program;
+use tokio::io::AsyncWriteExt;
+
+use crate::problems;
+use crate::reconcile::Reconciler;
+
+/// Where every container of the machine has the program.
+const PROGRAM: &str = "/dev/cove/bin/cove-inside";
+
+impl Reconciler {
+    /// Starts a server for one client. `asked` is the name that the client knows the environment by; what the client
+    /// says from now on is the server's input.
+    ///
+    /// # Errors
+    /// The environment does not run, or there are no keys.
+    pub async fn ssh(&self, environment: &Environment, asked: &str) -> Result<ExecSession, Problem> {
+        let parts = self.parts();
+        let place = self.working_place(&environment.id).await?;
+        let start = start(parts.ssh.clone(), environment, asked, &place).await?;
+        let program = Program {
+            argv: vec![PROGRAM.to_owned(), "ssh".to_owned()],
+            env: parts.secrets_of(&environment.id)?.variables().clone(),
+            input: true,
+            ..Program::default()
+        };
+        let session = place.engine().exec(place.container(), &place.exec_spec(program)).await;
+        let mut session = session.map_err(|error| problems::from_exec(&error))?;
+        let told = async {
+            session.input.write_all(&encode_json(&start)).await?;
+            session.input.flush().await
+        };
+        told.await.map_err(|error| {
+            Problem::new(
+                ProblemCode::ContainerFailed,
+                "the ssh server in the container took no start message",
+            )
+            .caused_by(&error)
+        })?;
+        Ok(session)
+    }
+}
+
+async fn start(
+    keys: camino::Utf8PathBuf,
+    environment: &Environment,
+    asked: &str,
+    place: &Workplace,
+) -> Result<SshStart, Problem> {
+    let mut names = vec![format!("{}{ENDING}", asked.to_lowercase())];
+    for known in [environment.metadata.name.as_str(), environment.id.as_str()] {
+        let name = format!("{known}{ENDING}");
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let shell = place.account().shell.clone();
+    let made = tokio::task::spawn_blocking(move || {
+        let keys = SshKeys::provide(&keys)?;
+        let host = keys.host(&names)?;
+        Ok::<_, std::io::Error>(SshStart {
+            host_key: host.private,
+            certificate: host.certificate,
+            client_key: keys.client_key()?,
+            shell,
+            // Nobody can grant it yet.
+            agent: false,
+        })
+    });
+    let made = made.await.map_err(std::io::Error::other).and_then(|made| made);
+    made.map_err(|error| {
+        Problem::new(ProblemCode::Internal, "the keys for ssh cannot be read or made").caused_by(&error)
+    })
+}
