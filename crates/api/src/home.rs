@@ -115,6 +115,11 @@ impl HomeLayout {
         self.root.join("https")
     }
 
+    /// The editor that `cove open` was last told to use.
+    pub fn editor_file(&self) -> Utf8PathBuf {
+        self.root.join("editor")
+    }
+
     /// The folder of what ssh clients need to reach environments.
     pub fn ssh_dir(&self) -> Utf8PathBuf {
         self.root.join("ssh")

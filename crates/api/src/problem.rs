@@ -224,6 +224,10 @@ problem_codes! {
     VersionSkew = "E0008", OnRequest, "Stop the older daemon with `cove daemon stop`; the next command starts the new one. Machines and environments run on.";
     /// The daemon cannot be started with the computer.
     ServiceRefused = "E0009", OnRequest, "`cove daemon install` lets launchd or systemd start the daemon at your login, or, with `--at boot` and sudo, without one. The message says what they refused; nothing was changed. Without a service the first command that needs the daemon starts it.";
+    /// ssh clients cannot be told of environments.
+    SshConfig = "E0010", OnRequest, "`cove ssh-config install` begins `~/.ssh/config` with one line that includes Cove's own configuration, and `cove ssh-config remove` takes it away. A file that is read-only, as one that another tool writes, is left alone: let that tool write the line. `cove ssh ENV` and `ssh -F ~/.cove/ssh/config ENV.cove` need no line.";
+    /// No editor can be opened.
+    EditorMissing = "E0011", OnRequest, "`cove open` looks for VS Code, Cursor, Windsurf, Zed and JetBrains Gateway in `PATH`, and on a Mac among the applications. Install one, or put its command into `PATH`; in VS Code and its kin that is \"Shell Command: Install 'code' command in PATH\". `cove open --editor terminal` needs none, and `cove open --print` tells what another program can be given.";
 
     /// The folder does not exist.
     FolderNotFound = "E0101", OnRequest, "Check the path; an environment belongs to a folder on this computer.";

@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
 use crate::complete;
+use crate::editors::Editor;
 use crate::quantity::{parse_gib, parse_mib};
 
 /// Dev containers in a small Linux machine on this computer.
@@ -61,6 +62,19 @@ pub(crate) enum Command {
     Exec(ExecArguments),
     /// Open a shell in an environment
     Shell(ShellArguments),
+    /// Open an environment in an editor
+    Open(OpenArguments),
+    /// Open an ssh connection to an environment, or run a command by one
+    Ssh(SshArguments),
+    /// Let ssh, and every editor that uses it, find environments as ENV.cove
+    #[command(subcommand)]
+    SshConfig(SshConfigCommand),
+    /// Carry a connection of an ssh client to an environment; ssh runs this
+    #[command(hide = true)]
+    SshProxy {
+        /// The host that ssh was told: ENV.cove
+        host: String,
+    },
     /// Show what an environment's main container wrote
     Logs(EnvironmentLogs),
     /// Show the ports of an environment and where they are reached, or forward others
@@ -257,6 +271,43 @@ pub(crate) struct ShellArguments {
     pub(crate) environment: Option<String>,
     #[command(flatten)]
     pub(crate) process: ProcessOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OpenArguments {
+    /// Name, id or folder; that of this folder if left out
+    #[arg(value_name = "ENV", add = ArgValueCandidates::new(complete::environments))]
+    pub(crate) environment: Option<String>,
+    /// Which editor, from now on; the one that was named last if left out, or one that is there
+    #[arg(short, long)]
+    pub(crate) editor: Option<Editor>,
+    /// Print what would be opened, a URI or a command, and do nothing
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SshArguments {
+    /// Name, id or folder; that of this folder if left out
+    #[arg(value_name = "ENV", add = ArgValueCandidates::new(complete::environments))]
+    pub(crate) environment: Option<String>,
+    /// A command instead of a shell
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum SshConfigCommand {
+    /// Begin ~/.ssh/config with the one line that includes Cove's configuration
+    Install {
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Take that line away; all else is as it was before
+    Remove,
+    /// Show whether it is there, and what holds instead of it
+    Show,
 }
 
 #[derive(Debug, Args)]

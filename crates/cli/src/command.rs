@@ -12,10 +12,12 @@ mod logs;
 mod machine;
 mod machine_status;
 mod migrate;
+mod open;
 mod plan;
 mod ports;
 mod service;
 mod show;
+mod ssh;
 mod up;
 
 use clap_complete::env::Shells;
@@ -35,6 +37,10 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Plan(arguments) => plan::run(context, arguments).await,
         Command::Exec(arguments) => exec::run(context, arguments).await,
         Command::Shell(arguments) => exec::shell(context, arguments).await,
+        Command::Open(arguments) => open::run(context, arguments).await,
+        Command::Ssh(arguments) => ssh::run(context, arguments).await,
+        Command::SshConfig(command) => ssh::config(context, command),
+        Command::SshProxy { host } => ssh::proxy(context, &host).await,
         Command::Logs(arguments) => logs::environment(context, arguments).await,
         Command::Stop(arguments) => lifecycle::stop(context, arguments).await,
         Command::Start(arguments) => lifecycle::start(context, arguments).await,

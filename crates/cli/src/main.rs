@@ -10,6 +10,7 @@ mod complete;
 mod context;
 mod docker_context;
 mod drop_in;
+mod editors;
 mod failure;
 mod follow;
 mod output;
@@ -20,6 +21,7 @@ mod problem_text;
 mod progress;
 mod quantity;
 mod select;
+mod ssh;
 mod table;
 mod text;
 

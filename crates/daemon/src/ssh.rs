@@ -3,8 +3,11 @@
 //! Whoever can speak to the daemon may run anything in a container already. The keys are for ssh clients: they know by
 //! them that they speak with the environment they named, and nobody else in the container can come in as they do.
 
+use std::time::Duration;
+
 use api::{Environment, Problem, ProblemCode};
 use engine::ExecSession;
+use futures::StreamExt;
 use host::ssh_keys::{ENDING, SshKeys};
 use protocol::encode_json;
 use protocol::inside::SshStart;
@@ -14,6 +17,13 @@ use tokio::io::AsyncWriteExt;
 
 use crate::problems;
 use crate::reconcile::Reconciler;
+
+/// What every server says first.
+const GREETING: &[u8] = b"SSH-2.0-";
+/// How long it may take for it.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes that are kept of what something else says.
+const MOST_WORDS: usize = 4096;
 
 /// Where every container of the machine has the program.
 const PROGRAM: &str = "/dev/cove/bin/cove-inside";
@@ -40,15 +50,45 @@ impl Reconciler {
             session.input.write_all(&encode_json(&start)).await?;
             session.input.flush().await
         };
-        told.await.map_err(|error| {
-            Problem::new(
-                ProblemCode::ContainerFailed,
-                "the ssh server in the container took no start message",
-            )
-            .caused_by(&error)
-        })?;
-        Ok(session)
+        told.await.map_err(|error| no_server(environment).caused_by(&error))?;
+        greeted(session, environment).await
     }
+}
+
+/// Waits for what a server says first. What cannot be started speaks otherwise, or not at all: to a client that would be
+/// a broken protocol, and no reason.
+async fn greeted(mut session: ExecSession, environment: &Environment) -> Result<ExecSession, Problem> {
+    let mut before = Vec::new();
+    let mut said = Vec::new();
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while said.len() < GREETING.len() || (!said.starts_with(GREETING) && said.len() < MOST_WORDS) {
+            let Some(Ok((channel, piece))) = session.output.next().await else { break };
+            said.extend_from_slice(&piece);
+            before.push(Ok((channel, piece)));
+        }
+    });
+    let in_time = waited.await.is_ok();
+    if said.starts_with(GREETING) {
+        session.output = futures::stream::iter(before).chain(session.output).boxed();
+        return Ok(session);
+    }
+    if let Err(error) = session.control.kill().await {
+        tracing::debug!(%error, "what was no ssh server may run on");
+    }
+    let mut problem = no_server(environment);
+    if !in_time {
+        problem = problem.with_hint(format!("it said nothing for {} seconds", PATIENCE.as_secs()));
+    }
+    problem.log_tail = String::from_utf8_lossy(&said).lines().map(str::to_owned).collect();
+    Err(problem)
+}
+
+fn no_server(environment: &Environment) -> Problem {
+    let name = &environment.metadata.name;
+    let title = format!("the ssh server does not start in the container of `{name}`");
+    Problem::new(ProblemCode::ContainerFailed, title)
+        .with_hint("a container that runs since before an update of Cove does not have it yet")
+        .with_command("start it again", format!("cove stop {name} && cove start {name}"))
 }
 
 async fn start(

@@ -4,6 +4,7 @@ pub mod dockerd;
 mod errors;
 mod fake_machine;
 pub mod fake_shim;
+pub mod inside;
 pub mod registry;
 pub mod world;
 

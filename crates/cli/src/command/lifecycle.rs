@@ -42,13 +42,7 @@ pub(super) async fn start(context: &Context, arguments: SomeEnvironments) -> Res
     let mut follow = Follow::begin(context, &client).await?;
     let mut ends = Vec::new();
     for environment in &chosen {
-        let EnvironmentSpec { source, config, .. } = &environment.spec;
-        let patch = EnvironmentPatch {
-            retry: Some(Session::fresh()),
-            caller_variables: personal::caller_variables_of(source.folder(), config.as_deref()),
-            ..wish(DesiredPhase::Running)
-        };
-        ends.push(client.change_environment(environment.id.as_str(), &patch).await?);
+        ends.push(ask_to_run(&client, environment).await?);
     }
     if arguments.no_wait {
         return report(context, &ends, |environment, paint| {
@@ -62,6 +56,31 @@ pub(super) async fn start(context: &Context, arguments: SomeEnvironments) -> Res
         }
     }
     report(context, &ends, up::ending)
+}
+
+/// Starts one environment, and gives it as it runs. What it does is told on standard error.
+pub(super) async fn bring_up(
+    context: &Context,
+    client: &Client,
+    environment: &Environment,
+) -> Result<Environment, Failure> {
+    let mut follow = Follow::begin(context, client).await?;
+    let begun = ask_to_run(client, environment).await?;
+    let end = up::until_running(&mut follow, &begun).await?;
+    for warning in &end.status.warnings {
+        context.output.warning(warning);
+    }
+    Ok(end)
+}
+
+async fn ask_to_run(client: &Client, environment: &Environment) -> Result<Environment, Failure> {
+    let EnvironmentSpec { source, config, .. } = &environment.spec;
+    let patch = EnvironmentPatch {
+        retry: Some(Session::fresh()),
+        caller_variables: personal::caller_variables_of(source.folder(), config.as_deref()),
+        ..wish(DesiredPhase::Running)
+    };
+    Ok(client.change_environment(environment.id.as_str(), &patch).await?)
 }
 
 pub(super) async fn remove(context: &Context, arguments: RemoveArguments) -> Result<(), Failure> {

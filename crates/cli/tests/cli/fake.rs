@@ -48,6 +48,7 @@ struct World {
     known: Mutex<Known>,
     events: broadcast::Sender<Event>,
     version: &'static str,
+    home: camino::Utf8PathBuf,
 }
 
 struct Known {
@@ -76,7 +77,13 @@ impl Fake {
         let machine = serde_json::from_value(machine()).unwrap();
         let known =
             Known { environments, machine, script, sequence: 0, requests: Vec::new(), read: Arc::default() };
-        let world = Arc::new(World { known: Mutex::new(known), events: broadcast::channel(1000).0, version });
+        let at = camino::Utf8PathBuf::from_path_buf(home.path().to_owned()).unwrap();
+        let world = Arc::new(World {
+            known: Mutex::new(known),
+            events: broadcast::channel(1000).0,
+            version,
+            home: at,
+        });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.unwrap();
         let listener = {
@@ -228,6 +235,7 @@ fn routes(world: Arc<World>) -> Router {
         .route("/v1/environments", get(list).post(up))
         .route("/v1/environments/{id}", get(one).patch(patch).delete(remove))
         .route("/v1/environments/{id}/exec", post(exec))
+        .route("/v1/environments/{id}/ssh", post(ssh))
         .route("/v1/environments/{id}/logs", get(logs))
         .route("/v1/machines/{name}/logs", get(async || String::new()))
         .route("/v1/plan", post(preview))
@@ -380,6 +388,22 @@ async fn exec(mut request: Request) -> Response {
         let stream = TokioIo::new(upgrade.await.unwrap());
         // A client that goes away in the middle is part of the tests.
         let _ = processes::run(stream, exec).await;
+    });
+    let headers = [("connection", "upgrade"), ("upgrade", "cove-exec")];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+async fn ssh(
+    State(world): State<Arc<World>>,
+    UrlPath(id): UrlPath<String>,
+    mut request: Request,
+) -> Response {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let keys = world.home.join("ssh");
+    tokio::spawn(async move {
+        let stream = TokioIo::new(upgrade.await.unwrap());
+        // A client that goes away in the middle is part of the tests.
+        let _ = crate::ssh::serve(stream, &keys, &id).await;
     });
     let headers = [("connection", "upgrade"), ("upgrade", "cove-exec")];
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()

@@ -5,7 +5,9 @@
 mod commands;
 mod fake;
 mod migrate;
+mod open;
 mod processes;
+mod ssh;
 mod start;
 mod terminal;
 mod up;

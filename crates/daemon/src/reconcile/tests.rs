@@ -2,6 +2,7 @@
 
 mod host_mounts;
 mod ports;
+mod ssh;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

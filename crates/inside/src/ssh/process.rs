@@ -113,18 +113,15 @@ pub(super) fn start(program: &Program<'_>, processes: &Processes) -> io::Result<
         .env_remove("SSH_TTY")
         .env_remove("SSH_AUTH_SOCK");
     command.envs(program.env.iter().map(|(name, value)| (name, value)));
-    let terminal = match &program.terminal {
-        Some(wish) => {
-            let (ours, theirs, path) = terminal::open(wish)?;
-            command.env("TERM", &wish.term).env("SSH_TTY", path);
-            command.stdin(theirs.try_clone()?).stdout(theirs.try_clone()?).stderr(theirs);
-            rustix::io::ioctl_fionbio(&ours, true)?;
-            Some(Arc::new(ours))
-        }
-        None => {
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            None
-        }
+    let terminal = if let Some(wish) = &program.terminal {
+        let (ours, theirs, path) = terminal::open(wish)?;
+        command.env("TERM", &wish.term).env("SSH_TTY", path);
+        command.stdin(theirs.try_clone()?).stdout(theirs.try_clone()?).stderr(theirs);
+        rustix::io::ioctl_fionbio(&ours, true)?;
+        Some(Arc::new(ours))
+    } else {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        None
     };
     let child = tokio::process::Command::from(command).spawn()?;
     let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
@@ -148,7 +145,7 @@ impl Started {
         _agent: Option<Agent>,
     ) {
         let ended = tokio::select! {
-            ended = self.to_its_end(&write, inlet) => ended,
+            ended = self.until_its_end(&write, inlet) => ended,
             () = closed.cancelled() => Ok(None),
         };
         self.processes.lock().remove(&self.group);
@@ -164,7 +161,7 @@ impl Started {
                 client
                     .exit_signal_request(write.id(), name, dumped, String::new(), String::new())
                     .await
-                    .map_err(|_| russh::Error::Disconnect)
+                    .map_err(|()| russh::Error::Disconnect)
             }
             (code, _) => write.exit_status(code.unwrap_or(255).cast_unsigned()).await,
         };
@@ -172,7 +169,7 @@ impl Started {
         let _ = write.close().await;
     }
 
-    async fn to_its_end(
+    async fn until_its_end(
         &mut self,
         write: &ChannelWriteHalf<Msg>,
         inlet: Inlet,

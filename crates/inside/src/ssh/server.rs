@@ -313,7 +313,7 @@ fn is_taken(name: &str, value: &str) -> bool {
         None => name == *pattern,
     };
     let is_name = !name.contains(['=', '\0']);
-    is_name && !value.contains('\0') && VARIABLES.iter().any(|pattern| fits(pattern))
+    is_name && !value.contains('\0') && VARIABLES.iter().any(fits)
 }
 
 #[cfg(test)]

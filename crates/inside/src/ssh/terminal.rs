@@ -81,10 +81,10 @@ fn set(settings: &mut Termios, mode: Pty, value: u32) {
         Pty::ONOCR => settings.output_modes.set(OutputModes::ONOCR, on),
         Pty::ONLRET => settings.output_modes.set(OutputModes::ONLRET, on),
         Pty::CS7 if on => {
-            settings.control_modes = settings.control_modes - ControlModes::CSIZE | ControlModes::CS7
+            settings.control_modes = (settings.control_modes - ControlModes::CSIZE) | ControlModes::CS7;
         }
         Pty::CS8 if on => {
-            settings.control_modes = settings.control_modes - ControlModes::CSIZE | ControlModes::CS8
+            settings.control_modes = (settings.control_modes - ControlModes::CSIZE) | ControlModes::CS8;
         }
         Pty::PARENB => settings.control_modes.set(ControlModes::PARENB, on),
         Pty::PARODD => settings.control_modes.set(ControlModes::PARODD, on),

@@ -1,0 +1,218 @@
+//! `cove open`
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{Environment, HomeLayout, Problem, ProblemCode};
+use devcontainer_cli::terminal;
+use engine::{Engine, HostTools};
+use serde::Serialize;
+
+use super::{exec, ssh};
+use crate::arguments::{OpenArguments, ProcessOptions, ShellArguments};
+use crate::context::Context;
+use crate::docker_context::DockerFiles;
+use crate::editors::attached::{self, Customizations};
+use crate::editors::{Editor, Target};
+use crate::failure::Failure;
+use crate::select;
+use crate::ssh::{OwnConfig, PersonsConfig, host_of};
+
+/// The label with a container's metadata.
+const METADATA: &str = "devcontainer.metadata";
+/// How long an editor's program is watched for a failure; most hand over and end at once.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the engine may take to tell of the container.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// What opens terminals, the person's choice first.
+#[cfg(not(target_os = "macos"))]
+const TERMINALS: [&str; 5] = ["x-terminal-emulator", "gnome-terminal", "konsole", "xfce4-terminal", "xterm"];
+
+/// The result for programs.
+#[derive(Debug, Serialize)]
+struct Answer {
+    editor: Editor,
+    address: String,
+}
+
+pub(super) async fn run(context: &Context, arguments: OpenArguments) -> Result<(), Failure> {
+    let editor = choose(&context.home, arguments.editor)?;
+    let client = context.client().await?;
+    let mut environment = select::environment(&client, arguments.environment.as_deref()).await?;
+    if arguments.print {
+        let answer = Answer { editor, address: editor.address(&target(&environment)?) };
+        return context.output.show(&answer, |_| answer.address.clone());
+    }
+    let program = match editor {
+        Editor::Terminal => None,
+        editor => Some(editor.program().ok_or_else(|| missing(editor))?),
+    };
+    environment = ssh::bring_up(context, &client, environment).await?;
+    let target = target(&environment)?;
+    if arguments.editor.is_some() {
+        remember(&context.home, editor);
+    }
+    let Some(program) = program else { return in_a_terminal(context, &environment).await };
+    if editor.attaches() {
+        DockerFiles::from_environment()?.point_at(&context.home.docker_socket())?;
+        tell_editor(context, editor, &target).await;
+    } else {
+        reachable_by_ssh(&context.home)?;
+    }
+    let mut command = Command::new(program);
+    command.args(editor.arguments(&target));
+    start(command, editor).await?;
+    let answer = Answer { editor, address: editor.address(&target) };
+    context
+        .output
+        .show(&answer, |paint| format!("Opening {} in {}", paint.bold(&target.environment), editor.title()))
+}
+
+/// The one that was named, then the one that was named last, then one that is there.
+fn choose(home: &HomeLayout, named: Option<Editor>) -> Result<Editor, Problem> {
+    let remembered = || Editor::of_word(std::fs::read_to_string(home.editor_file()).ok()?.trim());
+    let there = || Editor::LOOKED_FOR.into_iter().find(|editor| editor.program().is_some());
+    named.or_else(remembered).or_else(there).ok_or_else(|| {
+        Problem::new(ProblemCode::EditorMissing, "no editor was found that can open an environment")
+            .with_hint("install VS Code, Cursor, Windsurf, Zed or JetBrains Gateway")
+            .with_command("or work in a terminal", "cove open --editor terminal")
+    })
+}
+
+/// That it is not remembered costs a word on the command line, and nothing else.
+fn remember(home: &HomeLayout, editor: Editor) {
+    let _ = std::fs::write(home.editor_file(), format!("{}\n", editor.word()));
+}
+
+fn missing(editor: Editor) -> Problem {
+    let title = format!("{} was not found", editor.title());
+    let problem = Problem::new(ProblemCode::EditorMissing, title);
+    let problem = match editor {
+        Editor::Jetbrains => {
+            problem.with_hint("install JetBrains Gateway, and put its command `gateway` into PATH")
+        }
+        _ => problem.with_hint(format!("install it, and put its command `{}` into PATH", editor.word())),
+    };
+    problem.with_command(
+        "see what another program can be given",
+        format!("cove open --editor {} --print", editor.word()),
+    )
+}
+
+fn target(environment: &Environment) -> Result<Target, Problem> {
+    let name = environment.metadata.name.as_str();
+    let container = environment.status.container.as_ref().ok_or_else(|| {
+        Problem::new(ProblemCode::NotRunning, format!("`{name}` has no container yet"))
+            .with_command("bring it up", format!("cove start {name}"))
+    })?;
+    Ok(Target {
+        environment: name.to_owned(),
+        host: host_of(name),
+        container: container.name.clone(),
+        folder: container.workspace_folder.clone(),
+        user: container.remote_user.clone(),
+    })
+}
+
+/// Writes down what the configuration wants of the editor. Without it the environment opens all the same.
+async fn tell_editor(context: &Context, editor: Editor, target: &Target) {
+    let (Some(extension), Some(folder)) = (editor.extension(), attached::user_folder()) else { return };
+    let engine = Engine::new(&context.home.docker_socket(), Arc::new(HostTools::default()));
+    let told = async {
+        let found = tokio::time::timeout(ANSWER_TIME, engine.container(&target.container)).await;
+        let label = found.ok()?.ok()??.labels.remove(METADATA);
+        Some(Customizations::of_label(&label.unwrap_or_default()))
+    };
+    let Some(wanted) = told.await else {
+        context
+            .output
+            .note("The configuration's extensions and settings are not known: the container did not answer.");
+        return;
+    };
+    if let Err(error) = attached::write(&folder, extension, target, &wanted) {
+        context.output.note(&format!(
+            "{} could not be told the configuration's extensions and settings: {error}",
+            editor.title()
+        ));
+    }
+}
+
+fn reachable_by_ssh(home: &HomeLayout) -> Result<(), Problem> {
+    let own = OwnConfig::provide(home)?;
+    let person = PersonsConfig::from_environment()?;
+    if person.includes(&own.line()?)? {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemCode::SshConfig,
+        format!("the editor comes by ssh, and `{}` does not lead there yet", person.file),
+    )
+    .with_command("let it", "cove ssh-config install"))
+}
+
+/// Starts a program that goes on without us. One that fails soon is told of.
+async fn start(mut command: Command, editor: Editor) -> Result<(), Failure> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let failed = |why: String| {
+        let title = format!("{} could not be started", editor.title());
+        Failure::from(Problem::new(ProblemCode::EditorMissing, title).with_hint(why))
+    };
+    let child = tokio::process::Command::from(command).spawn().map_err(|error| failed(error.to_string()))?;
+    let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+    match ended {
+        Ok(Ok(output)) if !output.status.success() => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Err(failed(format!("it said: {}", crate::text::harmless(said.trim()))))
+        }
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        // One that runs on is an editor that is open.
+        Ok(Ok(_)) | Err(_) => Ok(()),
+    }
+}
+
+async fn in_a_terminal(context: &Context, environment: &Environment) -> Result<(), Failure> {
+    let name = environment.metadata.name.to_string();
+    if terminal::is_interactive() {
+        let process = ProcessOptions::default();
+        return exec::shell(context, ShellArguments { environment: Some(name), process }).await;
+    }
+    let command = new_terminal(&name)?;
+    start(command, Editor::Terminal).await
+}
+
+/// A terminal of its own with a shell in the environment.
+#[cfg(not(target_os = "macos"))]
+fn new_terminal(environment: &str) -> Result<Command, Problem> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let found = TERMINALS.iter().find_map(|name| {
+        let mut files = path.split(':').map(|folder| camino::Utf8Path::new(folder).join(name));
+        files.find(|file| file.is_file())
+    });
+    let program = found.ok_or_else(|| {
+        Problem::new(ProblemCode::EditorMissing, "there is no terminal here, and no program that opens one")
+            .with_command("in a terminal", format!("cove shell {environment}"))
+    })?;
+    let ends_options = if program.ends_with("gnome-terminal") { "--" } else { "-e" };
+    let mut command = Command::new(program);
+    command.arg(ends_options).args(own_shell(environment));
+    Ok(command)
+}
+
+/// A window of Terminal's with a shell in the environment.
+#[cfg(target_os = "macos")]
+fn new_terminal(environment: &str) -> Result<Command, Problem> {
+    let quoted = own_shell(environment).map(|word| format!("'{}'", word.replace('\'', r"'\''"))).join(" ");
+    let script = format!(
+        "tell application \"Terminal\" to do script \"{}\"",
+        quoted.replace('\\', "\\\\").replace('"', "\\\"")
+    );
+    let mut command = Command::new("osascript");
+    command.args(["-e", "tell application \"Terminal\" to activate", "-e", &script]);
+    Ok(command)
+}
+
+fn own_shell(environment: &str) -> [String; 3] {
+    let own = std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
+    [own.unwrap_or_else(|| "cove".to_owned()), "shell".to_owned(), environment.to_owned()]
+}

@@ -1,0 +1,132 @@
+//! `cove open`. The editors are programs of a few lines that write down what they were told: no editor can run here.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::fake::{Fake, Ran, environment, running};
+
+/// Puts an editor into a folder of its own.
+fn editor(fake: &Fake, name: &str) -> PathBuf {
+    let folder = fake.folder("bin");
+    let told = fake.home.path().join("told");
+    let script = format!(
+        "#!/bin/sh\nfor word in \"$0\" \"$@\"; do echo \"${{word##*/bin/}}\"; done >> '{}'\n",
+        told.display()
+    );
+    let file = folder.join(name);
+    std::fs::write(&file, script).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+fn told(fake: &Fake) -> String {
+    std::fs::read_to_string(fake.home.path().join("told")).unwrap_or_default()
+}
+
+/// `cove` that finds the editors of that folder, and the shell that they are written in.
+fn open(fake: &Fake, folder: &Path, words: &[&str]) -> Ran {
+    let mut command = fake.cove(&[&["open"], words].concat());
+    command
+        .env("PATH", format!("{}:/bin", folder.display()))
+        .env("XDG_CONFIG_HOME", fake.home.path().join("config"));
+    Ran::of(command, fake.home.path())
+}
+
+#[test]
+fn an_editor_of_vs_codes_kin_attaches_to_the_container_and_is_told_of_it_first() {
+    let fake = Fake::start(vec![running("web", "/srv/web")], Vec::new());
+    fake.answer_as_engine();
+    let folder = editor(&fake, "code");
+    let ran = open(&fake, &folder, &["web"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.all());
+    let hex = "7b22636f6e7461696e65724e616d65223a222f7765622d6170702d31222c2273657474696e6773223a7b22636f6e74657874223a22636f7665227d7d";
+    let uri = format!("vscode-remote://attached-container+{hex}/workspaces/web");
+    assert_eq!(told(&fake), format!("code\n--folder-uri\n{uri}\n"));
+    let context = fake.home.path().join(".docker/contexts/meta");
+    assert_eq!(std::fs::read_dir(context).unwrap().count(), 1, "the docker context is there");
+}
+
+#[test]
+fn others_come_by_ssh_once_that_leads_there_and_the_last_one_is_remembered() {
+    let fake = Fake::start(vec![running("web", "/srv/web")], Vec::new());
+    editor(&fake, "code");
+    let folder = editor(&fake, "zed");
+    let ran = open(&fake, &folder, &["web", "--editor", "zed"]);
+    insta::assert_snapshot!(ran.all(), @r"
+    --- stderr
+    error[E0010]: the editor comes by ssh, and `HOME/.ssh/config` does not lead there yet
+    hint: let it
+          cove ssh-config install
+    see: cove explain E0010
+    --- status 1
+    ");
+    assert_eq!(fake.run(&["ssh-config", "install", "--yes"]).status, Some(0));
+    let ran = open(&fake, &folder, &["web"]);
+    assert_eq!(
+        (ran.status, told(&fake).as_str()),
+        (Some(0), "zed\nssh://web.cove/workspaces/web\n"),
+        "{}",
+        ran.all()
+    );
+}
+
+#[test]
+fn an_address_can_be_had_without_any_editor_and_nothing_is_done() {
+    let fake = Fake::start(vec![running("web", "/srv/web"), environment("new", "/srv/new")], Vec::new());
+    let folder = fake.folder("none");
+    let ran = open(&fake, &folder, &["web", "--editor", "jetbrains", "--print"]);
+    insta::assert_snapshot!(ran.all(), @r"
+    jetbrains-gateway://connect#type=ssh&host=web.cove&port=22&user=vscode&projectPath=%2Fworkspaces%2Fweb&deploy=true
+    --- stderr
+    --- status 0
+    ");
+    insta::assert_snapshot!(open(&fake, &folder, &["new", "--editor", "zed", "--print"]).all(), @r"
+    --- stderr
+    error[E0006]: `new` has no container yet
+    hint: bring it up
+          cove start new
+    see: cove explain E0006
+    --- status 1
+    ");
+    assert!(fake.requests().is_empty(), "{:?}", fake.requests());
+    assert!(!fake.home.path().join("editor").exists() && !fake.home.path().join(".ssh").exists());
+}
+
+#[test]
+fn what_is_not_there_is_said_with_what_to_install() {
+    let fake = Fake::start(vec![running("web", "/srv/web")], Vec::new());
+    let folder = fake.folder("none");
+    insta::assert_snapshot!(open(&fake, &folder, &["web"]).all(), @r"
+    --- stderr
+    error[E0011]: no editor was found that can open an environment
+    hint: install VS Code, Cursor, Windsurf, Zed or JetBrains Gateway
+    hint: or work in a terminal
+          cove open --editor terminal
+    see: cove explain E0011
+    --- status 1
+    ");
+    insta::assert_snapshot!(open(&fake, &folder, &["web", "--editor", "cursor"]).all(), @r"
+    --- stderr
+    error[E0011]: Cursor was not found
+    hint: install it, and put its command `cursor` into PATH
+    hint: see what another program can be given
+          cove open --editor cursor --print
+    see: cove explain E0011
+    --- status 1
+    ");
+}
+
+#[test]
+fn an_editor_that_fails_is_told_of() {
+    let fake = Fake::start(vec![running("web", "/srv/web")], Vec::new());
+    fake.answer_as_engine();
+    let folder = editor(&fake, "windsurf");
+    std::fs::write(folder.join("windsurf"), "#!/bin/sh\necho 'no display' >&2\nexit 3\n").unwrap();
+    insta::assert_snapshot!(open(&fake, &folder, &["web", "--editor", "windsurf"]).all(), @r"
+    --- stderr
+    error[E0011]: Windsurf could not be started
+    hint: it said: no display
+    see: cove explain E0011
+    --- status 1
+    ");
+}
