@@ -14,6 +14,7 @@ mod host_tools;
 mod index;
 mod initramfs;
 mod kernel;
+mod kernel_module;
 mod libraries;
 mod lock;
 mod manifest;

@@ -100,10 +100,12 @@ impl<'mirror> Indexes<'mirror> {
         self.files(arch, &exact)
     }
 
-    /// The package that a metapackage such as `linux-image-cloud-amd64` stands for today.
-    pub(crate) fn kernel(&self, arch: Arch, metapackage: &str) -> Result<String, IndexError> {
+    /// The package that a metapackage such as `linux-image-cloud-amd64` stands for today, and the packages with the
+    /// headers of that very kernel.
+    pub(crate) fn kernel(&self, arch: Arch, metapackage: &str) -> Result<Vec<String>, IndexError> {
         let printed = run(self.apt(APT_CACHE, arch)?.args(["depends", metapackage]))?;
         kernel_of(&String::from_utf8_lossy(&printed))
+            .and_then(|image| Some([headers_of(&image)?, vec![image]].concat()))
             .ok_or_else(|| IndexError::NoKernel { metapackage: metapackage.to_owned() })
     }
 
@@ -186,6 +188,15 @@ fn kernel_of(printed: &str) -> Option<String> {
         .filter_map(|line| line.trim().strip_prefix("Depends: "))
         .find(|name| name.starts_with("linux-image-"))
         .map(ToOwned::to_owned)
+}
+
+/// The packages with a kernel's headers: its own, and those it shares with the other flavours of its version.
+fn headers_of(image: &str) -> Option<Vec<String>> {
+    let release = image.strip_prefix("linux-image-")?;
+    // The version of Debian's kernels ends in `+deb13`, before the flavour.
+    let (upstream, rest) = release.split_once('+')?;
+    let debian = rest.split('-').next()?;
+    Some(vec![format!("linux-headers-{release}"), format!("linux-headers-{upstream}+{debian}-common")])
 }
 
 /// Binary package to source package, from index paragraphs. Without a `Source` field the two are the same.

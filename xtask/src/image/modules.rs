@@ -77,7 +77,8 @@ impl Modules {
         Ok(early.iter().map(|file| folder.join(file.trim_end_matches(".xz"))).collect())
     }
 
-    fn folder(&self) -> Utf8PathBuf {
+    /// Where its modules are.
+    pub(crate) fn folder(&self) -> Utf8PathBuf {
         self.root.join("usr/lib/modules").join(&self.release)
     }
 

@@ -19,7 +19,7 @@ use crate::output::say;
 /// What an image asks Debian for.
 #[derive(Clone, Debug)]
 pub(crate) enum Wanted {
-    /// These packages alone, and the kernel that a metapackage stands for.
+    /// These packages alone, and the kernel that a metapackage stands for, with its headers.
     Exactly { names: Vec<String>, kernel: String },
     /// These packages with all they depend on: a system that Debian can configure.
     WithDependencies { names: Vec<String> },
@@ -61,7 +61,9 @@ impl Wanted {
     fn digest(&self) -> Digest {
         let mut hasher = Hasher::default();
         match self {
-            Self::Exactly { names, kernel } => hasher.add_parts(names.iter().chain([kernel])),
+            Self::Exactly { names, kernel } => {
+                hasher.add_parts(names.iter().chain([kernel, &"headers".to_owned()]));
+            }
             Self::WithDependencies { names } => hasher.add_parts(names),
             Self::Version { name, version } => hasher.add_parts([name, version]),
         }
@@ -72,7 +74,7 @@ impl Wanted {
         let pins = match self {
             Self::Exactly { names, kernel } => {
                 let mut requests = names.clone();
-                requests.push(indexes.kernel(arch, kernel)?);
+                requests.extend(indexes.kernel(arch, kernel)?);
                 indexes.files(arch, &requests)?
             }
             Self::WithDependencies { names } => indexes.closure(arch, names)?,

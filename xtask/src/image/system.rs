@@ -10,6 +10,7 @@ use super::digest::{Digest, Hasher};
 use super::erofs;
 use super::host_tools::ToolError;
 use super::kernel::{self, KernelError};
+use super::kernel_module::{self, KernelModuleError};
 use super::libraries::{self, LibrariesError};
 use super::lock::Lock;
 use super::modules::{Modules, ModulesError};
@@ -40,6 +41,8 @@ pub(crate) enum SystemError {
     Recipe(#[from] RecipeError),
     #[error("could not make the root folder")]
     Tree(#[from] TreeError),
+    #[error("could not build our kernel module")]
+    OwnModule(#[from] KernelModuleError),
     #[error("could not select kernel modules")]
     Modules(#[from] ModulesError),
     #[error("the programs of the root file system would not start")]
@@ -68,7 +71,7 @@ pub(crate) fn build(
     inputs.add_part(own_sources.as_str());
     inputs.add_part(lock.digest().as_str());
     inputs.add_part(fs_err::read(inside)?);
-    for part in ["packages.toml", "modules.toml", "root.toml", "root"] {
+    for part in ["packages.toml", "modules.toml", "root.toml", "root", "fsnotify"] {
         inputs.add_tree(&definitions.join(part))?;
     }
     let work = places.work("system");
@@ -111,8 +114,12 @@ fn make(
     fs_err::copy(inside, &program)?;
     fs_err::set_permissions(&program, Permissions::from_mode(0o755))?;
 
-    say("selecting kernel modules");
     let modules = Modules::of(&root)?;
+    say("building our kernel module");
+    let folder = modules.folder().join("extra");
+    fs_err::create_dir_all(&folder)?;
+    kernel_module::build(arch, &definitions.join("fsnotify"), &root, &modules.release, &folder)?;
+    say("selecting kernel modules");
     let vmlinuz = fs_err::read(root.join(format!("boot/vmlinuz-{}", modules.release)))?;
     let early = modules.select(&module_list)?;
     // The initramfs is packed again without the root, so its modules are kept apart.
