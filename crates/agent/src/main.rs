@@ -24,6 +24,7 @@ mod dns;
 mod emulation;
 mod engine;
 mod exec;
+mod files;
 mod initramfs;
 mod journal;
 mod kernel_log;

@@ -19,7 +19,7 @@ pub(crate) use channel::{Channel, ChannelError};
 
 use crate::console::chain;
 use crate::machine::Machine;
-use crate::{configuration, connect, exec, listeners, metrics, power, put_file, shares, watch};
+use crate::{configuration, connect, exec, files, listeners, metrics, power, put_file, shares, watch};
 
 /// Streams that the host may have open at once.
 pub(crate) const STREAMS: usize = 4096;
@@ -124,6 +124,7 @@ async fn answer(mut channel: Channel, machine: &Arc<Machine>) -> Result<(), Chan
         Request::Connect(target) => return connect::serve(channel, target).await,
         Request::Watch => return watch::serve(channel, machine).await,
         Request::FollowListeners => return listeners::serve(channel, machine).await,
+        Request::Files => return files::serve(channel, machine).await,
         Request::PutFile { path, mode } => return put_file::serve(channel, &path, mode).await,
         Request::PowerOff => {
             channel.finish(&Reply::Done).await?;

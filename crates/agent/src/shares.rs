@@ -138,6 +138,24 @@ fn mounted_at(mounts: &str, path: &str, all: Option<&str>) -> Option<String> {
     })
 }
 
+/// Where shares are mounted now. A place whose name is not UTF-8 is left out: no share has one.
+pub(crate) fn places() -> Vec<String> {
+    places_in(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+}
+
+fn places_in(mounts: &str) -> Vec<String> {
+    let place = |line: &str| {
+        let (mount, file_system) = line.split_once(" - ")?;
+        let place = mount.split(' ').nth(4)?;
+        file_system.starts_with("virtiofs ").then(|| {
+            [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+                .into_iter()
+                .fold(place.to_owned(), |place, (escaped, plain)| place.replace(escaped, plain))
+        })
+    };
+    mounts.lines().filter_map(place).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,5 +178,6 @@ mod tests {
         assert_eq!(mounted_at(mounts, "/home/a b", None).as_deref(), Some("share0"));
         assert_eq!(mounted_at(mounts, "/home/a", None), None);
         assert_eq!(mounted_at(mounts, "/home/c", Some("cove")).as_deref(), Some("share1"));
+        assert_eq!(places_in(mounts), ["/home/a b", "/home/c"]);
     }
 }

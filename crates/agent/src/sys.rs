@@ -1,8 +1,8 @@
-//! The two calls that have no safe wrapper in the crates we use.
+//! The calls that have no safe wrapper in the crates we use.
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use tokio::io::unix::AsyncFd;
@@ -27,4 +27,22 @@ pub(crate) fn register(file: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` is open, always answers with the same descriptor, and is closed only when the
     // `AsyncFd` that now owns it is dropped.
     Ok(unsafe { AsyncFd::register(file) }?)
+}
+
+/// A request to a device whose argument is one value that the device only reads.
+pub(crate) trait DeviceRequest {
+    /// `_IOW` of the device's header.
+    const NUMBER: libc::Ioctl;
+    /// What it reads: of the layout in that header.
+    type Argument;
+}
+
+/// Makes a request of a device and returns what it answers.
+#[expect(unsafe_code, reason = "what a request reads is known to its device alone")]
+pub(crate) fn request<R: DeviceRequest>(device: BorrowedFd<'_>, argument: &R::Argument) -> io::Result<i32> {
+    // SAFETY: the device reads one `R::Argument` at that address during the call, as its header says, and writes
+    // nothing there. Memory that the value points to is read only, too, and outlives the call because the value
+    // borrows it.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), R::NUMBER, std::ptr::from_ref(argument)) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

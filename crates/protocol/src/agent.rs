@@ -15,6 +15,7 @@
 //! | `connect` to a stream | `done` | raw bytes both ways; half-close is kept |
 //! | `connect` to `udp` | `done` | datagrams: each an input frame to the guest, or an output frame to the host |
 //! | `watch` | `done` | one [`Event`] message after another, first what is true now |
+//! | `files` | `done` | [`FileBatch`](crate::files::FileBatch) to the guest, each answered by a receipt |
 //! | `power_off` | `done` | the machine syncs, unmounts and ends |
 
 use std::collections::BTreeMap;
@@ -55,6 +56,8 @@ pub enum Request {
     Connect(Target),
     /// Follows logs, components and boot stages.
     Watch,
+    /// Tells file watchers what the host changes in shared folders. Refused by a guest that cannot.
+    Files,
     /// Memory, disk and load now.
     Metrics,
     /// Sockets that wait for TCP connections, in every network namespace.

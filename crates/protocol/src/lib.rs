@@ -8,6 +8,7 @@
 //! agent. Fields are only added, with defaults; enums that travel from guest to host keep an `Unknown` case.
 
 pub mod agent;
+pub mod files;
 mod frame;
 pub mod guest_words;
 pub mod inside;

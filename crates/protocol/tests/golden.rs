@@ -11,6 +11,7 @@ use protocol::agent::{
     AgentHello, Component, ComponentState, Configuration, Emulation, Event, Exec, ExecControl, ExecEnd,
     Failure, FailureKind, Level, Listener, LogLine, Metrics, Mount, Reply, Request, Target, TerminalSize,
 };
+use protocol::files::{FileBatch, FileChange, FileChangeKind, FileReceipt};
 use protocol::{Frame, FrameDecoder, FrameKind, Version, encode_json, shim};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -98,8 +99,49 @@ fn requests_to_the_agent() {
     golden.check(&Request::PutFile { path: "/var/lib/cove/x".into(), mode: 0o644 });
     golden.check(&Request::Sync);
     golden.check(&Request::PowerOff);
+    golden.check(&Request::Files);
     golden.check(&ExecControl::Resize(TerminalSize { rows: 50, columns: 132 }));
     golden.check(&ExecControl::Signal { number: 2 });
+    golden.end();
+}
+
+#[test]
+fn changes_of_files() {
+    let mut golden = Golden::new("agent_files.jsonl", include_str!("golden/agent_files.jsonl"));
+    let change = FileChange {
+        kind: FileChangeKind::Moved,
+        path: "/home/ada/app/a".into(),
+        to: Some("/home/ada/app/b".into()),
+        folder: false,
+        last_link: true,
+        inode: 812,
+        changed_unix_nanos: 1_795_000_000_123_456_789,
+        parent_inode: 7,
+    };
+    for kind in [
+        FileChangeKind::Created,
+        FileChangeKind::Replaced,
+        FileChangeKind::Modified,
+        FileChangeKind::Attributes,
+        FileChangeKind::Deleted,
+        FileChangeKind::Overflow,
+    ] {
+        golden.check(&FileChange { kind, to: None, ..change.clone() });
+    }
+    golden.check(&FileBatch {
+        generation: 7,
+        sent_unix_nanos: 1_795_000_000_000_000_000,
+        changes: vec![change],
+    });
+    golden.check(&FileReceipt {
+        generation: 7,
+        told: 1,
+        own: 2,
+        unwatched: 3,
+        gone: 4,
+        failed: 5,
+        reason: Some("why".into()),
+    });
     golden.end();
 }
 

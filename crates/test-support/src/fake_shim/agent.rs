@@ -9,6 +9,7 @@ use protocol::agent::{
     AgentHello, Component, ComponentState, Configuration, Event, Exec, ExecEnd, Failure, FailureKind, Level,
     Listener, LogLine, Metrics, Reply, Request, Target,
 };
+use protocol::files::{FileBatch, FileReceipt};
 use protocol::{Frame, FrameKind, Version, encode_json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket, UnixStream};
@@ -167,6 +168,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> std:
         Request::Watch => return tell_events(guest, stream).await,
         Request::Connect(target) => return connect(guest, stream, target).await,
         Request::Exec(exec) => return run(guest, stream, &exec).await,
+        Request::Files => return hear_of_files(guest, stream).await,
         Request::PutFile { path, .. } => {
             let mut content = Vec::new();
             while let Some(frame) = read_frame(&mut stream).await?
@@ -182,6 +184,21 @@ pub(super) async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> std:
         Request::Mount(_) | Request::Unmount { .. } | Request::Sync | Request::PowerOff => Reply::Done,
     };
     stream.write_all(&encode_json(&reply)).await
+}
+
+/// Notes every change; its watchers are all there.
+async fn hear_of_files(guest: &Guest, mut stream: UnixStream) -> std::io::Result<()> {
+    stream.write_all(&encode_json(&Reply::Done)).await?;
+    while let Some(frame) = read_frame(&mut stream).await? {
+        let batch: FileBatch = frame.message().map_err(std::io::Error::other)?;
+        for change in &batch.changes {
+            guest.note(&format!("{:?} {}", change.kind, change.path));
+        }
+        let told = u32::try_from(batch.changes.len()).unwrap_or(u32::MAX);
+        let receipt = FileReceipt { generation: batch.generation, told, ..FileReceipt::default() };
+        stream.write_all(&encode_json(&receipt)).await?;
+    }
+    Ok(())
 }
 
 async fn tell_events(guest: &Guest, mut stream: UnixStream) -> std::io::Result<()> {
