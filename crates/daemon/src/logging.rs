@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use camino::Utf8Path;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// From here on a log is put aside, in bytes.
 const MAX_BYTES: u64 = 10 << 20;
@@ -16,10 +17,16 @@ const MAX_BYTES: u64 = 10 << 20;
 /// Levels when `COVE_LOG` says nothing.
 const DEFAULT_FILTER: &str = "info";
 
+/// The crates that a level alone is for. Libraries log what goes over the wire, which may hold secrets: the variables of a
+/// container, the token of a registry. They say more only when they are named.
+const OURS: &[&str] =
+    &["coved", "daemon", "devcontainer", "engine", "host", "oci", "provision", "reconciler", "vmm"];
+
 /// Begins to log. `COVE_LOG` chooses levels, for instance `debug` or `daemon::machine=trace`; panics are logged too.
 pub fn start(log: &Utf8Path) {
     let rotated = rotate(log);
-    let filter = EnvFilter::try_from_env("COVE_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let chosen = std::env::var("COVE_LOG").map(|chosen| directives(&chosen)).unwrap_or_default();
+    let filter = EnvFilter::try_new(&chosen).unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let begun = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
@@ -35,6 +42,18 @@ pub fn start(log: &Utf8Path) {
         tracing::error!(%panic, "a part of the daemon panicked");
         default(panic);
     }));
+}
+
+/// The levels that a choice stands for, in the words of [`EnvFilter`].
+fn directives(chosen: &str) -> String {
+    match chosen.parse::<LevelFilter>() {
+        Ok(level) if level > LevelFilter::INFO => {
+            let ours: Vec<String> = OURS.iter().map(|name| format!("{name}={level}")).collect();
+            format!("{DEFAULT_FILTER},{}", ours.join(","))
+        }
+        _ if chosen.is_empty() => DEFAULT_FILTER.to_owned(),
+        _ => chosen.to_owned(),
+    }
 }
 
 /// Makes a file this process's standard output and standard error: a service has none that anybody reads.
@@ -66,6 +85,16 @@ fn rotate(log: &Utf8Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_level_alone_is_not_for_libraries() {
+        let debug = directives("debug");
+        assert!(debug.starts_with("info,") && debug.contains(",daemon=debug") && !debug.contains("bollard"));
+        for plain in ["warn", "off", "bollard=trace", "info,daemon::machine=trace"] {
+            assert_eq!(directives(plain), plain);
+        }
+        assert_eq!(directives(""), DEFAULT_FILTER);
+    }
 
     #[test]
     fn only_a_log_that_grew_too_long_is_put_aside() {
