@@ -71,6 +71,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("tokio-vsock", &["vmm", "agent"]),
     ("libproc", &["vmm"]),
     ("nix", &["host"]),
+    ("notify", &["daemon"]),
     ("security-framework", &["host"]),
     ("sysctl", &["host", "vmm"]),
     ("objc2", &["vmm"]),

@@ -101,6 +101,21 @@ pub(crate) fn arm64_tells_programs_what_rosetta_knows(cove: &Cove) {
 }
 
 /// Docker's containers get their end, and the data disk is left clean: the next boot finds what was there.
+/// The kernel module for file events is built for this processor's kernel, and loaded by it.
+pub(crate) fn arm64_follows_files(cove: &Cove) {
+    let config = format!(r#"{{ "image": "{}" }}"#, busybox(cove, "arm64"));
+    cove.project("arm64-files", &[(".devcontainer.json", &config)]);
+    cove.ok(&["up", "arm64-files"]);
+    until("files are followed", || {
+        let conditions = cove.json(&["show", "arm64-files"])["status"]["conditions"].clone();
+        let mut conditions = conditions.as_array().unwrap().iter();
+        conditions.any(|it| it["kind"] == "files_followed" && it["holds"] == true)
+    });
+    let module = cove.ok(&["machine", "shell", "--", "sh", "-c", "test -c /dev/cove-fsnotify && lsmod"]);
+    assert!(module.contains("cove_fsnotify"), "{module}");
+    cove.ok(&["rm", "arm64-files"]);
+}
+
 pub(crate) fn arm64_stops_in_order(cove: &Cove) {
     busybox(cove, "arm64");
     cove.ok(&["machine", "stop"]);

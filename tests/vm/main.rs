@@ -13,6 +13,7 @@ mod bad_input;
 mod cove;
 mod daily;
 mod docker;
+mod files;
 mod healing;
 mod ports;
 mod rest;
@@ -47,6 +48,7 @@ const CASES: &[Case] = &[
     ),
     ("servers_are_found_reached_and_named", ports::servers_are_found_reached_and_named),
     ("docker_sees_the_host_s_files", docker::docker_sees_the_host_s_files),
+    ("host_edits_reach_watchers", files::host_edits_reach_watchers),
     ("published_ports_answer_on_the_host", docker::published_ports_answer_on_the_host),
     ("containers_find_the_host", docker::containers_find_the_host),
     ("the_docker_context_comes_and_goes", docker::the_docker_context_comes_and_goes),
@@ -76,6 +78,7 @@ const CASES: &[Case] = &[
 const ARM64_CASES: &[Case] = &[
     ("arm64_runs_images_of_both_processors", arm64::arm64_runs_images_of_both_processors),
     ("arm64_shares_files_with_their_owners", arm64::arm64_shares_files_with_their_owners),
+    ("arm64_follows_files", arm64::arm64_follows_files),
     ("arm64_publishes_ports", arm64::arm64_publishes_ports),
     ("arm64_tells_what_runs_foreign_programs", arm64::arm64_tells_what_runs_foreign_programs),
     ("arm64_tells_programs_what_rosetta_knows", arm64::arm64_tells_programs_what_rosetta_knows),

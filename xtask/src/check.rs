@@ -5,6 +5,7 @@ use crate::macos::{self, MacError};
 use crate::package::{self, PackageError};
 use crate::setup::{SetupError, setup, setup_for_the_app};
 use crate::steps::{StepError, cargo, run, step};
+use crate::watchers::{self, WatchersError};
 use crate::workflows::{self, WorkflowsError};
 
 /// The gate did not open.
@@ -18,6 +19,8 @@ pub(crate) enum CheckError {
     Mac(#[from] MacError),
     #[error("could not package for macOS")]
     Package(#[from] PackageError),
+    #[error("could not provide file watchers")]
+    Watchers(#[from] WatchersError),
     #[error("the workflows do not hold")]
     Workflows(#[from] WorkflowsError),
     #[error("a check failed")]
@@ -47,6 +50,7 @@ pub(crate) fn test() -> Result<(), CheckError> {
     let programs = macos::check()?;
     let app = package::rehearse(&programs)?;
     let parts = test_parts()?;
+    let watchers = watchers::provide()?;
     // Programs first: tests of the whole product start them.
     step("Building", || run(cargo().args(["build", "--workspace", "--locked"])))?;
     step("Testing", || {
@@ -55,6 +59,7 @@ pub(crate) fn test() -> Result<(), CheckError> {
             .args(["test", "--workspace", "--locked", "--no-fail-fast"])
             .envs(parts)
             .env("COVE_TEST_APP", app)
+            .env("COVE_TEST_WATCHERS", watchers)
             .env("COVE_TEST_PROGRAMS", programs)
             .env("COVE_REQUIRE_APP", "1")
             .env("COVE_REQUIRE_VM", "1"))

@@ -14,6 +14,7 @@ mod run;
 mod rust;
 mod setup;
 mod steps;
+mod watchers;
 mod workflows;
 
 use std::error::Error;

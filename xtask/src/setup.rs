@@ -30,6 +30,7 @@ const TEST_PACKAGES: &[&str] = &[
     "bsdutils",
     "bubblewrap",
     "busybox-static",
+    "inotify-tools",
     "iproute2",
     "iptables",
     "openssh-client",

@@ -37,4 +37,6 @@ pub enum ConditionKind {
     HooksDone,
     /// Every wanted port is open on the host.
     PortsForwarded,
+    /// Programs in it that wait for changes of files hear of those made on the host.
+    FilesFollowed,
 }

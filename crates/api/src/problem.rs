@@ -311,6 +311,8 @@ problem_codes! {
     MachinePaused = "E0313", ByItself, "It was halted by `cove machine pause`, or because this computer sleeps. `cove machine resume` lets it go on, and so does everything that uses it. After a sleep it goes on by itself, and is used again once its clock is right; if that does not come about, `cove machine restart` starts it anew.";
     /// The computer's own Docker socket is not changed.
     SystemSocket = "E0314", OnRequest, "`cove docker socket --system on` makes `/var/run/docker.sock` lead to Cove, for programs that know neither contexts nor `DOCKER_HOST`. Only root may change that place, and another program's link or socket there is left alone: with `--force` it is put aside, and `--system off` puts it back.";
+    /// Changes of files on this computer do not reach watchers in containers.
+    FilesNotFollowed = "E0315", OnRequest, "Programs in containers that wait for changes of files (`vite`, `tsc --watch`, `cargo watch`) do not hear of what is changed on this computer in that folder. All else works: they see the changed files when they look. Let them poll, or do what the message says; it is tried again by itself.";
 
     /// The engine to migrate from cannot be used.
     MigrationSource = "E0401", OnRequest, "`cove migrate` reads another engine while that runs, and changes nothing there. The message names the sockets that were looked at: start what they belong to, or say where the socket is with `--socket PATH`. After a failure in the middle, the same command goes on where it was.";

@@ -13,6 +13,7 @@ use protocol::agent::{
     AgentHello, Configuration, Event, Exec, Failure, FailureKind, Listener, Metrics, Mount, Reply, Request,
     Target,
 };
+use protocol::files::{FileBatch, FileReceipt};
 use protocol::{AGENT_PORT, Frame, FrameKind};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -28,6 +29,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(30);
 
 /// Writing all dirty data of a busy guest to the disk may take its time.
 const SYNC_TIME: Duration = Duration::from_mins(2);
+
+/// The guest looks at every file of a batch, through the host.
+const FILES_TIME: Duration = Duration::from_mins(2);
 
 /// Content of a file goes in frames of this size.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -262,6 +266,15 @@ impl AgentClient {
         Ok(AgentWatch { frames: FrameReader::new(read), _open: write })
     }
 
+    /// Opens a stream that tells file watchers in the guest what the host changes.
+    ///
+    /// # Errors
+    /// [`AgentError`], with [`FailureKind::Invalid`] from a guest that cannot.
+    pub async fn files(&self) -> Result<FilesStream, AgentError> {
+        let (read, write) = self.ask_done(&Request::Files, ANSWER_TIME).await?.into_split();
+        Ok(FilesStream { frames: FrameReader::new(read), write })
+    }
+
     async fn ask_done(&self, request: &Request, within: Duration) -> Result<UnixStream, AgentError> {
         match self.ask(request, within).await? {
             (stream, Reply::Done) => Ok(stream),
@@ -283,6 +296,35 @@ impl AgentClient {
         timeout(within, exchange)
             .await
             .unwrap_or_else(|_| Err(AgentError::TimedOut { request: name(request), after: within }))
+    }
+}
+
+/// An open stream of changes of files.
+#[derive(Debug)]
+pub struct FilesStream {
+    frames: FrameReader<OwnedReadHalf>,
+    write: OwnedWriteHalf,
+}
+
+impl FilesStream {
+    /// Sends a batch and waits for its receipt. After an error, or when dropped before its end, the stream is of no
+    /// more use.
+    ///
+    /// # Errors
+    /// [`AgentError`]
+    pub async fn tell(&mut self, batch: &FileBatch) -> Result<FileReceipt, AgentError> {
+        let request = "files";
+        let exchange = async {
+            wire::send(&mut self.write, batch).await.map_err(|error| broken(request, error.into()))?;
+            let receipt: Option<FileReceipt> =
+                self.frames.next_message().await.map_err(|error| broken(request, error))?;
+            receipt
+                .filter(|receipt| receipt.generation == batch.generation)
+                .ok_or(AgentError::Unexpected { request })
+        };
+        timeout(FILES_TIME, exchange)
+            .await
+            .unwrap_or(Err(AgentError::TimedOut { request, after: FILES_TIME }))
     }
 }
 
@@ -345,6 +387,7 @@ fn name(request: &Request) -> &'static str {
         Request::Exec(_) => "exec",
         Request::Connect(_) => "connect",
         Request::Watch => "watch",
+        Request::Files => "files",
         Request::Metrics => "metrics",
         Request::Listeners => "listeners",
         Request::FollowListeners => "follow_listeners",

@@ -22,6 +22,7 @@ pub mod consent;
 pub mod docker;
 pub mod doctor;
 mod execute;
+mod files;
 pub mod host_trust;
 mod left_out;
 pub mod lock;

@@ -8,6 +8,7 @@ mod boot;
 mod clock;
 mod configuration;
 pub mod description;
+mod disk_copy;
 mod journal;
 pub mod problems;
 mod process;

@@ -4,8 +4,9 @@ use api::{
     ContainerStatus, DesiredPhase, Environment, HookStage, HookStatus, MachinePhase, PortStatus, Problem,
     ProblemCode, ServiceStatus, Session,
 };
+use camino::Utf8PathBuf;
 use devcontainer::{Lifecycle, Resolved, WaitFor};
-use engine::{ContainerState, Engine};
+use engine::{ContainerState, Engine, MountedKind};
 use jiff::Timestamp;
 use reconciler::{
     ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed,
@@ -13,6 +14,7 @@ use reconciler::{
 
 use crate::configuration::{ADOPTED_LABEL, Reading, resolve};
 use crate::execute;
+use crate::files::Hearing;
 use crate::left_out::LeftOut;
 use crate::machine::MachineState;
 use crate::problems;
@@ -42,6 +44,10 @@ pub(crate) struct Observation {
     pub(crate) port_problems: Vec<Problem>,
     /// Why ports that its containers publish are not open on this computer.
     pub(crate) unpublished: Vec<Problem>,
+    /// The folders of this computer that its running container sees.
+    pub(crate) seen_folders: Vec<Utf8PathBuf>,
+    /// Whether watchers in it hear of changes in them.
+    pub(crate) hearing: Hearing,
     /// When the container last started.
     pub(crate) started_at: Option<Timestamp>,
     /// The main container as the engine sees it.
@@ -149,6 +155,8 @@ pub(crate) async fn observe(
     };
     Ok(Observation {
         unpublished: unpublished(parts, state.as_ref(), &services),
+        seen_folders: seen_folders(parts, state.as_ref()),
+        hearing: parts.files.hearing(&environment.id),
         container: state.as_ref().map(|state| container_status(state, config, resolved.as_ref())),
         services,
         hooks: hook_statuses(&records, run.as_deref(), memory),
@@ -196,6 +204,15 @@ async fn no_container(
 fn unpublished(parts: &Parts, main: Option<&ContainerState>, services: &[ServiceStatus]) -> Vec<Problem> {
     let containers = main.map(|state| &state.id).into_iter().chain(services.iter().map(|it| &it.container));
     containers.flat_map(|id| parts.ports.troubles_of(id)).collect()
+}
+
+/// The folders of this computer that a running container sees, as they really are called.
+fn seen_folders(parts: &Parts, state: Option<&ContainerState>) -> Vec<Utf8PathBuf> {
+    let mounts = state.filter(|state| state.running).map_or(&[][..], |state| &state.mounts);
+    let binds = mounts.iter().filter(|mount| mount.kind == MountedKind::Bind);
+    let real = binds.filter_map(|mount| fs_err::canonicalize(&mount.source).ok());
+    let real = real.filter_map(|path| Utf8PathBuf::from_path_buf(path).ok());
+    real.filter(|path| path.is_dir() && parts.machine.shared_root_of(path).is_some()).collect()
 }
 
 /// Why a container that ran does not run any more; `None` for another one that did not run yet.

@@ -151,6 +151,16 @@ impl MachinePaths {
         self.dir.join("data.img")
     }
 
+    /// The data disk as it was before the last update of the guest image, where the file system can clone.
+    pub fn disk_before_update(&self) -> Utf8PathBuf {
+        self.dir.join("data-before-update.img")
+    }
+
+    /// Digest of the guest image that used the data disk last.
+    pub(crate) fn disk_image_record(&self) -> Utf8PathBuf {
+        self.dir.join("data.image")
+    }
+
     /// The daemon's own way to the Docker API, which does not wake the machine.
     pub fn engine_socket(&self) -> Utf8PathBuf {
         self.dir.join("engine.sock")

@@ -29,6 +29,7 @@ pub(crate) use report::Report;
 use crate::callers::CallerVariables;
 use crate::consent::ConsentPolicy;
 use crate::execute;
+use crate::files::FileEvents;
 use crate::machine::MachineHost;
 use crate::observe;
 use crate::ports::Ports;
@@ -45,6 +46,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) machine: MachineHost,
     pub(crate) ports: Ports,
+    pub(crate) files: FileEvents,
     pub(crate) secrets: KeptSecrets,
     /// Variables of those who asked, for `initializeCommand`.
     pub(crate) callers: CallerVariables,
@@ -113,6 +115,7 @@ impl Reconciler {
         let inner = Inner {
             parts: Parts {
                 store,
+                files: FileEvents::new(machine.clone()),
                 machine,
                 ports,
                 secrets,
@@ -212,9 +215,11 @@ impl Reconciler {
         let mut changed = self.inner.parts.machine.changed();
         let mut troubles = self.inner.parts.ports.troubles_changed();
         let mut ports = self.inner.parts.ports.changed();
+        let mut files = self.inner.parts.files.changed();
         loop {
             troubles.mark_unchanged();
             ports.mark_unchanged();
+            files.mark_unchanged();
             let ready = changed.borrow_and_update().is_ready();
             self.wake_all();
             if ready {
@@ -226,6 +231,7 @@ impl Reconciler {
                 // The sender lives in `self`.
                 _ = troubles.changed() => {}
                 _ = ports.changed() => {}
+                _ = files.changed() => {}
                 () = self.follow_containers(), if ready => {}
             }
         }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::description::{describe, differences, shared_roots, usable_roots};
 use super::session::{Outcome, Session, attach};
 use super::shim_client::{ShimClient, ShimError, ShimWatch};
-use super::{Inner, MachineState, lock, millis, problems, process};
+use super::{Inner, MachineState, disk_copy, lock, millis, problems, process};
 use crate::paths::MachinePaths;
 
 /// How long a shim may take until it answers on its socket. It answers before it boots anything.
@@ -141,6 +141,9 @@ async fn boot(inner: &Arc<Inner>) -> Result<Arc<Session>, Problem> {
     let config = describe(&machine.spec, &shares, paths, image)?;
     let text = serde_json::to_vec_pretty(&config).expect("a machine's description has only string keys");
     process::write_atomically(&paths.config(), &text)?;
+    if let Err(error) = disk_copy::keep_before_update(paths, image) {
+        tracing::warn!(%error, "the data disk could not be kept as it was before an update");
+    }
     inner.set_shares(shares);
     inner.update(|status| {
         status.phase = MachinePhase::Starting;

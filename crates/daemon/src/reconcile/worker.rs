@@ -14,6 +14,7 @@ use reconciler::{ContainerFacts, Decision, Failure, Verdict};
 use super::memory::is_answered;
 use super::{Bell, Memory, Parts, Report, all_open};
 use crate::execute::{self, Turn};
+use crate::files::Hearing;
 use crate::masks;
 use crate::observe::{self, Observation};
 
@@ -70,12 +71,16 @@ impl Worker {
 
     /// Observes, plans, and takes the first step.
     async fn pass(&mut self) -> Result<Next, Problem> {
-        let Some(environment) = self.parts.store.environment(&self.id)? else { return Ok(Next::Gone) };
+        let Some(environment) = self.parts.store.environment(&self.id)? else {
+            self.parts.files.set(&self.id, Vec::new());
+            return Ok(Next::Gone);
+        };
         // Nothing in a halted machine changes, and looking would let it go on: only a wish may.
         if self.parts.machine.state().phase == MachinePhase::Paused && is_answered(&environment) {
             return Ok(Next::Sleep(None));
         }
         let observation = observe::observe(&self.parts, &environment, &mut self.memory).await?;
+        self.parts.files.set(&self.id, observation.seen_folders.clone());
         let decision = decide(&environment, &observation);
         self.keep_failure(None, &observation, &decision);
         *self.bell.known.lock().unwrap_or_else(PoisonError::into_inner) = self.memory.clone();
@@ -223,6 +228,9 @@ fn status_of(
     warnings.extend(memory.dotfiles.iter().filter(|_| is_there).map(|failed| failed.problem.clone()));
     warnings.extend(observation.port_problems.clone());
     warnings.extend(observation.unpublished.clone());
+    if let Hearing::Not(problem) = &observation.hearing {
+        warnings.push((**problem).clone());
+    }
     let mut status = EnvironmentStatus {
         phase: next_phase(before.phase, phase),
         observed_generation: environment.metadata.generation,
@@ -293,6 +301,7 @@ fn conditions(
             ConditionKind::PortsForwarded,
             facts.ports_in_place && all_ports && observation.unpublished.is_empty(),
         ),
+        (ConditionKind::FilesFollowed, running && observation.hearing == Hearing::All),
     ];
     facts
         .into_iter()

@@ -1,0 +1,100 @@
+//! The stream that tells a guest of changes.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use protocol::files::{FileBatch, FileChange, FileReceipt, MAX_CHANGES};
+
+use crate::agent_client::{AgentClient, AgentError, FilesStream};
+
+/// Batches without changes before one with them, when none was sent for a while: they tell the guest how far the
+/// clocks are apart.
+const GREETINGS: usize = 4;
+
+/// After how long they are due.
+const CLOCK_AGE: Duration = Duration::from_secs(10);
+
+/// Changes at most that are told one by one. Watchers' queues hold far fewer.
+const MAX_TOLD: usize = 65_536;
+
+/// Tells the guest of a machine, over as many streams as it takes.
+#[derive(Default)]
+pub(super) struct Teller {
+    stream: Option<FilesStream>,
+    generation: u64,
+    greeted: Option<Instant>,
+}
+
+impl Teller {
+    /// Tells of changes in a folder, or, of too many, that there were. What became of them is the sum of the receipts.
+    /// Without changes the guest is only asked to listen: from then on it notes what it does itself.
+    ///
+    /// # Errors
+    /// The guest cannot be reached, or cannot tell. Told once more, some changes may then be told twice.
+    pub(super) async fn tell(
+        &mut self,
+        agent: &AgentClient,
+        root: &str,
+        changes: &[FileChange],
+    ) -> Result<FileReceipt, AgentError> {
+        if changes.len() > MAX_TOLD {
+            return self.send(agent, &[overflow(root)]).await;
+        }
+        if changes.is_empty() {
+            return self.send(agent, &[]).await;
+        }
+        let mut sum = FileReceipt::default();
+        for part in changes.chunks(MAX_CHANGES) {
+            let receipt = self.send(agent, part).await?;
+            sum.told += receipt.told;
+            sum.own += receipt.own;
+            sum.unwatched += receipt.unwatched;
+            sum.gone += receipt.gone;
+            sum.failed += receipt.failed;
+            sum.reason = receipt.reason.or(sum.reason);
+        }
+        Ok(sum)
+    }
+
+    async fn send(&mut self, agent: &AgentClient, changes: &[FileChange]) -> Result<FileReceipt, AgentError> {
+        let mut stream = if let Some(stream) = self.stream.take() {
+            stream
+        } else {
+            self.greeted = None;
+            agent.files().await?
+        };
+        if self.greeted.is_none_or(|greeted| greeted.elapsed() > CLOCK_AGE) {
+            for _ in 0..GREETINGS {
+                stream.tell(&self.batch(&[])).await?;
+            }
+        }
+        let receipt = stream.tell(&self.batch(changes)).await?;
+        self.greeted = Some(Instant::now());
+        // Kept only now: one that broke, or that was left in the middle, is of no use.
+        self.stream = Some(stream);
+        Ok(receipt)
+    }
+
+    fn batch(&mut self, changes: &[FileChange]) -> FileBatch {
+        self.generation += 1;
+        let sent = Timestamp::now().as_nanosecond();
+        FileBatch {
+            generation: self.generation,
+            sent_unix_nanos: i64::try_from(sent).unwrap_or(i64::MAX),
+            changes: changes.to_vec(),
+        }
+    }
+}
+
+fn overflow(root: &str) -> FileChange {
+    FileChange {
+        kind: protocol::files::FileChangeKind::Overflow,
+        path: root.to_owned(),
+        to: None,
+        folder: true,
+        last_link: false,
+        inode: 0,
+        changed_unix_nanos: 0,
+        parent_inode: 0,
+    }
+}
