@@ -113,7 +113,7 @@ pub(crate) fn arm64_follows_files(cove: &Cove) {
     });
     let module = cove.ok(&["machine", "shell", "--", "sh", "-c", "test -c /dev/cove-fsnotify && lsmod"]);
     assert!(module.contains("cove_fsnotify"), "{module}");
-    cove.ok(&["rm", "arm64-files"]);
+    cove.ok(&["rm", "--yes", "arm64-files"]);
 }
 
 pub(crate) fn arm64_stops_in_order(cove: &Cove) {

@@ -211,7 +211,7 @@ pub(crate) fn host_edits_reach_watchers(cove: &Cove) {
     a_burst_arrives_whole(&folder, &watchers["inotifywait"], &watchers["watchdog"]);
     drop(watchers);
     too_many_changes_are_an_overflow(cove, &folder, &logs);
-    cove.ok(&["rm", "watched"]);
+    cove.ok(&["rm", "--yes", "watched"]);
 }
 
 /// Ten thousand files, each heard of.
