@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     // L1: libraries
     ("devcontainer", &[]),
+    ("automations", &["devcontainer"]),
     ("host", &[]),
     ("oci", &[]),
     ("vmm", &["protocol"]),
@@ -23,16 +24,37 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("migration", &["engine"]),
     // L3: binaries
     ("agent", &["protocol"]),
-    ("inside", &["protocol"]),
+    ("inside", &["automations", "protocol"]),
     ("shim", &["host", "protocol", "vmm"]),
     (
         "daemon",
-        &["api", "protocol", "devcontainer", "host", "vmm", "engine", "oci", "provision", "reconciler"],
+        &[
+            "api",
+            "automations",
+            "protocol",
+            "devcontainer",
+            "host",
+            "vmm",
+            "engine",
+            "oci",
+            "provision",
+            "reconciler",
+        ],
     ),
     ("devcontainer-cli", &["devcontainer", "engine", "oci", "provision"]),
     (
         "cli",
-        &["api", "protocol", "client", "devcontainer", "devcontainer-cli", "engine", "host", "migration"],
+        &[
+            "api",
+            "automations",
+            "protocol",
+            "client",
+            "devcontainer",
+            "devcontainer-cli",
+            "engine",
+            "host",
+            "migration",
+        ],
     ),
     ("app", &["api", "client"]),
     // For development only
@@ -94,6 +116,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap", &["cli", "daemon", "devcontainer-cli", "shim", "xtask"]),
     ("utoipa", &["api", "daemon"]),
     ("jsonc-parser", &["devcontainer"]),
+    ("saphyr-parser", &["automations"]),
     ("indicatif", &["cli"]),
     // What packages for the Mac are made with.
     ("apple-dmg", &["xtask"]),
@@ -104,7 +127,7 @@ const CONFINED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that must not know an async runtime: they are vocabulary, or pure.
-const WITHOUT_RUNTIME: &[&str] = &["api", "protocol", "devcontainer", "reconciler"];
+const WITHOUT_RUNTIME: &[&str] = &["api", "protocol", "devcontainer", "automations", "reconciler"];
 
 fn metadata() -> Metadata {
     MetadataCommand::new()

@@ -31,7 +31,8 @@ pub struct Position {
 impl Position {
     pub(crate) const START: Self = Self::new(1, 1);
 
-    pub(crate) const fn new(line: u32, column: u32) -> Self {
+    /// A place in a text that was read by itself.
+    pub const fn new(line: u32, column: u32) -> Self {
         Self { source: 0, line, column }
     }
 }

@@ -1,0 +1,28 @@
+"""Answers on port 8000 with what the database knows, as JSON."""
+
+import json
+import os
+import subprocess
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+QUERY = "SELECT coalesce(json_agg(coves ORDER BY name), '[]') FROM coves"
+
+
+class Coves(BaseHTTPRequestHandler):
+    def do_GET(self):
+        asked = subprocess.run(
+            ["psql", "--tuples-only", "--no-align", f"--command={QUERY}"], capture_output=True, text=True
+        )
+        if asked.returncode == 0:
+            answer = {"pid": os.getpid(), "seeded": int(os.environ["ROWS"]), "coves": json.loads(asked.stdout)}
+        else:
+            answer = {"error": asked.stderr.strip()}
+        body = json.dumps(answer, ensure_ascii=False).encode() + b"\n"
+        self.send_response(200 if asked.returncode == 0 else 503)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+ThreadingHTTPServer(("0.0.0.0", 8000), Coves).serve_forever()
