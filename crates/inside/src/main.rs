@@ -9,9 +9,11 @@
 //!
 //! | argument | what it is |
 //! |---|---|
+//! | `automations` | [`automations`]: tasks and services of the environment |
 //! | `ssh` | [`ssh`]: an ssh server for the one connection on its standard input and output |
 //! | `session` | [`session`]: the last steps of a process before it becomes somebody else's program |
 
+mod automations;
 mod resolve;
 mod session;
 mod ssh;
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let first = arguments.next().map(|word| word.to_string_lossy().into_owned());
     let done = match first.as_deref() {
+        Some("automations") => automations::main(arguments.collect()),
         Some("ssh") => ssh::main(),
         Some("session") => session::main(arguments.collect()),
         Some("--version") => {
