@@ -21,6 +21,7 @@
 //! unasked wait|leave_out             wait for an answer to what nobody agreed to, or go on without it
 //! wait for STAGE                     let it be usable after this stage (PostCreate, …)
 //! foreign running|stopped            another tool makes a container for the folder
+//! automations                        declare tasks and services
 //! plan                               print what is left to do
 //! show                               print phase and container
 //! usable                             print whether it can be worked in
@@ -82,6 +83,7 @@ pub(crate) fn tell(commands: &str) -> String {
             ["unasked", "leave_out"] => world.change(|spec| spec.unasked = Unasked::LeaveOut),
             ["wait", "for", stage] => world.wait_for = stage_named(stage),
             ["foreign", state] => world.foreign = Some(*state == "running"),
+            ["automations"] => world.automations = true,
             ["usable"] => out.push(format!("  {}", if is_usable(&world.observe()) { "yes" } else { "no" })),
             ["plan"] => plan(&world, &mut out),
             ["show"] => show(&world, &mut out),
@@ -160,6 +162,7 @@ fn step_named(text: &str) -> StepKind {
         StepKind::CreateContainer,
         StepKind::StartContainer,
         StepKind::ForwardPorts,
+        StepKind::RunAutomations,
         StepKind::StopContainer,
         StepKind::RemoveContainer,
     ];

@@ -39,4 +39,6 @@ pub enum ConditionKind {
     PortsForwarded,
     /// Programs in it that wait for changes of files hear of those made on the host.
     FilesFollowed,
+    /// No task or service failed, and the file that declares them was understood.
+    AutomationsWell,
 }

@@ -1,13 +1,15 @@
 //! What a person starts: a folder, its configuration, and the containers that come of them.
 
+use std::collections::BTreeMap;
+
 use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    Condition, Dotfiles, EnvironmentId, Metadata, Name, PortStatus, PortWish, Problem, Session, StepKind,
-    Unasked,
+    AutomationWish, AutomationsStatus, Condition, Dotfiles, EnvironmentId, Metadata, Name, PortStatus,
+    PortWish, Problem, Session, StepKind, Unasked,
 };
 
 /// A dev environment.
@@ -54,6 +56,10 @@ pub struct EnvironmentSpec {
     /// Ports to forward beside those of the configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortWish>,
+    /// What is wanted of tasks and services (`services/NAME`, `tasks/NAME`) beside what starts them by themselves. Each
+    /// has a session of its own, so a change here alone does not raise the generation.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub automations: BTreeMap<String, AutomationWish>,
 }
 
 /// Where the files of an environment come from.
@@ -127,6 +133,9 @@ pub struct EnvironmentStatus {
     pub hooks: Vec<HookStatus>,
     /// Ports of the environment on this computer.
     pub ports: Vec<PortStatus>,
+    /// Its tasks and services.
+    #[serde(skip_serializing_if = "AutomationsStatus::is_empty")]
+    pub automations: AutomationsStatus,
     /// When it last came to run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]

@@ -6,6 +6,7 @@
 //! A resource has `metadata`, `spec` (what is wanted, written by people) and `status` (what was observed, written
 //! by the daemon). Parts of a spec that can be redone carry an opaque [`Session`]: changing it means "do it again".
 
+mod automation;
 mod condition;
 mod consent;
 mod environment;
@@ -22,6 +23,7 @@ mod problem;
 mod requests;
 mod words;
 
+pub use automation::{AutomationPhase, AutomationStatus, AutomationWish, AutomationsStatus, FirstRun};
 pub use condition::{Condition, ConditionKind};
 pub use consent::{Consent, ConsentKind, Unasked};
 pub use environment::{

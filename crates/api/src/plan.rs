@@ -44,6 +44,8 @@ pub enum StepKind {
     StartContainer,
     /// Run a lifecycle hook in the container.
     RunHook(HookStage),
+    /// Say what is wanted of tasks and services to who looks after them in the container.
+    RunAutomations,
     /// Open the wanted ports on this computer.
     ForwardPorts,
     /// Close them.
@@ -82,6 +84,7 @@ impl StepKind {
             Self::RunHook(HookStage::Dotfiles) => "Installing dotfiles",
             Self::RunHook(HookStage::PostStart) => "Running postStartCommand",
             Self::RunHook(HookStage::PostAttach) => "Running postAttachCommand",
+            Self::RunAutomations => "Starting automations",
             Self::ForwardPorts => "Forwarding ports",
             Self::ClosePorts => "Closing ports",
             Self::StopContainer => "Stopping the container",

@@ -257,6 +257,10 @@ problem_codes! {
     FeatureDoubtful = "E0113", OnRequest, "The feature does not know the option or value, which is passed on to it all the same; or it was renamed, or given up by its author. The message names the place and what to write instead. The environment comes up with it as it is written.";
     /// Files of the folder are not on this computer.
     FilesElsewhere = "E0114", OnRequest, "A cloud keeps them, and macOS took them off the disk to save space. It fetches a file when a program of this computer reads it, but a container that reads one gets `Resource deadlock avoided`. In Finder, choose \"Keep Downloaded\" for the folder; or move it to a place that no cloud keeps. Mind that the folders *Desktop* and *Documents* may be kept in iCloud too. Where the configuration itself is not on this computer, nothing is started.";
+    /// The file of automations cannot be read.
+    AutomationsInvalid = "E0115", OnRequest, "`.cove/automations.yaml` (or `.gitpod/automations.yaml`, `.ona/automations.yaml`) declares tasks and services. Every mistake in it comes with its line and column: `cove automations validate` lists them too. The environment comes up without it, and what ran before the mistake runs on. Mend the file, then `cove up`.";
+    /// The file of automations changed.
+    AutomationsChanged = "E0116", OnRequest, "Tasks and services run on as they were declared when the environment was last asked for. `cove up` reads the file again: services whose declaration changed are started again, those that are gone are stopped, and nothing else is touched.";
 
     /// The image does not exist.
     ImageNotFound = "E0201", OnRequest, "Check the spelling of the image and that its registry has it.";
@@ -282,6 +286,8 @@ problem_codes! {
     PortPrivileged = "E0211", OnRequest, "Systems keep the lower ports, usually those below 1024, for root, and Cove's daemon is not root. Use another port: `-p 8080:80`, or for a port that is forwarded, no `requireLocalPort`. On Linux an administrator can lower the first port that everybody may open: `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`, to last in a file below `/etc/sysctl.d`. macOS has no such setting for the loopback, the only place where Cove opens ports. `elevateIfNeeded` asks for the privilege; Cove never takes it, since whatever runs in a container could then be a system's server.";
     /// A key of `portsAttributes` names no ports.
     PortKeyRefused = "E0212", OnRequest, "A key is a port (`3000`), a range (`40000-55000`), a port of a service (`db:5432`), or a regular expression over the command line of the program that listens. Look-around and back-references are not understood: what they can do takes unbounded time. Other keys hold.";
+    /// A task or service failed.
+    AutomationFailed = "E0213", OnRequest, "The environment is up: only this task or service, and what depends on it, is not. `cove automations logs NAME` shows what it wrote; `cove automations run NAME` or `restart NAME` tries it again. A service with `restart` in its declaration is started again by itself.";
 
     /// The machine does not start.
     MachineFailed = "E0301", ByItself, "`cove machine logs` shows its console and `cove doctor` checks what it needs.";

@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{DesiredPhase, Dotfiles, Name, PortWish, Problem, Secrets, Session, Unasked};
+use crate::{AutomationWish, DesiredPhase, Dotfiles, Name, PortWish, Problem, Secrets, Session, Unasked};
 
 /// Body of `POST /v1/environments`: the environment of a folder shall run. If the folder has one already it is
 /// that one, with its retry session renewed.
@@ -87,6 +87,9 @@ pub struct EnvironmentPatch {
     /// As in [`UpRequest`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller_variables: Option<Secrets>,
+    /// What is wanted of tasks and services (`services/NAME`, `tasks/NAME`); those that are not named stay as they are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub automations: BTreeMap<String, AutomationWish>,
 }
 
 /// Body of `PATCH /v1/machines/{machine}`: what is present changes.

@@ -2,6 +2,7 @@
 //! leaves nothing half done that the next run could not finish.
 
 mod adopt;
+mod automations;
 mod compose;
 mod container;
 mod forget;
@@ -78,6 +79,7 @@ pub(crate) async fn execute(step: StepKind, turn: &mut Turn<'_>) -> Result<(), P
         StepKind::StopContainer => container::stop(turn).await,
         StepKind::RemoveContainer => container::remove(turn).await,
         StepKind::RunHook(stage) => hook::run(turn, stage).await,
+        StepKind::RunAutomations => Box::pin(automations::run(turn)).await,
         StepKind::ForwardPorts => ports::open(turn).await,
         StepKind::ClosePorts => {
             turn.memory.ports = None;

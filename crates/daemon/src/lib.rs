@@ -15,6 +15,7 @@
 //! store and from what it sees.
 
 pub mod agent_client;
+mod automations;
 mod callers;
 mod cloud;
 mod configuration;

@@ -12,6 +12,7 @@ use reconciler::{
     ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed,
 };
 
+use crate::automations::{self, Look};
 use crate::configuration::{ADOPTED_LABEL, Reading, resolve};
 use crate::execute;
 use crate::files::Hearing;
@@ -48,6 +49,8 @@ pub(crate) struct Observation {
     pub(crate) seen_folders: Vec<Utf8PathBuf>,
     /// Whether watchers in it hear of changes in them.
     pub(crate) hearing: Hearing,
+    /// Its tasks and services.
+    pub(crate) automations: Look,
     /// When the container last started.
     pub(crate) started_at: Option<Timestamp>,
     /// The main container as the engine sees it.
@@ -124,10 +127,8 @@ pub(crate) async fn observe(
     if ready && !is_up && environment.spec.desired_phase == DesiredPhase::Stopped {
         memory.stopped_for = Some(generation);
     }
-    let mut records = hook_records(parts, environment, "")?;
-    if let Some(state) = &state {
-        records.extend(hook_records(parts, environment, &state.id)?);
-    }
+    let records = all_hook_records(parts, environment, state.as_ref())?;
+    let automations = automations::look(parts, environment, memory, state.as_ref())?;
     let in_place = run.is_some() && memory.ports.as_ref().map(|ports| &ports.run) == run.as_ref();
     let facts = Observed {
         machine: machine_facts(machine),
@@ -150,6 +151,7 @@ pub(crate) async fn observe(
             .as_ref()
             .is_some_and(|failed| failed.retry == environment.spec.retry),
         ports_in_place: in_place,
+        automations: automations.due.clone(),
         any_port_open: parts.ports.is_set(&environment.id),
         failure: memory.failure.clone(),
     };
@@ -159,6 +161,7 @@ pub(crate) async fn observe(
         hearing: parts.files.hearing(&environment.id),
         container: state.as_ref().map(|state| container_status(state, config, resolved.as_ref())),
         services,
+        automations,
         hooks: hook_statuses(&records, run.as_deref(), memory),
         ports: parts.ports.statuses(&environment.id),
         port_problems: parts.ports.problems_of(&environment.id),
@@ -403,6 +406,19 @@ fn hook_stages(lifecycle: &Lifecycle) -> Vec<HookStage> {
         (HookStage::PostAttach, &lifecycle.post_attach),
     ];
     stages.into_iter().filter(|(_, commands)| !commands.is_empty()).map(|(stage, _)| stage).collect()
+}
+
+/// The hooks that ended well on this computer and in this container.
+fn all_hook_records(
+    parts: &Parts,
+    environment: &Environment,
+    state: Option<&ContainerState>,
+) -> Result<Vec<(HookRecord, u64)>, Problem> {
+    let mut records = hook_records(parts, environment, "")?;
+    if let Some(state) = state {
+        records.extend(hook_records(parts, environment, &state.id)?);
+    }
+    Ok(records)
 }
 
 fn hook_records(

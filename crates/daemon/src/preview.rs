@@ -1,5 +1,6 @@
 //! What asking for a folder would do: the same reading, looking and planning as for a real wish, without its steps.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::{
@@ -46,6 +47,8 @@ impl Reconciler {
         let mut memory = Memory {
             reading: Some(reading.clone()),
             failure: None,
+            automations: None,
+            untold: None,
             started: None,
             ran: None,
             answered: None,
@@ -111,6 +114,7 @@ fn asked_for(request: &PlanRequest, environment: Option<&Environment>) -> Enviro
             unasked: Unasked::LeaveOut,
             dotfiles: None,
             ports: Vec::new(),
+            automations: BTreeMap::new(),
         },
         status: EnvironmentStatus::default(),
     });

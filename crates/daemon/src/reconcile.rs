@@ -20,12 +20,14 @@ use futures::StreamExt;
 use oci::Registry;
 use provision::workplace::ProbeCache;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use memory::{DotfilesFailed, Memory, OpenPorts, Prepared, Started, all_open};
 pub(crate) use report::Report;
 
+use crate::automations::Links;
 use crate::callers::CallerVariables;
 use crate::consent::ConsentPolicy;
 use crate::execute;
@@ -48,6 +50,8 @@ pub(crate) struct Parts {
     pub(crate) ports: Ports,
     pub(crate) files: FileEvents,
     pub(crate) secrets: KeptSecrets,
+    /// Those who look after tasks and services.
+    pub(crate) automations: Links,
     /// Variables of those who asked, for `initializeCommand`.
     pub(crate) callers: CallerVariables,
     pub(crate) policy: ConsentPolicy,
@@ -96,6 +100,8 @@ struct Inner {
     workers: Mutex<HashMap<EnvironmentId, Arc<Bell>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Whose tasks and services changed; taken when the reconciler starts.
+    news: Mutex<Option<UnboundedReceiver<EnvironmentId>>>,
 }
 
 /// How a task is woken, and what it is told.
@@ -111,6 +117,7 @@ pub(crate) struct Bell {
 impl Reconciler {
     /// A reconciler that does nothing before [`start`](Self::start).
     pub fn new(store: Store, machine: MachineHost, ports: Ports, surroundings: Surroundings) -> Self {
+        let (automations, news) = Links::new();
         let Surroundings { secrets, policy, registry, probes, ssh } = surroundings;
         let inner = Inner {
             parts: Parts {
@@ -119,6 +126,7 @@ impl Reconciler {
                 machine,
                 ports,
                 secrets,
+                automations,
                 callers: CallerVariables::default(),
                 policy,
                 registry,
@@ -129,6 +137,7 @@ impl Reconciler {
             workers: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            news: Mutex::new(Some(news)),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -143,12 +152,15 @@ impl Reconciler {
         }
         let follower = self.clone();
         self.inner.tasks.spawn(async move { follower.follow_machine().await });
+        let follower = self.clone();
+        self.inner.tasks.spawn(async move { follower.follow_automations().await });
         Ok(())
     }
 
     /// Ends all tasks; steps under way are dropped where they are, which the next start makes good.
     pub async fn stop(&self) {
         self.inner.stop.cancel();
+        self.inner.parts.automations.close_all();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
     }
@@ -233,6 +245,22 @@ impl Reconciler {
                 _ = ports.changed() => {}
                 _ = files.changed() => {}
                 () = self.follow_containers(), if ready => {}
+            }
+        }
+    }
+
+    /// Wakes an environment when something of its tasks and services changed.
+    async fn follow_automations(&self) {
+        let news = self.inner.news.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut news) = news else { return };
+        loop {
+            tokio::select! {
+                () = self.inner.stop.cancelled() => return,
+                id = news.recv() => match id {
+                    Some(id) if matches!(self.inner.parts.store.environment(&id), Ok(Some(_))) => self.wake(&id),
+                    Some(_) => {}
+                    None => return,
+                },
             }
         }
     }

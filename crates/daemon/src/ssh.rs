@@ -10,7 +10,7 @@ use engine::ExecSession;
 use futures::StreamExt;
 use host::ssh_keys::{ENDING, SshKeys};
 use protocol::encode_json;
-use protocol::inside::SshStart;
+use protocol::inside::{PROGRAM, SshStart};
 use provision::Workplace;
 use provision::workplace::Program;
 use tokio::io::AsyncWriteExt;
@@ -24,9 +24,6 @@ const GREETING: &[u8] = b"SSH-2.0-";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes that are kept of what something else says.
 const MOST_WORDS: usize = 4096;
-
-/// Where every container of the machine has the program.
-const PROGRAM: &str = "/dev/cove/bin/cove-inside";
 
 impl Reconciler {
     /// Starts a server for one client. `asked` is the name that the client knows the environment by; what the client

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Where every container of a machine has the program.
+pub const PROGRAM: &str = "/dev/cove/bin/cove-inside";
+
 /// Longest start message that is taken, in bytes. Real ones have some two thousand.
 pub const MAX_START_BYTES: usize = 64 << 10;
 

@@ -35,6 +35,8 @@ pub struct Observed {
     pub dotfiles_failed: bool,
     /// Whether the ports open on the host are the wanted ones.
     pub ports_in_place: bool,
+    /// Why something has to be said to who looks after tasks and services in the container; `None` where nothing has.
+    pub automations: Option<String>,
     /// Whether any port is open on the host.
     pub any_port_open: bool,
     /// The last step that failed and was not overcome since.

@@ -152,6 +152,10 @@ impl Steps {
 
     fn hooks(&mut self, observed: &Observed, config: &ConfigFacts, present: Option<&Present<'_>>) {
         for stage in HookStage::ALL {
+            // Before the hook that belongs to a person who comes, not to the environment.
+            if stage == HookStage::PostAttach {
+                self.automations(observed);
+            }
             if stage == HookStage::Initialize || !config.hooks.contains(&stage) {
                 continue;
             }
@@ -169,6 +173,12 @@ impl Steps {
             if !done {
                 self.add(StepKind::RunHook(stage), format!("{} did not end well yet", stage.property()));
             }
+        }
+    }
+
+    fn automations(&mut self, observed: &Observed) {
+        if let Some(reason) = &observed.automations {
+            self.add(StepKind::RunAutomations, reason.clone());
         }
     }
 

@@ -45,6 +45,8 @@ pub struct World {
     pub wait_for: HookStage,
     /// A container that another tool made for the folder, and whether it runs.
     pub foreign: Option<bool>,
+    /// Whether tasks and services are declared.
+    pub automations: bool,
     /// Problems that the next run of a step meets, one each time.
     pub faults: BTreeMap<StepKind, Vec<ProblemCode>>,
     /// Hooks in the order they really ran, with what they ran for.
@@ -79,6 +81,7 @@ struct Memory {
     config_read_for: Option<u64>,
     image_prepared_for: Option<(String, Session)>,
     ports_open_for: Option<String>,
+    automations_told_for: Option<String>,
     failure: Option<Failure>,
     /// The container that ran last, and the generation it ran for.
     ran: Option<(String, u64)>,
@@ -101,6 +104,7 @@ impl Default for World {
             unasked: Unasked::LeaveOut,
             dotfiles: None,
             ports: Vec::new(),
+            automations: BTreeMap::new(),
         };
         Self {
             spec,
@@ -116,6 +120,7 @@ impl Default for World {
             mounts: BTreeMap::new(),
             wait_for: HookStage::UpdateContent,
             foreign: None,
+            automations: false,
             faults: BTreeMap::new(),
             ran: Vec::new(),
             forgotten: false,
@@ -176,6 +181,8 @@ impl World {
             hooks: self.store_hooks.clone(),
             dotfiles_failed: false,
             ports_in_place: run.is_some() && self.memory.ports_open_for == run,
+            automations: (self.automations && (run.is_none() || self.memory.automations_told_for != run))
+                .then(|| "services are declared".to_owned()),
             any_port_open: self.memory.ports_open_for.is_some(),
             failure: self.memory.failure.clone(),
         }
@@ -359,6 +366,10 @@ impl World {
             }
             StepKind::ForwardPorts => {
                 self.memory.ports_open_for =
+                    self.container.as_ref().and_then(|container| container.run.clone());
+            }
+            StepKind::RunAutomations => {
+                self.memory.automations_told_for =
                     self.container.as_ref().and_then(|container| container.run.clone());
             }
             StepKind::ClosePorts => self.memory.ports_open_for = None,

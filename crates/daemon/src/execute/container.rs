@@ -103,6 +103,7 @@ async fn note_started(turn: &mut Turn<'_>) -> Result<(), Problem> {
 }
 
 pub(super) async fn stop(turn: &mut Turn<'_>) -> Result<(), Problem> {
+    turn.parts.automations.stop(&turn.environment.id).await;
     let engine = turn.parts.machine.engine();
     let Some(state) = &turn.observation.state else {
         return match compose::left_of(&engine, &turn.environment.id).await? {
@@ -127,6 +128,7 @@ pub(super) async fn remove(turn: &mut Turn<'_>) -> Result<(), Problem> {
             None => Ok(()),
         };
     };
+    turn.parts.automations.stop(&turn.environment.id).await;
     turn.parts.ports.close(&turn.environment.id).await;
     turn.memory.ports = None;
     match whole_project(turn.environment.spec.desired_phase, compose::project_of(&state)) {

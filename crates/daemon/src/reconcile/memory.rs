@@ -4,6 +4,7 @@ use api::{DesiredPhase, Environment, HookStage, Phase, Problem, ProblemCode, Ses
 use provision::image::PreparedImage;
 use reconciler::Failure;
 
+use crate::automations::{DeclaredFile, Untold};
 use crate::configuration::Reading;
 use crate::consent::Withheld;
 
@@ -35,6 +36,10 @@ pub(crate) struct Memory {
     /// The problem that the container had ended with when the task began, for the generation that was answered by it.
     /// Until the container runs again or the machine was off, it still has.
     pub(crate) ended_with: Option<Box<Problem>>,
+    /// The file of tasks and services.
+    pub(crate) automations: Option<DeclaredFile>,
+    /// What could not be said to who looks after them in the container.
+    pub(crate) untold: Option<Untold>,
     /// Whether the machine was seen on since.
     pub(crate) machine_seen: bool,
 }
@@ -103,6 +108,8 @@ impl Memory {
         self.image = None;
         // Open ports stay open when they are wanted still; one that was taken may be free by now.
         self.ports = None;
+        self.automations = None;
+        self.untold = None;
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whole environments on a real engine, with a machine that is only played.
 
+mod automations;
 mod host_mounts;
 mod ports;
 mod ssh;

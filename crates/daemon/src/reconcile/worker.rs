@@ -231,6 +231,7 @@ fn status_of(
     if let Hearing::Not(problem) = &observation.hearing {
         warnings.push((**problem).clone());
     }
+    warnings.extend(observation.automations.warnings.clone());
     let mut status = EnvironmentStatus {
         phase: next_phase(before.phase, phase),
         observed_generation: environment.metadata.generation,
@@ -251,6 +252,7 @@ fn status_of(
         services: observation.services.clone(),
         hooks: observation.hooks.clone(),
         ports: observation.ports.clone(),
+        automations: observation.automations.status.clone(),
         // Kept for good: what ran once may have left something in a machine that is off.
         started_at: observation.started_at.or(before.started_at),
     };
@@ -302,6 +304,7 @@ fn conditions(
             facts.ports_in_place && all_ports && observation.unpublished.is_empty(),
         ),
         (ConditionKind::FilesFollowed, running && observation.hearing == Hearing::All),
+        (ConditionKind::AutomationsWell, observation.automations.is_well),
     ];
     facts
         .into_iter()
@@ -310,7 +313,13 @@ fn conditions(
             let since = before
                 .filter(|condition| condition.holds == holds)
                 .map_or_else(Timestamp::now, |same| same.since);
-            let problem = problem.filter(|_| !holds && kind == ConditionKind::Ready).cloned();
+            let failed = observation.automations.status.items.iter().find_map(|item| item.problem.as_ref());
+            let problem = match kind {
+                ConditionKind::Ready => problem,
+                ConditionKind::AutomationsWell => failed.or(observation.automations.warnings.first()),
+                _ => None,
+            };
+            let problem = problem.filter(|_| !holds).cloned();
             Condition { kind, holds, since, problem }
         })
         .collect()

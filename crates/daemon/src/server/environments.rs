@@ -1,10 +1,12 @@
 //! Routes about environments: what is wanted of them, and what is left to do.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::{
-    DesiredPhase, Environment, EnvironmentId, EnvironmentPatch, ErrorBody, EventKind, Https, HttpsWish,
-    ObjectReference, Phase, PlanRequest, Preview, Problem, ProblemCode, Session, Unasked, UpRequest,
+    AutomationWish, DesiredPhase, Environment, EnvironmentId, EnvironmentPatch, ErrorBody, EventKind, Https,
+    HttpsWish, ObjectReference, Phase, PlanRequest, Preview, Problem, ProblemCode, Session, Unasked,
+    UpRequest,
 };
 use axum::Json;
 use axum::extract::{Path, State};
@@ -75,7 +77,9 @@ pub(super) async fn show(
     State(api): State<Api>,
     Path(environment): Path<String>,
 ) -> Result<Json<Environment>, Refusal> {
-    Ok(Json(find(&api.store, &environment)?))
+    let mut found = find(&api.store, &environment)?;
+    found.status.warnings.extend(api.environments.automations_changed(&found));
+    Ok(Json(found))
 }
 
 /// Changes what is wanted of an environment.
@@ -92,7 +96,14 @@ pub(super) async fn change(
     Path(environment): Path<String>,
     Body(mut patch): Body<EnvironmentPatch>,
 ) -> Result<Json<Environment>, Refusal> {
-    let found = find(&api.store, &environment)?;
+    let mut found = find(&api.store, &environment)?;
+    if !patch.automations.is_empty() {
+        found = change_automations(&api, &found, std::mem::take(&mut patch.automations))?;
+        // Nothing else of the environment is touched by that.
+        if patch == EnvironmentPatch::default() {
+            return Ok(Json(found));
+        }
+    }
     if let (Some(session), Some(variables)) = (&patch.retry, patch.caller_variables.take()) {
         api.environments.hold_caller_variables(session, variables);
     }
@@ -117,6 +128,34 @@ pub(super) async fn change(
     api.environments.settle_caller_variables(&changed.spec.retry, Some(&changed.id));
     api.environments.asked(&changed.id);
     Ok(Json(changed))
+}
+
+/// What is wanted of tasks and services counts for the present run of the container.
+fn change_automations(
+    api: &Api,
+    found: &Environment,
+    mut wishes: BTreeMap<String, AutomationWish>,
+) -> Result<Environment, Refusal> {
+    let name = &found.metadata.name;
+    let items = &found.status.automations.items;
+    if let Some(unknown) = wishes.keys().find(|wish| items.iter().all(|item| item.name != **wish)) {
+        let title = format!("`{name}` has no automation `{unknown}`");
+        let problem = Problem::new(ProblemCode::InvalidRequest, title);
+        return Err(problem
+            .with_command("see which there are", format!("cove automations ls {name}"))
+            .into());
+    }
+    let container = found.status.container.as_ref().filter(|container| container.running);
+    let Some(run) = container.and_then(|container| container.started_at.clone()) else {
+        let problem = Problem::new(ProblemCode::NotRunning, format!("`{name}` is not running"));
+        return Err(problem.with_command("start it", format!("cove start {name}")).into());
+    };
+    for wish in wishes.values_mut() {
+        wish.container_run = Some(run.clone());
+    }
+    let changed = api.store.change_automations(&found.id, wishes)?;
+    api.environments.automations_wanted(&changed.id);
+    Ok(changed)
 }
 
 /// The environment shall go away, with its container and images; its folder is not touched. Answers at once.

@@ -48,6 +48,14 @@ impl EnvironmentWork for Stub {
         self.asked.lock().unwrap().push(id.clone());
     }
 
+    fn automations_wanted(&self, id: &EnvironmentId) {
+        self.asked.lock().unwrap().push(id.clone());
+    }
+
+    fn automations_changed(&self, _: &Environment) -> Option<Problem> {
+        None
+    }
+
     fn keep_secrets(&self, _: &EnvironmentId, secrets: &Secrets) -> Result<(), Problem> {
         self.secrets.lock().unwrap().push(secrets.clone());
         Ok(())
@@ -275,6 +283,39 @@ async fn an_environment_is_made_found_changed_and_removed() {
     assert_eq!(served.stub.asked.lock().unwrap().len(), 4, "the reconciler hears of each change");
     let (status, _) = served.refused("GET", "/v1/environments/web-app/plan", "").await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn wishes_for_automations_count_for_the_present_run_and_touch_nothing_else() {
+    let served = Served::start();
+    let folder = served.folder("web");
+    let (_, made) = served.call("POST", "/v1/environments", &json!({"folder": folder}).to_string()).await;
+    let id = EnvironmentId(made["id"].as_str().unwrap().to_owned());
+    let wish = r#"{"automations": {"tasks/seed": {"run": true, "session": "s1"}}}"#;
+    let (_, problem) = served.refused("PATCH", "/v1/environments/web", wish).await;
+    assert_eq!(problem.code, ProblemCode::InvalidRequest, "nothing of that name is declared");
+
+    let mut status: api::EnvironmentStatus = serde_json::from_value(json!({
+        "phase": "running", "automations": {"items": [{"name": "tasks/seed", "phase": "idle", "session": ""}]},
+    }))
+    .unwrap();
+    served.store.write_status(&id, status.clone()).unwrap();
+    let (_, problem) = served.refused("PATCH", "/v1/environments/web", wish).await;
+    assert_eq!(problem.code, ProblemCode::NotRunning);
+    status.container = serde_json::from_value(json!({
+        "id": "c1", "name": "web", "image": "i", "running": true, "remote_user": "dev", "workspace_folder": "/w",
+        "config_digest": "d", "started_at": "run1",
+    }))
+    .unwrap();
+    served.store.write_status(&id, status).unwrap();
+    let (code, changed) = served.call("PATCH", "/v1/environments/web", wish).await;
+    assert_eq!(code, StatusCode::OK, "{changed}");
+    assert_eq!(
+        changed["spec"]["automations"]["tasks/seed"],
+        json!({"run": true, "session": "s1", "container_run": "run1"})
+    );
+    assert_eq!(changed["metadata"]["generation"], made["metadata"]["generation"]);
+    assert_eq!(changed["spec"]["retry"], made["spec"]["retry"]);
 }
 
 #[tokio::test]

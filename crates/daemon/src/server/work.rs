@@ -16,6 +16,12 @@ pub trait EnvironmentWork: Send + Sync {
     /// A person changed the spec, or asked again.
     fn asked(&self, id: &EnvironmentId);
 
+    /// Something else is wanted of its tasks and services.
+    fn automations_wanted(&self, id: &EnvironmentId);
+
+    /// What to tell of an environment whose file of tasks and services differs from what it was.
+    fn automations_changed(&self, environment: &Environment) -> Option<Problem>;
+
     /// Keeps the secrets that a person gave.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
 //! Environments: one for each folder and configuration.
 
+use std::collections::BTreeMap;
+
 use api::{
-    DEFAULT_MACHINE, DesiredPhase, Environment, EnvironmentId, EnvironmentSpec, EnvironmentStatus, EventKind,
-    Metadata, Name, ObjectReference, PortStatus, Session, Source, UpRequest,
+    AutomationWish, DEFAULT_MACHINE, DesiredPhase, Environment, EnvironmentId, EnvironmentSpec,
+    EnvironmentStatus, EventKind, Metadata, Name, ObjectReference, PortStatus, Session, Source, UpRequest,
 };
 use camino::Utf8Path;
 use jiff::Timestamp;
@@ -110,7 +112,29 @@ impl Store {
             }
             let mut spec = environment.spec.clone();
             change(&mut spec);
-            save_spec(write, environment, spec)
+            let generation = environment.metadata.generation + 1;
+            save_spec(write, environment, spec, generation)
+        })
+    }
+
+    /// Changes what is wanted of tasks and services. They have sessions of their own: the generation stays.
+    ///
+    /// # Errors
+    /// As [`change_spec`](Self::change_spec).
+    pub fn change_automations(
+        &self,
+        id: &EnvironmentId,
+        wishes: BTreeMap<String, AutomationWish>,
+    ) -> Result<Environment, StoreError> {
+        self.write(Durability::Disk, |write| {
+            let environment = existing(write, id)?;
+            let mut spec = environment.spec.clone();
+            // What was said for an earlier run of the container counts no more.
+            spec.automations
+                .retain(|_, old| wishes.values().all(|new| new.container_run == old.container_run));
+            spec.automations.extend(wishes);
+            let generation = environment.metadata.generation;
+            save_spec(write, environment, spec, generation)
         })
     }
 
@@ -191,7 +215,8 @@ fn renew(
     if request.dotfiles.is_some() {
         spec.dotfiles.clone_from(&request.dotfiles);
     }
-    save_spec(write, environment, spec)
+    let generation = environment.metadata.generation + 1;
+    save_spec(write, environment, spec, generation)
 }
 
 fn create(
@@ -220,6 +245,7 @@ fn create(
             unasked: request.unasked,
             dotfiles: request.dotfiles.clone(),
             ports: Vec::new(),
+            automations: BTreeMap::new(),
         },
         status: EnvironmentStatus::default(),
     };
@@ -276,6 +302,7 @@ fn save_spec(
     write: &mut Write<'_>,
     mut environment: Environment,
     spec: EnvironmentSpec,
+    generation: u64,
 ) -> Result<Environment, StoreError> {
     if spec == environment.spec {
         return Ok(environment);
@@ -286,7 +313,7 @@ fn save_spec(
     }
     let version = write.announce(ObjectReference::environment(&environment.id), EventKind::Changed);
     environment.spec = spec;
-    environment.metadata.generation += 1;
+    environment.metadata.generation = generation;
     environment.metadata.resource_version = version;
     write
         .transaction

@@ -33,6 +33,14 @@ impl EnvironmentWork for LiveEnvironments {
         self.reconciler.ask(id);
     }
 
+    fn automations_wanted(&self, id: &EnvironmentId) {
+        self.reconciler.wake(id);
+    }
+
+    fn automations_changed(&self, environment: &Environment) -> Option<Problem> {
+        self.reconciler.automations_changed(environment)
+    }
+
     fn keep_secrets(&self, id: &EnvironmentId, secrets: &Secrets) -> Result<(), Problem> {
         self.reconciler.parts().secrets.keep(id, secrets)
     }

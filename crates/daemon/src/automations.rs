@@ -1,0 +1,239 @@
+//! Tasks and services of environments: what their files declare, what is wanted of each, and the link to who looks
+//! after them inside of the container.
+//!
+//! The daemon decides what is wanted and says all of it, each time ([`automations::Order`]); who looks after them in
+//! the container does it and tells how everything stands. So nothing that runs depends on the daemon, and a daemon that
+//! was killed finds everything again by saying the same once more.
+
+mod link;
+mod status;
+mod wishes;
+
+use std::collections::BTreeMap;
+
+use api::{AutomationsStatus, Environment, Place, Problem, ProblemCode};
+use automations::{CANDIDATES, Item, Order, Reading, Value};
+use camino::{Utf8Path, Utf8PathBuf};
+use devcontainer::Sources as _;
+use engine::ContainerState;
+use provision::Disk;
+
+pub(crate) use link::Links;
+use wishes::Run;
+
+use crate::observe;
+use crate::reconcile::{Memory, Parts, Reconciler};
+
+/// The file of an environment, as it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DeclaredFile {
+    /// The file that counts, relative to the folder; `None` where there is none.
+    pub(crate) file: Option<Utf8PathBuf>,
+    /// What it declares, or what is wrong with it.
+    pub(crate) reading: Result<Reading, Problem>,
+    /// Others beside it, which do not count.
+    others: Vec<&'static str>,
+}
+
+/// A declaration that could not be carried to the container, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Untold {
+    pub(crate) order: Order,
+    pub(crate) problem: Problem,
+}
+
+/// One look at the tasks and services of an environment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Look {
+    /// What is to be said to the container, if it runs.
+    pub(crate) order: Option<Order>,
+    /// Why that is to be said now.
+    pub(crate) due: Option<String>,
+    /// How they stand, for people.
+    pub(crate) status: AutomationsStatus,
+    /// What a person should know.
+    pub(crate) warnings: Vec<Problem>,
+    /// Whether none failed, and the file was understood.
+    pub(crate) is_well: bool,
+}
+
+impl DeclaredFile {
+    /// Reads the file of a folder.
+    pub(crate) fn read(folder: &Utf8Path) -> Self {
+        let mut there = CANDIDATES.into_iter().filter(|candidate| Disk.exists(&folder.join(candidate)));
+        let Some(file) = there.next() else {
+            let nothing = Reading { automations: automations::Automations::default(), warnings: Vec::new() };
+            return Self { file: None, reading: Ok(nothing), others: Vec::new() };
+        };
+        Self { file: Some(file.into()), reading: read(folder, file), others: there.collect() }
+    }
+
+    fn warnings(&self) -> Vec<Problem> {
+        let Some(file) = &self.file else { return Vec::new() };
+        let idle = |title: String| Problem::new(ProblemCode::PropertyIdle, title);
+        let others = self.others.iter().map(|other| idle(format!("`{other}` is not read: `{file}` counts")));
+        let odd = self.reading.iter().flat_map(|reading| &reading.warnings).map(|warning| {
+            idle(format!("`{}`: {}", warning.item, warning.message)).at(Place {
+                file: file.to_string(),
+                line: Some(warning.position.line),
+                column: Some(warning.position.column),
+            })
+        });
+        self.reading.as_ref().err().cloned().into_iter().chain(others).chain(odd).collect()
+    }
+}
+
+fn read(folder: &Utf8Path, file: &str) -> Result<Reading, Problem> {
+    let invalid = |title: String| Problem::new(ProblemCode::AutomationsInvalid, title);
+    let bytes =
+        Disk.read(&folder.join(file)).map_err(|error| invalid(error.to_string()).caused_by(&error))?;
+    automations::read(file.into(), &bytes.unwrap_or_default()).map_err(|error| {
+        let title = match error.mistakes.as_slice() {
+            [_] => format!("`{file}` has a mistake"),
+            mistakes => format!("`{file}` has {} mistakes", mistakes.len()),
+        };
+        let mut problem = invalid(title).with_log(error.to_string().lines().map(str::to_owned).collect());
+        if let Some(first) = error.mistakes.first() {
+            let (line, column) = (Some(first.position.line), Some(first.position.column));
+            problem = problem.at(Place { file: file.to_owned(), line, column });
+        }
+        problem.with_command("look at all of them", "cove automations validate")
+    })
+}
+
+/// Looks at the tasks and services of an environment with this container.
+///
+/// # Errors
+/// The secrets cannot be read.
+pub(crate) fn look(
+    parts: &Parts,
+    environment: &Environment,
+    memory: &mut Memory,
+    container: Option<&ContainerState>,
+) -> Result<Look, Problem> {
+    let folder = environment.spec.source.folder();
+    let declared = memory.automations.get_or_insert_with(|| DeclaredFile::read(folder)).clone();
+    let before = &environment.status.automations;
+    let report = parts.automations.report(&environment.id);
+    let run = container.and_then(|state| Some(Run::of(&state.id, &observe::run_of(state)?, before)));
+    let mut look = Look { warnings: declared.warnings(), ..Look::default() };
+    let nothing = automations::Automations::default();
+    let wanted = declared.reading.as_ref().map_or(&nothing, |reading| &reading.automations);
+    let secrets = parts.secrets_of(&environment.id)?;
+    if let (Some(run), Ok(reading), Some(config)) = (&run, &declared.reading, memory.reading.as_ref()) {
+        let order = Order {
+            run: run.started.clone(),
+            folder: config.config.workspace_folder.clone(),
+            wish: wishes::wish(&reading.automations, &environment.spec.automations, before, run),
+            automations: without_missing(reading, declared.file.as_deref(), |name| {
+                secrets.variables().contains_key(name)
+            }),
+            secrets: named(&reading.automations, secrets.variables()),
+        };
+        let had_some = before.items.iter().any(|item| item.phase.is_alive());
+        let is_untold = memory.untold.as_ref().is_none_or(|untold| !untold.order.asks_same(&order));
+        if is_untold && (!reading.automations.is_empty() || had_some || report.is_some()) {
+            look.due = parts.automations.why_tell(&environment.id, &order);
+        }
+        look.order = Some(order);
+    } else if run.is_none() && !wanted.is_empty() {
+        look.due = Some("tasks and services are declared".to_owned());
+    }
+    look.warnings.extend(memory.untold.iter().filter(|_| run.is_some()).map(|untold| untold.problem.clone()));
+    look.status = status::of(&declared, report.as_ref(), before, run.as_ref(), &secrets.masks());
+    let failed = look.status.items.iter().any(|item| item.problem.is_some());
+    look.is_well = !failed && declared.reading.is_ok() && memory.untold.is_none();
+    Ok(look)
+}
+
+/// The declaration, where what needs a secret that is not there says so instead of running without it.
+fn without_missing(
+    reading: &Reading,
+    file: Option<&Utf8Path>,
+    has: impl Fn(&str) -> bool,
+) -> automations::Automations {
+    let mut declared = reading.automations.clone();
+    let items: Vec<Item> = declared.items().collect();
+    for item in items {
+        let missing = declared.env(&item).find_map(|(_, value)| match value {
+            Value::Secret { name, at } if !has(name) => Some((name.clone(), *at)),
+            _ => None,
+        });
+        let Some((name, at)) = missing else { continue };
+        let place = file.map(|file| format!("{file}:{at}: ")).unwrap_or_default();
+        let reason =
+            format!("{place}there is no secret `{name}`; give it with `cove up --secrets-file FILE`");
+        let refused = match &item {
+            Item::Service(name) => declared.services.get_mut(name).map(|service| &mut service.refused),
+            Item::Task(name) => declared.tasks.get_mut(name).map(|task| &mut task.refused),
+        };
+        if let Some(refused) = refused {
+            *refused = Some(automations::Refusal { reason, at });
+        }
+    }
+    declared
+}
+
+/// The secrets that variables name, and no others.
+fn named(declared: &automations::Automations, all: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut named = BTreeMap::new();
+    for item in declared.items() {
+        for (_, value) in declared.env(&item) {
+            if let Value::Secret { name, .. } = value {
+                named.extend(all.get_key_value(name).map(|(name, value)| (name.clone(), value.clone())));
+            }
+        }
+    }
+    named
+}
+
+impl Reconciler {
+    /// What to tell of an environment whose file differs from what it was when it was last asked for.
+    pub(crate) fn automations_changed(&self, environment: &Environment) -> Option<Problem> {
+        let read = self.known(&environment.id).automations?;
+        let now = DeclaredFile::read(environment.spec.source.folder());
+        if now == read {
+            return None;
+        }
+        let file = now.file.or(read.file)?;
+        let title = format!("`{file}` changed since `{}` was last asked for", environment.metadata.name);
+        Some(Problem::new(ProblemCode::AutomationsChanged, title).with_command("let it count", "cove up"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_file_counts_and_the_others_are_told_of() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(temp.path()).unwrap();
+        assert_eq!(DeclaredFile::read(folder).file, None);
+        for file in [".ona/automations.yaml", ".gitpod/automations.yaml"] {
+            fs_err::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
+            fs_err::write(folder.join(file), "tasks: {a: {command: x, runsOn: {machine: {}}}}").unwrap();
+        }
+        let read = DeclaredFile::read(folder);
+        assert_eq!(read.file.as_deref(), Some(Utf8Path::new(".gitpod/automations.yaml")));
+        let told: Vec<String> = read.warnings().iter().map(ToString::to_string).collect();
+        assert!(told[0].contains("`.ona/automations.yaml` is not read"), "{told:?}");
+        assert!(told[1].contains("`tasks/a`: `runsOn.machine` is not supported"), "{told:?}");
+    }
+
+    #[test]
+    fn a_secret_that_is_not_there_is_told_with_its_place_and_only_named_ones_are_handed_on() {
+        let text = "tasks: {a: {command: x, env: {A: {secret: KEY}, B: {secret: GONE}}}, b: {command: x, env: {A: {secret: KEY}}}}";
+        let reading = automations::read("f.yaml".into(), text.as_bytes()).unwrap();
+        let all = BTreeMap::from([("KEY".to_owned(), "k".to_owned()), ("OTHER".to_owned(), "o".to_owned())]);
+        let declared =
+            without_missing(&reading, Some(Utf8Path::new("f.yaml")), |name| all.contains_key(name));
+        let refused = |name: &str| declared.tasks[name].refused.clone().map(|refused| refused.reason);
+        assert_eq!(
+            refused("a").as_deref(),
+            Some("f.yaml:1:61: there is no secret `GONE`; give it with `cove up --secrets-file FILE`")
+        );
+        assert_eq!(refused("b"), None);
+        assert_eq!(named(&reading.automations, &all), BTreeMap::from([("KEY".to_owned(), "k".to_owned())]));
+    }
+}
