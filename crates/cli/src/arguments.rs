@@ -86,6 +86,9 @@ pub(crate) enum Command {
     Start(SomeEnvironments),
     /// Remove environments; folders and volumes are kept
     Rm(RemoveArguments),
+    /// Run, watch and check the tasks and services of environments
+    #[command(subcommand)]
+    Automations(AutomationsCommand),
     /// Look at and change the machine that runs the containers
     #[command(subcommand)]
     Machine(MachineCommand),
@@ -327,6 +330,60 @@ pub(crate) struct RangeOptions {
     /// Only the last lines
     #[arg(long, short = 'n', value_name = "LINES")]
     pub(crate) tail: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AutomationsCommand {
+    /// List the tasks and services of an environment
+    #[command(visible_alias = "list")]
+    Ls(OneEnvironment),
+    /// Run a task, and first what it depends on
+    Run(OneAutomation),
+    /// Start a service, and first what it depends on
+    Start(OneAutomation),
+    /// Stop a service or a task
+    Stop(OneAutomation),
+    /// Stop a service and start it again
+    Restart(OneAutomation),
+    /// Show what a task or service wrote
+    Logs {
+        #[command(flatten)]
+        automation: NamedAutomation,
+        #[command(flatten)]
+        range: RangeOptions,
+    },
+    /// Check a file of automations, without a daemon
+    Validate {
+        /// The file, or a folder with one; this folder if left out
+        #[arg(value_hint = clap::ValueHint::AnyPath)]
+        path: Option<Utf8PathBuf>,
+    },
+    /// Show what waits for what, and the chain that decides how long all of it takes
+    Graph {
+        /// A file, a folder with one, or an environment, whose times are known; this folder if left out
+        #[arg(value_name = "PATH|ENV", add = ArgValueCandidates::new(complete::environments))]
+        subject: Option<String>,
+    },
+}
+
+/// A task or service of an environment.
+#[derive(Debug, Args)]
+pub(crate) struct NamedAutomation {
+    /// Its name; services/NAME or tasks/NAME where both kinds have it
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Name, id or folder of the environment; that of this folder if left out
+    #[arg(value_name = "ENV", add = ArgValueCandidates::new(complete::environments))]
+    pub(crate) environment: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneAutomation {
+    #[command(flatten)]
+    pub(crate) automation: NamedAutomation,
+    /// Return at once and let the work go on
+    #[arg(long)]
+    pub(crate) no_wait: bool,
 }
 
 #[derive(Debug, Subcommand)]

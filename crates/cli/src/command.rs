@@ -1,5 +1,6 @@
 //! The commands, one file each or a few that belong together.
 
+mod automations;
 mod daemon;
 mod docker;
 mod docker_socket;
@@ -45,6 +46,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Stop(arguments) => lifecycle::stop(context, arguments).await,
         Command::Start(arguments) => lifecycle::start(context, arguments).await,
         Command::Rm(arguments) => lifecycle::remove(context, arguments).await,
+        Command::Automations(command) => automations::run(context, command).await,
         Command::Machine(command) => machine::run(context, command).await,
         Command::Docker(command) => docker::run(context, command),
         Command::Migrate(arguments) => migrate::run(context, arguments).await,

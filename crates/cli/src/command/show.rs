@@ -32,6 +32,10 @@ fn sections(environment: &Environment, paint: Paint) -> String {
     section("Services", services(status));
     section("Ports", ports(&status.ports));
     section("Hooks", hooks(status));
+    if !status.automations.items.is_empty() {
+        let table = super::automations::table_of(&status.automations.items, paint);
+        write!(out, "\n{}\n{table}", paint.bold("Automations")).expect("writing to a string cannot fail");
+    }
     let problems = status.problem.iter().map(|problem| (problem, Weight::Error));
     let warnings = status.warnings.iter().map(|problem| (problem, Weight::Warning));
     for (problem, weight) in problems.chain(warnings) {

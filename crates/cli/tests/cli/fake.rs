@@ -7,8 +7,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use api::{
-    DesiredPhase, Environment, EnvironmentPatch, ErrorBody, Event, EventKind, ExecRequest, Machine,
-    ObjectReference, Phase, PlanRequest, Problem, ProblemCode, UpRequest, Version, WatchMessage,
+    AutomationPhase, DesiredPhase, Environment, EnvironmentPatch, ErrorBody, Event, EventKind, ExecRequest,
+    Machine, ObjectReference, Phase, PlanRequest, Problem, ProblemCode, UpRequest, Version, WatchMessage,
 };
 use axum::body::{Body, Bytes};
 use axum::extract::{Path as UrlPath, Request, State};
@@ -305,6 +305,9 @@ async fn patch(
     UrlPath(id): UrlPath<String>,
     Json(patch): Json<EnvironmentPatch>,
 ) -> Response {
+    if !patch.automations.is_empty() {
+        return patch_automations(&world, &id, patch);
+    }
     let mut known = world.known.lock().unwrap();
     known.requests.push(format!("PATCH {id} {:?}", patch.desired_phase));
     let Some(environment) = known.environments.iter_mut().find(|each| each.id.0 == id) else {
@@ -331,6 +334,39 @@ async fn patch(
         let stopped = desired == DesiredPhase::Stopped;
         environment.status.phase = if stopped { Phase::Stopped } else { Phase::Running };
     }
+    Json(before).into_response()
+}
+
+/// Does at once what is wanted of tasks and services; a task called `broken` fails.
+fn patch_automations(world: &World, id: &str, patch: EnvironmentPatch) -> Response {
+    let mut known = world.known.lock().unwrap();
+    let wishes: Vec<String> =
+        patch.automations.iter().map(|(name, wish)| format!("{name} {}", wish.run)).collect();
+    known.requests.push(format!("PATCH {id} {}", wishes.join(", ")));
+    let Some(environment) = known.environments.iter_mut().find(|each| each.id.0 == id) else {
+        return not_found(id);
+    };
+    let before = environment.clone();
+    for (name, wish) in patch.automations {
+        let Some(item) = environment.status.automations.items.iter_mut().find(|item| item.name == name)
+        else {
+            continue;
+        };
+        item.session = wish.session;
+        item.phase = match name.as_str() {
+            "tasks/broken" => AutomationPhase::Failed,
+            name if name.starts_with("tasks/") => AutomationPhase::Succeeded,
+            _ if wish.run => AutomationPhase::Running,
+            _ => AutomationPhase::Stopped,
+        };
+        if item.phase == AutomationPhase::Failed {
+            let problem =
+                Problem::new(ProblemCode::AutomationFailed, "`tasks/broken` failed: it ended with status 3");
+            item.problem = Some(problem.with_log(vec!["no such table".to_owned()]).with_exit_code(3));
+        }
+    }
+    drop(known);
+    world.tell(ObjectReference::environment(&before.id), EventKind::Changed);
     Json(before).into_response()
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking, in its helpers too")]
 
+mod automations;
 mod commands;
 mod fake;
 mod migrate;
