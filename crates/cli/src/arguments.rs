@@ -87,6 +87,8 @@ pub(crate) enum Command {
     /// Show the ports of an environment and where they are reached, or forward others
     #[command(args_conflicts_with_subcommands = true)]
     Ports(PortsArguments),
+    /// Serve one environment to a coding agent, by the Model Context Protocol on standard input and output
+    Mcp(OneEnvironment),
     /// Stop environments; their containers are kept
     Stop(SomeEnvironments),
     /// Start stopped environments

@@ -12,6 +12,7 @@ mod list;
 mod logs;
 mod machine;
 mod machine_status;
+mod mcp;
 mod migrate;
 mod open;
 mod plan;
@@ -43,6 +44,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::SshConfig(command) => ssh::config(context, command),
         Command::SshProxy { host } => ssh::proxy(context, &host).await,
         Command::Logs(arguments) => logs::environment(context, arguments).await,
+        Command::Mcp(arguments) => mcp::run(context, arguments).await,
         Command::Stop(arguments) => lifecycle::stop(context, arguments).await,
         Command::Start(arguments) => lifecycle::start(context, arguments).await,
         Command::Rm(arguments) => lifecycle::remove(context, arguments).await,

@@ -42,6 +42,15 @@ pub(crate) struct Follow<'a> {
 impl<'a> Follow<'a> {
     /// Begins to watch. Whatever is asked of the daemon after this is seen.
     pub(crate) async fn begin(context: &'a Context, client: &Client) -> Result<Self, Failure> {
+        Self::telling(context, client, Progress::for_output(context.output)).await
+    }
+
+    /// The same with another display.
+    pub(crate) async fn telling(
+        context: &'a Context,
+        client: &Client,
+        progress: Progress,
+    ) -> Result<Self, Failure> {
         let interrupt = signal(SignalKind::interrupt()).map_err(|error| {
             Problem::new(ProblemCode::Internal, "could not listen for ctrl-c").caused_by(&error)
         })?;
@@ -54,7 +63,6 @@ impl<'a> Follow<'a> {
                 WatchUpdate::Interrupted(error) => return Err(error.into()),
             }
         }
-        let progress = Progress::for_output(context.output);
         Ok(Self { context, client: client.clone(), watch, progress, restarts: 0, interrupt })
     }
 

@@ -25,6 +25,7 @@ pub(crate) struct Progress {
 enum Display {
     Live(Live),
     Plain(Plain),
+    Told(Plain, Box<dyn Fn(String) + Send>),
     Silent,
 }
 
@@ -41,6 +42,11 @@ impl Progress {
         Self { output, begun: Instant::now(), display }
     }
 
+    /// A display by somebody else, who is told every line.
+    pub(crate) fn told(output: Output, tell: impl Fn(String) + Send + 'static) -> Self {
+        Self { output, begun: Instant::now(), display: Display::Told(Plain::default(), Box::new(tell)) }
+    }
+
     /// Shows an event.
     pub(crate) fn event(&mut self, event: &Event) {
         let elapsed = self.begun.elapsed();
@@ -51,6 +57,7 @@ impl Progress {
                     self.output.note(&line);
                 }
             }
+            Display::Told(plain, tell) => plain.event(&event.kind, elapsed).into_iter().for_each(tell),
             Display::Silent => {}
         }
     }
@@ -60,6 +67,7 @@ impl Progress {
         match &mut self.display {
             Display::Live(live) => live.print(text),
             Display::Plain(_) => self.output.note(text),
+            Display::Told(_, tell) => tell(text.to_owned()),
             Display::Silent => {}
         }
     }

@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, UPGRADE, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -22,11 +22,12 @@ pub(crate) struct Call {
     path: String,
     body: Bytes,
     upgrade: Option<&'static str>,
+    asker: Option<HeaderValue>,
 }
 
 impl Call {
     pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), body: Bytes::new(), upgrade: None }
+        Self { method, path: path.into(), body: Bytes::new(), upgrade: None, asker: None }
     }
 
     /// Sends this as JSON.
@@ -43,6 +44,12 @@ impl Call {
         self
     }
 
+    /// Says who asks.
+    pub(crate) fn by(mut self, asker: Option<&HeaderValue>) -> Self {
+        self.asker = asker.cloned();
+        self
+    }
+
     /// Method and path, for errors.
     pub(crate) fn describe(&self) -> String {
         format!("{} {}", self.method, self.path)
@@ -56,6 +63,9 @@ impl Call {
             .header(CONTENT_TYPE, "application/json");
         if let Some(protocol) = self.upgrade {
             builder = builder.header(CONNECTION, "upgrade").header(UPGRADE, protocol);
+        }
+        if let Some(asker) = &self.asker {
+            builder = builder.header(USER_AGENT, asker);
         }
         builder
             .body(Full::new(self.body.clone()))

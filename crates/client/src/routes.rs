@@ -6,6 +6,7 @@ use api::{
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use hyper::Method;
+use hyper::header::HeaderValue;
 use serde::de::DeserializeOwned;
 
 use crate::connection::{self, Call, segment};
@@ -17,7 +18,11 @@ use crate::{CallError, ConnectError, ExecSession, Lines, Watch};
 #[derive(Debug, Clone)]
 pub struct Client {
     socket: Utf8PathBuf,
+    asker: Option<HeaderValue>,
 }
+
+/// Longest name of who asks, in characters.
+const MOST_OF_NAME: usize = 160;
 
 /// Which lines of a log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,12 +36,20 @@ pub struct LogRange {
 impl Client {
     /// A client for the daemon on this socket. Nothing is connected yet.
     pub fn at_socket(socket: impl Into<Utf8PathBuf>) -> Self {
-        Self { socket: socket.into() }
+        Self { socket: socket.into(), asker: None }
     }
 
     /// A client for the daemon of this state folder. Nothing is connected yet.
     pub fn new(home: &HomeLayout) -> Self {
         Self::at_socket(home.api_socket())
+    }
+
+    /// The same client, which says for whom it asks: the daemon writes each of its calls to its log under that name.
+    /// What a header cannot hold is taken out of the name, and a long one is cut.
+    pub fn asking_for(&self, name: &str) -> Self {
+        let fits = |letter: &char| *letter == ' ' || letter.is_ascii_graphic();
+        let name: String = name.chars().filter(fits).take(MOST_OF_NAME).collect();
+        Self { socket: self.socket.clone(), asker: HeaderValue::from_str(&name).ok() }
     }
 
     /// The socket it speaks to.
@@ -72,7 +85,7 @@ impl Client {
 
     /// The environment of a folder shall run; answers at once, the work is followed by a watch.
     pub async fn up(&self, request: &UpRequest) -> Result<Environment, CallError> {
-        self.call(&Call::new(Method::POST, "/v1/environments").body(request)).await
+        self.call(Call::new(Method::POST, "/v1/environments").body(request)).await
     }
 
     /// Changes what is wanted of an environment.
@@ -81,17 +94,17 @@ impl Client {
         environment: &str,
         patch: &EnvironmentPatch,
     ) -> Result<Environment, CallError> {
-        self.call(&Call::new(Method::PATCH, environment_path(environment, "")).body(patch)).await
+        self.call(Call::new(Method::PATCH, environment_path(environment, "")).body(patch)).await
     }
 
     /// The environment shall go away; answers at once.
     pub async fn remove_environment(&self, environment: &str) -> Result<Environment, CallError> {
-        self.call(&Call::new(Method::DELETE, environment_path(environment, ""))).await
+        self.call(Call::new(Method::DELETE, environment_path(environment, ""))).await
     }
 
     /// What asking for a folder now would do.
     pub async fn preview(&self, request: &PlanRequest) -> Result<Preview, CallError> {
-        self.call(&Call::new(Method::POST, "/v1/plan").body(request)).await
+        self.call(Call::new(Method::POST, "/v1/plan").body(request)).await
     }
 
     /// How https for names of ports stands.
@@ -101,7 +114,7 @@ impl Client {
 
     /// Serves names of ports by https too, or no more.
     pub async fn set_https(&self, on: bool) -> Result<Https, CallError> {
-        self.call(&Call::new(Method::PUT, "/v1/https").body(&HttpsWish { on })).await
+        self.call(Call::new(Method::PUT, "/v1/https").body(&HttpsWish { on })).await
     }
 
     /// What the main container of an environment wrote.
@@ -131,17 +144,17 @@ impl Client {
 
     /// Changes what is wanted of a machine.
     pub async fn change_machine(&self, machine: &str, patch: &MachinePatch) -> Result<Machine, CallError> {
-        self.call(&Call::new(Method::PATCH, machine_path(machine, "")).body(patch)).await
+        self.call(Call::new(Method::PATCH, machine_path(machine, "")).body(patch)).await
     }
 
     /// The machine shall start; answers at once.
     pub async fn start_machine(&self, machine: &str) -> Result<Machine, CallError> {
-        self.call(&Call::new(Method::POST, machine_path(machine, "/start"))).await
+        self.call(Call::new(Method::POST, machine_path(machine, "/start"))).await
     }
 
     /// The machine shall stop; answers at once.
     pub async fn stop_machine(&self, machine: &str) -> Result<Machine, CallError> {
-        self.call(&Call::new(Method::POST, machine_path(machine, "/stop"))).await
+        self.call(Call::new(Method::POST, machine_path(machine, "/stop"))).await
     }
 
     /// What the parts of a machine wrote.
@@ -169,7 +182,7 @@ impl Client {
 
     /// The daemon shall end; machines and environments run on.
     pub async fn shut_down(&self) -> Result<(), CallError> {
-        let call = Call::new(Method::POST, "/v1/shutdown");
+        let call = Call::new(Method::POST, "/v1/shutdown").by(self.asker.as_ref());
         let response = connection::send(&self.socket, &call).await?;
         connection::accepted(&call, response).await.map(drop)
     }
@@ -181,19 +194,20 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        self.call(&Call::new(Method::GET, path)).await
+        self.call(Call::new(Method::GET, path)).await
     }
 
-    async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T, CallError> {
-        connection::call(&self.socket, call).await
+    async fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T, CallError> {
+        connection::call(&self.socket, &call.by(self.asker.as_ref())).await
     }
 
     async fn open_exec(&self, path: String, request: &ExecRequest) -> Result<ExecSession, CallError> {
-        ExecSession::open(&self.socket, Call::new(Method::POST, path).body(request)).await
+        let call = Call::new(Method::POST, path).body(request).by(self.asker.as_ref());
+        ExecSession::open(&self.socket, call).await
     }
 
     pub(crate) async fn lines<T>(&self, path: String) -> Result<Lines<T>, CallError> {
-        let call = Call::new(Method::GET, path);
+        let call = Call::new(Method::GET, path).by(self.asker.as_ref());
         let response = connection::accepted(&call, connection::send(&self.socket, &call).await?).await?;
         Ok(Lines::new(call.describe(), response))
     }

@@ -9,6 +9,7 @@ mod environments;
 mod exec;
 mod logs;
 mod machine;
+mod named;
 pub mod openapi;
 mod peer;
 mod system;
@@ -83,6 +84,7 @@ fn router(api: Api) -> Router {
         .fallback(answer::no_route)
         .method_not_allowed_fallback(answer::no_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(axum::middleware::from_fn(named::log))
         .with_state(api)
 }
 

@@ -118,7 +118,7 @@ fn nobody_asked(wish: &PortWish) -> Problem {
     )
 }
 
-fn table_of(ports: &[PortStatus], paint: Paint) -> String {
+pub(super) fn table_of(ports: &[PortStatus], paint: Paint) -> String {
     let rows: Vec<Vec<Cell>> = ports
         .iter()
         .map(|port| {

@@ -18,7 +18,7 @@ pub(super) async fn run(context: &Context, arguments: OneEnvironment) -> Result<
     context.output.show(&environment, |paint| sections(&environment, paint))
 }
 
-fn sections(environment: &Environment, paint: Paint) -> String {
+pub(super) fn sections(environment: &Environment, paint: Paint) -> String {
     let status = &environment.status;
     let mut out = format!("{}\n", paint.bold(environment.metadata.name.as_str()));
     out.push_str(&table::pairs(&head(environment), paint));
