@@ -118,6 +118,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("jsonc-parser", &["devcontainer"]),
     ("saphyr-parser", &["automations"]),
     ("indicatif", &["cli"]),
+    ("rmcp", &["cli"]),
     // What packages for the Mac are made with.
     ("apple-dmg", &["xtask"]),
     ("icns", &["xtask"]),

@@ -5,6 +5,7 @@
 mod automations;
 mod commands;
 mod fake;
+mod mcp;
 mod migrate;
 mod open;
 mod processes;

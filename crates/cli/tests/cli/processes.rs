@@ -32,9 +32,58 @@ pub(crate) async fn run(
             say(&mut stream, FrameKind::Output, &[b'x'; 4096]).await?;
         },
         ["cat"] => cat(&mut stream).await?,
+        ["sh", ..] => match really(&mut stream, &request).await? {
+            Some(end) => end,
+            None => return Ok(()),
+        },
         _ => shell(&mut stream, &request).await?,
     };
     stream.write_all(&encode_json(&end)).await
+}
+
+/// Runs a real process on this computer in the place of one in a container. As the daemon does, it is killed when its
+/// client goes away; nothing then.
+async fn really(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    request: &ExecRequest,
+) -> std::io::Result<Option<ExecEnd>> {
+    let mut command = tokio::process::Command::new(&request.argv[0]);
+    command.args(&request.argv[1..]).envs(&request.env).kill_on_drop(true).stdin(Stdio::piped());
+    command.current_dir(request.cwd.as_deref().unwrap_or("/")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let mut input = child.stdin.take();
+    let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    if !request.input {
+        input = None;
+    }
+    let mut decoder = FrameDecoder::new();
+    let (mut open, mut buffers) = ([true; 2], [[0; 4096], [0; 4096]]);
+    let [out_buffer, err_buffer] = &mut buffers;
+    while open != [false; 2] {
+        let (mut read, mut write) = tokio::io::split(&mut *stream);
+        tokio::select! {
+            count = out.read(out_buffer), if open[0] => match count? {
+                0 => open[0] = false,
+                count => say(&mut write, FrameKind::Output, &out_buffer[..count]).await?,
+            },
+            count = err.read(err_buffer), if open[1] => match count? {
+                0 => open[1] = false,
+                count => say(&mut write, FrameKind::ErrorOutput, &err_buffer[..count]).await?,
+            },
+            frame = next_frame(&mut read, &mut decoder) => match frame {
+                Ok(frame) if frame.kind == FrameKind::Input && frame.payload.is_empty() => input = None,
+                Ok(frame) if frame.kind == FrameKind::Input => {
+                    if let Some(input) = &mut input {
+                        // A process that does not read its input is none of a daemon's mistakes.
+                        let _ = input.write_all(&frame.payload).await;
+                    }
+                }
+                Ok(_) => {}
+                Err(_) => return Ok(None),
+            },
+        }
+    }
+    Ok(Some(ExecEnd::Exited { code: child.wait().await?.code().unwrap_or(128) }))
 }
 
 async fn say(stream: &mut (impl AsyncWrite + Unpin), kind: FrameKind, text: &[u8]) -> std::io::Result<()> {

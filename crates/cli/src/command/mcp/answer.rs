@@ -1,5 +1,7 @@
 //! What a tool answers: text to read, and the same as data.
 
+use std::fmt::{Arguments, Write as _};
+
 use api::{Problem, ProblemCode};
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::{Value, json};
@@ -13,6 +15,11 @@ use crate::problem_text::{self, Weight};
 pub(super) struct Answer {
     pub(super) text: String,
     pub(super) data: Value,
+}
+
+/// Adds to a text.
+pub(super) fn add(text: &mut String, more: Arguments<'_>) {
+    text.write_fmt(more).expect("writing to a string cannot fail");
 }
 
 /// The protocol's form. A problem is the tool's error: its text has code, causes and what to do, as a person reads it.

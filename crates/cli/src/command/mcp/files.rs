@@ -10,7 +10,7 @@ use protocol::agent::ExecEnd;
 use serde_json::json;
 
 use super::Asked;
-use super::answer::Answer;
+use super::answer::{Answer, add};
 use super::process::{self, Kept, Program, Ran};
 use super::tools::{ListWish, ReadWish};
 use crate::failure::Failure;
@@ -104,7 +104,9 @@ fn text_of(bytes: &[u8], is_later: bool) -> Option<Piece> {
     let whole = &bytes[start..];
     let text = match std::str::from_utf8(whole) {
         Ok(text) => text,
-        Err(error) if error.error_len().is_none() => std::str::from_utf8(&whole[..error.valid_up_to()]).ok()?,
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&whole[..error.valid_up_to()]).ok()?
+        }
         Err(_) => return None,
     };
     (!text.contains('\0')).then(|| Piece { text: text.to_owned(), end: start + text.len() })
@@ -116,10 +118,13 @@ pub(super) async fn list(asked: &Asked<'_>, wish: ListWish) -> Result<Answer, Fa
     let mut entries: Vec<_> = output.head().split_inclusive(|byte| *byte == 0).filter_map(entry).collect();
     let more = entries.len() > MOST_ENTRIES || output.left_out() > 0;
     entries.truncate(MOST_ENTRIES);
-    let mut text: String = entries.iter().map(|(kind, name)| format!("{kind:6} {}\n", name.escape_debug())).collect();
+    let mut text = String::new();
+    for (kind, name) in &entries {
+        add(&mut text, format_args!("{kind:6} {}\n", name.escape_debug()));
+    }
     match (entries.len(), more) {
         (0, _) => text.push_str("It is empty.\n"),
-        (count, true) => text.push_str(&format!("[… more than these {count} …]\n")),
+        (count, true) => add(&mut text, format_args!("[… more than these {count} …]\n")),
         _ => {}
     }
     let items: Vec<_> = entries.iter().map(|(kind, name)| json!({ "kind": kind, "name": name })).collect();

@@ -6,12 +6,13 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 
 use super::Asked;
-use super::answer::Answer;
+use super::answer::{Answer, add};
 use super::tools::LogsWish;
 use crate::command::{plan, ports as ports_command, show};
 use crate::failure::Failure;
 use crate::paint::Paint;
 use crate::personal;
+use crate::text::harmless;
 
 /// Lines of the log unless the call says otherwise, and at most.
 const LINES: u32 = 200;
@@ -29,7 +30,7 @@ pub(super) async fn environment(asked: &Asked<'_>) -> Result<Answer, Failure> {
     match asked.client.preview(&request).await {
         Ok(preview) if !preview.changes.is_empty() => {
             let changes = plan::changes(&preview.changes, Paint::OFF);
-            answer.text.push_str(&format!("\nChanged since its container was made\n{changes}"));
+            add(&mut answer.text, format_args!("\nChanged since its container was made\n{changes}"));
             if preview.needs_rebuild() {
                 answer.text.push_str("A person applies that with `cove up --rebuild`.\n");
             }
@@ -39,7 +40,10 @@ pub(super) async fn environment(asked: &Asked<'_>) -> Result<Answer, Failure> {
         // The configuration as it is now cannot be used; what runs is told all the same.
         Err(error) => {
             let problem = error.problem();
-            answer.text.push_str(&format!("\nIts configuration cannot be read: {}\n", problem.title));
+            add(
+                &mut answer.text,
+                format_args!("\nIts configuration cannot be read: {}\n", harmless(&problem.title)),
+            );
             answer.data["configuration_problem"] = json!(problem);
         }
     }
@@ -57,11 +61,14 @@ pub(super) fn described(environment: &Environment) -> Answer {
     let mut text = show::sections(environment, Paint::OFF);
     if !consents.is_empty() {
         let folder = environment.spec.source.folder();
-        text.push_str(&format!(
-            "\nThe project wants this of the person's computer, and nobody agreed to it:\n{}Only a person can agree, \
+        add(
+            &mut text,
+            format_args!(
+                "\nThe project wants this of the person's computer, and nobody agreed to it:\n{}Only a person can agree, \
              with this command in a terminal of theirs: cove up --trust {folder}\n",
-            plan::wishes(&consents)
-        ));
+                plan::wishes(&consents)
+            ),
+        );
     }
     let container = status.container.as_ref();
     let wanted: Vec<Value> =
@@ -115,7 +122,7 @@ pub(super) async fn logs(asked: &Asked<'_>, wish: LogsWish) -> Result<Answer, Fa
     };
     for line in &lines {
         let mark = if line.stream == LogStream::Error { "stderr: " } else { "" };
-        text.push_str(&format!("{mark}{}\n", line.line));
+        add(&mut text, format_args!("{mark}{}\n", line.line));
     }
     Ok(Answer { text, data: json!({ "lines": lines, "left_out": left_out }) })
 }

@@ -9,14 +9,14 @@ use protocol::agent::ExecEnd;
 use serde_json::json;
 
 use super::Asked;
-use super::answer::Answer;
+use super::answer::{Answer, add};
 use super::tools::ExecWish;
 use crate::failure::Failure;
 
 /// How long a program may run unless the call says otherwise.
-const TIME: Duration = Duration::from_secs(120);
+const TIME: Duration = Duration::from_mins(2);
 /// How long it may run whatever the call says.
-const MOST_TIME: Duration = Duration::from_secs(3600);
+const MOST_TIME: Duration = Duration::from_hours(1);
 /// What is kept of each output, in bytes: so much of its beginning, and so much of its end.
 const KEPT: usize = 64 * 1024;
 
@@ -41,7 +41,8 @@ pub(super) async fn exec(asked: &Asked<'_>, wish: ExecWish) -> Result<Answer, Fa
     if wish.argv.is_empty() {
         return Err(Failure::request("`argv` is empty").with_hint("its first item is the program").into());
     }
-    let time = wish.timeout_seconds.map_or(TIME, |seconds| Duration::from_secs(seconds.into())).min(MOST_TIME);
+    let time =
+        wish.timeout_seconds.map_or(TIME, |seconds| Duration::from_secs(seconds.into())).min(MOST_TIME);
     let request = ExecRequest {
         argv: wish.argv,
         env: wish.env,
@@ -60,7 +61,7 @@ pub(super) async fn exec(asked: &Asked<'_>, wish: ExecWish) -> Result<Answer, Fa
     let mut text = ending;
     for (name, written) in [("stdout", &out), ("stderr", &err)] {
         if !written.is_empty() {
-            text.push_str(&format!("\n--- {name}\n{}", written.trim_end_matches('\n')));
+            add(&mut text, format_args!("\n--- {name}\n{}", written.trim_end_matches('\n')));
         }
     }
     let data = json!({

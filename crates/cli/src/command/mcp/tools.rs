@@ -1,9 +1,10 @@
 //! The tools as an agent sees them: names, arguments, and what each may change.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::Problem;
-use rmcp::handler::server::common::{schema_for_empty_input, schema_for_type};
+use rmcp::handler::server::common::{schema_for_empty_input, schema_for_input};
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use rmcp::schemars::{self, JsonSchema};
 use serde::Deserialize;
@@ -127,6 +128,11 @@ fn wish<T: DeserializeOwned>(tool: &str, arguments: JsonObject) -> Result<T, Unr
     })
 }
 
+fn schema<T: JsonSchema + 'static>() -> Arc<JsonObject> {
+    schema_for_input::<T>()
+        .expect("the arguments of every tool are a struct, so their schema is of an object")
+}
+
 /// All tools. Their order is the one an agent is shown.
 pub(super) fn all() -> Vec<Tool> {
     let looks = || ToolAnnotations::new().read_only(true).open_world(false);
@@ -152,15 +158,15 @@ pub(super) fn all() -> Vec<Tool> {
             "exec",
             "Runs a program in the environment, as its user and with its variables, and gives status and output. Of \
              long output the middle is left out. Cancelling ends the program.",
-            schema_for_type::<ExecWish>(),
+            schema::<ExecWish>(),
         )
         .with_annotations(ToolAnnotations::new().read_only(false).destructive(true).open_world(true)),
-        Tool::new("read", "Reads a text file of the environment, or a part of it.", schema_for_type::<ReadWish>())
+        Tool::new("read", "Reads a text file of the environment, or a part of it.", schema::<ReadWish>())
             .with_annotations(looks()),
         Tool::new(
             "list",
             "Lists a folder of the environment: the name and kind of each entry, hidden ones too.",
-            schema_for_type::<ListWish>(),
+            schema::<ListWish>(),
         )
         .with_annotations(looks()),
         Tool::new(
@@ -173,7 +179,7 @@ pub(super) fn all() -> Vec<Tool> {
         Tool::new(
             "logs",
             "Gives the last lines that the environment's main container wrote, secrets masked.",
-            schema_for_type::<LogsWish>(),
+            schema::<LogsWish>(),
         )
         .with_annotations(looks()),
     ]

@@ -41,7 +41,8 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<Answer, Failure> {
     let mut follow = Follow::telling(context, &client, progress).await?;
     let started = asked.client.up(&request).await?;
     if started.id != asked.server.id {
-        let title = format!("`{}` was removed, and its folder has another environment now", asked.server.name);
+        let title =
+            format!("`{}` was removed, and its folder has another environment now", asked.server.name);
         let problem = Problem::new(ProblemCode::EnvironmentNotFound, title);
         return Err(problem.with_hint("start the agent's connection to Cove anew").into());
     }
