@@ -133,7 +133,7 @@ impl Client {
 
     /// Speaks ssh with the main container of an environment: what goes to the process is what an ssh client says.
     pub async fn ssh(&self, environment: &str) -> Result<ExecSession, CallError> {
-        let call = Call::new(Method::POST, environment_path(environment, "/ssh"));
+        let call = Call::new(Method::POST, environment_path(environment, "/ssh")).by(self.asker.as_ref());
         ExecSession::open(&self.socket, call).await
     }
 
