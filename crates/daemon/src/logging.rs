@@ -25,7 +25,7 @@ const OURS: &[&str] =
 /// Begins to log. `COVE_LOG` chooses levels, for instance `debug` or `daemon::machine=trace`; panics are logged too.
 pub fn start(log: &Utf8Path) {
     let rotated = rotate(log);
-    let chosen = std::env::var("COVE_LOG").map(|chosen| directives(&chosen)).unwrap_or_default();
+    let chosen = directives(&std::env::var("COVE_LOG").unwrap_or_default());
     let filter = EnvFilter::try_new(&chosen).unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let begun = tracing_subscriber::fmt()
         .with_env_filter(filter)
