@@ -201,6 +201,7 @@ fn new_terminal(environment: &str) -> Result<Command, Problem> {
 
 /// A window of Terminal's with a shell in the environment.
 #[cfg(target_os = "macos")]
+#[expect(clippy::unnecessary_wraps, reason = "on Linux there may be no such program")]
 fn new_terminal(environment: &str) -> Result<Command, Problem> {
     let quoted = own_shell(environment).map(|word| format!("'{}'", word.replace('\'', r"'\''"))).join(" ");
     let script = format!(
