@@ -10,10 +10,11 @@ use object::macho::{CPU_TYPE_ARM64, DYNAMIC_LOOKUP_ORDINAL, MH_EXECUTE, MachHead
 use object::read::macho::{MachHeader as _, Nlist as _};
 
 /// How names begin in the frameworks that `sdk` lists, and in the runtime of Objective-C.
-const APPLE: [&str; 29] = [
+const APPLE: [&str; 30] = [
     "_CF",
     "_CG",
     "_CV",
+    "_FSEvent",
     "_IO",
     "_LMGet",
     "_NS",
