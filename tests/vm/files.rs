@@ -38,10 +38,11 @@ const WATCHERS: &[(&str, &str)] = &[
     ),
 ];
 
-const CHOKIDAR: &str = r"import { watch } from './chokidar/node_modules/chokidar/esm/index.js';
+const CHOKIDAR: &str = r"import { relative } from 'node:path';
+import { watch } from './chokidar/node_modules/chokidar/esm/index.js';
 const watcher = watch('.', { ignoreInitial: true });
 watcher.on('ready', () => console.log('ready .'));
-watcher.on('all', (event, path) => console.log(event, './' + path));
+watcher.on('all', (event, path) => console.log(event, './' + relative('.', path)));
 ";
 
 const WATCHDOG: &str = r"import time

@@ -385,8 +385,10 @@ static int tell_moved(const struct cove_change *change, struct place *from, stru
 		u32 folder = S_ISDIR(inode->i_mode) ? FS_ISDIR : 0;
 		u32 cookie = fsnotify_get_cookie();
 
-		fsnotify_name(FS_RENAME | folder, dentry, FSNOTIFY_EVENT_DENTRY, d_inode(from->folder), &from->name,
-			      0);
+		/*
+		 * FS_RENAME, which fanotify alone knows, is left out: its hook reads the parent of the dentry, which only
+		 * the locks of a real rename keep in place.
+		 */
 		emit_name(from, dentry, FS_MOVED_FROM | folder, cookie);
 		emit_name(to, dentry, FS_MOVED_TO | folder, cookie);
 		if (before && before != inode)

@@ -60,7 +60,8 @@ pub(crate) struct Look {
 impl DeclaredFile {
     /// Reads the file of a folder.
     pub(crate) fn read(folder: &Utf8Path) -> Self {
-        let mut there = CANDIDATES.into_iter().filter(|candidate| Disk.exists(&folder.join(candidate)));
+        // A container can put anything there: a pipe would be waited for, a device has no end.
+        let mut there = CANDIDATES.into_iter().filter(|candidate| folder.join(candidate).is_file());
         let Some(file) = there.next() else {
             let nothing = Reading { automations: automations::Automations::default(), warnings: Vec::new() };
             return Self { file: None, reading: Ok(nothing), others: Vec::new() };

@@ -1,6 +1,6 @@
 //! The real files and variables, for the reader of configurations.
 
-use std::io;
+use std::io::{self, Read as _};
 
 use camino::Utf8Path;
 use devcontainer::{SourceError, Sources};
@@ -15,14 +15,18 @@ pub struct Disk;
 impl Sources for Disk {
     fn read(&self, path: &Utf8Path) -> Result<Option<Vec<u8>>, SourceError> {
         let failed = |source| SourceError { path: path.to_owned(), source };
-        match std::fs::metadata(path) {
-            Ok(metadata) if metadata.len() > MOST_BYTES => {
-                Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "far too long for such a file")))
-            }
-            Ok(_) => std::fs::read(path).map(Some).map_err(failed),
-            Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(failed(error)),
+        let file = match std::fs::File::open(path) {
+            Ok(file) => file,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        // Its length is not asked for: a device has none, and a file can grow.
+        let mut content = Vec::new();
+        file.take(MOST_BYTES + 1).read_to_end(&mut content).map_err(failed)?;
+        if content.len() as u64 > MOST_BYTES {
+            return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "far too long for such a file")));
         }
+        Ok(Some(content))
     }
 
     fn exists(&self, path: &Utf8Path) -> bool {

@@ -45,6 +45,7 @@ pub(super) fn of(differences: Vec<Difference>) -> Vec<FileChange> {
         }
     }
     let moves = pair(&mut went, &mut came);
+    let left: HashSet<PathBuf> = moves.iter().map(|(from, ..)| from.clone()).collect();
 
     let mut folders = Vec::new();
     let mut arrivals = Vec::new();
@@ -59,7 +60,8 @@ pub(super) fn of(differences: Vec<Difference>) -> Vec<FileChange> {
             None => FileChangeKind::Created,
         };
         let change = change(kind, &path, None, &now, before.is_some_and(|before| before.links <= 1));
-        let first = now.is_folder() && before.is_none();
+        // What moves into a new folder comes after it; a folder with the name of one that moved away comes after that.
+        let first = now.is_folder() && before.is_none() && !left.contains(&path);
         if first { folders.extend(change) } else { arrivals.extend(change) }
     }
     // A folder's content goes before the folder: with paths in order, the longer come later.

@@ -14,6 +14,9 @@ const GREETINGS: usize = 4;
 /// After how long they are due.
 const CLOCK_AGE: Duration = Duration::from_secs(10);
 
+/// Longest part of the changes that goes into one batch: half of what a frame may carry.
+const MAX_PART_BYTES: usize = protocol::MAX_PAYLOAD_BYTES / 2;
+
 /// Changes at most that are told one by one. Watchers' queues hold far fewer.
 const MAX_TOLD: usize = 65_536;
 
@@ -44,7 +47,7 @@ impl Teller {
             return self.send(agent, &[]).await;
         }
         let mut sum = FileReceipt::default();
-        for part in changes.chunks(MAX_CHANGES) {
+        for part in parts(changes) {
             let receipt = self.send(agent, part).await?;
             sum.told += receipt.told;
             sum.own += receipt.own;
@@ -86,6 +89,26 @@ impl Teller {
     }
 }
 
+/// Cuts changes so that each part fits into a frame, whatever is in the names.
+fn parts(changes: &[FileChange]) -> Vec<&[FileChange]> {
+    // JSON may write a byte as six.
+    let size =
+        |change: &FileChange| 6 * (change.path.len() + change.to.as_ref().map_or(0, String::len)) + 256;
+    let mut parts = Vec::new();
+    let mut rest = changes;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take(MAX_CHANGES).take_while(|change| {
+            bytes += size(change);
+            bytes <= MAX_PART_BYTES
+        });
+        let (part, after) = rest.split_at(fits.count().max(1));
+        parts.push(part);
+        rest = after;
+    }
+    parts
+}
+
 fn overflow(root: &str) -> FileChange {
     FileChange {
         kind: protocol::files::FileChangeKind::Overflow,
@@ -96,5 +119,22 @@ fn overflow(root: &str) -> FileChange {
         inode: 0,
         changed_unix_nanos: 0,
         parent_inode: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_fits_into_a_frame() {
+        let long = FileChange { path: "\u{1}".repeat(4000), ..overflow("") };
+        let changes = vec![long; 600];
+        let parts = parts(&changes);
+        assert_eq!(parts.iter().map(|part| part.len()).sum::<usize>(), 600);
+        for part in parts {
+            let batch = FileBatch { generation: 1, sent_unix_nanos: 1, changes: part.to_vec() };
+            assert!(serde_json::to_vec(&batch).unwrap().len() < protocol::MAX_PAYLOAD_BYTES);
+        }
     }
 }

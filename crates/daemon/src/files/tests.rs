@@ -96,6 +96,17 @@ fn a_chain_of_moves_is_told_so_that_no_target_is_taken() {
 }
 
 #[test]
+fn a_folder_made_anew_comes_after_the_one_that_moved_away() {
+    let mut it = Followed::with(&["dist/a"]);
+    std::fs::rename(it.at("dist"), it.at("dist.old")).unwrap();
+    make(&it.at("dist/b"), "");
+    assert_eq!(
+        it.told(&["dist", "dist.old"]),
+        ["moved dist -> dist.old /", "created dist /", "created dist/b"]
+    );
+}
+
+#[test]
 fn a_save_with_a_backup_is_a_move_and_a_new_file() {
     let mut it = Followed::with(&["text"]);
     std::fs::rename(it.at("text"), it.at("text~")).unwrap();

@@ -3,7 +3,7 @@
 //! What it knows is written down before it acts on it, so the next one goes on wherever this one was killed.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -304,11 +304,11 @@ impl Supervisor {
         self.asked.retain(|asked| asked != job);
         match job.part {
             Part::Ready => self.known.states.probed(item, exit == Exit::Code(0), now),
-            // Stopped as its author wanted: what is left of it goes.
+            // One that did what its author wanted may only have asked the service to end: that has its time. Where it
+            // failed, the service is asked as if there were no such command.
             Part::Stop => {
-                if self.known.states.of(item).phase == Phase::Stopping {
-                    self.known.states.apply(item, &Change::Kill, now);
-                    job::end(&self.folder, &Job::new(item, Part::Main));
+                if self.known.states.of(item).phase == Phase::Stopping && exit != Exit::Code(0) {
+                    job::ask(&self.folder, &Job::new(item, Part::Main));
                 }
             }
             Part::Main => {
@@ -332,8 +332,11 @@ impl Supervisor {
     }
 
     fn outputs(&self, job: &Job) -> String {
-        let mut bytes = std::fs::read(self.folder.outputs(&job.name())).unwrap_or_default();
-        bytes.truncate(MAX_OUTPUT_BYTES);
+        let mut bytes = Vec::new();
+        if let Ok(file) = std::fs::File::open(self.folder.outputs(&job.name())) {
+            // What cannot be read is left out: a task wrote it.
+            let _ = file.take(MAX_OUTPUT_BYTES as u64).read_to_end(&mut bytes);
+        }
         String::from_utf8_lossy(&bytes).into_owned()
     }
 

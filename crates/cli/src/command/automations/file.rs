@@ -51,8 +51,11 @@ pub(super) fn read(path: &Utf8Path) -> Result<(Utf8PathBuf, Reading), Failure> {
     };
     let at = working_folder()?.join(&file);
     let unreadable = |error: &std::io::Error| invalid(format!("`{file}` cannot be read")).caused_by(error);
-    let length = std::fs::metadata(&at).map_err(|error| unreadable(&error))?.len();
-    if length > MAX_BYTES as u64 {
+    let about = std::fs::metadata(&at).map_err(|error| unreadable(&error))?;
+    if !about.is_file() {
+        return Err(invalid(format!("`{file}` is no file")).into());
+    }
+    if about.len() > MAX_BYTES as u64 {
         return Err(invalid(format!("`{file}` is far too long for such a file")).into());
     }
     let bytes = std::fs::read(&at).map_err(|error| unreadable(&error))?;
