@@ -304,10 +304,10 @@ impl Supervisor {
         self.asked.retain(|asked| asked != job);
         match job.part {
             Part::Ready => self.known.states.probed(item, exit == Exit::Code(0), now),
-            // One that did what its author wanted may only have asked the service to end: that has its time. Where it
-            // failed, the service is asked as if there were no such command.
+            // What is left of the service is asked to end, and has the rest of its time: the command may have failed, or
+            // have asked for something that takes a while.
             Part::Stop => {
-                if self.known.states.of(item).phase == Phase::Stopping && exit != Exit::Code(0) {
+                if self.known.states.of(item).phase == Phase::Stopping {
                     job::ask(&self.folder, &Job::new(item, Part::Main));
                 }
             }
