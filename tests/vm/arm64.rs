@@ -103,8 +103,11 @@ pub(crate) fn arm64_tells_programs_what_rosetta_knows(cove: &Cove) {
 /// Docker's containers get their end, and the data disk is left clean: the next boot finds what was there.
 /// The kernel module for file events is built for this processor's kernel, and loaded by it.
 pub(crate) fn arm64_follows_files(cove: &Cove) {
-    let config = format!(r#"{{ "image": "{}" }}"#, busybox(cove, "arm64"));
-    cove.project("arm64-files", &[(".devcontainer.json", &config)]);
+    // An image of nothing but busybox has no shell by its usual name.
+    let shells =
+        format!("FROM {}\nRUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\n", busybox(cove, "arm64"));
+    let config = r#"{ "build": { "dockerfile": "Dockerfile" } }"#;
+    cove.project("arm64-files", &[(".devcontainer.json", config), ("Dockerfile", &shells)]);
     cove.ok(&["up", "arm64-files"]);
     until("files are followed", || {
         let conditions = cove.json(&["show", "arm64-files"])["status"]["conditions"].clone();
