@@ -166,6 +166,8 @@ pub(crate) enum MachineCommand {
         #[arg(value_hint = clap::ValueHint::DirPath)]
         path: Utf8PathBuf,
     },
+    /// Install Apple's Rosetta on this Mac, for programs built for x86-64; macOS asks for the licence
+    InstallRosetta,
     /// Change its size
     #[command(arg_required_else_help = true)]
     Set {

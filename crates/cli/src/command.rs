@@ -17,6 +17,7 @@ mod migrate;
 mod open;
 mod plan;
 mod ports;
+mod rosetta;
 mod service;
 mod show;
 mod ssh;

@@ -37,8 +37,10 @@ pub enum StartError {
     #[error(transparent)]
     Call(#[from] CallError),
     /// Its program is nowhere.
-    #[error("the daemon's program `{PROGRAM}` is neither beside `{beside}` nor in PATH")]
+    #[error("the program `{name}` is neither beside `{beside}` nor in PATH")]
     ProgramMissing {
+        /// The program.
+        name: &'static str,
         /// The running program, beside which it was looked for.
         beside: Utf8PathBuf,
     },
@@ -91,8 +93,8 @@ impl StartError {
             Self::Ended { log_tail, .. } | Self::Silent { log_tail, .. } => problem
                 .with_log(log_tail.clone())
                 .with_command("start it in the foreground to see what it says", "cove daemon"),
-            Self::ProgramMissing { .. } => {
-                problem.with_hint("install `coved` beside `cove`: both come from one build")
+            Self::ProgramMissing { name, .. } => {
+                problem.with_hint(format!("install `{name}` beside `cove`: both come from one build"))
             }
             Self::StateFolder { .. } => {
                 problem.with_hint("the state folder is `~/.cove` unless `COVE_HOME` names another")
@@ -126,17 +128,26 @@ impl Client {
     /// # Errors
     /// [`StartError::ProgramMissing`].
     pub fn daemon_program() -> Result<Utf8PathBuf, StartError> {
+        Self::program(PROGRAM)
+    }
+
+    /// Path of a program of Cove's: beside the running program, else in `PATH`.
+    ///
+    /// # Errors
+    /// [`StartError::ProgramMissing`].
+    pub fn program(name: &'static str) -> Result<Utf8PathBuf, StartError> {
         // Where the program is, not where a link to it is: macOS tells the latter.
         let ours = std::env::current_exe().and_then(std::fs::canonicalize).unwrap_or_default();
-        let beside = ours.parent().map(|folder| folder.join(PROGRAM));
+        let beside = ours.parent().map(|folder| folder.join(name));
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let in_path = std::env::split_paths(&path).map(|folder| folder.join(PROGRAM));
+        let in_path = std::env::split_paths(&path).map(|folder| folder.join(name));
         beside
             .into_iter()
             .chain(in_path)
             .filter_map(|candidate| Utf8PathBuf::from_path_buf(candidate).ok())
             .find(|candidate| candidate.is_file())
             .ok_or_else(|| StartError::ProgramMissing {
+                name,
                 beside: Utf8PathBuf::from(ours.to_string_lossy().into_owned()),
             })
     }

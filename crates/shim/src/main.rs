@@ -10,6 +10,7 @@ mod folder;
 mod hypervisor;
 mod log;
 mod owner;
+mod rosetta;
 mod serve;
 mod splice;
 #[cfg(not(target_os = "macos"))]
@@ -40,6 +41,8 @@ enum Command {
         #[arg(long)]
         accelerator: Option<Utf8PathBuf>,
     },
+    /// Installs Apple's Rosetta for Linux on this Mac, once its window was answered with yes.
+    InstallRosetta,
     /// Runs a program that dies with the process that started it.
     #[cfg(not(target_os = "macos"))]
     #[command(hide = true)]
@@ -56,6 +59,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run { dir, accelerator } => owner::run(&dir, accelerator).map_err(|error| chain(&error)),
+        Command::InstallRosetta => rosetta::install().map_err(|error| chain(&*error)),
         #[cfg(not(target_os = "macos"))]
         Command::Tether { parent, command } => Err(chain(&tether::become_program(parent, &command))),
     };

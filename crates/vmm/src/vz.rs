@@ -21,6 +21,7 @@ mod machine;
 mod objc;
 #[cfg(all(test, target_os = "linux"))]
 mod rehearsal;
+mod rosetta;
 pub mod saved;
 mod start;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use error::{Cause, FrameworkError};
 pub use framework::Framework;
 pub use host::{HostFacts, MacosVersion, Missing, Rosetta};
 pub use identity::{MacAddress, MachineIdentity};
+pub use rosetta::{InstallError, Installed};
 
 use crate::{Error, Hypervisor, Share, VmConfig, VmDriver, disk, image};
 use saved::{Fingerprint, Saved};
@@ -82,6 +84,14 @@ impl Vz {
     /// What this host can do.
     pub fn host(&self) -> HostFacts {
         self.framework.host()
+    }
+
+    /// Installs Rosetta, unless it is there. macOS asks the person for Apple's licence, and this waits.
+    ///
+    /// # Errors
+    /// [`InstallError`]
+    pub async fn install_rosetta(&self) -> Result<Installed, InstallError> {
+        rosetta::install(&*self.framework).await
     }
 
     async fn boot_machine(&self, config: VmConfig) -> Result<Box<dyn VmDriver>, Error> {
@@ -136,6 +146,17 @@ pub fn this_mac() -> Option<HostFacts> {
     return Some(Vz::of_this_mac().host());
     #[cfg(not(target_os = "macos"))]
     None
+}
+
+/// Installs Rosetta on this Mac. macOS asks the person for Apple's licence in a window of its own, and this waits.
+///
+/// # Errors
+/// [`InstallError`]; [`InstallError::NotOnThisMac`] on any other computer.
+pub fn install_rosetta() -> BoxFuture<'static, Result<Installed, InstallError>> {
+    #[cfg(target_os = "macos")]
+    return async { Vz::of_this_mac().install_rosetta().await }.boxed();
+    #[cfg(not(target_os = "macos"))]
+    std::future::ready(Err(InstallError::NotOnThisMac)).boxed()
 }
 
 /// The framework takes a path that is no folder and shows the guest nothing.

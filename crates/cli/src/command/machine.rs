@@ -7,7 +7,7 @@ use api::{
 use camino::Utf8PathBuf;
 use client::Client;
 
-use super::{exec, logs, machine_status};
+use super::{exec, logs, machine_status, rosetta};
 use crate::arguments::{MachineCommand, ProcessOptions};
 use crate::attach::attach;
 use crate::context::{Context, existing_folder, working_folder};
@@ -27,6 +27,7 @@ pub(super) async fn run(context: &Context, command: MachineCommand) -> Result<()
         MachineCommand::Logs(options) => logs::machine(context, options).await,
         MachineCommand::Share { path } => share(context, path).await,
         MachineCommand::Unshare { path } => unshare(context, path).await,
+        MachineCommand::InstallRosetta => rosetta::install(),
         MachineCommand::Set { cpus, memory, disk } => {
             let patch = MachinePatch { cpus, memory_mib: memory, disk_gib: disk, ..MachinePatch::default() };
             let machine = context.client().await?.change_machine(DEFAULT_MACHINE, &patch).await?;

@@ -22,6 +22,9 @@ pub trait Framework: Send + Sync + fmt::Debug {
     /// What this host can do.
     fn host(&self) -> HostFacts;
 
+    /// Asks the person for Apple's licence and installs Rosetta for Linux.
+    fn install_rosetta(&self) -> BoxFuture<'_, Result<(), FrameworkError>>;
+
     /// A new identity for a machine.
     fn new_identity(&self) -> MachineIdentity;
 

@@ -92,7 +92,7 @@ pub enum Missing {
     #[error("macOS does not offer it on this Mac")]
     NotOnThisMac,
     /// It has to be installed.
-    #[error("Rosetta is not installed; install it with `softwareupdate --install-rosetta`")]
+    #[error("Rosetta is not installed; install it with `cove machine install-rosetta`")]
     NotInstalled,
     /// Rosetta would abort every program under this kernel.
     #[error("Linux {kernel} needs the Rosetta of macOS {needed}, this is {present}; an update helps")]
@@ -232,7 +232,7 @@ pub(super) mod tests {
         assert_eq!(on(15, 5).rosetta(None), Err(Missing::KernelUnknown));
         assert_eq!(on(15, 5).rosetta(Some("linux")), Err(Missing::KernelUnknown));
         let absent = HostFacts { rosetta: Rosetta::NotInstalled, ..mac() };
-        assert!(why(absent, None).contains("softwareupdate --install-rosetta"));
+        assert!(why(absent, None).contains("cove machine install-rosetta"));
     }
 
     #[test]

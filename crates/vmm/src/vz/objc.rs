@@ -19,6 +19,8 @@ mod delegate;
 mod machine;
 mod queue;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use objc2::available;
 use objc2::rc::Retained;
 use objc2_foundation::{NSError, NSProcessInfo, NSString, NSURL};
@@ -74,6 +76,15 @@ impl Framework for Apple {
                 _ => Rosetta::NotSupported,
             },
         }
+    }
+
+    fn install_rosetta(&self) -> BoxFuture<'_, Result<(), FrameworkError>> {
+        let (answer, told) = queue::answer();
+        // SAFETY: a class method of macOS 13. The block is copied by the framework, which calls it once.
+        unsafe {
+            VZLinuxRosettaDirectoryShare::installRosettaWithCompletionHandler(&machine::completion(answer));
+        }
+        told.boxed()
     }
 
     fn new_identity(&self) -> MachineIdentity {

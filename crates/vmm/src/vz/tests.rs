@@ -53,9 +53,11 @@ impl Script {
 }
 
 #[derive(Debug)]
-struct Paper {
+pub(super) struct Paper {
     script: Arc<Script>,
     host: HostFacts,
+    /// Once it was asked to install it.
+    rosetta_after: Rosetta,
 }
 
 #[derive(Debug)]
@@ -64,9 +66,32 @@ struct Sheet {
     state: Mutex<RunState>,
 }
 
+impl Paper {
+    /// How often it was asked to install Rosetta.
+    pub(super) fn installations(&self) -> usize {
+        self.script.taken().iter().filter(|call| *call == "install_rosetta").count()
+    }
+}
+
+/// A framework that says this of Rosetta before and after an installation, which fails with this number.
+pub(super) fn rosetta_of(before: Rosetta, after: Rosetta, code: Option<i64>) -> Paper {
+    let script = Arc::new(Script::default());
+    if let Some(code) = code {
+        script.fails("install_rosetta", code, "x");
+    }
+    Paper { script, host: HostFacts { rosetta: before, ..mac() }, rosetta_after: after }
+}
+
 impl Framework for Paper {
     fn host(&self) -> HostFacts {
-        self.host.clone()
+        let asked = self.script.calls.lock().unwrap().iter().any(|call| call == "install_rosetta");
+        let rosetta = if asked { self.rosetta_after } else { self.host.rosetta };
+        HostFacts { rosetta, ..self.host.clone() }
+    }
+
+    fn install_rosetta(&self) -> BoxFuture<'_, Answer> {
+        let answer = self.script.call("install_rosetta");
+        async { answer }.boxed()
     }
 
     fn new_identity(&self) -> MachineIdentity {
@@ -192,7 +217,11 @@ fn world() -> World {
     kernel[56..60].copy_from_slice(b"ARM\x64");
     fs::write(&image.kernel, kernel).unwrap();
     let script = Arc::new(Script::default());
-    let vz = Vz::over(Arc::new(Paper { script: Arc::clone(&script), host: mac() }));
+    let vz = Vz::over(Arc::new(Paper {
+        script: Arc::clone(&script),
+        host: mac(),
+        rosetta_after: Rosetta::Installed,
+    }));
     let config = VmConfig {
         architecture: Architecture::Arm64,
         image,

@@ -64,9 +64,7 @@ pub(super) fn rosetta(stage: &mut Stage) -> Run<'_> {
     Box::pin(async {
         let host = hypervisor()?.host();
         if host.rosetta != Rosetta::Installed {
-            return Ok(Skip(
-                "Rosetta is not installed; `softwareupdate --install-rosetta` does it".to_owned(),
-            ));
+            return Ok(Skip("Rosetta is not installed; `cove machine install-rosetta` does it".to_owned()));
         }
         let manifest = vmm::image::Manifest::read(&stage.image)?;
         if let Err(why) = host.rosetta(Some(&manifest.kernel_release)) {

@@ -83,7 +83,7 @@ pub(super) fn create(description: &MachineDescription) -> Result<Created> {
 }
 
 /// A completion handler that passes an error, or none, on. The framework calls it once.
-fn completion(answer: Answer<()>) -> RcBlock<dyn Fn(*mut NSError)> {
+pub(super) fn completion(answer: Answer<()>) -> RcBlock<dyn Fn(*mut NSError)> {
     let answer = Mutex::new(Some(answer));
     RcBlock::new(move |error: *mut NSError| {
         let answer = answer.lock().ok().and_then(|mut answer| answer.take());

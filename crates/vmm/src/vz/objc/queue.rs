@@ -64,16 +64,14 @@ impl<T: 'static> OnQueue<T> {
         &self,
         begin: impl FnOnce(&T, Answer<R>) + Send + 'static,
     ) -> Result<R, FrameworkError> {
-        let (tell, told) = oneshot::channel();
+        let (answer, told) = answer();
         let value = Arc::clone(self.value());
         self.queue.exec_async(move || {
             // Not captured in pieces: the whole reference is let go here, on the queue.
             let value = value;
-            begin(&value.0, Answer(tell));
+            begin(&value.0, answer);
         });
-        told.await.unwrap_or_else(|_| {
-            Err(FrameworkError::new(Cause::Internal, "the framework let go of the call without an answer"))
-        })
+        told.await
     }
 }
 
@@ -83,6 +81,17 @@ impl<T: 'static> Drop for OnQueue<T> {
         // After every closure that was queued before it: this is the last reference, or one that a call still holds.
         self.queue.exec_async(move || drop(value));
     }
+}
+
+/// Where the answer to a call goes, and the answer when it has come.
+pub(super) fn answer<R: Send>() -> (Answer<R>, impl Future<Output = Result<R, FrameworkError>> + Send) {
+    let (tell, told) = oneshot::channel();
+    let told = async {
+        told.await.unwrap_or_else(|_| {
+            Err(FrameworkError::new(Cause::Internal, "the framework let go of the call without an answer"))
+        })
+    };
+    (Answer(tell), told)
 }
 
 /// Where the answer to a call goes. Nobody may wait for it any more, which is no error.

@@ -64,6 +64,10 @@ impl Framework for Emulator {
         }
     }
 
+    fn install_rosetta(&self) -> BoxFuture<'_, Answer> {
+        async { Err(error(10, "QEMU has no Rosetta")) }.boxed()
+    }
+
     fn new_identity(&self) -> MachineIdentity {
         MachineIdentity { machine_identifier: b"rehearsal".to_vec(), mac: MacAddress::local([0x52; 6]) }
     }
