@@ -16,6 +16,8 @@ async fn what_is_here_is_told_of_and_left_as_it_is() {
     pair.fill("same", "echo same > file; touch -d '2001-02-03 04:05:06' file .");
     pair.fill("void", "echo something > file");
     source.docker(&["volume", "create", "--label", "a=1", "labelled"]);
+    // Both are empty, and the time of the folder itself tells them apart.
+    pair.fill("labelled", "touch -d '2001-02-03 04:05:06' .");
     source.docker(&["network", "create", "--internal", "net"]);
     source.docker(&[
         "volume",
