@@ -70,31 +70,41 @@ impl Graph {
         }
     }
 
-    /// A way from it back to itself, it at both ends; `None` where there is none.
-    pub fn cycle_through(&self, item: &Item) -> Option<Vec<Item>> {
-        let mut from: BTreeMap<&Item, &Item> = BTreeMap::new();
-        let mut waiting = vec![item];
-        while let Some(at) = waiting.pop() {
-            for need in self.needs(at) {
-                if need == item {
-                    let mut path = vec![item.clone(), at.clone()];
-                    let mut back = at;
-                    while back != item {
-                        back = from.get(back)?;
-                        path.push(back.clone());
+    /// Ways from something back to itself, it at both ends. At least one where there is any, at most `most`, and
+    /// without the first link of each there is none.
+    pub fn cycles(&self, most: usize) -> Vec<Vec<Item>> {
+        let mut cycles = Vec::new();
+        let mut seen = BTreeSet::new();
+        for start in self.needs.keys() {
+            if seen.contains(start) {
+                continue;
+            }
+            seen.insert(start);
+            // The way from the start to here, each with those of its needs that are still to be looked at.
+            let mut way = vec![(start, self.needs(start).iter())];
+            let mut on_way = BTreeMap::from([(start, 0)]);
+            while let Some((item, needs)) = way.last_mut() {
+                let item = *item;
+                let Some(need) = needs.next() else {
+                    on_way.remove(item);
+                    way.pop();
+                    continue;
+                };
+                if let Some(&begin) = on_way.get(need) {
+                    let chain = way[begin..].iter().map(|(item, _)| (*item).clone());
+                    cycles.push([item.clone()].into_iter().chain(chain).collect());
+                    if cycles.len() == most {
+                        return cycles;
                     }
-                    path.reverse();
-                    return Some(path);
-                }
-                if let Some((need, _)) = self.needs.get_key_value(need)
-                    && !from.contains_key(need)
+                } else if let Some((need, needs)) = self.needs.get_key_value(need)
+                    && seen.insert(need)
                 {
-                    from.insert(need, at);
-                    waiting.push(need);
+                    on_way.insert(need, way.len());
+                    way.push((need, needs.iter()));
                 }
             }
         }
-        None
+        cycles
     }
 
     /// The chain that decides how long all of it takes at least, first step first. Where times are not known, the

@@ -50,14 +50,19 @@ fn one_to_a_line(file: &Utf8Path, mistakes: &[Mistake]) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct Mistakes(Vec<Mistake>);
 
-/// More of them tell nobody more.
-const MOST: usize = 100;
-
 impl Mistakes {
+    /// More of them tell nobody more.
+    pub(crate) const MOST: usize = 100;
+
     pub(crate) fn add(&mut self, position: Position, property: &str, message: impl Into<String>) {
-        if self.0.len() < MOST {
+        if !self.is_full() {
             self.0.push(Mistake { position, property: property.to_owned(), message: message.into() });
         }
+    }
+
+    /// Whether no more are kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() >= Self::MOST
     }
 
     /// All of them in the order of the text; `None` without any.

@@ -1,5 +1,6 @@
 //! Reads the text of a file.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
@@ -239,12 +240,17 @@ impl Reader {
     /// Names become services and tasks. A task's name wins, as it is the only one that other tools know; with its kind
     /// (`services/db`) either can be meant.
     fn resolve(&mut self, automations: &mut Automations) {
+        let mut said_at = BTreeMap::new();
         for (item, at, path, name) in std::mem::take(&mut self.wanted) {
             let task = Item::Task(name.clone());
             let service = Item::Service(name.clone());
             let meant =
                 Item::parse(&name).unwrap_or(if self.declared.contains(&task) { task } else { service });
             if !self.declared.contains(&meant) {
+                // To look for what was meant takes its time.
+                if self.mistakes.is_full() {
+                    break;
+                }
                 let near = did_you_mean(&name, self.declared.iter().map(Item::name));
                 self.mistakes.add(at, &path, format!("there is no task or service `{name}`{near}"));
                 continue;
@@ -254,16 +260,19 @@ impl Reader {
                 Item::Task(name) => automations.tasks.get_mut(name).map(|it| &mut it.depends_on),
             };
             if let Some(list) = list
-                && !list.contains(&meant)
+                && let Entry::Vacant(place) = said_at.entry((item, meant.clone()))
             {
+                place.insert((at, path));
                 list.push(meant);
-                // A chain that returns to where it began can never start.
-                if let Some(cycle) = Graph::of(automations).cycle_through(&item) {
-                    let chain: Vec<String> = cycle.iter().map(Item::to_string).collect();
-                    self.mistakes.add(at, &path, format!("it waits for itself: {}", chain.join(" → ")));
-                    // Told once: without this link the rest is looked at as if it were right.
-                    cut(automations, &item);
-                }
+            }
+        }
+        // A chain that returns to where it began can never start.
+        for cycle in Graph::of(automations).cycles(Mistakes::MOST) {
+            if let [item, need, ..] = &*cycle
+                && let Some((at, path)) = said_at.get(&(item.clone(), need.clone()))
+            {
+                let chain: Vec<String> = cycle.iter().map(Item::to_string).collect();
+                self.mistakes.add(*at, path, format!("it waits for itself: {}", chain.join(" → ")));
             }
         }
     }
@@ -433,12 +442,4 @@ impl Reader {
         self.warnings.push(Warning { item: item.clone(), position: at, message: reason.clone() });
         Some(Refusal { reason, at })
     }
-}
-
-/// Takes the last dependency off again.
-fn cut(automations: &mut Automations, item: &Item) {
-    match item {
-        Item::Service(name) => automations.services.get_mut(name).map(|it| it.depends_on.pop()),
-        Item::Task(name) => automations.tasks.get_mut(name).map(|it| it.depends_on.pop()),
-    };
 }

@@ -1,10 +1,10 @@
 //! YAML as a tree with places.
 //!
 //! Built from the parser's events and not by its own loader, because the text is a stranger's: an alias costs what it
-//! stands for, so a few lines that name each other cannot grow beyond [`MOST_NODES`]; and a key that is there twice is
+//! stands for, so a few lines that name each other cannot grow beyond [`MOST_NODES`] or [`MOST_ALIASED`]; and a key that is there twice is
 //! a mistake instead of one value less.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use devcontainer::Position;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
@@ -13,6 +13,9 @@ use crate::mistake::Mistake;
 
 /// Most values in one file, those that aliases stand for included.
 const MOST_NODES: usize = 20_000;
+
+/// Most bytes of text that aliases stand for, all together.
+const MOST_ALIASED: usize = 1024 * 1024;
 
 /// Most levels of lists and mappings in each other.
 const MOST_LEVELS: usize = 32;
@@ -44,14 +47,23 @@ pub(crate) struct Entry {
 }
 
 impl Node {
-    /// How many values it is made of.
-    fn size(&self) -> usize {
-        1 + match &self.kind {
-            Kind::Null | Kind::Scalar { .. } => 0,
-            Kind::List(items) => items.iter().map(Self::size).sum(),
-            Kind::Map(entries) => entries.iter().map(|entry| 1 + entry.value.size()).sum(),
-        }
+    /// How many values it is made of, and how many bytes of text.
+    fn size(&self) -> (usize, usize) {
+        let (nodes, bytes) = match &self.kind {
+            Kind::Null => (0, 0),
+            Kind::Scalar { text, .. } => (0, text.len()),
+            Kind::List(items) => items.iter().map(Self::size).fold((0, 0), sum),
+            Kind::Map(entries) => {
+                let sizes = entries.iter().map(|entry| sum((1, entry.name.len()), entry.value.size()));
+                sizes.fold((0, 0), sum)
+            }
+        };
+        (nodes + 1, bytes)
     }
+}
+
+fn sum(one: (usize, usize), other: (usize, usize)) -> (usize, usize) {
+    (one.0 + other.0, one.1 + other.1)
 }
 
 /// Reads the one document of a text. An empty text is `null`.
@@ -59,7 +71,8 @@ impl Node {
 /// # Errors
 /// The first thing that is not YAML, or more of it than a file of this kind can need.
 pub(crate) fn parse(text: &str) -> Result<Node, Mistake> {
-    let mut builder = Builder { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
+    let mut builder =
+        Builder { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0, aliased: 0 };
     let mut document = None;
     loop {
         let (event, at) = builder.event()?;
@@ -79,6 +92,7 @@ struct Builder<'a> {
     parser: Parser<'a, StrInput<'a>>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    aliased: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -91,7 +105,8 @@ impl<'a> Builder<'a> {
     }
 
     fn node(&mut self, event: Event<'a>, at: Position, level: usize) -> Result<Node, Mistake> {
-        self.count(1, at)?;
+        self.nodes += 1;
+        self.check(at)?;
         if level > MOST_LEVELS {
             return Err(fault(at, format!("more than {MOST_LEVELS} levels of lists and mappings")));
         }
@@ -100,9 +115,12 @@ impl<'a> Builder<'a> {
                 let Some(node) = self.anchors.get(&anchor) else {
                     return Err(fault(at, "the alias stands in what it stands for"));
                 };
+                let (nodes, bytes) = node.size();
                 // Where it is used is where a person has to look.
                 let node = Node { at, kind: node.kind.clone() };
-                self.count(node.size(), at)?;
+                self.nodes += nodes;
+                self.aliased += bytes;
+                self.check(at)?;
                 return Ok(node);
             }
             Event::Scalar(text, style, anchor, _) => (anchor, scalar(&text, style)),
@@ -129,19 +147,20 @@ impl<'a> Builder<'a> {
 
     fn entries(&mut self, level: usize) -> Result<Vec<Entry>, Mistake> {
         let (mut entries, mut defaults): (Vec<Entry>, Vec<Node>) = (Vec::new(), Vec::new());
+        let mut names = HashSet::new();
         loop {
             let (event, at) = self.event()?;
             if event == Event::MappingEnd {
                 // What is said here wins, wherever it stands.
                 for value in defaults {
-                    merge(&mut entries, value);
+                    merge(&mut entries, &mut names, value);
                 }
                 return Ok(entries);
             }
             let Kind::Scalar { text: name, .. } = self.node(event, at, level + 1)?.kind else {
                 return Err(fault(at, "expected the name of a property"));
             };
-            if entries.iter().any(|entry| entry.name == name) {
+            if name != "<<" && !names.insert(name.clone()) {
                 return Err(fault(at, format!("`{name}` is there twice")));
             }
             let (event, value_at) = self.event()?;
@@ -154,17 +173,19 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn count(&mut self, more: usize, at: Position) -> Result<(), Mistake> {
-        self.nodes += more;
+    fn check(&self, at: Position) -> Result<(), Mistake> {
         if self.nodes > MOST_NODES {
             return Err(fault(at, format!("more than {MOST_NODES} values")));
+        }
+        if self.aliased > MOST_ALIASED {
+            return Err(fault(at, format!("aliases stand for more than {MOST_ALIASED} bytes")));
         }
         Ok(())
     }
 }
 
 /// `<<: *defaults`: what a mapping has that is not said here.
-fn merge(entries: &mut Vec<Entry>, value: Node) {
+fn merge(entries: &mut Vec<Entry>, names: &mut HashSet<String>, value: Node) {
     let maps = match value.kind {
         Kind::List(items) => items,
         other => vec![Node { at: value.at, kind: other }],
@@ -172,7 +193,7 @@ fn merge(entries: &mut Vec<Entry>, value: Node) {
     for map in maps {
         let Kind::Map(others) = map.kind else { continue };
         for other in others {
-            if entries.iter().all(|entry| entry.name != other.name) {
+            if names.insert(other.name.clone()) {
                 entries.push(other);
             }
         }
@@ -209,6 +230,10 @@ mod tests {
         }
         let said = parse(&text).unwrap_err();
         assert!(said.message.contains("more than 20000 values"), "{said}");
+        let long = "y".repeat(100_000);
+        let text = format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 11].join(", "));
+        let said = parse(&text).unwrap_err();
+        assert!(said.message.contains("stand for more than 1048576 bytes"), "{said}");
         let deep = format!("{}x{}", "[".repeat(40), "]".repeat(40));
         assert!(parse(&deep).unwrap_err().message.contains("more than 32 levels"));
     }

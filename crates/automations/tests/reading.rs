@@ -34,7 +34,7 @@ fn every_mistake_is_told_with_its_place() {
         .collect();
     insta::assert_snapshot!(said.join("\n"), @r##"
     bytes.yaml:1:1: the text is not UTF-8
-    cycle.yaml:14:17: "tasks.seed.dependsOn[0]": it waits for itself: tasks/seed → services/web → services/db → tasks/migrate → tasks/seed
+    cycle.yaml:7:17: "services.web.dependsOn[0]": it waits for itself: services/web → services/db → tasks/migrate → tasks/seed → services/web
     cycle.yaml:17:17: "tasks.self.dependsOn[0]": it waits for itself: tasks/self → tasks/self
     list.yaml:1:1: expected `services` and `tasks`, found a list
     many.yaml:1:1: "service": unknown property; did you mean `services`?
