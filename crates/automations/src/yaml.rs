@@ -231,7 +231,7 @@ mod tests {
         let said = parse(&text).unwrap_err();
         assert!(said.message.contains("more than 20000 values"), "{said}");
         let long = "y".repeat(100_000);
-        let text = format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 11].join(", "));
+        let text = format!("a: &a {long}\nb: [{}]\n", ["*a"; 11].join(", "));
         let said = parse(&text).unwrap_err();
         assert!(said.message.contains("stand for more than 1048576 bytes"), "{said}");
         let deep = format!("{}x{}", "[".repeat(40), "]".repeat(40));

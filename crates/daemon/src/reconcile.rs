@@ -20,7 +20,6 @@ use futures::StreamExt;
 use oci::Registry;
 use provision::workplace::ProbeCache;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -100,8 +99,6 @@ struct Inner {
     workers: Mutex<HashMap<EnvironmentId, Arc<Bell>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// Whose tasks and services changed; taken when the reconciler starts.
-    news: Mutex<Option<UnboundedReceiver<EnvironmentId>>>,
 }
 
 /// How a task is woken, and what it is told.
@@ -117,7 +114,6 @@ pub(crate) struct Bell {
 impl Reconciler {
     /// A reconciler that does nothing before [`start`](Self::start).
     pub fn new(store: Store, machine: MachineHost, ports: Ports, surroundings: Surroundings) -> Self {
-        let (automations, news) = Links::new();
         let Surroundings { secrets, policy, registry, probes, ssh } = surroundings;
         let inner = Inner {
             parts: Parts {
@@ -126,7 +122,7 @@ impl Reconciler {
                 machine,
                 ports,
                 secrets,
-                automations,
+                automations: Links::default(),
                 callers: CallerVariables::default(),
                 policy,
                 registry,
@@ -137,7 +133,6 @@ impl Reconciler {
             workers: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-            news: Mutex::new(Some(news)),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -251,16 +246,13 @@ impl Reconciler {
 
     /// Wakes an environment when something of its tasks and services changed.
     async fn follow_automations(&self) {
-        let news = self.inner.news.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut news) = news else { return };
         loop {
-            tokio::select! {
+            let id = tokio::select! {
                 () = self.inner.stop.cancelled() => return,
-                id = news.recv() => match id {
-                    Some(id) if matches!(self.inner.parts.store.environment(&id), Ok(Some(_))) => self.wake(&id),
-                    Some(_) => {}
-                    None => return,
-                },
+                id = self.inner.parts.automations.next_news() => id,
+            };
+            if matches!(self.inner.parts.store.environment(&id), Ok(Some(_))) {
+                self.wake(&id);
             }
         }
     }

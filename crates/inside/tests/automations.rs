@@ -177,6 +177,14 @@ impl Place {
         text.lines().map(str::to_owned).collect()
     }
 
+    fn until_lines(&self, name: &str, count: usize) {
+        let begun = Instant::now();
+        while self.lines(name).len() < count {
+            assert!(begun.elapsed() < PATIENCE, "{:?}", self.lines(name));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     fn logs(&self, words: &[&str]) -> Vec<u8> {
         let logs = Command::new(PROGRAM)
             .args(["automations", "logs"])
@@ -272,12 +280,7 @@ tasks:
     assert_eq!(report.items[&item("tasks/seed")].message.as_deref(), Some("waits for services/db"));
     fs::write(place.path("open"), "").unwrap();
     place.until_phase("services/web", Phase::Running);
-    let order = place.path("order");
-    let begun = Instant::now();
-    while place.lines("order").len() < 3 {
-        assert!(begun.elapsed() < PATIENCE, "{:?}", fs::read_to_string(&order));
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    place.until_lines("order", 3);
     assert_eq!(place.lines("order"), ["db", "seed", "web http://x open sesame"]);
     let seed = place.last.items[&item("tasks/seed")].clone();
     assert_eq!(seed.outputs, BTreeMap::from([("url".to_owned(), "http://x".to_owned())]));
@@ -376,6 +379,50 @@ fn a_supervisor_that_is_killed_while_it_starts_things_starts_them_once() {
         status.phase == Phase::Running && status.session == "9" && status.pid.is_some()
     });
     place.is_one("86406.5");
+}
+
+#[test]
+fn all_commands_of_a_service_may_end_as_they_like() {
+    let text = "
+services:
+  both:
+    commands:
+      start: |
+        (trap 'sleep 1; echo one >> $D/ended; exit' TERM; while :; do sleep 0.1; done) &
+        (trap 'sleep 1; echo two >> $D/ended; exit' TERM; while :; do sleep 0.1; done) &
+        echo >> $D/up
+        wait
+    timeouts: {stop: 30s}
+";
+    for also_the_supervisor in [false, true] {
+        let mut place = Place::new(text);
+        place.want("services/both", true, "1").say();
+        place.until_phase("services/both", Phase::Running);
+        place.until_lines("up", 1);
+        // The traps are there a moment later.
+        std::thread::sleep(Duration::from_millis(300));
+        place.want("services/both", false, "2").say();
+        if also_the_supervisor {
+            place.until_phase("services/both", Phase::Stopping);
+            kill(place.last.pid);
+        }
+        place.until_phase("services/both", Phase::Stopped);
+        let mut ended = place.lines("ended");
+        ended.sort();
+        assert_eq!(ended, ["one", "two"], "also the supervisor: {also_the_supervisor}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_removed_is_made_anew_and_nothing_runs_twice() {
+    let mut place = Place::new(&WEB.replace("86401.5", "86408.5"));
+    place.want("services/web", true, "1").say();
+    let pid = place.until_phase("services/web", Phase::Running).pid.unwrap();
+    let supervisor = place.last.pid;
+    fs::remove_dir_all(place.states()).unwrap();
+    place.until("another supervisor", |report| report.pid != supervisor && report.pid != 0);
+    place.until_running_as_other("services/web", pid);
+    place.is_one("86408.5");
 }
 
 #[test]

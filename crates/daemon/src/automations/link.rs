@@ -3,7 +3,7 @@
 //! A link is an exec in the container that carries lines. It may break at any time, and costs nothing then: the next
 //! look sees that, and the next link is told the same.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use automations::{Item, Order, Report, ServiceWish, TaskWish, Wish};
 use engine::{Channel, ExecSession};
 use futures::StreamExt;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// How long the first answer may take: a supervisor may have to be started on a busy machine.
@@ -30,11 +30,25 @@ const MAX_NOISE: usize = 2000;
 /// How long a link that broke off counts as there, so that one that always breaks is not made without a pause.
 const BREAK_PAUSE: Duration = Duration::from_secs(1);
 
-/// All links. Cheap to clone.
-#[derive(Clone)]
+/// All links, none at first. Cheap to clone.
+#[derive(Clone, Default)]
 pub(crate) struct Links {
     links: Arc<Mutex<HashMap<EnvironmentId, Link>>>,
-    news: mpsc::UnboundedSender<EnvironmentId>,
+    news: Arc<News>,
+}
+
+/// Whose reports are new. As many as there are environments, however much their containers say.
+#[derive(Default)]
+struct News {
+    of: Mutex<BTreeSet<EnvironmentId>>,
+    told: Notify,
+}
+
+impl News {
+    fn tell(&self, id: &EnvironmentId) {
+        self.of.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        self.told.notify_one();
+    }
 }
 
 struct Link {
@@ -54,10 +68,15 @@ impl Drop for Link {
 }
 
 impl Links {
-    /// No links yet, and where it is told whose reports are new.
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<EnvironmentId>) {
-        let (news, heard) = mpsc::unbounded_channel();
-        (Self { links: Arc::default(), news }, heard)
+    /// Waits for the next environment whose report is new. For one who asks; nothing is lost when the wait is given up.
+    pub(crate) async fn next_news(&self) -> EnvironmentId {
+        loop {
+            let next = self.news.of.lock().unwrap_or_else(PoisonError::into_inner).pop_first();
+            match next {
+                Some(id) => return id,
+                None => self.news.told.notified().await,
+            }
+        }
     }
 
     fn links(&self) -> MutexGuard<'_, HashMap<EnvironmentId, Link>> {
@@ -170,9 +189,7 @@ impl Links {
             let mut rest = Vec::new();
             while let Some(Ok((channel, bytes))) = output.next().await {
                 if channel == Channel::Err {
-                    let mut noise = heard.lock().unwrap_or_else(PoisonError::into_inner);
-                    let room = MAX_NOISE.saturating_sub(noise.len());
-                    noise.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                    hear(&heard, &bytes);
                     continue;
                 }
                 rest.extend_from_slice(&bytes);
@@ -180,13 +197,10 @@ impl Links {
                     let line: Vec<u8> = rest.drain(..=end).collect();
                     if let Ok(report) = serde_json::from_slice::<Report>(&line) {
                         tell.send_replace(Some(report));
-                        let _ = links.news.send(id.clone());
+                        links.news.tell(&id);
                     } else {
                         // Such as "no such file": the engine tells it in the place of the program.
-                        heard
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .extend(line.iter().take(MAX_NOISE));
+                        hear(&heard, &line);
                     }
                 }
                 if rest.len() > MAX_LINE {
@@ -199,10 +213,17 @@ impl Links {
                 tokio::time::sleep(BREAK_PAUSE).await;
                 links.close(&id);
             }
-            let _ = links.news.send(id);
+            links.news.tell(&id);
         });
         Link { told: Order::default(), orders, reports, noise, tasks: [writing, reading] }
     }
+}
+
+/// Keeps something for a message, while there is room.
+fn hear(noise: &Mutex<Vec<u8>>, bytes: &[u8]) {
+    let mut noise = noise.lock().unwrap_or_else(PoisonError::into_inner);
+    let room = MAX_NOISE.saturating_sub(noise.len());
+    noise.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }
 
 /// Waits for a report that is as wanted; whether it came.

@@ -2,17 +2,21 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::mem::MaybeUninit;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use automations::Exit;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, inotify};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Longest file that is read, in bytes: anything in the container may have written it.
 const MAX_BYTES: u64 = 4 << 20;
+
+/// The supervisor's lock.
+const LOCK: &str = "supervisor.lock";
 
 /// An open folder.
 #[derive(Debug, Clone)]
@@ -87,7 +91,7 @@ impl Folder {
 
     /// Takes the lock of the supervisor; `None` while another has it.
     pub(super) fn lock_supervisor(&self) -> io::Result<Option<File>> {
-        lock(&self.path.join("supervisor.lock"))
+        lock(&self.path.join(LOCK))
     }
 
     /// Takes the lock of a job; `None` while anything of its last run may live.
@@ -103,9 +107,45 @@ impl Folder {
         write(&self.path.join("jobs").join(format!("{job}.json")), record)
     }
 
+    /// Notes that a run was asked to end; whether it is for the first time.
+    pub(super) fn note_asked(&self, job: &str, token: &str) -> bool {
+        !self.was_asked(job, token) && write(&self.asked(job), &token).is_ok()
+    }
+
+    /// Whether a run was asked to end.
+    pub(super) fn was_asked(&self, job: &str, token: &str) -> bool {
+        read::<String>(&self.asked(job)).is_some_and(|asked| asked == token)
+    }
+
+    fn asked(&self, job: &str) -> PathBuf {
+        self.path.join("jobs").join(format!("{job}.asked"))
+    }
+
     /// The mark in the variables of everything that a job starts.
     pub(super) fn mark(&self, job: &str) -> String {
-        format!("{}:{job}", self.path.display())
+        format!("{}{job}", self.marks())
+    }
+
+    /// What all marks begin with.
+    pub(super) fn marks(&self) -> String {
+        format!("{}:", self.path.display())
+    }
+
+    /// Waits until the folder is taken away, by `rm -rf /tmp/*` for instance.
+    ///
+    /// # Errors
+    /// The kernel does not tell; most often because others in the container watch all that may be watched.
+    pub(super) fn wait_until_gone(&self) -> io::Result<()> {
+        let watch = inotify::init(inotify::CreateFlags::CLOEXEC)?;
+        let flags = inotify::WatchFlags::DELETE | inotify::WatchFlags::DELETE_SELF;
+        inotify::add_watch(&watch, &self.path, flags | inotify::WatchFlags::MOVE_SELF)?;
+        let mut room = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(watch, &mut room);
+        // From now on everything is heard; this may have been before.
+        while self.path.join(LOCK).exists() {
+            events.next()?;
+        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use automations::{Exit, Item, Runnable};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::folder::Folder;
+use super::folder::{Folder, Record};
 use super::keep::UP;
 use super::supervise::Event;
 use super::tree;
@@ -146,10 +146,14 @@ fn follow(
     let exit = record.and_then(|record| record.exit);
     let mut why = None;
     if exit.is_none() {
-        // Whoever stood over it was killed. What it had started has our mark.
-        if !tree::sweep(&folder.mark(&name)) {
-            why = Some("it cannot be ended".to_owned());
-        }
+        why = match folder.lock(&name) {
+            // Whoever stood over it was killed. What it had started has our mark.
+            Ok(Some(_lock)) if tree::sweep(&folder.mark(&name)) => None,
+            Ok(Some(_lock)) => Some("it cannot be ended".to_owned()),
+            // What has the mark is another run's, in whose way this one was.
+            Ok(None) => Some("another run of it is still there".to_owned()),
+            Err(error) => Some(error.to_string()),
+        };
     }
     let _ = tell.send(Event::Ended { job: job.clone(), exit: exit.unwrap_or(Exit::Unknown), why });
 }
@@ -183,11 +187,14 @@ pub(super) fn end(folder: &Folder, job: &Job) {
     }
 }
 
-/// Asks the command of a job to end.
+/// Asks the command of a job to end, once: some programs take a second time for an order to hurry.
 pub(super) fn ask(folder: &Folder, job: &Job) {
-    let is_there = matches!(folder.lock(&job.name()), Ok(None));
-    let record = folder.record(&job.name()).filter(|record| is_there && record.exit.is_none());
-    if let Some(child) = record.and_then(|record| record.child) {
+    let name = job.name();
+    let is_there = matches!(folder.lock(&name), Ok(None));
+    let record = folder.record(&name).filter(|record| is_there && record.exit.is_none());
+    if let Some(Record { token, child: Some(child), .. }) = record
+        && folder.note_asked(&name, &token)
+    {
         tree::ask_group(child);
     }
 }
@@ -212,8 +219,13 @@ pub(super) fn find(folder: &Folder, job: &Job, token: &str) -> Found {
         match record {
             Some(record) if is_free => return Found::Ended(record.exit.unwrap_or(Exit::Unknown)),
             Some(record) => return Found::Alive(record.keeper),
-            None if is_free || begun.elapsed() > BEGINNING => {
+            None if is_free => {
                 tree::sweep(&folder.mark(&name));
+                return Found::Never;
+            }
+            // What is there is another run, which nobody wants any more.
+            None if begun.elapsed() > BEGINNING => {
+                end(folder, job);
                 return Found::Never;
             }
             None => thread::sleep(PAUSE),

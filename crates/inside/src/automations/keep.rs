@@ -50,7 +50,7 @@ pub(super) fn run(folder: &Folder, job: &str) -> Result<(), String> {
             folder.write_record(job, &record).map_err(text)?;
             say_up();
             let reader = thread::spawn(move || copy(output, &mut log));
-            let exit = collect(child, keeper);
+            let exit = collect(child, keeper, || folder.was_asked(job, &runnable.token));
             finish(&reader);
             exit
         }
@@ -97,8 +97,9 @@ fn copy(mut output: PipeReader, log: &mut Log) {
     }
 }
 
-/// Waits for the command, then ends all that is left of what it started, and waits for that.
-fn collect(child: i32, keeper: i32) -> Exit {
+/// Waits for the command, then ends all that is left of what it started, and waits for that. Where it was asked to end,
+/// so was the rest, which may take the time that the supervisor gives it: a shell dies before what it started.
+fn collect(child: i32, keeper: i32, was_asked: impl Fn() -> bool) -> Exit {
     let mut exit = Exit::Unknown;
     loop {
         match wait(WaitOptions::empty()) {
@@ -108,6 +109,12 @@ fn collect(child: i32, keeper: i32) -> Exit {
             }
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => break,
+        }
+    }
+    while was_asked() {
+        match wait(WaitOptions::empty()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return exit,
         }
     }
     tree::kill_below(keeper, || {

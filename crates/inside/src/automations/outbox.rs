@@ -1,6 +1,7 @@
 //! Those who are told how everything stands, and those who tell what is wanted.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::Sender;
 use std::thread;
@@ -45,7 +46,12 @@ impl Outbox {
 fn say(mut connection: &UnixStream, report: &Report) -> bool {
     let Ok(mut line) = serde_json::to_vec(report) else { return false };
     line.push(b'\n');
-    connection.write_all(&line).is_ok()
+    let is_told = connection.write_all(&line).is_ok();
+    if !is_told {
+        // Half a line is no report: who is too slow has to come again.
+        let _ = connection.shutdown(Shutdown::Both);
+    }
+    is_told
 }
 
 /// Takes connections and their orders from now on.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
 use std::time::Duration;
 
 use automations::{
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::folder::{self, Folder};
 use super::job::{self, Found, Job, Part};
 use super::outbox::{self, Outbox};
-use super::{clock, logs};
+use super::{clock, logs, tree};
 
 /// How long the question whether a service can be used may take.
 const PROBE_LIMIT: Duration = Duration::from_secs(30);
@@ -32,6 +33,8 @@ pub(super) enum Event {
     Up(Job),
     /// A command has ended, and nothing it started is left.
     Ended { job: Job, exit: Exit, why: Option<String> },
+    /// The folder was taken away.
+    Gone,
 }
 
 /// What is written down.
@@ -56,6 +59,7 @@ pub(super) fn run(folder: Folder) -> Result<(), String> {
     let listener = UnixListener::bind(&socket).map_err(text)?;
     let (tell, told) = mpsc::channel();
     outbox::listen(listener, tell.clone());
+    watch(&folder, tell.clone());
     let known = folder::read(&folder.states()).unwrap_or_default();
     let mut supervisor = Supervisor {
         folder,
@@ -94,6 +98,12 @@ impl Supervisor {
                 None => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match event {
+                // Nothing can be told from its files any more. Whoever is asked next begins anew, and finds nothing running.
+                Ok(Event::Gone) => {
+                    note("the folder of the automations was removed; what ran is ended");
+                    tree::sweep_all(&self.folder.marks());
+                    return;
+                }
                 Ok(event) => self.take(event),
                 Err(RecvTimeoutError::Timeout) => {}
                 // We hold a sender ourselves.
@@ -118,6 +128,8 @@ impl Supervisor {
                 }
             }
             Event::Ended { job, exit, why } => self.ended(&job, exit, why),
+            // The loop ends with it.
+            Event::Gone => {}
         }
     }
 
@@ -147,6 +159,7 @@ impl Supervisor {
     /// Finds again what an earlier supervisor started.
     fn adopt(&mut self, order: &Order) {
         let now = clock::now();
+        let mut still_there = Vec::new();
         let alive: Vec<Item> = self
             .known
             .states
@@ -159,7 +172,10 @@ impl Supervisor {
             let token = self.known.tokens.get(&item).cloned().unwrap_or_default();
             let job = Job::new(&item, Part::Main);
             match job::find(&self.folder, &job, &token) {
-                Found::Alive(keeper) => job::adopt(&self.folder, job, keeper, token, &self.tell),
+                Found::Alive(keeper) => {
+                    job::adopt(&self.folder, job, keeper, token, &self.tell);
+                    still_there.push(item.clone());
+                }
                 Found::Ended(exit) => {
                     let _ = self.tell.send(Event::Ended { job, exit, why: None });
                 }
@@ -168,12 +184,15 @@ impl Supervisor {
             // Whoever asked these is gone; they are asked again.
             job::end(&self.folder, &Job::new(&item, Part::Ready));
             self.known.states.probed(&item, false, now);
-            if self.known.states.of(&item).phase == Phase::Stopping
-                && order.automations.has(&item)
-                && let Item::Service(name) = &item
-                && order.automations.services.get(name).is_some_and(|service| service.stop.is_some())
-            {
-                self.stop_by_command(&item);
+        }
+        // Whoever was killed may have written down what it had not done yet.
+        self.order = Some(order.clone());
+        for item in still_there {
+            let state = self.known.states.of(&item);
+            match state.phase {
+                Phase::Stopping if state.killed => self.kill(&item),
+                Phase::Stopping => self.stop(&item),
+                _ => {}
             }
         }
     }
@@ -372,6 +391,15 @@ impl Supervisor {
         let declared = order.automations.digest();
         self.outbox.tell(Report { pid: std::process::id(), declared, items });
     }
+}
+
+/// Tells when the folder is taken away.
+fn watch(folder: &Folder, tell: Sender<Event>) {
+    let folder = folder.clone();
+    thread::spawn(move || match folder.wait_until_gone() {
+        Ok(()) => drop(tell.send(Event::Gone)),
+        Err(error) => note(&format!("the removal of its folder will not be noticed: {error}")),
+    });
 }
 
 /// Collects the dead that came to us.

@@ -42,10 +42,18 @@ pub(super) fn kill_below(root: i32, mut done: impl FnMut() -> bool) -> bool {
 
 /// Kills everything that carries a mark, until nothing does. Whether nothing is left.
 pub(super) fn sweep(mark: &str) -> bool {
+    sweep_those(|found| found == mark.as_bytes())
+}
+
+/// As [`sweep`], whatever follows in the mark.
+pub(super) fn sweep_all(begin: &str) -> bool {
+    sweep_those(|found| found.starts_with(begin.as_bytes()))
+}
+
+fn sweep_those(is_meant: impl Fn(&[u8]) -> bool) -> bool {
     let begun = Instant::now();
-    let wanted = format!("{MARK}={mark}");
     loop {
-        let marked: Vec<i32> = processes().filter(|pid| carries(*pid, wanted.as_bytes())).collect();
+        let marked: Vec<i32> = processes().filter(|pid| carries(*pid, &is_meant)).collect();
         if marked.is_empty() {
             return true;
         }
@@ -63,10 +71,13 @@ fn kill(pid: i32) {
     }
 }
 
-fn carries(pid: i32, wanted: &[u8]) -> bool {
+fn carries(pid: i32, is_meant: impl Fn(&[u8]) -> bool) -> bool {
     // A dead one that nobody collected has no variables any more.
-    fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|all| all.split(|byte| *byte == 0).any(|it| it == wanted))
+    let Ok(variables) = fs::read(format!("/proc/{pid}/environ")) else { return false };
+    variables
+        .split(|byte| *byte == 0)
+        .filter_map(|variable| variable.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))
+        .any(is_meant)
 }
 
 fn processes() -> impl Iterator<Item = i32> {
