@@ -90,7 +90,8 @@ fn different(expected: &[(&'static str, String)], told: &str) -> Vec<(&'static s
         .collect()
 }
 
-/// How ssh reaches an environment. `%` begins a token of ssh's.
+/// How ssh reaches an environment. `%` begins a token of ssh's. The name of a host may come from a stranger, as in the
+/// address of a repository, and a shell reads this: it stands in quotes, and names with a quote are not ours.
 fn proxy_command(home: &HomeLayout) -> Result<String, Problem> {
     let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
     let program = program.ok_or_else(|| {
@@ -102,7 +103,7 @@ fn proxy_command(home: &HomeLayout) -> Result<String, Problem> {
     } else {
         format!("env COVE_HOME={} ", words::for_shell(home.root().as_str())?)
     };
-    Ok(format!("{place}{} ssh-proxy %h", words::for_shell(program.as_str())?))
+    Ok(format!("{place}{} ssh-proxy -- '%h'", words::for_shell(program.as_str())?))
 }
 
 fn text(identity: &Utf8Path, known_hosts: &Utf8Path, proxy: &str) -> Result<String, Problem> {
@@ -123,7 +124,8 @@ fn text(identity: &Utf8Path, known_hosts: &Utf8Path, proxy: &str) -> Result<Stri
         ("CanonicalizeHostname", "no".to_owned()),
         ("ForwardAgent", "no".to_owned()),
     ];
-    let mut text = format!("# Written by Cove, and written again when it differs.\nHost *{ENDING}\n");
+    let mut text =
+        format!("# Written by Cove, and written again when it differs.\nHost *{ENDING} \"!*'*\"\n");
     for (name, value) in lines {
         let _ = writeln!(text, "  {name} {value}");
     }

@@ -18,20 +18,20 @@ pub(super) fn is_there(text: &[u8], line: &str) -> bool {
     place(text, line).is_some()
 }
 
-/// The text with the line in front, in the text's own kind of line ends; `None` when the first line is it. A file that is
-/// empty gets it without an end, which tells it from one that was not there.
+/// What a file holds besides the line that was not there before it.
+const MADE: &str = "# Cove made this file, for the line above, and takes it away with that.\n";
+
+/// The text with the line in front, in the text's own kind of line ends; `None` when the first line is it.
 pub(super) fn added(text: Option<&[u8]>, line: &str) -> Option<Vec<u8>> {
     let end: &[u8] = match text {
-        None => b"\n",
-        Some([]) => b"",
         Some(text)
             if text.split(|byte| *byte == b'\n').next().is_some_and(|first| first.ends_with(b"\r")) =>
         {
             b"\r\n"
         }
-        Some(_) => b"\n",
+        _ => b"\n",
     };
-    let text = text.unwrap_or_default();
+    let text = text.unwrap_or(MADE.as_bytes());
     if place(text, line).is_some_and(|(from, _)| from == 0) {
         return None;
     }
@@ -41,10 +41,8 @@ pub(super) fn added(text: Option<&[u8]>, line: &str) -> Option<Vec<u8>> {
 /// The text without the line, wherever it stands.
 pub(super) fn removed(text: &[u8], line: &str) -> Removed {
     let Some((from, to)) = place(text, line) else { return Removed::Nothing };
-    if (from, to) == (0, text.len()) && text.ends_with(b"\n") {
-        return Removed::Whole;
-    }
-    Removed::Rest([&text[..from], &text[to..]].concat())
+    let rest = [&text[..from], &text[to..]].concat();
+    if rest == MADE.as_bytes() { Removed::Whole } else { Removed::Rest(rest) }
 }
 
 /// Where the line stands, with its end.

@@ -84,3 +84,18 @@ fn what_overrides_the_configuration_is_told() {
         assert_eq!(own.overridden_in(&person.file), [("proxycommand", "other".to_owned())], "{before}");
     }
 }
+
+/// The address of a repository may name any host, and older versions of ssh ask no questions.
+#[test]
+fn a_hostile_name_of_a_host_is_no_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Utf8Path::from_path(folder.path()).unwrap();
+    let own = OwnConfig::provide(&HomeLayout::at(home)).unwrap();
+    let proxy = |host: &str| {
+        let said = Command::new("ssh").args(["-F", own.file.as_str(), "-G", "--", host]).output().unwrap();
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        said.lines().find_map(|line| line.strip_prefix("proxycommand ").map(str::to_owned))
+    };
+    assert!(proxy("web.cove").unwrap().ends_with(" ssh-proxy -- '%h'"));
+    assert_eq!(proxy("a';touch x;'.cove"), None);
+}
