@@ -12,6 +12,8 @@
  *
  * It stays loaded: there is no way to unload it.
  */
+#include <linux/bitmap.h>
+#include <linux/bsearch.h>
 #include <linux/dcache.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -23,6 +25,7 @@
 #include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 #include <linux/spinlock.h>
 #include <linux/stringhash.h>
 #include <linux/uaccess.h>
@@ -219,23 +222,64 @@ static void emit_gone(struct inode *inode, bool last)
 		fsnotify_inoderemove(inode);
 }
 
+/* The number of an inode that is sought, and it, with a reference, once it is found to be watched. */
+struct sought {
+	u64 number;
+	struct inode *inode;
+};
+
+static int by_number(const void *one, const void *other)
+{
+	u64 a = ((const struct sought *)one)->number, b = ((const struct sought *)other)->number;
+
+	return a < b ? -1 : a > b;
+}
+
+/*
+ * The kernel finds no inode of a share by its number, so all are walked through. Those numbers that were watched at
+ * the last walk are remembered for a moment, by their hash: of a burst of files that nobody watches, one walks.
+ */
+#define SEEN_BITS 16
+#define SEEN_FOR (HZ / 10)
+
+static DECLARE_BITMAP(seen_watched, 1 << SEEN_BITS);
+static struct super_block *seen_in;
+static unsigned long seen_at;
+
+/* Looks for all of them at once; they are in the order of their numbers. With `telling` held. */
+static void find_all(struct super_block *sb, struct sought *all, u32 count)
+{
+	struct inode *inode;
+
+	bitmap_zero(seen_watched, 1 << SEEN_BITS);
+	spin_lock(&sb->s_inode_list_lock);
+	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
+		struct sought key = { .number = inode->i_ino }, *found;
+
+		if (!READ_ONCE(inode->i_fsnotify_mask))
+			continue;
+		__set_bit(hash_64(inode->i_ino, SEEN_BITS), seen_watched);
+		found = bsearch(&key, all, count, sizeof(*all), by_number);
+		if (found && !found->inode)
+			found->inode = igrab(inode);
+	}
+	spin_unlock(&sb->s_inode_list_lock);
+	seen_in = sb;
+	seen_at = jiffies;
+}
+
 /* The inode with that number, if somebody watches it; with a reference. */
 static struct inode *find_watched(struct super_block *sb, u64 number)
 {
-	struct inode *inode, *found = NULL;
+	struct sought one = { .number = number };
 
 	if (!number)
 		return NULL;
-	spin_lock(&sb->s_inode_list_lock);
-	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
-		if (inode->i_ino == number && READ_ONCE(inode->i_fsnotify_mask)) {
-			found = igrab(inode);
-			if (found)
-				break;
-		}
-	}
-	spin_unlock(&sb->s_inode_list_lock);
-	return found;
+	if (seen_in == sb && time_before(jiffies, seen_at + SEEN_FOR) &&
+	    !test_bit(hash_64(number, SEEN_BITS), seen_watched))
+		return NULL;
+	find_all(sb, &one, 1);
+	return one.inode;
 }
 
 static bool watched(const struct place *place, const struct inode *inode)
@@ -334,8 +378,8 @@ static int tell_deleted(const struct cove_change *change, struct place *place)
 	struct dentry *dentry;
 	int result = COVE_TOLD;
 
-	/* Noted as deleted from in here, and not seen made by the host since. */
-	if (name && !(name & 1))
+	/* Deleted from in here, and that after the host last saw the file. */
+	if (name && !(name & 1) && name >= change->own_after)
 		return COVE_OWN;
 	before = forget(place, 0);
 	/* Who looked meanwhile made the kernel forget it, but not those who watch it. */
@@ -363,12 +407,16 @@ static int tell_deleted(const struct cove_change *change, struct place *place)
 
 static int tell_moved(const struct cove_change *change, struct place *from, struct place *to)
 {
-	struct inode *moved = forget(from, 0);
-	struct inode *before = forget(to, change->inode);
-	struct dentry *dentry = look(to);
-	struct inode *inode;
+	struct inode *moved, *before, *inode;
+	struct dentry *dentry;
 	int result = COVE_TOLD;
 
+	/* Before anything is forgotten: the old name may be another file's by now. */
+	if (own(to, NULL, change->own_after))
+		return COVE_OWN;
+	moved = forget(from, 0);
+	before = forget(to, change->inode);
+	dentry = look(to);
 	if (IS_ERR(dentry)) {
 		iput(moved);
 		iput(before);
@@ -454,14 +502,13 @@ static long tell_from_user(void __user *argument)
  * Its folder is gone, so there is no place to look at, and the kernel may have forgotten all of it. But who watches
  * keeps an inode, and that is found by its number.
  */
-static int tell_gone(struct super_block *sb, struct inode *folder, const struct cove_gone_name *gone, char *bytes)
+static int tell_gone(struct inode *folder, struct inode *inode, const struct cove_gone_name *gone, char *bytes)
 {
-	struct inode *inode = find_watched(sb, gone->inode);
 	struct qstr name = QSTR_INIT(bytes, gone->length);
 	u64 own = folder ? noted(key_of_name(folder, &name)) : 0;
 	int told = 0;
 
-	if (!own || (own & 1)) {
+	if (!own || (own & 1) || own < gone->own_after) {
 		if (folder)
 			fsnotify_name(FS_DELETE | (gone->flags & COVE_IS_FOLDER ? FS_ISDIR : 0), inode ? inode : folder,
 				      FSNOTIFY_EVENT_INODE, folder, &name, 0);
@@ -471,17 +518,32 @@ static int tell_gone(struct super_block *sb, struct inode *folder, const struct 
 	}
 	if (folder)
 		strike(key_of_name(folder, &name));
-	iput(inode);
 	return told;
+}
+
+static struct inode *among(const struct sought *all, u32 count, u64 number)
+{
+	struct sought key = { .number = number }, *found = bsearch(&key, all, count, sizeof(key), by_number);
+
+	return found ? found->inode : NULL;
 }
 
 static int tell_all_gone(struct super_block *sb, const struct cove_gone *gone, const struct cove_gone_name *names,
 			 char *bytes)
 {
-	struct inode *folder = find_watched(sb, gone->folder);
+	u32 at, count = gone->count + 1;
+	struct sought *all = kcalloc(count, sizeof(*all), GFP_KERNEL);
+	struct inode *folder;
 	int told = 0;
-	u32 at;
 
+	if (!all)
+		return -ENOMEM;
+	for (at = 0; at < gone->count; at++)
+		all[at].number = names[at].inode;
+	all[gone->count].number = gone->folder;
+	sort(all, count, sizeof(*all), by_number, NULL);
+	find_all(sb, all, count);
+	folder = among(all, count, gone->folder);
 	for (at = 0; at < gone->count; at++) {
 		u32 length = names[at].length;
 
@@ -490,9 +552,11 @@ static int tell_all_gone(struct super_block *sb, const struct cove_gone *gone, c
 		if (copy_from_user(bytes, u64_to_user_ptr(names[at].name), length))
 			continue;
 		bytes[length] = 0;
-		told += tell_gone(sb, folder, &names[at], bytes);
+		told += tell_gone(folder, among(all, count, names[at].inode), &names[at], bytes);
 	}
-	iput(folder);
+	for (at = 0; at < count; at++)
+		iput(all[at].inode);
+	kfree(all);
 	return told;
 }
 

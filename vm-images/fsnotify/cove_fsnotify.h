@@ -45,6 +45,7 @@ struct cove_gone_name {
 	__u64 name;		/* pointer to the name, without a zero at its end */
 	__u32 length;
 	__u32 flags;		/* COVE_IS_FOLDER, COVE_LAST_LINK */
+	__u64 own_after;	/* as of a change */
 };
 
 /* Names at most in one request. */

@@ -107,7 +107,7 @@ impl Teller {
             if outcome.as_ref().is_err_and(is_gone) {
                 let together = gone_together(changes);
                 if !together.is_empty() {
-                    self.tell_gone(together, &mut receipt);
+                    self.tell_gone(together, offset, &mut receipt);
                     changes = &changes[together.len()..];
                     last = None;
                     continue;
@@ -135,14 +135,15 @@ impl Teller {
     }
 
     /// Tells of what went together with its folder.
-    fn tell_gone(&mut self, changes: &[FileChange], receipt: &mut FileReceipt) {
+    fn tell_gone(&mut self, changes: &[FileChange], offset: i64, receipt: &mut FileReceipt) {
         let count = u32::try_from(changes.len()).unwrap_or(u32::MAX);
         let names: Vec<Gone<'_>> = changes
             .iter()
             .filter_map(|change| {
                 let (_, name) = split(&change.path).ok()?;
                 let FileChange { inode, folder, last_link, .. } = *change;
-                Some(Gone { name, inode, folder, last_link })
+                let own_after = clocks::own_after(change.changed_unix_nanos, offset);
+                Some(Gone { name, inode, folder, last_link, own_after })
             })
             .collect();
         let told = open_nearest(&changes[0].path).and_then(|within| {

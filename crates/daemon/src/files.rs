@@ -16,6 +16,7 @@ mod tests;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::{EnvironmentId, Problem};
@@ -95,7 +96,8 @@ impl FileEvents {
             return;
         }
         let outermost = outermost(table.wanted.values().flatten());
-        table.followed.retain(|folder, _| outermost.contains(folder));
+        let left = table.followed.extract_if(.., |folder, _| !outermost.contains(folder));
+        let left: Vec<_> = left.collect();
         self.inner.standings.send_if_modified(|standings| {
             let before = standings.len();
             standings.retain(|folder, _| outermost.contains(folder));
@@ -108,13 +110,19 @@ impl FileEvents {
                 Follower { task: tokio::spawn(task) }
             });
         }
+        for (folder, follower) in left {
+            if let Some(outer) = table.followed.keys().find(|outer| folder.starts_with(outer)) {
+                tokio::spawn(follow_until(self.inner.standings.subscribe(), outer.clone(), follower));
+            }
+        }
     }
 
     /// Whether watchers in an environment hear of changes in its folders.
     pub(crate) fn hearing(&self, id: &EnvironmentId) -> Hearing {
         let Some(folders) = self.lock().wanted.get(id).cloned() else { return Hearing::All };
         let standings = self.inner.standings.borrow();
-        let of = |folder: &Utf8PathBuf| standings.iter().find(|(root, _)| folder.starts_with(root));
+        // The innermost: on another disk, a folder in a followed one is followed by itself.
+        let of = |folder: &Utf8PathBuf| standings.iter().rfind(|(root, _)| folder.starts_with(root));
         let mut all = true;
         for folder in &folders {
             match of(folder) {
@@ -136,15 +144,34 @@ impl FileEvents {
     }
 }
 
-/// The folders that lie in no other of them.
+/// Goes on following a folder until the one around it is followed: to read all of that may take long. What both tell
+/// meanwhile is heard twice.
+async fn follow_until(
+    mut standings: watch::Receiver<BTreeMap<Utf8PathBuf, Standing>>,
+    outer: Utf8PathBuf,
+    follower: Follower,
+) {
+    let is_over = |standings: &BTreeMap<_, _>| standings.contains_key(&outer);
+    // The sender lives as long as there is something to follow.
+    let _ = standings.wait_for(is_over).await;
+    drop(follower);
+}
+
+/// The folders that lie in no other of them. Other disks are not entered, so what lies on one stands for itself.
 fn outermost<'a>(folders: impl Iterator<Item = &'a Utf8PathBuf>) -> Vec<Utf8PathBuf> {
     let mut all: Vec<&Utf8PathBuf> = folders.collect();
     all.sort_unstable();
-    let mut kept: Vec<Utf8PathBuf> = Vec::new();
+    let mut kept: Vec<(Utf8PathBuf, Option<u64>)> = Vec::new();
     for folder in all {
-        if !kept.iter().any(|outer| folder.starts_with(outer)) {
-            kept.push(folder.clone());
+        let disk = disk_of(folder);
+        if !kept.iter().any(|(outer, of)| folder.starts_with(outer) && disk == *of) {
+            kept.push((folder.clone(), disk));
         }
     }
-    kept
+    kept.into_iter().map(|(folder, _)| folder).collect()
+}
+
+/// Which disk a folder is on; `None` of one that is not there.
+fn disk_of(folder: &Utf8PathBuf) -> Option<u64> {
+    std::fs::metadata(folder).ok().map(|metadata| metadata.dev())
 }

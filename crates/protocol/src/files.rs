@@ -38,7 +38,8 @@ pub struct FileChange {
     /// Inode number of what has the (new) path now, or of what was deleted.
     #[serde(default)]
     pub inode: u64,
-    /// When that was last changed, by the host's clock: its inode, not only its content.
+    /// When that was last changed, by the host's clock: its inode, not only its content. Of what was deleted, as far as
+    /// the host had seen.
     #[serde(default)]
     pub changed_unix_nanos: i64,
     /// Inode number of the folder it was in, of what was deleted: that folder may be gone, too. Else 0.

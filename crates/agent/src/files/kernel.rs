@@ -52,6 +52,8 @@ pub(super) struct Gone<'a> {
     pub(super) inode: u64,
     pub(super) folder: bool,
     pub(super) last_link: bool,
+    /// As of a change.
+    pub(super) own_after: u64,
 }
 
 /// What became of a change.
@@ -91,6 +93,7 @@ struct RawGoneName {
     name: u64,
     length: u32,
     flags: u32,
+    own_after: u64,
 }
 
 /// `struct cove_gone`.
@@ -197,6 +200,7 @@ impl Device {
                 // A longer name than any is left out by the module.
                 length: u32::try_from(gone.name.len()).unwrap_or(u32::MAX),
                 flags: flags(gone.folder, gone.last_link),
+                own_after: gone.own_after,
             })
             .collect();
         let raw = RawGone {
@@ -272,7 +276,7 @@ mod tests {
         assert_eq!(Tell::NUMBER as u32, 0x4038_c001);
         assert_eq!(Follow::NUMBER as u32, 0x4004_c002);
         assert_eq!(Overflow::NUMBER as u32, 0x4004_c003);
-        assert_eq!((size_of::<RawGoneName>(), size_of::<RawGone<'_>>()), (24, 24));
+        assert_eq!((size_of::<RawGoneName>(), size_of::<RawGone<'_>>()), (32, 24));
         assert_eq!(TellGone::NUMBER as u32, 0x4018_c004);
     }
 }

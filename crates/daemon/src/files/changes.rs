@@ -66,10 +66,8 @@ pub(super) fn of(differences: Vec<Difference>) -> Vec<FileChange> {
     }
     // A folder's content goes before the folder: with paths in order, the longer come later.
     let departures = went.iter().rev().filter_map(|(path, before)| {
-        let mut gone = *before;
-        gone.changed = 0;
         let change =
-            change(FileChangeKind::Deleted, path, None, &gone, before.links <= 1 || before.is_folder())?;
+            change(FileChangeKind::Deleted, path, None, before, before.links <= 1 || before.is_folder())?;
         // Its folder may be gone as well by the time it is told of; who watches that is found by its number.
         Some(FileChange { parent_inode: parents.get(path).copied().unwrap_or(0), ..change })
     });

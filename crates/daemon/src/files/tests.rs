@@ -270,3 +270,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_folder_in_another_is_followed_by_itself_where_it_is_another_disk() {
+    let of = |folders: &[&str]| {
+        let folders: Vec<camino::Utf8PathBuf> = folders.iter().map(Into::into).collect();
+        super::outermost(folders.iter()).into_iter().map(camino::Utf8PathBuf::into_string).collect::<Vec<_>>()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let outer = folder.path().to_str().unwrap();
+    let inner = format!("{outer}/inner");
+    std::fs::create_dir(&inner).unwrap();
+    assert_eq!(of(&[&inner, outer]), [outer]);
+    assert_eq!(of(&["/proc", "/"]), ["/", "/proc"]);
+}

@@ -153,7 +153,8 @@ impl Tree {
             std::fs::metadata(root).map_err(|source| TreeError::Root { root: root.to_owned(), source })?;
         let folders = HashMap::from([(root.to_owned(), Folder::new(metadata.ino()))]);
         let mut tree = Self { root: root.to_owned(), device: metadata.dev(), folders, names: 0 };
-        tree.look_into(root, &mut Vec::new());
+        // All of it is new, and nobody is told.
+        tree.look_into(root, &mut |_| {});
         tree.bounded()?;
         Ok(tree)
     }
@@ -178,9 +179,9 @@ impl Tree {
         let mut found = Vec::new();
         for path in paths {
             if path == self.root {
-                self.look_into(&path, &mut found);
+                self.look_into(&path, &mut |it| found.push(it));
             } else if path.starts_with(&self.root) {
-                self.look_at(&path, &mut found);
+                self.look_at(&path, &mut |it| found.push(it));
             }
         }
         self.bounded()?;
@@ -198,7 +199,7 @@ impl Tree {
         let mut found = Vec::new();
         for folder in folders {
             if self.folders.contains_key(&folder) {
-                self.look_into(&folder, &mut found);
+                self.look_into(&folder, &mut |it| found.push(it));
             }
         }
         self.bounded()?;
@@ -206,7 +207,7 @@ impl Tree {
     }
 
     /// Compares one name.
-    fn look_at(&mut self, path: &Path, found: &mut Vec<Difference>) {
+    fn look_at(&mut self, path: &Path, found: &mut dyn FnMut(Difference)) {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
         let Some(folder) = self.folders.get(parent) else {
             // Its folder is new, or gone: that is the difference.
@@ -226,7 +227,7 @@ impl Tree {
             self.forget(path, found);
         }
         self.set(parent, name, now);
-        found.push(Difference { path: path.to_owned(), parent: inode, before, now });
+        found(Difference { path: path.to_owned(), parent: inode, before, now });
         if let Some(now) = now.filter(|now| now.is_folder()) {
             self.folders.entry(path.to_owned()).or_insert_with(|| Folder::new(now.inode));
             self.look_into(path, found);
@@ -234,7 +235,7 @@ impl Tree {
     }
 
     /// Compares the names in a folder with those that are known, and looks at each.
-    fn look_into(&mut self, folder: &Path, found: &mut Vec<Difference>) {
+    fn look_into(&mut self, folder: &Path, found: &mut dyn FnMut(Difference)) {
         // Unreadable: as if it were empty. A folder that went meanwhile is found missing by its own name.
         let there = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
         let mut names: Vec<_> = there.collect();
@@ -260,7 +261,7 @@ impl Tree {
     }
 
     /// Forgets all that is known below a folder, the deepest first.
-    fn forget(&mut self, folder: &Path, found: &mut Vec<Difference>) {
+    fn forget(&mut self, folder: &Path, found: &mut dyn FnMut(Difference)) {
         let Some(Folder { inode, names }) = self.folders.remove(folder) else { return };
         self.names -= names.len();
         for (name, before) in names {
@@ -268,7 +269,7 @@ impl Tree {
             if before.is_folder() {
                 self.forget(&path, found);
             }
-            found.push(Difference { path, parent: inode, before: Some(before), now: None });
+            found(Difference { path, parent: inode, before: Some(before), now: None });
         }
     }
 }
