@@ -7,7 +7,7 @@ mod bell;
 mod follow;
 mod owner;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use fs_err as fs;
@@ -16,8 +16,10 @@ use protocol::agent::Listener;
 pub(crate) use follow::serve;
 use owner::Owners;
 
-/// Most listeners told; a container that opens more is not worth the message.
-const MOST: usize = 1024;
+/// Most listeners told, and most of one container: one that opens more is not worth the message, and takes no place from
+/// others.
+const MOST: usize = 4096;
+const MOST_OF_ONE: usize = 256;
 
 /// Where the engine answers names for containers on networks of their own: in their namespace, and no server of theirs.
 const ENGINES_RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
@@ -75,9 +77,20 @@ impl Looker {
         self.owners.keep(&present);
         found.sort_unstable();
         found.dedup();
-        found.truncate(MOST);
+        fair(&mut found);
         found
     }
+}
+
+/// Leaves out what is too much, of each container apart.
+fn fair(found: &mut Vec<Listener>) {
+    let mut counts: HashMap<(Option<i32>, Option<String>), usize> = HashMap::new();
+    found.retain(|listener| {
+        let count = counts.entry((listener.network_of, listener.container.clone())).or_default();
+        *count += 1;
+        *count <= MOST_OF_ONE
+    });
+    found.truncate(MOST);
 }
 
 fn sockets_of(pid: i32) -> Vec<Socket> {
@@ -134,6 +147,22 @@ mod tests {
 
     fn socket(address: &str, port: u16, inode: u64) -> Socket {
         Socket { address: address.parse().unwrap(), port, inode }
+    }
+
+    #[test]
+    fn a_container_that_opens_thousands_hides_no_other() {
+        let listener = |container: &str, port| Listener {
+            protocol: "tcp".to_owned(),
+            address: "0.0.0.0".to_owned(),
+            port,
+            network_of: Some(1),
+            container: Some(container.to_owned()),
+            command: None,
+        };
+        let mut found: Vec<_> = (1..=5000).map(|port| listener("greedy", port)).collect();
+        found.push(listener("modest", 6000));
+        fair(&mut found);
+        assert_eq!((found.len(), found.last().unwrap().port), (257, 6000));
     }
 
     #[test]

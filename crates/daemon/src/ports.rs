@@ -67,6 +67,8 @@ struct Inner {
     dialer: Dialer,
     names: Names,
     table: Mutex<Table>,
+    /// Who held a port that was not to be had.
+    holders: Mutex<open::Holders>,
     /// Held while ports of an environment are opened or closed.
     applying: tokio::sync::Mutex<()>,
     /// What listens in the guest.
@@ -122,6 +124,7 @@ impl Ports {
             store,
             names,
             table: Mutex::new(table),
+            holders: Mutex::default(),
             applying: tokio::sync::Mutex::default(),
             listeners,
             containers: watch::Sender::default(),

@@ -1,8 +1,9 @@
 //! Lasting names for ports: `http://<port>.<environment>.cove.localhost`, through one proxy that reads the host.
 //!
 //! A service's port has the service in front of the environment: `8025.mail.shop.cove.localhost`. `localhost` and all
-//! below it is this computer by RFC 6761, so nothing has to be set up for them. What a browser keeps for a name (cookies,
-//! storage) is apart from that of every other environment, as it is not for ports of one host.
+//! below it is this computer by RFC 6761, so nothing has to be set up for them. What a browser keeps for a name (storage,
+//! and cookies that a server sets) is apart from that of every other environment, as it is not for ports of one host. A
+//! script in a page can still set a cookie for all of `cove.localhost`: no browser has that in its list of suffixes.
 
 mod authority;
 mod host;

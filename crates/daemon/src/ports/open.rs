@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use api::{EnvironmentId, PortOrigin, PortStatus, Problem, ProblemCode, Transport};
 use tokio::sync::watch;
@@ -16,8 +18,14 @@ use super::{Inner, PortKey, Table, holder, key_of};
 /// How many ports above the wanted one are tried before any free one is taken.
 const NEAR: u16 = 50;
 
+/// How long it is known who holds a port: to find out costs a walk through all processes, and it is asked at each look.
+const HOLDER_AGE: Duration = Duration::from_secs(10);
+
 /// What is said where a configuration asks for a privilege.
 const NEVER_ELEVATED: &str = "`elevateIfNeeded` asks for it, and Cove takes no privilege of this computer";
+
+/// Who held a port when, in words.
+pub(super) type Holders = BTreeMap<(u16, Transport), (Instant, Option<String>)>;
 
 /// A port that is open for an environment.
 pub(super) struct Forward {
@@ -58,12 +66,12 @@ impl Inner {
         id: &EnvironmentId,
         wanted: Vec<WantedPort>,
     ) -> (Vec<PortStatus>, Vec<Problem>) {
-        let (gone, earlier) = {
+        let (gone, earlier, promised) = {
             let mut table = self.lock();
             let open = table.forwards.entry(id.clone()).or_default();
             let is_gone = |open: &mut Forward| !wanted.iter().any(|wanted| open.satisfies(wanted));
             let gone: Vec<Forward> = open.extract_if(.., is_gone).collect();
-            (gone, table.earlier.get(id).cloned().unwrap_or_default())
+            (gone, table.earlier.get(id).cloned().unwrap_or_default(), table.promised(id))
         };
         for forward in gone {
             forward.listener.close().await;
@@ -73,7 +81,9 @@ impl Inner {
             if self.lock().keep(id, wanted) {
                 continue;
             }
-            match self.open_one(wanted, earlier.get(&key(wanted)).copied()).await {
+            let earlier = earlier.get(&key(wanted)).copied();
+            let is_promised = promised.contains(&(wanted.host_port, wanted.transport));
+            match self.open_one(wanted, &candidates(wanted, earlier, is_promised)).await {
                 Ok(forward) => self.lock().forwards.entry(id.clone()).or_default().push(forward),
                 Err(problem) => problems.push(problem),
             }
@@ -96,10 +106,10 @@ impl Inner {
         (statuses, problems)
     }
 
-    async fn open_one(&self, wanted: &WantedPort, earlier: Option<u16>) -> Result<Forward, Problem> {
+    async fn open_one(&self, wanted: &WantedPort, candidates: &[u16]) -> Result<Forward, Problem> {
         let target = watch::Sender::new(target_of(wanted));
         let mut refused: Option<io::Error> = None;
-        for port in candidates(wanted, earlier) {
+        for &port in candidates {
             self.make_way(port, wanted).await;
             match Listener::open(self.dialer.clone(), wanted.transport, port, target.subscribe()).await {
                 Ok(listener) => {
@@ -184,9 +194,18 @@ impl Inner {
         if let Some(holder) = self.holder_among_ours(port, transport) {
             return Some(holder);
         }
+        let known =
+            self.holders.lock().unwrap_or_else(PoisonError::into_inner).get(&(port, transport)).cloned();
+        if let Some((_, holder)) = known.filter(|(at, _)| at.elapsed() < HOLDER_AGE) {
+            return holder;
+        }
         // All processes of this computer are gone through.
         let holder = tokio::task::spawn_blocking(move || holder::of(port, transport)).await.ok().flatten();
-        holder.map(|holder| holder.to_string())
+        let holder = holder.map(|holder| holder.to_string());
+        let mut known = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, (at, _)| at.elapsed() < HOLDER_AGE);
+        known.insert((port, transport), (Instant::now(), holder.clone()));
+        holder
     }
 
     fn holder_among_ours(&self, port: u16, transport: Transport) -> Option<String> {
@@ -215,6 +234,15 @@ impl Inner {
 }
 
 impl Table {
+    /// The numbers that other environments had last.
+    fn promised(&self, id: &EnvironmentId) -> BTreeSet<(u16, Transport)> {
+        let others = self.earlier.iter().filter(|(other, _)| *other != id);
+        others
+            .flat_map(|(_, numbers)| numbers)
+            .map(|((_, _, transport), number)| (*number, *transport))
+            .collect()
+    }
+
     /// Leads an open port to what is wanted now, if it is the same; whether it is.
     fn keep(&mut self, id: &EnvironmentId, wanted: &WantedPort) -> bool {
         let mut open = self.forwards.get_mut(id).into_iter().flatten();
@@ -279,14 +307,16 @@ pub(super) fn numbers_of(ports: &[PortStatus]) -> BTreeMap<PortKey, u16> {
     ports.iter().filter_map(|port| Some((key_of(port), port.host_port?))).collect()
 }
 
-/// Ports to try, in order: the wanted one, the one it had before, its neighbours, and any (0).
-pub(super) fn candidates(wanted: &WantedPort, earlier: Option<u16>) -> Vec<u16> {
+/// Ports to try, in order: the wanted one, the one it had before, its neighbours, and any (0). Where another environment
+/// had the wanted one, the earlier comes first: whoever starts first, each has its own again, and bookmarks stay true.
+pub(super) fn candidates(wanted: &WantedPort, earlier: Option<u16>, is_promised: bool) -> Vec<u16> {
     let first = wanted.host_port;
     if wanted.require_local {
         return vec![first];
     }
     let near = refused::instead_of(first);
-    let mut ports = vec![first];
+    let mut ports: Vec<u16> = earlier.filter(|_| is_promised).into_iter().collect();
+    ports.push(first);
     ports.extend(earlier);
     ports.extend(near..=near.saturating_add(NEAR));
     ports.push(0);

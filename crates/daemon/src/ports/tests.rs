@@ -150,6 +150,36 @@ async fn a_moved_port_has_its_number_again_after_a_restart_and_after_a_stop() {
 }
 
 #[tokio::test]
+async fn after_a_restart_each_has_its_own_number_whoever_starts_first() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    let inside = server(&fixture).await;
+    let free =
+        (30_000..32_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap();
+    let wanted = wanted(inside, free);
+    let mut environments = Vec::new();
+    let had = ports_of(&fixture);
+    for folder in ["/src/one", "/src/two"] {
+        let request: UpRequest = serde_json::from_value(serde_json::json!({ "folder": folder })).unwrap();
+        let (environment, _) =
+            fixture.store.up(&request, api::Session::fresh(), jiff::Timestamp::now()).unwrap();
+        let (ports, _) = had.inner.set(&environment.id, vec![wanted.clone()]).await;
+        let status = EnvironmentStatus { ports: ports.clone(), ..EnvironmentStatus::default() };
+        fixture.store.write_status(&environment.id, status).unwrap();
+        environments.push((environment.id, ports[0].host_port));
+    }
+    assert_eq!(environments[0].1, Some(free));
+    for (id, _) in &environments {
+        had.close(id).await;
+    }
+    let ports = ports_of(&fixture);
+    for (id, number) in environments.iter().rev() {
+        let (statuses, _) = ports.inner.set(id, vec![wanted.clone()]).await;
+        assert_eq!(statuses[0].host_port, *number);
+    }
+}
+
+#[tokio::test]
 async fn a_published_port_that_a_program_holds_is_told_of_its_container() {
     let fixture = Fixture::new();
     fixture.run().await.unwrap();
@@ -283,11 +313,12 @@ async fn nobody_behind_a_port_resets_the_connection() {
 
 #[test]
 fn the_port_it_had_before_is_tried_before_its_neighbours() {
-    assert_eq!(candidates(&wanted(5000, 5000), Some(5007))[..3], [5000, 5007, 5001]);
-    assert_eq!(candidates(&wanted(80, 80), None)[..2], [80, 8080]);
+    assert_eq!(candidates(&wanted(5000, 5000), Some(5007), false)[..3], [5000, 5007, 5001]);
+    assert_eq!(candidates(&wanted(5000, 5000), Some(5007), true)[..3], [5007, 5000, 5001]);
+    assert_eq!(candidates(&wanted(80, 80), None, true)[..2], [80, 8080]);
     let required = WantedPort { require_local: true, ..wanted(80, 80) };
-    assert_eq!(candidates(&required, Some(8080)), [80]);
-    assert_eq!(candidates(&wanted(1, u16::MAX), None), [u16::MAX, 0]);
+    assert_eq!(candidates(&required, Some(8080), true), [80]);
+    assert_eq!(candidates(&wanted(1, u16::MAX), None, false), [u16::MAX, 0]);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -116,14 +116,31 @@ where
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let spare = Arc::new(Spare::default());
+    let asked = Arc::new(Notify::new());
+    let told = Arc::clone(&asked);
     let service = service_fn(move |request| {
         let (router, spare) = (router.clone(), Arc::clone(&spare));
+        told.notify_one();
         async move { Ok::<_, Infallible>(answer(request, scheme, &router, &spare).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
     builder.http2().timer(TokioTimer::new());
-    if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(client), service).await {
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(client), service);
+    let mut serving = std::pin::pin!(serving);
+    // The builder's own limits begin once it knows what the client speaks: one that says nothing has none.
+    let first = async {
+        tokio::select! {
+            outcome = &mut serving => Some(outcome),
+            () = asked.notified() => None,
+        }
+    };
+    let outcome = match tokio::time::timeout(HEAD_TIME, first).await {
+        Ok(Some(outcome)) => outcome,
+        Ok(None) => serving.await,
+        Err(_) => return tracing::debug!("a client of a name asked for nothing in time"),
+    };
+    if let Err(error) = outcome {
         tracing::debug!(%error, "a connection to a name of a port was cut");
     }
 }

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::header::{
-    CONNECTION, CONTENT_TYPE, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    CONNECTION, CONTENT_TYPE, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::upgrade::{self, OnUpgrade};
@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Route;
+use super::host::SUFFIX;
 use super::server::{Body, Scheme};
 use super::server_tls;
 use crate::ports::dial::{Dialer, Target};
@@ -81,6 +82,7 @@ pub(super) async fn forward(
     }
     clean(response.headers_mut());
     response.headers_mut().remove(UPGRADE);
+    keep_apart(response.headers_mut());
     Ok(response.map(BodyExt::boxed))
 }
 
@@ -168,6 +170,25 @@ fn clean(headers: &mut HeaderMap) {
     headers.remove(TRANSFER_ENCODING);
 }
 
+/// Gives cookies for all environments to the one that sets them: what is left of them is for its own name.
+fn keep_apart(headers: &mut HeaderMap) {
+    let is_for_all = |attribute: &str| {
+        let Some((name, value)) = attribute.split_once('=') else { return false };
+        let value = value.trim().trim_start_matches('.');
+        name.trim().eq_ignore_ascii_case("domain")
+            && [SUFFIX, "localhost"].iter().any(|all| value.eq_ignore_ascii_case(all))
+    };
+    let cookies: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().cloned().collect();
+    headers.remove(SET_COOKIE);
+    for cookie in cookies {
+        let narrowed = cookie.to_str().ok().filter(|text| text.split(';').any(is_for_all)).map(|text| {
+            text.split(';').filter(|attribute| !is_for_all(attribute)).collect::<Vec<_>>().join(";")
+        });
+        let narrowed = narrowed.and_then(|text| HeaderValue::from_str(&text).ok());
+        headers.append(SET_COOKIE, narrowed.unwrap_or(cookie));
+    }
+}
+
 /// A stream to a server.
 type Server = Box<dyn Stream>;
 
@@ -239,5 +260,29 @@ async fn join(client: OnUpgrade, server: OnUpgrade) {
     };
     if let Err(error) = joined.await {
         tracing::debug!(%error, "a connection that left HTTP was cut");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_for_all_environments_is_narrowed() {
+        let cases = [
+            ("a=1; Domain=cove.localhost; Path=/", "a=1; Path=/"),
+            ("a=1;domain = .Cove.Localhost ;Secure", "a=1;Secure"),
+            ("a=1; Domain=localhost", "a=1"),
+            ("a=1; Domain=web.cove.localhost", "a=1; Domain=web.cove.localhost"),
+            ("a=domain; Path=/", "a=domain; Path=/"),
+        ];
+        for (said, kept) in cases {
+            let mut headers = HeaderMap::new();
+            headers.append(SET_COOKIE, HeaderValue::from_static(said));
+            headers.append(SET_COOKIE, HeaderValue::from_static("b=2"));
+            keep_apart(&mut headers);
+            let all: Vec<_> = headers.get_all(SET_COOKIE).iter().collect();
+            assert_eq!(all, [kept, "b=2"]);
+        }
     }
 }
