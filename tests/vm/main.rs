@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "a test program tells its results on standard output")]
 
 mod arm64;
+mod automations;
 mod bad_input;
 mod cove;
 mod daily;
@@ -72,6 +73,7 @@ const CASES: &[Case] = &[
     ("a_paused_machine_goes_on_with_the_right_time", rest::a_paused_machine_goes_on_with_the_right_time),
     ("missing_and_damaged_parts", bad_input::missing_and_damaged_parts),
     ("the_example_answers", daily::the_example_answers),
+    ("the_example_of_automations_heals", automations::the_example_of_automations_heals),
 ];
 
 /// On the guest of Macs, which the daemon boots from its image like any other; translated on other computers.

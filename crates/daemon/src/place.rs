@@ -1,5 +1,7 @@
 //! Where a person works in a running container, and what can be done there outside of the loop: exec and logs.
 
+use std::time::Duration;
+
 use api::{Environment, EnvironmentId, ExecRequest, MachinePhase, Problem, ProblemCode};
 use bytes::Bytes;
 use devcontainer::{Config, Resolved};
@@ -9,10 +11,14 @@ use provision::Workplace;
 use provision::workplace::{Circumstances, Program};
 
 use crate::configuration;
+use crate::machine::MachineState;
 use crate::observe;
 use crate::problems;
 use crate::reconcile::{Parts, Reconciler};
 use crate::sources::Person;
+
+/// How long a machine that is on its way is waited for.
+const COMING: Duration = Duration::from_secs(30);
 
 /// Finds out about a running container: where its user works, and what holds for it.
 pub(crate) async fn of(
@@ -96,10 +102,20 @@ async fn container(parts: &Parts, environment: &Environment) -> Result<Container
     if machine.phase == MachinePhase::Paused {
         return Err(crate::machine::problems::paused());
     }
-    if !machine.is_ready() {
+    if !machine.is_ready() && !has_come(parts).await {
         return Err(not_running(environment));
     }
     observe::main_container(parts, environment).await?.ok_or_else(|| not_running(environment))
+}
+
+/// Whether a machine that is on its way is there now, which is waited for: it, or the daemon, has just started.
+async fn has_come(parts: &Parts) -> bool {
+    let mut changed = parts.machine.changed();
+    let is_coming = |machine: &MachineState| {
+        matches!(machine.phase, MachinePhase::Starting | MachinePhase::Running) && !machine.is_ready()
+    };
+    let known = changed.wait_for(|machine| !is_coming(machine));
+    matches!(tokio::time::timeout(COMING, known).await, Ok(Ok(machine)) if machine.is_ready())
 }
 
 async fn running(parts: &Parts, id: &EnvironmentId) -> Result<(Environment, ContainerState), Problem> {
