@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::{
     AutomationWish, AutomationsStatus, Condition, Dotfiles, EnvironmentId, Metadata, Name, PortStatus,
-    PortWish, Problem, Session, StepKind, Unasked,
+    PortWish, Problem, SecretsStatus, Session, StepKind, Unasked,
 };
 
 /// A dev environment.
@@ -136,6 +136,9 @@ pub struct EnvironmentStatus {
     /// Its tasks and services.
     #[serde(skip_serializing_if = "AutomationsStatus::is_empty")]
     pub automations: AutomationsStatus,
+    /// Its secrets.
+    #[serde(skip_serializing_if = "SecretsStatus::is_empty")]
+    pub secrets: SecretsStatus,
     /// When it last came to run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]

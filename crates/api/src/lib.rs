@@ -21,6 +21,7 @@ mod port;
 mod preview;
 mod problem;
 mod requests;
+mod secret;
 mod words;
 
 pub use automation::{AutomationPhase, AutomationStatus, AutomationWish, AutomationsStatus, FirstRun};
@@ -48,6 +49,10 @@ pub use problem::{Hint, Place, Problem, ProblemCode, Retry};
 pub use requests::{
     Check, CheckOutcome, Diagnosis, EnvironmentPatch, ErrorBody, ExecRequest, ExecTerminal, MachinePatch,
     PlanRequest, UpRequest, Version,
+};
+pub use secret::{
+    MOST_SECRET_BYTES, SECRETS_FOLDER, SHORTEST_MASKED, SecretScope, SecretStatus, SecretTarget, SecretValue,
+    SecretWish, SecretsStatus,
 };
 pub use words::bytes_in_words;
 

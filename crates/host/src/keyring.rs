@@ -21,6 +21,7 @@ const NAME: &str = "key";
 #[derive(Debug, Clone)]
 pub struct Keyring {
     folder: Utf8PathBuf,
+    #[cfg(target_os = "linux")]
     desktop: bool,
 }
 
@@ -49,7 +50,13 @@ impl Keyring {
     /// The place for the key of a folder. `desktop` says whether a desktop's keyring may be used on Linux; without it
     /// the key is a file in the folder.
     pub fn new(folder: impl Into<Utf8PathBuf>, desktop: bool) -> Self {
-        Self { folder: folder.into(), desktop }
+        #[cfg(not(target_os = "linux"))]
+        let _ = desktop;
+        Self {
+            folder: folder.into(),
+            #[cfg(target_os = "linux")]
+            desktop,
+        }
     }
 
     /// Looks for the key. Blocks, up to some seconds.
@@ -106,5 +113,6 @@ impl Keyring {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;

@@ -10,11 +10,13 @@
 //! | argument | what it is |
 //! |---|---|
 //! | `automations` | [`automations`]: tasks and services of the environment |
+//! | `secrets` | [`secrets`]: files of secrets |
 //! | `ssh` | [`ssh`]: an ssh server for the one connection on its standard input and output |
 //! | `session` | [`session`]: the last steps of a process before it becomes somebody else's program |
 
 mod automations;
 mod resolve;
+mod secrets;
 mod session;
 mod ssh;
 
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
     let first = arguments.next().map(|word| word.to_string_lossy().into_owned());
     let done = match first.as_deref() {
         Some("automations") => automations::main(arguments.collect()),
+        Some("secrets") => secrets::main(),
         Some("ssh") => ssh::main(),
         Some("session") => session::main(arguments.collect()),
         Some("--version") => {

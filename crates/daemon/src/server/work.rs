@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::{
     ContainerLogLine, Diagnosis, Environment, EnvironmentId, ExecRequest, Https, MachineLogLine, PlanRequest,
-    Preview, Problem, Secrets, Session,
+    Preview, Problem, SecretStatus, SecretWish, Secrets, Session,
 };
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -22,7 +22,19 @@ pub trait EnvironmentWork: Send + Sync {
     /// What to tell of an environment whose file of tasks and services differs from what it was.
     fn automations_changed(&self, environment: &Environment) -> Option<Problem>;
 
-    /// Keeps the secrets that a person gave.
+    /// The secrets that are kept; of one environment, those that could count for it.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn secrets(&self, of: Option<&Environment>) -> Result<Vec<SecretStatus>, Problem>;
+
+    /// Carries out what a person wants a secret to be. What is there afterwards.
+    ///
+    /// # Errors
+    /// It cannot be, or could not be written.
+    fn change_secret(&self, wish: &SecretWish) -> Result<Option<SecretStatus>, Problem>;
+
+    /// Keeps the secrets that a person gave with `up`.
     ///
     /// # Errors
     /// They could not be written.

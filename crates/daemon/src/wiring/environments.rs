@@ -2,7 +2,7 @@
 
 use api::{
     ContainerLogLine, Environment, EnvironmentId, ExecRequest, Https, LogStream, PlanRequest, Preview,
-    Problem, Secrets, Session,
+    Problem, SecretStatus, SecretWish, Secrets, Session,
 };
 use bytes::Bytes;
 use engine::{Channel, EngineError};
@@ -11,6 +11,7 @@ use futures::stream::{BoxStream, StreamExt};
 use futures::{FutureExt, Stream};
 
 use super::process;
+use crate::masks;
 use crate::reconcile::Reconciler;
 use crate::server::{EnvironmentWork, LogRange, Process};
 
@@ -39,6 +40,16 @@ impl EnvironmentWork for LiveEnvironments {
 
     fn automations_changed(&self, environment: &Environment) -> Option<Problem> {
         self.reconciler.automations_changed(environment)
+    }
+
+    fn secrets(&self, of: Option<&Environment>) -> Result<Vec<SecretStatus>, Problem> {
+        self.reconciler.parts().secrets.list(of)
+    }
+
+    fn change_secret(&self, wish: &SecretWish) -> Result<Option<SecretStatus>, Problem> {
+        let changed = self.reconciler.parts().secrets.carry_out(wish)?;
+        self.reconciler.wake_all();
+        Ok(changed)
     }
 
     fn keep_secrets(&self, id: &EnvironmentId, secrets: &Secrets) -> Result<(), Problem> {
@@ -80,11 +91,9 @@ impl EnvironmentWork for LiveEnvironments {
     ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
         let range = engine::LogRange { tail: range.tail, since: None, follow: range.follow };
         async move {
-            let masks = self.reconciler.parts().secrets_of(&environment.id)?.masks();
-            let lines = lines(self.reconciler.logs(&environment.id, range).await?);
-            Ok(lines
-                .map(move |line| ContainerLogLine { line: masks.apply(&line.line).into_owned(), ..line })
-                .boxed())
+            let masks = self.reconciler.parts().secrets_of(environment)?.masks();
+            let pieces = self.reconciler.logs(&environment.id, range).await?;
+            Ok(lines(masks::pieces(&masks, pieces)).boxed())
         }
         .boxed()
     }

@@ -234,4 +234,34 @@ mod tests {
         assert_eq!(stream.push(b"ab"), b"");
         assert_eq!(stream.push(b"X"), b"abX");
     }
+
+    /// Of two letters, so that values overlap, contain and begin each other.
+    #[test]
+    fn random_pieces_show_what_the_whole_shows() {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut random = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        for round in 0..3000 {
+            let mut word = |least: usize, most: usize| {
+                let length = least + random(most - least);
+                (0..length).map(|_| if random(3) == 0 { 'b' } else { 'a' }).collect::<String>()
+            };
+            let values: Vec<String> = (0..3).map(|_| word(SHORTEST, 9)).collect();
+            let text = word(0, 40);
+            let masks = Masks::new(values.iter().map(String::as_str));
+            let (mut stream, mut out, mut rest) = (masks.stream(), Vec::new(), text.as_bytes());
+            while !rest.is_empty() {
+                let (piece, later) = rest.split_at(1 + random(rest.len()));
+                out.extend(stream.push(piece));
+                rest = later;
+            }
+            out.extend(stream.finish());
+            let whole = masks.apply(&text).into_owned();
+            assert_eq!(String::from_utf8(out).unwrap(), whole, "round {round}: {values:?} in {text}");
+        }
+    }
 }
