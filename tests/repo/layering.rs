@@ -87,6 +87,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rustls", &["oci"]),
     ("russh", &["inside"]),
     ("russh-sftp", &["inside"]),
+    ("ring", &["host"]),
     ("ssh-key", &["host"]),
     ("flate2", &["oci", "xtask"]),
     ("yamux", &["vmm", "agent", "shim"]),
