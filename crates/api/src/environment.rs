@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    AutomationWish, AutomationsStatus, Condition, Dotfiles, EnvironmentId, Metadata, Name, PortStatus,
+    AutomationWish, AutomationsStatus, Condition, Dotfiles, EnvironmentId, Grant, Metadata, Name, PortStatus,
     PortWish, Problem, SecretsStatus, Session, StepKind, Unasked,
 };
 
@@ -60,6 +60,9 @@ pub struct EnvironmentSpec {
     /// has a session of its own, so a change here alone does not raise the generation.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub automations: BTreeMap<String, AutomationWish>,
+    /// What it may use of the person's credentials. Beside the generation as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Grant>,
 }
 
 /// Where the files of an environment come from.

@@ -115,6 +115,11 @@ impl HomeLayout {
         self.root.join("https")
     }
 
+    /// The folder of the audit log.
+    pub fn audit_dir(&self) -> Utf8PathBuf {
+        self.root.join("audit")
+    }
+
     /// The editor that `cove open` was last told to use.
     pub fn editor_file(&self) -> Utf8PathBuf {
         self.root.join("editor")

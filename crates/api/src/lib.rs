@@ -6,11 +6,13 @@
 //! A resource has `metadata`, `spec` (what is wanted, written by people) and `status` (what was observed, written
 //! by the daemon). Parts of a spec that can be redone carry an opaque [`Session`]: changing it means "do it again".
 
+mod audit;
 mod automation;
 mod condition;
 mod consent;
 mod environment;
 mod event;
+mod grant;
 mod home;
 mod logs;
 mod machine;
@@ -24,6 +26,7 @@ mod requests;
 mod secret;
 mod words;
 
+pub use audit::{AuditBreak, AuditCheck, AuditEnvironment, AuditEvent, AuditRecord};
 pub use automation::{AutomationPhase, AutomationStatus, AutomationWish, AutomationsStatus, FirstRun};
 pub use condition::{Condition, ConditionKind};
 pub use consent::{Consent, ConsentKind, Unasked};
@@ -32,6 +35,9 @@ pub use environment::{
     Phase, ServiceStatus, Source,
 };
 pub use event::{Event, EventKind, LogStream, ObjectKind, ObjectReference, Unit, WatchMessage};
+pub use grant::{
+    DEFAULT_GRANT, GRANT_VARIABLES, Grant, GrantKind, GrantRefused, GrantRequest, LONGEST_GRANT,
+};
 pub use home::{HomeError, HomeLayout};
 pub use logs::{ContainerLogLine, LogLevel, MachineLogLine};
 pub use machine::{

@@ -228,6 +228,8 @@ problem_codes! {
     SshConfig = "E0010", OnRequest, "`cove ssh-config install` begins `~/.ssh/config` with one line that includes Cove's own configuration, and `cove ssh-config remove` takes it away. A file that is read-only, as one that another tool writes, is left alone: let that tool write the line. `cove ssh ENV` and `ssh -F ~/.cove/ssh/config ENV.cove` need no line.";
     /// No editor can be opened.
     EditorMissing = "E0011", OnRequest, "`cove open` looks for VS Code, Cursor, Windsurf, Zed and JetBrains Gateway in `PATH`, and on a Mac among the applications. Install one, or put its command into `PATH`; in VS Code and its kin that is \"Shell Command: Install 'code' command in PATH\". `cove open --editor terminal` needs none, and `cove open --print` tells what another program can be given.";
+    /// The audit log is not as it was written.
+    AuditBroken = "E0012", OnRequest, "Each line of the audit log holds the hash of the line before it, and one does not fit: lines were changed, taken out or put in by something else than Cove. The lines before the place that is named are as they were written. `cove audit verify` looks at the whole log; it lies in the folder `audit` of the state folder.";
 
     /// The folder does not exist.
     FolderNotFound = "E0101", OnRequest, "Check the path; an environment belongs to a folder on this computer.";

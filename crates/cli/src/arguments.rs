@@ -1,6 +1,7 @@
 //! What people can type.
 
 mod environment;
+mod grants;
 mod secret;
 
 use camino::Utf8PathBuf;
@@ -16,6 +17,10 @@ pub(crate) use environment::{
     RemoveArguments, ShellArguments, SomeEnvironments, SshArguments, SshConfigCommand, UpArguments,
 };
 pub(crate) use secret::{ScopeOptions, SecretCommand};
+
+pub(crate) use grants::{
+    AuditArguments, AuditCommand, GrantArguments, GrantCommand, NewGrant, RevokeArguments,
+};
 
 /// Dev containers in a small Linux machine on this computer.
 #[derive(Debug, Parser)]
@@ -91,6 +96,14 @@ pub(crate) enum Command {
     Ports(PortsArguments),
     /// Serve one environment to a coding agent, by the Model Context Protocol on standard input and output
     Mcp(OneEnvironment),
+    /// Let an environment use a credential of yours for a while, or list what it may use
+    #[command(args_conflicts_with_subcommands = true)]
+    Grant(GrantArguments),
+    /// Take back what an environment may use, at once
+    Revoke(RevokeArguments),
+    /// Show what was granted, used and refused, and what was started in environments
+    #[command(args_conflicts_with_subcommands = true)]
+    Audit(AuditArguments),
     /// Stop environments; their containers are kept
     Stop(SomeEnvironments),
     /// Start stopped environments

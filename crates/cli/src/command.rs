@@ -1,5 +1,6 @@
 //! The commands, one file each or a few that belong together.
 
+mod audit;
 mod automations;
 mod daemon;
 mod docker;
@@ -7,6 +8,7 @@ mod docker_socket;
 mod doctor;
 mod exec;
 mod explain;
+mod grants;
 mod lifecycle;
 mod list;
 mod logs;
@@ -47,6 +49,9 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::SshProxy { host } => ssh::proxy(context, &host).await,
         Command::Logs(arguments) => logs::environment(context, arguments).await,
         Command::Mcp(arguments) => mcp::run(context, arguments).await,
+        Command::Grant(arguments) => grants::grant(context, arguments).await,
+        Command::Revoke(arguments) => grants::revoke(context, arguments).await,
+        Command::Audit(arguments) => audit::run(context, arguments).await,
         Command::Stop(arguments) => lifecycle::stop(context, arguments).await,
         Command::Start(arguments) => lifecycle::start(context, arguments).await,
         Command::Rm(arguments) => lifecycle::remove(context, arguments).await,

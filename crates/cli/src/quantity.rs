@@ -25,6 +25,22 @@ pub(crate) fn mib(mib: u64) -> String {
     bytes(mib.saturating_mul(1 << 20))
 }
 
+/// Reads a duration: `90s`, `30m`, `8h`, `2d`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "give a number with s, m, h or d, for instance 8h".to_owned();
+    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    let seconds = number.checked_mul(seconds).filter(|seconds| *seconds > 0).ok_or_else(wrong)?;
+    Ok(Duration::from_secs(seconds))
+}
+
 /// Reads a size into MiB: `6G`, `1500M`, `6` (GiB).
 pub(crate) fn parse_mib(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -60,6 +76,16 @@ mod tests {
             (90_000_000, "1 d 1 h"),
         ] {
             assert_eq!(millis(ms), text);
+        }
+    }
+
+    #[test]
+    fn typed_durations_are_read() {
+        for (text, seconds) in [("90s", 90), ("30m", 1800), ("8h", 28_800), ("2d", 172_800)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
+        }
+        for text in ["", "8", "h", "0h", "-1h", "8 h", "1.5h", "8é", "99999999999999999999d"] {
+            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 

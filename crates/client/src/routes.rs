@@ -1,9 +1,9 @@
 //! Every route of the daemon, as a method.
 
 use api::{
-    ContainerLogLine, Diagnosis, Environment, EnvironmentPatch, ExecRequest, HomeLayout, Https, HttpsWish,
-    Machine, MachineLogLine, MachinePatch, ObjectReference, PlanRequest, Preview, SecretStatus, SecretWish,
-    UpRequest, Version,
+    AuditCheck, AuditRecord, ContainerLogLine, Diagnosis, Environment, EnvironmentPatch, ExecRequest,
+    GrantKind, GrantRequest, HomeLayout, Https, HttpsWish, Machine, MachineLogLine, MachinePatch,
+    ObjectReference, PlanRequest, Preview, SecretStatus, SecretWish, UpRequest, Version,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use hyper::Method;
@@ -106,6 +106,40 @@ impl Client {
     /// What asking for a folder now would do.
     pub async fn preview(&self, request: &PlanRequest) -> Result<Preview, CallError> {
         self.call(Call::new(Method::POST, "/v1/plan").body(request)).await
+    }
+
+    /// An environment may use a credential of the person; answers when it can be used.
+    pub async fn grant(&self, environment: &str, request: &GrantRequest) -> Result<Environment, CallError> {
+        self.call(Call::new(Method::POST, environment_path(environment, "/grants")).body(request)).await
+    }
+
+    /// An environment may use no more what was granted: of this kind or of all, for this host or for all.
+    pub async fn revoke(
+        &self,
+        environment: &str,
+        kind: Option<GrantKind>,
+        host: Option<&str>,
+    ) -> Result<Environment, CallError> {
+        let kind = kind.map(|kind| format!("kind={kind}"));
+        let host = host.map(|host| format!("host={}", segment(host)));
+        let query = kind.into_iter().chain(host).collect::<Vec<_>>().join("&");
+        let path = environment_path(environment, &format!("/grants?{query}"));
+        self.call(Call::new(Method::DELETE, path)).await
+    }
+
+    /// The audit log, of one environment or of all.
+    pub async fn audit(
+        &self,
+        environment: Option<&str>,
+        range: LogRange,
+    ) -> Result<Lines<AuditRecord>, CallError> {
+        let of = environment.map(|environment| format!("&environment={}", segment(environment)));
+        self.lines(format!("/v1/audit{}{}", query_of(range), of.unwrap_or_default())).await
+    }
+
+    /// Whether the audit log is whole.
+    pub async fn check_audit(&self) -> Result<AuditCheck, CallError> {
+        self.get("/v1/audit/check").await
     }
 
     /// How https for names of ports stands.

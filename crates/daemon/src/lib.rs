@@ -3,6 +3,8 @@
 //! | part | owns |
 //! |---|---|
 //! | `store` | what people want and what was observed, in SQLite |
+//! | `grants` | what environments may use of the person's credentials, decided request by request |
+//! | `audit` | every grant and every use of one, in a log whose lines are bound to each other |
 //! | `consent` | what of a configuration is left out because nobody agreed to it |
 //! | `server` | the HTTP API on a unix socket |
 //! | `machine` | the virtual machine: started on demand, found again, stopped |
@@ -15,6 +17,7 @@
 //! store and from what it sees.
 
 pub mod agent_client;
+pub mod audit;
 mod automations;
 mod callers;
 mod cloud;
@@ -24,6 +27,7 @@ pub mod docker;
 pub mod doctor;
 mod execute;
 mod files;
+mod grants;
 pub mod host_trust;
 mod left_out;
 pub mod lock;

@@ -12,6 +12,7 @@ use provision::Workplace;
 use provision::workplace::{Circumstances, Program};
 
 use crate::configuration;
+use crate::grants;
 use crate::machine::MachineState;
 use crate::masks;
 use crate::observe;
@@ -27,6 +28,7 @@ const COMING: Duration = Duration::from_secs(30);
 /// Finds out about a running container: where its user works, and what holds for it.
 pub(crate) async fn of(
     parts: &Parts,
+    environment: &Environment,
     config: &Config,
     state: &ContainerState,
     progress: &dyn Progress,
@@ -40,7 +42,8 @@ pub(crate) async fn of(
     };
     let found = Workplace::find(&parts.machine.engine(), state, &resolved, circumstances, progress).await;
     let place = found.map_err(|error| problems::from_user(&error))?;
-    Ok((place, resolved))
+    let granted = grants::variables(environment, place.account().uid);
+    Ok((place.with_variables(granted), resolved))
 }
 
 impl Reconciler {
@@ -99,7 +102,9 @@ impl Reconciler {
         let config = configuration::read_with(parts, &environment, Person::new(&variables))
             .map(|reading| reading.config)
             .or_else(|problem| self.config_read_last(id).ok_or(problem))?;
-        Ok(of(parts, &config, &state, &()).await?.0)
+        // Whoever comes in first may commit.
+        parts.grants.ready(id).await;
+        Ok(of(parts, &environment, &config, &state, &()).await?.0)
     }
 
     /// What the main container of an environment has said, and goes on saying if asked to follow.

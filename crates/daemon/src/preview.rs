@@ -115,6 +115,7 @@ fn asked_for(request: &PlanRequest, environment: Option<&Environment>) -> Enviro
             dotfiles: None,
             ports: Vec::new(),
             automations: BTreeMap::new(),
+            grants: Vec::new(),
         },
         status: EnvironmentStatus::default(),
     });

@@ -26,11 +26,13 @@ use tokio_util::task::TaskTracker;
 pub(crate) use memory::{DotfilesFailed, Memory, OpenPorts, Prepared, Started, all_open};
 pub(crate) use report::Report;
 
+use crate::audit::Audit;
 use crate::automations::Links;
 use crate::callers::CallerVariables;
 use crate::consent::ConsentPolicy;
 use crate::execute;
 use crate::files::FileEvents;
+use crate::grants::Grants;
 use crate::machine::MachineHost;
 use crate::observe;
 use crate::ports::Ports;
@@ -49,6 +51,8 @@ pub(crate) struct Parts {
     pub(crate) ports: Ports,
     pub(crate) files: FileEvents,
     pub(crate) secrets: KeptSecrets,
+    /// What environments may use of the person's credentials.
+    pub(crate) grants: Grants,
     /// Those who look after tasks and services.
     pub(crate) automations: Links,
     /// Variables of those who asked, for `initializeCommand`.
@@ -76,6 +80,8 @@ pub struct Surroundings {
     pub probes: ProbeCache,
     /// The folder of the keys for ssh.
     pub ssh: Utf8PathBuf,
+    /// Where it is written down who did what.
+    pub audit: Audit,
 }
 
 impl Parts {
@@ -114,9 +120,10 @@ pub(crate) struct Bell {
 impl Reconciler {
     /// A reconciler that does nothing before [`start`](Self::start).
     pub fn new(store: Store, machine: MachineHost, ports: Ports, surroundings: Surroundings) -> Self {
-        let Surroundings { secrets, policy, registry, probes, ssh } = surroundings;
+        let Surroundings { secrets, policy, registry, probes, ssh, audit } = surroundings;
         let inner = Inner {
             parts: Parts {
+                grants: Grants::new(store.clone(), machine.clone(), audit),
                 store,
                 files: FileEvents::new(machine.clone()),
                 machine,
@@ -156,6 +163,7 @@ impl Reconciler {
     pub async fn stop(&self) {
         self.inner.stop.cancel();
         self.inner.parts.automations.close_all();
+        self.inner.parts.grants.close_all();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
     }

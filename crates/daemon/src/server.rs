@@ -5,8 +5,10 @@
 //! no success has an [`api::ErrorBody`], also those about routes and bodies.
 
 mod answer;
+mod audit;
 mod environments;
 mod exec;
+mod grants;
 mod logs;
 mod machine;
 mod named;
@@ -31,6 +33,7 @@ pub use work::{
     Diagnose, EnvironmentWork, FromProcess, LogRange, MachineWish, MachineWork, Process, ToProcess,
 };
 
+use crate::audit::Audit;
 use crate::store::Store;
 
 /// Longest body of a request, in bytes. Real ones have a few hundred.
@@ -43,6 +46,8 @@ pub struct Api {
     pub store: Store,
     /// Dotfiles for environments that are asked for without others.
     pub dotfiles: Option<api::Dotfiles>,
+    /// Where it is written down who did what.
+    pub audit: Audit,
     /// What needs a container.
     pub environments: Arc<dyn EnvironmentWork>,
     /// What needs the machine.
@@ -103,6 +108,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
             get(environments::show).patch(environments::change).delete(environments::remove),
         ),
         ("/v1/environments/{environment}/plan", get(environments::plan)),
+        ("/v1/environments/{environment}/grants", post(grants::grant).delete(grants::revoke)),
+        ("/v1/audit", get(audit::read)),
+        ("/v1/audit/check", get(audit::check)),
         ("/v1/https", get(environments::https).put(environments::set_https)),
         ("/v1/secrets", get(secrets::list).put(secrets::change)),
         ("/v1/plan", post(environments::plan_folder)),

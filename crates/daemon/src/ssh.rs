@@ -112,7 +112,7 @@ async fn start(
             certificate: host.certificate,
             client_key: keys.client_key()?,
             shell,
-            // Nobody can grant it yet.
+            // Keys come by grant and through the daemon, which sees each use of them; a client's own agent would pass by it.
             agent: false,
         })
     });

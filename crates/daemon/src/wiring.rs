@@ -26,6 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Audit;
 use crate::docker::{DockerSocketError, DockerSockets};
 use crate::doctor;
 use crate::lock::{DaemonLock, LockError};
@@ -91,6 +92,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     upkeep::set_backups(paths, settings.back_up_machines);
     let store = Store::open(&paths.store_file())?;
     store.apply_settings(&settings)?;
+    let audit = Audit::open(&paths.audit_dir())?;
     // Bound early: a client that just started this process waits for it, and is served when all is there.
     let listener = PeerListener::bind(&paths.api_socket(), &lock)?;
 
@@ -108,6 +110,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
         registry: registry(paths, &settings.registries)?,
         probes: ProbeCache::new(paths.shell_cache_dir()),
         ssh: paths.ssh_dir(),
+        audit: audit.clone(),
     };
     let reconciler = Reconciler::new(store.clone(), machine.clone(), ports, surroundings);
     reconciler.start().map_err(|source| ServeError::Reconcile { store: store.path().to_owned(), source })?;
@@ -124,6 +127,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
             Arc::new(move || doctor::diagnose(examined.clone()).boxed())
         },
         dotfiles: settings.dotfiles,
+        audit,
         store,
         shutdown,
     };

@@ -5,16 +5,21 @@
 //! the image: neither a shell, nor a C library, nor a folder that can be written. What it must keep to itself comes on
 //! standard input, since every process of the container can read its arguments.
 //!
-//! Its first argument says what it does; each is a module.
+//! Its first argument says what it does; each is a module. By some names it is the program of that name: `gh`, docker's
+//! credential helper, what git signs with.
 //!
 //! | argument | what it is |
 //! |---|---|
 //! | `automations` | [`automations`]: tasks and services of the environment |
 //! | `secrets` | [`secrets`]: files of secrets |
+//! | `grants` | [`grants`]: carries requests for credentials that a person granted |
+//! | `grants-files` | what git and others have to know of that, as root |
+//! | `git-credential` | a credential helper of git's |
 //! | `ssh` | [`ssh`]: an ssh server for the one connection on its standard input and output |
 //! | `session` | [`session`]: the last steps of a process before it becomes somebody else's program |
 
 mod automations;
+mod grants;
 mod resolve;
 mod secrets;
 mod session;
@@ -24,10 +29,16 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
+    if let Some(done) = grants::by_name() {
+        return done;
+    }
     let first = arguments.next().map(|word| word.to_string_lossy().into_owned());
     let done = match first.as_deref() {
         Some("automations") => automations::main(arguments.collect()),
         Some("secrets") => secrets::main(),
+        Some("grants") => grants::main(arguments.collect()),
+        Some("grants-files") => grants::files(),
+        Some("git-credential") => grants::git_credential(arguments.collect()),
         Some("ssh") => ssh::main(),
         Some("session") => session::main(arguments.collect()),
         Some("--version") => {

@@ -67,6 +67,12 @@ pub(crate) struct Found {
     pub(crate) notes: Vec<String>,
 }
 
+/// The credential of the user with these variables for a registry; `None` where docker would be anonymous. May run a
+/// credential helper.
+pub async fn credential(registry: &str, environment: BTreeMap<String, String>) -> Option<Credential> {
+    Credentials::new(environment, None).find(registry).await.credential.map(|(credential, _)| credential)
+}
+
 impl Credentials {
     /// Looks into these variables, and into this folder of Docker's configuration instead of the one they name.
     pub(crate) fn new(environment: BTreeMap<String, String>, config_folder: Option<Utf8PathBuf>) -> Self {

@@ -10,6 +10,7 @@
 pub mod agent;
 pub mod files;
 mod frame;
+pub mod grants;
 pub mod guest_words;
 pub mod inside;
 pub mod shim;

@@ -92,6 +92,17 @@ impl Workplace {
         Ok(Self { engine: engine.clone(), container: state.id.clone(), account, home, folder, env, unset })
     }
 
+    /// The same place with more variables. Those that `remoteEnv` or the user's shell sets stay as they are.
+    #[must_use]
+    pub fn with_variables(mut self, variables: BTreeMap<String, String>) -> Self {
+        for (name, value) in variables {
+            if !self.unset.contains(&name) {
+                self.env.entry(name).or_insert(value);
+            }
+        }
+        self
+    }
+
     /// The engine of the container.
     pub fn engine(&self) -> &Engine {
         &self.engine

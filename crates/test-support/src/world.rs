@@ -108,6 +108,7 @@ impl Default for World {
             dotfiles: None,
             ports: Vec::new(),
             automations: BTreeMap::new(),
+            grants: Vec::new(),
         };
         Self {
             spec,

@@ -32,6 +32,7 @@ pub(super) fn sections(environment: &Environment, paint: Paint) -> String {
     section("Services", services(status));
     section("Ports", ports(&status.ports));
     section("Hooks", hooks(status));
+    section("Granted", super::grants::rows(&environment.spec.grants, Timestamp::now()));
     if !status.automations.items.is_empty() {
         let table = super::automations::table_of(&status.automations.items, paint);
         write!(out, "\n{}\n{table}", paint.bold("Automations")).expect("writing to a string cannot fail");

@@ -8,7 +8,7 @@ use provision::workplace::Program;
 
 use super::Turn;
 use crate::automations::Untold;
-use crate::{observe, place, problems};
+use crate::{grants, observe, place, problems};
 
 pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let Some(order) = turn.observation.automations.order.clone() else { return Ok(()) };
@@ -18,7 +18,10 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
         let found = observe::main_container(turn.parts, turn.environment).await?;
         let gone = || Problem::new(ProblemCode::ContainerFailed, "the container is gone");
         let found = found.ok_or_else(gone)?;
-        let (place, _) = place::of(turn.parts, &config, &found, turn.report).await?;
+        let (place, _) = place::of(turn.parts, turn.environment, &config, &found, turn.report).await?;
+        // Who looks after them lives as long as the container, and what is granted changes meanwhile.
+        let agent = grants::agent_variable(place.account().uid);
+        let place = place.with_variables(agent);
         let argv = [PROGRAM, "automations", "ctl"].map(str::to_owned).to_vec();
         let spec = place.exec_spec(Program { argv, input: true, ..Program::default() });
         let session = place.engine().exec(&found.id, &spec).await;

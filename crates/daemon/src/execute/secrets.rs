@@ -47,7 +47,7 @@ async fn put(turn: &Turn<'_>, mut order: SecretFiles) -> Result<SecretsPlaced, P
     let config = turn.config()?;
     let gone = || Problem::new(ProblemCode::ContainerFailed, "the container is gone");
     let found = observe::main_container(turn.parts, turn.environment).await?.ok_or_else(gone)?;
-    let (place, _) = place::of(turn.parts, &config, &found, turn.report).await?;
+    let (place, _) = place::of(turn.parts, turn.environment, &config, &found, turn.report).await?;
     (order.uid, order.gid) = (place.account().uid, place.account().gid);
     let spec = ExecSpec {
         argv: [PROGRAM, "secrets"].map(str::to_owned).to_vec(),

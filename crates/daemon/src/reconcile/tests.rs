@@ -1,6 +1,7 @@
 //! Whole environments on a real engine, with a machine that is only played.
 
 mod automations;
+mod grants;
 mod host_mounts;
 mod ports;
 mod secrets;
@@ -21,6 +22,7 @@ use provision::workplace::ProbeCache;
 use test_support::dockerd::{BASE_IMAGE, Dockerd};
 
 use super::{Reconciler, Surroundings};
+use crate::audit::Audit;
 use crate::consent::ConsentPolicy;
 use crate::machine::MachineHost;
 use crate::machine::testing::Fixture;
@@ -70,6 +72,7 @@ impl Place {
             registry: Registry::new(Options::new(fixture.paths.registry_cache_dir())).unwrap(),
             probes: ProbeCache::new(fixture.paths.shell_cache_dir()),
             ssh: fixture.paths.ssh_dir(),
+            audit: Audit::open(&fixture.paths.audit_dir()).unwrap(),
         };
         let ports = Ports::new(machine.clone(), fixture.store.clone(), testing::no_names(&fixture.paths));
         let reconciler = Reconciler::new(fixture.store.clone(), machine.clone(), ports, surroundings);

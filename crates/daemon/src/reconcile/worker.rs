@@ -15,6 +15,7 @@ use super::memory::is_answered;
 use super::{Bell, Memory, Parts, Report, all_open};
 use crate::execute::{self, Turn};
 use crate::files::Hearing;
+use crate::grants::GrantPlace;
 use crate::masks;
 use crate::observe::{self, Observation};
 
@@ -73,6 +74,7 @@ impl Worker {
     async fn pass(&mut self) -> Result<Next, Problem> {
         let Some(environment) = self.parts.store.environment(&self.id)? else {
             self.parts.files.set(&self.id, Vec::new());
+            self.parts.grants.set(&self.id, None);
             return Ok(Next::Gone);
         };
         // Nothing in a halted machine changes, and looking would let it go on: only a wish may.
@@ -81,6 +83,7 @@ impl Worker {
         }
         let observation = observe::observe(&self.parts, &environment, &mut self.memory).await?;
         self.parts.files.set(&self.id, observation.seen_folders.clone());
+        self.parts.grants.set(&self.id, grant_place(&observation));
         let decision = decide(&environment, &observation);
         self.keep_failure(None, &observation, &decision);
         *self.bell.known.lock().unwrap_or_else(PoisonError::into_inner) = self.memory.clone();
@@ -174,6 +177,14 @@ impl Worker {
         });
         self.memory.note_failure(failure);
     }
+}
+
+/// Where what is granted can be used: in the container as it runs, once it is known who works there.
+fn grant_place(observation: &Observation) -> Option<GrantPlace> {
+    let (state, resolved) = (observation.state.as_ref()?, observation.resolved.as_ref());
+    let run = observe::run_of(state)?;
+    let user = resolved.map_or(state.user.as_str(), |resolved| resolved.effective_user(&state.user));
+    Some(GrantPlace { container: state.id.clone(), run, user: user.to_owned() })
 }
 
 fn decide(environment: &Environment, observation: &Observation) -> Decision {

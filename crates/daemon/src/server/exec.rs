@@ -1,6 +1,6 @@
 //! Routes that hand the connection over to a process: frames of the private protocol both ways.
 
-use api::{ErrorBody, ExecRequest, Problem, ProblemCode};
+use api::{AuditEvent, ErrorBody, ExecRequest, Problem, ProblemCode};
 use axum::body::Body as HttpBody;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::header::{CONNECTION, UPGRADE};
@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::answer::{Body, Refusal};
-use super::{Api, FromProcess, Process, ToProcess, environments, machine};
+use super::{Api, FromProcess, Process, ToProcess, environments, machine, named};
 
 /// Name of the protocol in the `Upgrade` header.
 const PROTOCOL: &str = "cove-exec";
@@ -37,7 +37,9 @@ pub(super) async fn in_environment(
     request: Request,
 ) -> Result<Response, Refusal> {
     let found = environments::find(&api.store, &environment)?;
+    let by = named::name(request.headers());
     let (upgrade, request) = take(request).await?;
+    api.audit.record(Some(&found), by.as_deref(), of(&request)).await?;
     let process = api.environments.exec(&found, request).await?;
     Ok(hand_over(upgrade, process))
 }
@@ -57,6 +59,8 @@ pub(super) async fn ssh_to_environment(
 ) -> Result<Response, Refusal> {
     let found = environments::find(&api.store, &environment)?;
     let upgrade = upgrade_of(&mut request)?;
+    let by = named::name(request.headers());
+    api.audit.record(Some(&found), by.as_deref(), AuditEvent::Ssh).await?;
     let process = api.environments.ssh(&found, &environment).await?;
     Ok(hand_over(upgrade, process))
 }
@@ -75,9 +79,17 @@ pub(super) async fn in_machine(
     request: Request,
 ) -> Result<Response, Refusal> {
     machine::exists(&machine)?;
+    let by = named::name(request.headers());
     let (upgrade, request) = take(request).await?;
+    api.audit.record(None, by.as_deref(), of(&request)).await?;
     let process = api.machine.exec(request).await?;
     Ok(hand_over(upgrade, process))
+}
+
+/// What the audit log is told: not the arguments, which hold secrets of people.
+fn of(request: &ExecRequest) -> AuditEvent {
+    let program = request.argv.first().cloned().unwrap_or_else(|| "a login shell".to_owned());
+    AuditEvent::Exec { program, user: request.user.clone() }
 }
 
 /// The connection to be, and what is to run. The body is read first: after it the connection is ours.

@@ -4,6 +4,7 @@
 //! Context Protocol says which program called which of its tools.
 
 use axum::extract::Request;
+use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -11,10 +12,15 @@ use axum::response::Response;
 /// Longest name that is written, in characters.
 const MOST: usize = 200;
 
+/// In whose name a client asks, as it says itself.
+pub(super) fn name(headers: &HeaderMap) -> Option<String> {
+    let name = headers.get(USER_AGENT)?.to_str().ok()?;
+    Some(name.chars().take(MOST).collect())
+}
+
 /// Answers, and writes who asked for what and how that went.
 pub(super) async fn log(request: Request, next: Next) -> Response {
-    let name = request.headers().get(USER_AGENT).and_then(|name| name.to_str().ok());
-    let Some(name) = name.map(|name| name.chars().take(MOST).collect::<String>()) else {
+    let Some(name) = name(request.headers()) else {
         return next.run(request).await;
     };
     let call = format!("{} {}", request.method(), request.uri().path());

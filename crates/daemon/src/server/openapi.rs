@@ -3,7 +3,7 @@
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 
-use super::{environments, exec, logs, machine, secrets, system, watch};
+use super::{audit, environments, exec, grants, logs, machine, secrets, system, watch};
 
 /// The document of this version.
 pub fn document() -> OpenApi {
@@ -26,6 +26,7 @@ pub fn json() -> String {
         (name = "environments", description = "Folders that run as dev containers"),
         (name = "machines", description = "The virtual machine they run in"),
         (name = "secrets", description = "What only the person and their environments know"),
+        (name = "audit", description = "Who was let do what"),
         (name = "events", description = "What happens"),
         (name = "daemon", description = "The daemon itself"),
     ),
@@ -41,6 +42,10 @@ pub fn json() -> String {
         environments::change,
         environments::remove,
         environments::plan,
+        grants::grant,
+        grants::revoke,
+        audit::read,
+        audit::check,
         environments::https,
         environments::set_https,
         environments::plan_folder,

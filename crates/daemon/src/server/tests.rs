@@ -1,3 +1,5 @@
+mod grants;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,6 +30,7 @@ use super::{
     Api, EnvironmentWork, FromProcess, LogRange, MachineWish, MachineWork, PeerListener, Process, ToProcess,
     openapi, routes, serve,
 };
+use crate::audit::Audit;
 use crate::lock::DaemonLock;
 use crate::store::Store;
 
@@ -50,6 +53,11 @@ impl EnvironmentWork for Stub {
 
     fn automations_wanted(&self, id: &EnvironmentId) {
         self.asked.lock().unwrap().push(id.clone());
+    }
+
+    fn grants_changed<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, ()> {
+        self.asked.lock().unwrap().push(id.clone());
+        async {}.boxed()
     }
 
     fn automations_changed(&self, _: &Environment) -> Option<Problem> {
@@ -164,6 +172,7 @@ impl Served {
         let (stub, shutdown) = (Arc::new(Stub::default()), CancellationToken::new());
         let api = Api {
             dotfiles: None,
+            audit: Audit::open(&home.join("audit")).unwrap(),
             store: store.clone(),
             environments: stub.clone(),
             machine: stub.clone(),

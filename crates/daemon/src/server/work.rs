@@ -19,6 +19,9 @@ pub trait EnvironmentWork: Send + Sync {
     /// Something else is wanted of its tasks and services.
     fn automations_wanted(&self, id: &EnvironmentId);
 
+    /// It may use other credentials from now on. Returns when that is so, or a while later.
+    fn grants_changed<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, ()>;
+
     /// What to tell of an environment whose file of tasks and services differs from what it was.
     fn automations_changed(&self, environment: &Environment) -> Option<Problem>;
 

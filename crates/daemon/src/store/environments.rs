@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use api::{
     AutomationWish, DEFAULT_MACHINE, DesiredPhase, Environment, EnvironmentId, EnvironmentSpec,
-    EnvironmentStatus, EventKind, Metadata, Name, ObjectReference, PortStatus, Session, Source, UpRequest,
+    EnvironmentStatus, EventKind, Grant, Metadata, Name, ObjectReference, PortStatus, Session, Source,
+    UpRequest,
 };
 use camino::Utf8Path;
 use jiff::Timestamp;
@@ -138,6 +139,24 @@ impl Store {
         })
     }
 
+    /// Changes what an environment may use of the person's credentials. That has times of its own: the generation stays.
+    ///
+    /// # Errors
+    /// As [`change_spec`](Self::change_spec).
+    pub fn change_grants(
+        &self,
+        id: &EnvironmentId,
+        change: impl FnOnce(&mut Vec<Grant>),
+    ) -> Result<Environment, StoreError> {
+        self.write(Durability::Disk, |write| {
+            let environment = existing(write, id)?;
+            let mut spec = environment.spec.clone();
+            change(&mut spec.grants);
+            let generation = environment.metadata.generation;
+            save_spec(write, environment, spec, generation)
+        })
+    }
+
     /// Writes what was observed. The same as before is no event.
     ///
     /// # Errors
@@ -246,6 +265,7 @@ fn create(
             dotfiles: request.dotfiles.clone(),
             ports: Vec::new(),
             automations: BTreeMap::new(),
+            grants: Vec::new(),
         },
         status: EnvironmentStatus::default(),
     };

@@ -38,6 +38,10 @@ impl EnvironmentWork for LiveEnvironments {
         self.reconciler.wake(id);
     }
 
+    fn grants_changed<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, ()> {
+        async move { self.reconciler.parts().grants.changed(id).await }.boxed()
+    }
+
     fn automations_changed(&self, environment: &Environment) -> Option<Problem> {
         self.reconciler.automations_changed(environment)
     }

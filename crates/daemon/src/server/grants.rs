@@ -1,0 +1,79 @@
+//! Routes about what environments may use of the person's credentials.
+
+use api::{AuditEvent, Environment, ErrorBody, Grant, GrantKind, GrantRequest, Problem, ProblemCode};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::answer::{Body, Parameters, Refusal};
+use super::{Api, environments, named};
+
+/// The environment may use this from now on. The same kind for the same host takes the place of what was granted before.
+///
+/// Answers when it can be used, where the environment runs.
+#[utoipa::path(post, path = "/v1/environments/{environment}/grants", tag = "environments",
+    params(("environment" = String, Path, description = "Name or id")),
+    request_body = GrantRequest,
+    responses((status = 200, body = Environment), (status = "default", body = ErrorBody)))]
+pub(super) async fn grant(
+    State(api): State<Api>,
+    Path(environment): Path<String>,
+    headers: HeaderMap,
+    Body(request): Body<GrantRequest>,
+) -> Result<Json<Environment>, Refusal> {
+    let found = environments::find(&api.store, &environment)?;
+    let grant = request.grant(Timestamp::now());
+    let grant = grant.map_err(|error| Problem::new(ProblemCode::InvalidRequest, error.to_string()))?;
+    let event =
+        AuditEvent::Granted { kind: grant.kind, host: grant.host.clone(), expires_at: grant.expires_at };
+    api.audit.record(Some(&found), named::name(&headers).as_deref(), event).await?;
+    let changed = api.store.change_grants(&found.id, |grants| {
+        grants.retain(|other| !other.is_for_same(&grant));
+        grants.push(grant);
+    })?;
+    api.environments.grants_changed(&changed.id).await;
+    Ok(Json(changed))
+}
+
+/// Which grants are taken back.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RevokeQuery {
+    /// Of this kind; of every kind if absent.
+    kind: Option<GrantKind>,
+    /// For this host; for every host if absent.
+    host: Option<String>,
+}
+
+impl RevokeQuery {
+    fn means(&self, grant: &Grant) -> bool {
+        let host = self.host.as_ref().map(|host| host.to_ascii_lowercase());
+        self.kind.is_none_or(|kind| kind == grant.kind) && (host.is_none() || host == grant.host)
+    }
+}
+
+/// The environment may use this no more, at once. Nothing of the kind granted: done.
+#[utoipa::path(delete, path = "/v1/environments/{environment}/grants", tag = "environments",
+    params(("environment" = String, Path, description = "Name or id"), RevokeQuery),
+    responses((status = 200, body = Environment), (status = "default", body = ErrorBody)))]
+pub(super) async fn revoke(
+    State(api): State<Api>,
+    Path(environment): Path<String>,
+    headers: HeaderMap,
+    Parameters(query): Parameters<RevokeQuery>,
+) -> Result<Json<Environment>, Refusal> {
+    let found = environments::find(&api.store, &environment)?;
+    let mut revoked = Vec::new();
+    // Taken back before anything else: what cannot be written down must not keep it.
+    let changed = api.store.change_grants(&found.id, |grants| {
+        revoked = grants.extract_if(.., |grant| query.means(grant)).collect();
+    })?;
+    let by = named::name(&headers);
+    for Grant { kind, host, .. } in revoked {
+        api.audit.record(Some(&found), by.as_deref(), AuditEvent::Revoked { kind, host }).await?;
+    }
+    api.environments.grants_changed(&changed.id).await;
+    Ok(Json(changed))
+}
