@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    AutomationWish, AutomationsStatus, Condition, Dotfiles, EnvironmentId, Metadata, Name, PortStatus,
-    PortWish, Problem, Session, StepKind, Unasked,
+    Activity, AutomationWish, AutomationsStatus, Condition, Dotfiles, EnvironmentId, IdlePolicy, Metadata,
+    Name, PortStatus, PortWish, Problem, Session, StepKind, Unasked,
 };
 
 /// A dev environment.
@@ -60,6 +60,21 @@ pub struct EnvironmentSpec {
     /// has a session of its own, so a change here alone does not raise the generation.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub automations: BTreeMap<String, AutomationWish>,
+    /// When it stops by itself.
+    #[serde(default)]
+    pub idle: IdlePolicy,
+    /// Since when nobody had used it, where that is why it shall be stopped: the next use starts it again. Written by
+    /// the daemon as `idle` wants it, and taken away by whoever says anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub idle_since: Option<Timestamp>,
+}
+
+impl EnvironmentSpec {
+    /// Whether it was stopped because nobody used it, so that the next use starts it.
+    pub fn starts_on_use(&self) -> bool {
+        self.desired_phase == DesiredPhase::Stopped && self.idle_since.is_some()
+    }
 }
 
 /// Where the files of an environment come from.
@@ -136,6 +151,9 @@ pub struct EnvironmentStatus {
     /// Its tasks and services.
     #[serde(skip_serializing_if = "AutomationsStatus::is_empty")]
     pub automations: AutomationsStatus,
+    /// Whether it is in use; told to who asks for one environment, and only while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activity: Option<Activity>,
     /// When it last came to run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]

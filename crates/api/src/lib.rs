@@ -12,6 +12,7 @@ mod consent;
 mod environment;
 mod event;
 mod home;
+mod idle;
 mod logs;
 mod machine;
 mod metadata;
@@ -32,10 +33,11 @@ pub use environment::{
 };
 pub use event::{Event, EventKind, LogStream, ObjectKind, ObjectReference, Unit, WatchMessage};
 pub use home::{HomeError, HomeLayout};
+pub use idle::{Activity, IdlePolicy, InUse, NotATime, UseKind};
 pub use logs::{ContainerLogLine, LogLevel, MachineLogLine};
 pub use machine::{
     AcceleratorStatus, BootStage, ComponentStatus, EmulationStatus, EngineState, Machine, MachinePhase,
-    MachineSpec, MachineStatus, MachineUse,
+    MachineSpec, MachineStatus, MachineUse, Pressure,
 };
 pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
 pub use personal::{Dotfiles, Secrets};
@@ -46,8 +48,8 @@ pub use port::{
 pub use preview::{ChangeEffect, Preview, PropertyChange, RebuildPreview};
 pub use problem::{Hint, Place, Problem, ProblemCode, Retry};
 pub use requests::{
-    Check, CheckOutcome, Diagnosis, EnvironmentPatch, ErrorBody, ExecRequest, ExecTerminal, MachinePatch,
-    PlanRequest, UpRequest, Version,
+    Check, CheckOutcome, Diagnosis, EnvironmentPatch, ErrorBody, ExecRequest, ExecTerminal, KeepAlive,
+    MachinePatch, PlanRequest, UpRequest, Version,
 };
 pub use words::bytes_in_words;
 

@@ -205,6 +205,11 @@ impl Ports {
         self.inner.troubles.subscribe()
     }
 
+    /// How many containers run in the machine, whoever made them.
+    pub(crate) fn running_containers(&self) -> usize {
+        self.inner.containers.borrow().len()
+    }
+
     /// Tells when the ports of some environment have changed by themselves.
     pub(crate) fn changed(&self) -> watch::Receiver<u64> {
         self.inner.changed.subscribe()

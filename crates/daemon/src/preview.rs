@@ -115,6 +115,8 @@ fn asked_for(request: &PlanRequest, environment: Option<&Environment>) -> Enviro
             dotfiles: None,
             ports: Vec::new(),
             automations: BTreeMap::new(),
+            idle: api::IdlePolicy::NEVER,
+            idle_since: None,
         },
         status: EnvironmentStatus::default(),
     });

@@ -42,6 +42,8 @@ pub struct Api {
     pub store: Store,
     /// Dotfiles for environments that are asked for without others.
     pub dotfiles: Option<api::Dotfiles>,
+    /// When those stop by themselves that are asked for without saying so.
+    pub idle: api::IdlePolicy,
     /// What needs a container.
     pub environments: Arc<dyn EnvironmentWork>,
     /// What needs the machine.
@@ -105,6 +107,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/https", get(environments::https).put(environments::set_https)),
         ("/v1/plan", post(environments::plan_folder)),
         ("/v1/environments/{environment}/logs", get(logs::of_environment)),
+        ("/v1/environments/{environment}/keep-alive", post(environments::keep_alive)),
         ("/v1/environments/{environment}/exec", post(exec::in_environment)),
         ("/v1/environments/{environment}/ssh", post(exec::ssh_to_environment)),
         ("/v1/machines/{machine}", get(machine::show).patch(machine::change)),

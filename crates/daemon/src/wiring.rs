@@ -123,6 +123,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
             Arc::new(move || doctor::diagnose(examined.clone()).boxed())
         },
         dotfiles: settings.dotfiles,
+        idle: settings.environments.idle.map_or(api::IdlePolicy::NEVER, |written| written.0),
         store,
         shutdown,
     };

@@ -105,6 +105,8 @@ impl Default for World {
             dotfiles: None,
             ports: Vec::new(),
             automations: BTreeMap::new(),
+            idle: api::IdlePolicy::NEVER,
+            idle_since: None,
         };
         Self {
             spec,

@@ -106,6 +106,7 @@ impl Place {
             secrets: None,
             caller_variables: None,
             dotfiles: None,
+            idle: None,
         }
     }
 

@@ -40,6 +40,7 @@ pub fn json() -> String {
         environments::change,
         environments::remove,
         environments::plan,
+        environments::keep_alive,
         environments::https,
         environments::set_https,
         environments::plan_folder,

@@ -56,6 +56,14 @@ impl EnvironmentWork for Stub {
         None
     }
 
+    fn activity(&self, _: &Environment) -> Option<api::Activity> {
+        None
+    }
+
+    fn keep_alive(&self, _: &Environment, _: &str) -> Box<dyn Send> {
+        Box::new(())
+    }
+
     fn keep_secrets(&self, _: &EnvironmentId, secrets: &Secrets) -> Result<(), Problem> {
         self.secrets.lock().unwrap().push(secrets.clone());
         Ok(())
@@ -113,6 +121,10 @@ impl MachineWork for Stub {
         async {}.boxed()
     }
 
+    fn activity(&self) -> Option<api::Activity> {
+        None
+    }
+
     fn logs(&self, _: LogRange) -> BoxFuture<'_, Result<BoxStream<'static, MachineLogLine>, Problem>> {
         async { Ok(futures::stream::empty().boxed()) }.boxed()
     }
@@ -156,6 +168,7 @@ impl Served {
         let (stub, shutdown) = (Arc::new(Stub::default()), CancellationToken::new());
         let api = Api {
             dotfiles: None,
+            idle: api::IdlePolicy::NEVER,
             store: store.clone(),
             environments: stub.clone(),
             machine: stub.clone(),

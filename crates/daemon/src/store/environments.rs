@@ -206,6 +206,8 @@ fn renew(
         spec.rebuild = Session::fresh();
     }
     spec.desired_phase = DesiredPhase::Running;
+    spec.idle = request.idle.unwrap_or(spec.idle);
+    spec.idle_since = None;
     for digest in &request.consents {
         if !spec.consents.contains(digest) {
             spec.consents.push(digest.clone());
@@ -246,6 +248,8 @@ fn create(
             dotfiles: request.dotfiles.clone(),
             ports: Vec::new(),
             automations: BTreeMap::new(),
+            idle: request.idle.unwrap_or_default(),
+            idle_since: None,
         },
         status: EnvironmentStatus::default(),
     };
