@@ -10,32 +10,39 @@
 //! | argument | what it is |
 //! |---|---|
 //! | `automations` | [`automations`]: tasks and services of the environment |
+//! | `keep-alive` | [`keep_alive`]: the environment is in use while a command runs |
+//! | `kept-alive` | whether that is so |
 //! | `ssh` | [`ssh`]: an ssh server for the one connection on its standard input and output |
 //! | `session` | [`session`]: the last steps of a process before it becomes somebody else's program |
 
 mod automations;
+mod keep_alive;
 mod resolve;
 mod session;
 mod ssh;
 
 use std::process::ExitCode;
 
+use protocol::inside::{KEEP_ALIVE, KEPT_ALIVE};
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let first = arguments.next().map(|word| word.to_string_lossy().into_owned());
     let done = match first.as_deref() {
-        Some("automations") => automations::main(arguments.collect()),
-        Some("ssh") => ssh::main(),
-        Some("session") => session::main(arguments.collect()),
+        Some("automations") => automations::main(arguments.collect()).map(|()| ExitCode::SUCCESS),
+        Some(KEEP_ALIVE) => keep_alive::main(arguments.collect()),
+        Some(KEPT_ALIVE) => keep_alive::is_held(),
+        Some("ssh") => ssh::main().map(|()| ExitCode::SUCCESS),
+        Some("session") => session::main(arguments.collect()).map(|()| ExitCode::SUCCESS),
         Some("--version") => {
             say(std::io::stdout(), concat!("cove-inside ", env!("CARGO_PKG_VERSION")));
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         Some(unknown) => Err(format!("there is no `{unknown}` here")),
         None => Err("started by Cove; not meant to be typed".to_owned()),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(message) => {
             say(std::io::stderr(), &format!("cove-inside: {message}"));
             ExitCode::FAILURE
