@@ -15,7 +15,9 @@ use crate::{quantity, select, table};
 
 pub(super) async fn run(context: &Context, arguments: OneEnvironment) -> Result<(), Failure> {
     let client = context.client().await?;
-    let environment = select::environment(&client, arguments.environment.as_deref()).await?;
+    let chosen = select::environment(&client, arguments.environment.as_deref()).await?;
+    // What is known only of one that is asked for.
+    let environment = client.environment(chosen.id.as_str()).await?;
     context.output.show(&environment, |paint| sections(&environment, paint))
 }
 

@@ -2,6 +2,7 @@
 
 mod automations;
 mod host_mounts;
+mod idle;
 mod ports;
 mod ssh;
 
