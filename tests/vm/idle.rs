@@ -1,13 +1,11 @@
 //! What is not used stops and starts again, and what a person waits for has a share of its own.
 
-use std::fs;
 use std::process::Stdio;
 
 use crate::cove::{Cove, until};
 
 pub(crate) fn what_is_not_used_stops_and_starts_with_the_next_use(cove: &Cove) {
-    let folder = cove.shared.path().join("idle");
-    fs::create_dir(&folder).unwrap();
+    let folder = cove.project("idle", &[]);
     let folder = folder.to_str().unwrap();
     cove.ok(&["up", folder, "--idle", "1h"]);
 

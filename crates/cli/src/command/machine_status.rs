@@ -34,10 +34,10 @@ pub(super) fn settings(machine: &Machine, paint: Paint) -> String {
 }
 
 fn stops(machine: &Machine) -> String {
-    match machine.spec.keep_running {
-        true => "never: it was started with `cove machine start`".to_owned(),
-        false => machine.spec.idle.to_string(),
+    if machine.spec.keep_running {
+        return "never: it was started with `cove machine start`".to_owned();
     }
+    machine.spec.idle.to_string()
 }
 
 fn text(machine: &Machine, paint: Paint) -> String {

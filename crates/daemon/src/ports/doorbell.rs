@@ -67,8 +67,11 @@ impl Inner {
         let status = &environment.status;
         if !environment.spec.starts_on_use() {
             let is_heard = status.observed_generation == environment.metadata.generation;
-            return environment.spec.desired_phase == DesiredPhase::Running
+            let is_coming = environment.spec.desired_phase == DesiredPhase::Running
+                && status.started_at.is_some()
                 && !(is_heard && status.step.is_none());
+            // With its ports open, what is not there will not come by waiting.
+            return is_coming && !self.lock().environments.contains_key(&environment.id);
         }
         let version = Some(environment.metadata.resource_version);
         let changed = self.store.change_spec(&environment.id, version, |spec| {
