@@ -264,7 +264,7 @@ fn report(file: &Utf8Path, turns: &[Turn], rounds: u32) -> io::Result<()> {
 }
 
 fn print_table(text: &str) {
-    text.lines().filter(|line| line.starts_with('|')).for_each(|line| say(line.to_owned()));
+    text.lines().filter(|line| line.starts_with('|')).for_each(|line| say(line));
 }
 
 #[cfg(test)]

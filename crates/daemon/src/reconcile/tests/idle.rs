@@ -78,7 +78,7 @@ async fn an_environment_stops_when_nothing_uses_it_and_not_before() {
     place.used_by(&id, UseKind::Command).await;
 
     // A hold lives as long as its process, however that ends.
-    let hold = format!("nohup {INSIDE} keep-alive -- sleep 86000 >/dev/null 2>&1 & echo $! > /tmp/hold");
+    let hold = format!("{INSIDE} keep-alive -- sleep 86000 >/dev/null 2>&1 & echo $! > /tmp/hold");
     place.output(&environment, &hold).await;
     place.used_by(&id, UseKind::KeepAlive).await;
     place.stays(&id, "it is kept alive").await;
@@ -104,7 +104,7 @@ async fn an_environment_stops_when_nothing_uses_it_and_not_before() {
     assert_eq!((again.spec.idle.stop_after, again.spec.idle_since), (Some(LIMIT), None));
     assert_eq!(again.status.ports[0].host_port, Some(port), "it is the same port again");
     drop(client);
-    place.output(&again, "nohup sh -c 'echo $$ > /tmp/busy; while :; do :; done' >/dev/null 2>&1 &").await;
+    place.output(&again, "sh -c 'echo $$ > /tmp/busy; while :; do :; done' >/dev/null 2>&1 &").await;
     place.used_by(&id, UseKind::Processor).await;
     place.stays(&id, "its programs compute").await;
     place.docker(&["exec", &name, "sh", "-c", "kill -9 $(cat /tmp/busy)"]);
