@@ -117,6 +117,9 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("utoipa", &["api", "daemon"]),
     ("jsonc-parser", &["devcontainer"]),
     ("saphyr-parser", &["automations"]),
+    ("age", &["daemon"]),
+    ("secret-service", &["host"]),
+    ("aho-corasick", &["provision"]),
     ("indicatif", &["cli"]),
     ("rmcp", &["cli"]),
     // What packages for the Mac are made with.

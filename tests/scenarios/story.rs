@@ -22,6 +22,7 @@
 //! wait for STAGE                     let it be usable after this stage (PostCreate, …)
 //! foreign running|stopped            another tool makes a container for the folder
 //! automations                        declare tasks and services
+//! secrets                            keep a secret that is a file, or change it
 //! plan                               print what is left to do
 //! show                               print phase and container
 //! usable                             print whether it can be worked in
@@ -83,6 +84,7 @@ pub(crate) fn tell(commands: &str) -> String {
             ["unasked", "leave_out"] => world.change(|spec| spec.unasked = Unasked::LeaveOut),
             ["wait", "for", stage] => world.wait_for = stage_named(stage),
             ["foreign", state] => world.foreign = Some(*state == "running"),
+            ["secrets"] => world.change_secret(),
             ["automations"] => world.automations = true,
             ["usable"] => out.push(format!("  {}", if is_usable(&world.observe()) { "yes" } else { "no" })),
             ["plan"] => plan(&world, &mut out),
@@ -162,6 +164,7 @@ fn step_named(text: &str) -> StepKind {
         StepKind::CreateContainer,
         StepKind::StartContainer,
         StepKind::ForwardPorts,
+        StepKind::PlaceSecrets,
         StepKind::RunAutomations,
         StepKind::StopContainer,
         StepKind::RemoveContainer,

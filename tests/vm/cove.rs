@@ -73,6 +73,8 @@ impl Cove {
             .env("COVE_HOME", self.home.path())
             .env("COVE_IMAGE_DIR", &self.image)
             .env("NO_COLOR", "1")
+            // Nothing of a test is for the keyring of who runs it.
+            .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
             .current_dir(self.shared.path());
         command
     }

@@ -108,16 +108,34 @@ pub(crate) fn secrets_reach_hooks_and_nothing_else(cove: &Cove) {
     assert!(!cove.docker(&["inspect", &container]).out.contains(SECRET));
     let told: Vec<String> = files_below(cove.home())
         .into_iter()
-        .filter(|path| !path.contains("/secrets/") && !path.contains("/machines/"))
+        .filter(|path| !path.contains("/machines/"))
         .filter(|path| {
             let bytes = fs::read(path).unwrap_or_default();
             bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes())
         })
         .collect();
     assert!(told.is_empty(), "the secret is written in {told:?}");
+    // A file, in the machine's own containers: memory, and another value at once.
+    let set = |value: &str| {
+        let mut command = cove.command(&["secret", "set", "KEY", "--env", "secretive", "--as-file"]);
+        let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), value.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+    };
+    let is_there = |value: &str| {
+        let begun = std::time::Instant::now();
+        while cove.run(&["exec", "secretive", "--", "cat", "/run/secrets/KEY"]).out != value {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(120), "{value} does not come");
+        }
+    };
+    set("first-value");
+    is_there("first-value");
+    assert_eq!(cove.ok(&["exec", "secretive", "--", "stat", "-fLc", "%T", "/run/secrets/KEY"]), "tmpfs\n");
+    set("second-value");
+    is_there("second-value");
+    assert_eq!(cove.json(&["secret", "ls"]).as_array().unwrap().len(), 2);
     cove.ok(&["rm", "--yes", "secretive"]);
-    let kept = files_below(&cove.home().join("secrets"));
-    assert!(kept.is_empty(), "{kept:?} outlived their environment");
+    assert_eq!(cove.json(&["secret", "ls"]), serde_json::json!([]), "they outlived their environment");
 }
 
 /// Every regular file below a folder.

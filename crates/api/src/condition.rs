@@ -39,6 +39,8 @@ pub enum ConditionKind {
     PortsForwarded,
     /// Programs in it that wait for changes of files hear of those made on the host.
     FilesFollowed,
+    /// Files of secrets are in place, and nothing that runs has an older value of one.
+    SecretsInSync,
     /// No task or service failed, and the file that declares them was understood.
     AutomationsWell,
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Activity, AutomationWish, AutomationsStatus, Condition, Dotfiles, EnvironmentId, IdlePolicy, Metadata,
-    Name, PortStatus, PortWish, Problem, Session, StepKind, Unasked,
+    Name, PortStatus, PortWish, Problem, SecretsStatus, Session, StepKind, Unasked,
 };
 
 /// A dev environment.
@@ -154,6 +154,9 @@ pub struct EnvironmentStatus {
     /// Whether it is in use; told to who asks for one environment, and only while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activity: Option<Activity>,
+    /// Its secrets.
+    #[serde(skip_serializing_if = "SecretsStatus::is_empty")]
+    pub secrets: SecretsStatus,
     /// When it last came to run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]

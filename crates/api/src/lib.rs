@@ -22,6 +22,7 @@ mod port;
 mod preview;
 mod problem;
 mod requests;
+mod secret;
 mod words;
 
 pub use automation::{AutomationPhase, AutomationStatus, AutomationWish, AutomationsStatus, FirstRun};
@@ -50,6 +51,10 @@ pub use problem::{Hint, Place, Problem, ProblemCode, Retry};
 pub use requests::{
     Check, CheckOutcome, Diagnosis, EnvironmentPatch, ErrorBody, ExecRequest, ExecTerminal, KeepAlive,
     MachinePatch, PlanRequest, UpRequest, Version,
+};
+pub use secret::{
+    MOST_SECRET_BYTES, SECRETS_FOLDER, SHORTEST_MASKED, SecretScope, SecretStatus, SecretTarget, SecretValue,
+    SecretWish, SecretsStatus,
 };
 pub use words::bytes_in_words;
 

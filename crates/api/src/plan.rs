@@ -42,6 +42,8 @@ pub enum StepKind {
     CreateContainer,
     /// Start the container, or the compose project.
     StartContainer,
+    /// Put the files of secrets into the container, and take away those that are gone.
+    PlaceSecrets,
     /// Run a lifecycle hook in the container.
     RunHook(HookStage),
     /// Say what is wanted of tasks and services to who looks after them in the container.
@@ -84,6 +86,7 @@ impl StepKind {
             Self::RunHook(HookStage::Dotfiles) => "Installing dotfiles",
             Self::RunHook(HookStage::PostStart) => "Running postStartCommand",
             Self::RunHook(HookStage::PostAttach) => "Running postAttachCommand",
+            Self::PlaceSecrets => "Placing secrets",
             Self::RunAutomations => "Starting automations",
             Self::ForwardPorts => "Forwarding ports",
             Self::ClosePorts => "Closing ports",

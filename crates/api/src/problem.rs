@@ -252,7 +252,7 @@ problem_codes! {
     /// The machine has less than the configuration asks for.
     RequirementsUnmet = "E0111", OnRequest, "`hostRequirements` in devcontainer.json says what the environment needs at least. The message gives the command that makes the machine large enough, where this computer has that much. A machine that was never started is made large enough by itself.";
     /// A secret that the configuration would like was not given.
-    SecretMissing = "E0112", OnRequest, "`secrets` in devcontainer.json lists variables that the environment would like. Write them into a file as a JSON object, give it with `cove up --secrets-file FILE`, and remove the file. They are kept in the state folder, readable by you alone, and given to hooks, `cove exec` and `cove shell`.";
+    SecretMissing = "E0112", OnRequest, "`secrets` in devcontainer.json lists variables that the environment would like. `cove secret set NAME` asks for the value of one, keeps it encrypted, and gives it to hooks, `cove exec`, `cove shell` and ssh from then on; `--project` and `--env` keep it for some environments alone. The environment comes up without it.";
     /// Something that the configuration says of a feature may not be meant so.
     FeatureDoubtful = "E0113", OnRequest, "The feature does not know the option or value, which is passed on to it all the same; or it was renamed, or given up by its author. The message names the place and what to write instead. The environment comes up with it as it is written.";
     /// Files of the folder are not on this computer.
@@ -261,6 +261,8 @@ problem_codes! {
     AutomationsInvalid = "E0115", OnRequest, "`.cove/automations.yaml` (or `.gitpod/automations.yaml`, `.ona/automations.yaml`) declares tasks and services. Every mistake in it comes with its line and column: `cove automations validate` lists them too. The environment comes up without it, and what ran before the mistake runs on. Mend the file, then `cove up`.";
     /// The file of automations changed.
     AutomationsChanged = "E0116", OnRequest, "Tasks and services run on as they were declared when the environment was last asked for. `cove up` reads the file again: services whose declaration changed are started again, those that are gone are stopped, and nothing else is touched.";
+    /// Something that runs has an older value of a secret.
+    SecretStale = "E0118", OnRequest, "A process keeps the variables it was started with. Files of secrets are replaced at once; a variable has its new value in everything that is started from now on. Nothing is started again by itself: the message gives the command.";
 
     /// The image does not exist.
     ImageNotFound = "E0201", OnRequest, "Check the spelling of the image and that its registry has it.";
@@ -288,6 +290,8 @@ problem_codes! {
     PortKeyRefused = "E0212", OnRequest, "A key is a port (`3000`), a range (`40000-55000`), a port of a service (`db:5432`), or a regular expression over the command line of the program that listens. Look-around and back-references are not understood: what they can do takes unbounded time. Other keys hold.";
     /// A task or service failed.
     AutomationFailed = "E0213", OnRequest, "The environment is up: only this task or service, and what depends on it, is not. `cove automations logs NAME` shows what it wrote; `cove automations run NAME` or `restart NAME` tries it again. A service with `restart` in its declaration is started again by itself.";
+    /// The file of a secret could not be put into the container.
+    SecretNotPlaced = "E0216", OnRequest, "The message names the path in the container and what is in the way: something that Cove did not make is never replaced. Remove it, or choose another place with `cove secret set NAME --as-file=PATH`. Variables and the other files are there.";
     /// An environment that nobody uses stops.
     StopsIdle = "E0230", OnRequest, "It was told to stop when it is not used for long (`cove up --idle`, or `[environments] idle` in `config.toml`). Nothing is lost: its container is kept, and the next `cove exec`, `shell`, `ssh`, `open` or visit of a name of its ports starts it. `cove keep-alive -- COMMAND` keeps it running for as long as a command does; `cove up --idle never` lets it run until you stop it. What counts as use is in `docs/idle.md`.";
 
@@ -321,6 +325,8 @@ problem_codes! {
     SystemSocket = "E0314", OnRequest, "`cove docker socket --system on` makes `/var/run/docker.sock` lead to Cove, for programs that know neither contexts nor `DOCKER_HOST`. Only root may change that place, and another program's link or socket there is left alone: with `--force` it is put aside, and `--system off` puts it back.";
     /// Changes of files on this computer do not reach watchers in containers.
     FilesNotFollowed = "E0315", OnRequest, "Programs in containers that wait for changes of files (`vite`, `tsc --watch`, `cargo watch`) do not hear of what is changed on this computer in that folder. All else works: they see the changed files when they look. Let them poll, or do what the message says; it is tried again by itself.";
+    /// The secrets that are kept cannot be read.
+    SecretsUnreadable = "E0318", OnRequest, "They lie encrypted in `secrets/store.age` of the state folder; the key is in your Keychain, in the keyring of your desktop, or in `secrets/key` beside it. Unlock the keyring, or put back what is missing from a backup; nothing is overwritten meanwhile. If the key is lost for good, move `store.age` away and set the secrets anew with `cove secret set`.";
     /// Programs in the machine wait for what it has too little of.
     UnderPressure = "E0330", OnRequest, "For five minutes at least one program in the machine nearly always waited. Too little memory: give it more with `cove machine set --memory 8G`, or stop an environment. A slow disk: often a backup or a virus scanner of this computer that reads the machine's disk. `cove machine status` shows the figures.";
     /// A machine that nobody uses stops.

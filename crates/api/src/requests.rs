@@ -166,6 +166,9 @@ pub struct ExecRequest {
     pub terminal: Option<ExecTerminal>,
     /// Whether input will come.
     pub input: bool,
+    /// Whether secrets are taken out of what it writes, as for the logs of tasks and services.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub masked: bool,
 }
 
 /// Size of a terminal, in characters.

@@ -19,6 +19,9 @@ pub struct Order {
     pub wish: Wish,
     /// The values of the secrets that variables name.
     pub secrets: BTreeMap<String, String>,
+    /// Identifies each of those values: another one with each change.
+    #[serde(default)]
+    pub versions: BTreeMap<String, String>,
 }
 
 impl Order {
@@ -70,6 +73,9 @@ pub struct Status {
     /// What a task left for others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
+    /// The secrets it was started with last, by the versions of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
     /// The last lines it wrote, where it failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log_tail: Vec<String>,

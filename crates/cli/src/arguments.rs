@@ -1,6 +1,7 @@
 //! What people can type.
 
 mod environment;
+mod secret;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -14,6 +15,7 @@ pub(crate) use environment::{
     OneEnvironment, OpenArguments, PlanArguments, PortsArguments, PortsCommand, ProcessOptions, RangeOptions,
     RemoveArguments, ShellArguments, SomeEnvironments, SshArguments, SshConfigCommand, UpArguments,
 };
+pub(crate) use secret::{ScopeOptions, SecretCommand};
 
 /// Dev containers in a small Linux machine on this computer.
 #[derive(Debug, Parser)]
@@ -100,6 +102,9 @@ pub(crate) enum Command {
     /// Run, watch and check the tasks and services of environments
     #[command(subcommand)]
     Automations(AutomationsCommand),
+    /// Keep secrets for environments
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Look at and change the machine that runs the containers
     #[command(subcommand)]
     Machine(MachineCommand),

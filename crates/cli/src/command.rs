@@ -19,6 +19,7 @@ mod open;
 mod plan;
 mod ports;
 mod rosetta;
+mod secret;
 mod service;
 mod show;
 mod ssh;
@@ -52,6 +53,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Start(arguments) => lifecycle::start(context, arguments).await,
         Command::Rm(arguments) => lifecycle::remove(context, arguments).await,
         Command::Automations(command) => automations::run(context, command).await,
+        Command::Secret(command) => secret::run(context, command).await,
         Command::Machine(command) => machine::run(context, command).await,
         Command::Docker(command) => docker::run(context, command),
         Command::Migrate(arguments) => migrate::run(context, arguments).await,

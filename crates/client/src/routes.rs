@@ -2,8 +2,8 @@
 
 use api::{
     ContainerLogLine, Diagnosis, Environment, EnvironmentPatch, ExecRequest, HomeLayout, Https, HttpsWish,
-    KeepAlive, Machine, MachineLogLine, MachinePatch, ObjectReference, PlanRequest, Preview, UpRequest,
-    Version,
+    KeepAlive, Machine, MachineLogLine, MachinePatch, ObjectReference, PlanRequest, Preview, SecretStatus,
+    SecretWish, UpRequest, Version,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use hyper::Method;
@@ -116,6 +116,17 @@ impl Client {
     /// Serves names of ports by https too, or no more.
     pub async fn set_https(&self, on: bool) -> Result<Https, CallError> {
         self.call(Call::new(Method::PUT, "/v1/https").body(&HttpsWish { on })).await
+    }
+
+    /// The secrets that are kept, without their values; of one environment, those that could count for it.
+    pub async fn secrets(&self, environment: Option<&str>) -> Result<Vec<SecretStatus>, CallError> {
+        let of = environment.map(|name| format!("?environment={}", segment(name))).unwrap_or_default();
+        self.get(&format!("/v1/secrets{of}")).await
+    }
+
+    /// A secret shall be so, or not be. What is there now.
+    pub async fn change_secret(&self, wish: &SecretWish) -> Result<Option<SecretStatus>, CallError> {
+        self.call(Call::new(Method::PUT, "/v1/secrets").body(wish)).await
     }
 
     /// What the main container of an environment wrote.

@@ -12,17 +12,18 @@ mod wishes;
 use std::collections::BTreeMap;
 
 use api::{AutomationsStatus, Environment, Place, Problem, ProblemCode};
-use automations::{CANDIDATES, Item, Order, Reading, Value};
+use automations::{CANDIDATES, Item, MAX_OUTPUT_BYTES, Order, Reading, Report, Value};
 use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::Sources as _;
 use engine::ContainerState;
-use provision::Disk;
+use provision::{Disk, Masks};
 
 pub(crate) use link::Links;
 use wishes::Run;
 
 use crate::observe;
 use crate::reconcile::{Memory, Parts, Reconciler};
+use crate::secrets::Given;
 
 /// The file of an environment, as it was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,15 +103,17 @@ fn read(folder: &Utf8Path, file: &str) -> Result<Reading, Problem> {
     })
 }
 
-/// Looks at the tasks and services of an environment with this container.
+/// Looks at the tasks and services of an environment with this container. Without its secrets nothing is said to it:
+/// what runs, runs on.
 ///
 /// # Errors
-/// The secrets cannot be read.
+/// What tasks left could not be kept.
 pub(crate) fn look(
     parts: &Parts,
     environment: &Environment,
     memory: &mut Memory,
     container: Option<&ContainerState>,
+    secrets: Option<&Given>,
 ) -> Result<Look, Problem> {
     let folder = environment.spec.source.folder();
     let declared = memory.automations.get_or_insert_with(|| DeclaredFile::read(folder)).clone();
@@ -120,16 +123,28 @@ pub(crate) fn look(
     let mut look = Look { warnings: declared.warnings(), ..Look::default() };
     let nothing = automations::Automations::default();
     let wanted = declared.reading.as_ref().map_or(&nothing, |reading| &reading.automations);
-    let secrets = parts.secrets_of(&environment.id)?;
-    if let (Some(run), Ok(reading), Some(config)) = (&run, &declared.reading, memory.reading.as_ref()) {
+    let masks = secrets.map(|secrets| secrets.secrets.masks()).unwrap_or_default();
+    if let Some(report) = &report {
+        keep_outputs(parts, environment, wanted, report, &masks)?;
+    }
+    if let (Some(run), Ok(reading), Some(config), Some(secrets)) =
+        (&run, &declared.reading, memory.reading.as_ref(), secrets)
+    {
         let order = Order {
             run: run.started.clone(),
             folder: config.config.workspace_folder.clone(),
-            wish: wishes::wish(&reading.automations, &environment.spec.automations, before, run),
+            wish: wishes::wish(
+                &reading.automations,
+                &environment.spec.automations,
+                before,
+                run,
+                |task, session| parts.secrets.outputs(&environment.id, task, session),
+            ),
             automations: without_missing(reading, declared.file.as_deref(), |name| {
-                secrets.variables().contains_key(name)
+                secrets.values.contains_key(name)
             }),
-            secrets: named(&reading.automations, secrets.variables()),
+            secrets: named(&reading.automations, &secrets.values),
+            versions: named(&reading.automations, &secrets.versions),
         };
         let had_some = before.items.iter().any(|item| item.phase.is_alive());
         let is_untold = memory.untold.as_ref().is_none_or(|untold| !untold.order.asks_same(&order));
@@ -141,10 +156,31 @@ pub(crate) fn look(
         look.due = Some("tasks and services are declared".to_owned());
     }
     look.warnings.extend(memory.untold.iter().filter(|_| run.is_some()).map(|untold| untold.problem.clone()));
-    look.status = status::of(&declared, report.as_ref(), before, run.as_ref(), &secrets.masks());
+    look.status = status::of(&declared, report.as_ref(), before, run.as_ref(), &masks);
     let failed = look.status.items.iter().any(|item| item.problem.is_some());
     look.is_well = !failed && declared.reading.is_ok() && memory.untold.is_none();
     Ok(look)
+}
+
+/// Keeps what tasks left for others and has a secret in it: the status shows it without, and a later run of the container
+/// needs it as it is.
+fn keep_outputs(
+    parts: &Parts,
+    environment: &Environment,
+    declared: &automations::Automations,
+    report: &Report,
+    masks: &Masks,
+) -> Result<(), Problem> {
+    for item in declared.items() {
+        let Some(status) = report.items.get(&item) else { continue };
+        let length: usize = status.outputs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let has_secret = || status.outputs.values().any(|value| masks.apply(value) != *value);
+        if length <= MAX_OUTPUT_BYTES && has_secret() {
+            let (id, task) = (&environment.id, item.to_string());
+            parts.secrets.keep_outputs(id, &task, &status.session, &status.outputs)?;
+        }
+    }
+    Ok(())
 }
 
 /// The declaration, where what needs a secret that is not there says so instead of running without it.
@@ -162,8 +198,7 @@ fn without_missing(
         });
         let Some((name, at)) = missing else { continue };
         let place = file.map(|file| format!("{file}:{at}: ")).unwrap_or_default();
-        let reason =
-            format!("{place}there is no secret `{name}`; give it with `cove up --secrets-file FILE`");
+        let reason = format!("{place}there is no secret `{name}`; `cove secret set {name}` keeps one");
         let refused = match &item {
             Item::Service(name) => declared.services.get_mut(name).map(|service| &mut service.refused),
             Item::Task(name) => declared.tasks.get_mut(name).map(|task| &mut task.refused),
@@ -232,7 +267,7 @@ mod tests {
         let refused = |name: &str| declared.tasks[name].refused.clone().map(|refused| refused.reason);
         assert_eq!(
             refused("a").as_deref(),
-            Some("f.yaml:1:61: there is no secret `GONE`; give it with `cove up --secrets-file FILE`")
+            Some("f.yaml:1:61: there is no secret `GONE`; `cove secret set GONE` keeps one")
         );
         assert_eq!(refused("b"), None);
         assert_eq!(named(&reading.automations, &all), BTreeMap::from([("KEY".to_owned(), "k".to_owned())]));

@@ -11,6 +11,7 @@ mod hook;
 mod image;
 mod initialize;
 mod ports;
+mod secrets;
 mod start_machine;
 
 pub(crate) use image::provide_base;
@@ -79,6 +80,7 @@ pub(crate) async fn execute(step: StepKind, turn: &mut Turn<'_>) -> Result<(), P
         StepKind::StopContainer => container::stop(turn).await,
         StepKind::RemoveContainer => container::remove(turn).await,
         StepKind::RunHook(stage) => hook::run(turn, stage).await,
+        StepKind::PlaceSecrets => Box::pin(secrets::run(turn)).await,
         StepKind::RunAutomations => Box::pin(automations::run(turn)).await,
         StepKind::ForwardPorts => ports::open(turn).await,
         StepKind::ClosePorts => {

@@ -1,6 +1,9 @@
 //! Takes secrets out of what is told: lines of output, problems, details of steps.
 
 use api::{EventKind, Problem};
+use bytes::Bytes;
+use engine::{Channel, OutputStream};
+use futures::StreamExt as _;
 use provision::Masks;
 
 /// A problem without secrets.
@@ -27,6 +30,29 @@ pub(crate) fn event(masks: &Masks, kind: EventKind) -> EventKind {
         | EventKind::StepFinished { .. }
         | EventKind::PortListens { .. }) => same,
     }
+}
+
+/// What is written in pieces, without secrets, also those that begin in one piece and end in another.
+pub(crate) fn pieces(masks: &Masks, output: OutputStream) -> OutputStream {
+    let mut streams = [masks.stream(), masks.stream()];
+    let pieces = output.map(Some).chain(futures::stream::iter([None]));
+    let told = pieces.flat_map(move |piece| {
+        let told: Vec<Result<(Channel, Bytes), _>> = match piece {
+            Some(Ok((channel, bytes))) => {
+                let stream = &mut streams[usize::from(channel == Channel::Err)];
+                vec![Ok((channel, stream.push(&bytes).into()))]
+            }
+            Some(Err(error)) => vec![Err(error)],
+            None => {
+                let [out, err] = [0, 1].map(|index| streams[index].finish().into());
+                vec![Ok((Channel::Out, out)), Ok((Channel::Err, err))]
+            }
+        };
+        let is_something =
+            |piece: &Result<(Channel, Bytes), _>| !matches!(piece, Ok((_, bytes)) if bytes.is_empty());
+        futures::stream::iter(told.into_iter().filter(is_something).collect::<Vec<_>>())
+    });
+    told.boxed()
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ use crate::files::Hearing;
 use crate::left_out::LeftOut;
 use crate::machine::MachineState;
 use crate::problems;
-use crate::reconcile::{Memory, Parts, Started};
+use crate::reconcile::{Memory, Parts, Prepared, Started};
+use crate::secrets::{Given, place};
 use crate::warnings;
 
 /// The environment a container belongs to.
@@ -51,6 +52,8 @@ pub(crate) struct Observation {
     pub(crate) hearing: Hearing,
     /// Its tasks and services.
     pub(crate) automations: Look,
+    /// The files of secrets, and what runs with older values.
+    pub(crate) secrets: place::Look,
     /// When the container last started.
     pub(crate) started_at: Option<Timestamp>,
     /// The main container as the engine sees it.
@@ -128,16 +131,17 @@ pub(crate) async fn observe(
         memory.stopped_for = Some(generation);
     }
     let records = all_hook_records(parts, environment, state.as_ref())?;
-    let automations = automations::look(parts, environment, memory, state.as_ref())?;
-    let in_place = run.is_some() && memory.ports.as_ref().map(|ports| &ports.run) == run.as_ref();
+    let given = parts.secrets.of(environment);
+    let automations = automations::look(parts, environment, memory, state.as_ref(), given.as_ref().ok())?;
+    let secrets = secrets(parts, environment, memory, run.clone(), given);
+    let ports_in_place = run.is_some() && memory.ports.as_ref().map(|ports| &ports.run) == run.as_ref();
     let facts = Observed {
         machine: machine_facts(machine),
         answered: was_answered && !memory.machine_seen,
         left_alone: memory.stopped_for == Some(generation),
         config: match (&reading, &resolved) {
             (Some(reading), Some(resolved)) => {
-                let left_out = LeftOut::of(parts, environment, &container, prepared.as_ref())?;
-                Some(config_facts(parts, environment, reading, resolved, &container, &left_out)?)
+                Some(config_facts(parts, environment, reading, resolved, &container, prepared.as_ref())?)
             }
             _ => None,
         },
@@ -146,11 +150,9 @@ pub(crate) async fn observe(
         left,
         image_prepared_for: memory.image.as_ref().map(|image| (image.digest.clone(), image.rebuild.clone())),
         hooks: records.iter().map(|(record, _)| record.clone()).collect(),
-        dotfiles_failed: memory
-            .dotfiles
-            .as_ref()
-            .is_some_and(|failed| failed.retry == environment.spec.retry),
-        ports_in_place: in_place,
+        dotfiles_failed: have_dotfiles_failed(environment, memory),
+        ports_in_place,
+        secrets: secrets.due.clone(),
         automations: automations.due.clone(),
         any_port_open: parts.ports.is_set(&environment.id),
         failure: memory.failure.clone(),
@@ -162,6 +164,7 @@ pub(crate) async fn observe(
         container: state.as_ref().map(|state| container_status(state, config, resolved.as_ref())),
         services,
         automations,
+        secrets,
         hooks: hook_statuses(&records, run.as_deref(), memory),
         ports: parts.ports.statuses(&environment.id),
         port_problems: parts.ports.problems_of(&environment.id),
@@ -170,6 +173,36 @@ pub(crate) async fn observe(
         resolved,
         facts,
     })
+}
+
+/// Whether dotfiles could not be installed for the present wish.
+fn have_dotfiles_failed(environment: &Environment, memory: &Memory) -> bool {
+    memory.dotfiles.as_ref().is_some_and(|failed| failed.retry == environment.spec.retry)
+}
+
+/// The files of secrets in a run of the container, and who has older values.
+fn secrets(
+    parts: &Parts,
+    environment: &Environment,
+    memory: &Memory,
+    run: Option<String>,
+    given: Result<Given, Problem>,
+) -> place::Look {
+    let given = match given {
+        Ok(given) => given,
+        // What is there stays as it is: nobody knows what it is to be.
+        Err(problem) => {
+            let status = environment.status.secrets.clone();
+            return place::Look { status, warnings: vec![problem], ..place::Look::default() };
+        }
+    };
+    let is_up = run.is_some();
+    let mut look = place::look(environment, &given, run, memory.placed.as_ref());
+    if is_up {
+        let report = parts.automations.report(&environment.id);
+        look.warnings.extend(place::stale(environment, &given, report.as_ref(), parts.secrets.uses()));
+    }
+    look
 }
 
 /// Whether a container is to run as it is: not one that is about to be made anew, which goes because that is wanted.
@@ -368,8 +401,9 @@ fn config_facts(
     reading: &Reading,
     resolved: &Resolved,
     container: &ContainerFacts,
-    left_out: &LeftOut,
+    prepared: Option<&Prepared>,
 ) -> Result<ConfigFacts, Problem> {
+    let left_out = LeftOut::of(parts, environment, container, prepared)?;
     let mut hooks = hook_stages(&resolved.lifecycle);
     if environment.spec.dotfiles.is_some() {
         hooks.push(HookStage::Dotfiles);
@@ -378,7 +412,7 @@ fn config_facts(
     Ok(ConfigFacts {
         digest: reading.config.digest.clone(),
         hooks,
-        warnings: warnings::of(parts, environment, reading, resolved, container, left_out)?,
+        warnings: warnings::of(parts, environment, reading, resolved, container, &left_out)?,
         initialize: reading.initialize.clone().map(|(consent, trust)| InitializeFacts { trust, consent }),
         open_mounts: left_out.with(&reading.withheld).open(),
         wait_for: stage_of(resolved.wait_for),

@@ -6,15 +6,19 @@ use api::{Environment, EnvironmentId, ExecRequest, MachinePhase, Problem, Proble
 use bytes::Bytes;
 use devcontainer::{Config, Resolved};
 use engine::{Channel, ContainerState, ExecSession, LogRange, Progress, TerminalSize};
+use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use provision::Workplace;
 use provision::workplace::{Circumstances, Program};
 
 use crate::configuration;
 use crate::machine::MachineState;
+use crate::masks;
 use crate::observe;
 use crate::problems;
 use crate::reconcile::{Parts, Reconciler};
+use crate::secrets::Given;
+use crate::secrets::uses::Held;
 use crate::sources::Person;
 
 /// How long a machine that is on its way is waited for.
@@ -47,7 +51,9 @@ impl Reconciler {
     /// The environment does not run, or the process cannot be started.
     pub async fn exec(&self, id: &EnvironmentId, request: &ExecRequest) -> Result<ExecSession, Problem> {
         let place = self.working_place(id).await?;
-        let mut env = self.parts().secrets_of(id)?.variables().clone();
+        let environment = existing(self.parts(), id)?;
+        let resolved = self.parts().secrets.of(&environment)?;
+        let mut env = resolved.secrets.variables().clone();
         env.extend(request.env.clone());
         let program = Program {
             argv: request.argv.clone(),
@@ -58,7 +64,26 @@ impl Reconciler {
             input: request.input,
         };
         let session = place.engine().exec(place.container(), &place.exec_spec(program)).await;
-        session.map_err(|error| problems::from_exec(&error))
+        let session = session.map_err(|error| problems::from_exec(&error))?;
+        Ok(if request.masked {
+            ExecSession { output: masks::pieces(&resolved.secrets.masks(), session.output), ..session }
+        } else {
+            self.counted(session, &environment.id, &resolved)
+        })
+    }
+
+    /// The same process, known as one that was given these secrets for as long as its output is read.
+    pub(crate) fn counted(&self, session: ExecSession, id: &EnvironmentId, given: &Given) -> ExecSession {
+        let held = Counted {
+            held: Some(self.parts().secrets.uses().hold(id, given)),
+            of: self.clone(),
+            id: id.clone(),
+        };
+        let output = session.output.map(move |piece| {
+            let _counted = &held;
+            piece
+        });
+        ExecSession { output: output.boxed(), ..session }
     }
 
     /// Where the person works in the main container of an environment, which is woken if need be.
@@ -90,6 +115,20 @@ impl Reconciler {
         let environment = existing(parts, id)?;
         let state = container(parts, &environment).await?;
         parts.machine.engine().logs(&state.id, range).map_err(|error| problems::from_engine(&error))
+    }
+}
+
+/// Who was given secrets; the environment looks again when it is gone.
+struct Counted {
+    held: Option<Held>,
+    of: Reconciler,
+    id: EnvironmentId,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        drop(self.held.take());
+        self.of.wake(&self.id);
     }
 }
 

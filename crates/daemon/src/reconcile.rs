@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use api::{EnvironmentId, Problem};
+use api::{Environment, EnvironmentId, Problem};
 use camino::Utf8PathBuf;
 use devcontainer::Config;
 use engine::ContainerEventKind;
@@ -82,12 +82,12 @@ pub struct Surroundings {
 }
 
 impl Parts {
-    /// The secrets of an environment.
+    /// The secrets of an environment, as variables and as what is taken out of what is printed.
     ///
     /// # Errors
-    /// Their file cannot be read.
-    pub(crate) fn secrets_of(&self, id: &EnvironmentId) -> Result<provision::Secrets, Problem> {
-        self.secrets.of(id)
+    /// They cannot be read.
+    pub(crate) fn secrets_of(&self, environment: &Environment) -> Result<provision::Secrets, Problem> {
+        Ok(self.secrets.of(environment)?.secrets)
     }
 }
 
@@ -222,7 +222,8 @@ impl Reconciler {
         bell
     }
 
-    fn wake_all(&self) {
+    /// Something that concerns every environment changed.
+    pub(crate) fn wake_all(&self) {
         let workers = self.inner.workers.lock().unwrap_or_else(PoisonError::into_inner);
         for bell in workers.values() {
             bell.notify.notify_one();

@@ -12,6 +12,7 @@ mod machine;
 mod named;
 pub mod openapi;
 mod peer;
+mod secrets;
 mod system;
 mod watch;
 mod work;
@@ -105,6 +106,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ),
         ("/v1/environments/{environment}/plan", get(environments::plan)),
         ("/v1/https", get(environments::https).put(environments::set_https)),
+        ("/v1/secrets", get(secrets::list).put(secrets::change)),
         ("/v1/plan", post(environments::plan_folder)),
         ("/v1/environments/{environment}/logs", get(logs::of_environment)),
         ("/v1/environments/{environment}/keep-alive", post(environments::keep_alive)),

@@ -32,6 +32,8 @@ pub struct Settings {
     pub consent: ConsentPolicy,
     /// Lasting names of ports.
     pub names: NamesSettings,
+    /// Secrets.
+    pub secrets: SecretSettings,
     /// How registries are spoken to.
     pub registries: RegistrySettings,
     /// Dotfiles for environments that are asked for without others.
@@ -64,6 +66,20 @@ impl TryFrom<String> for WrittenIdle {
 impl From<WrittenIdle> for String {
     fn from(written: WrittenIdle) -> Self {
         written.0.to_string()
+    }
+}
+
+/// The `[secrets]` table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SecretSettings {
+    /// Whether the key to them may be made in the keyring of a Linux desktop; else it is a file beside them.
+    pub desktop_keyring: bool,
+}
+
+impl Default for SecretSettings {
+    fn default() -> Self {
+        Self { desktop_keyring: true }
     }
 }
 

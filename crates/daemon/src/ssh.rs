@@ -35,9 +35,10 @@ impl Reconciler {
         let parts = self.parts();
         let place = self.working_place(&environment.id).await?;
         let start = start(parts.ssh.clone(), environment, asked, &place).await?;
+        let resolved = parts.secrets.of(environment)?;
         let program = Program {
             argv: vec![PROGRAM.to_owned(), "ssh".to_owned()],
-            env: parts.secrets_of(&environment.id)?.variables().clone(),
+            env: resolved.secrets.variables().clone(),
             input: true,
             ..Program::default()
         };
@@ -48,7 +49,8 @@ impl Reconciler {
             session.input.flush().await
         };
         told.await.map_err(|error| no_server(environment).caused_by(&error))?;
-        greeted(session, environment).await
+        let session = greeted(session, environment).await?;
+        Ok(self.counted(session, &environment.id, &resolved))
     }
 }
 

@@ -41,8 +41,10 @@ pub(crate) fn of(
     let machine = parts.store.machine()?.spec;
     let lack = Lack::of(&resolved.host_requirements, &machine);
     warnings.extend(lack.warning(&machine, HostLimits::of_this_computer()));
-    let given = parts.secrets_of(&environment.id)?;
-    warnings.extend(missing_secrets(&reading.config, |name| given.variables().contains_key(name)));
+    let given = parts.secrets.of(environment)?;
+    warnings.extend(missing_secrets(&reading.config, |name| {
+        given.values.contains_key(name) || given.variables.contains_key(name)
+    }));
     Ok(warnings)
 }
 
@@ -166,7 +168,13 @@ fn missing_secrets(config: &Config, is_given: impl Fn(&str) -> bool) -> Option<P
             problem = problem.with_hint(format!("`{name}`: {}", words.join("; ")));
         }
     }
-    Some(problem.with_command("give them in a file with a JSON object", "cove up --secrets-file FILE"))
+    let each =
+        config.secrets.keys().filter(|name| !is_given(name)).map(|name| format!("cove secret set {name}"));
+    Some(
+        each.fold(problem, |problem, command| {
+            problem.with_command("keep it for all your environments", command)
+        }),
+    )
 }
 
 #[cfg(test)]

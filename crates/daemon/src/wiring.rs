@@ -15,6 +15,7 @@ mod upkeep;
 
 use std::sync::Arc;
 
+use api::Problem;
 use camino::Utf8PathBuf;
 use futures::FutureExt;
 use host::network::NetworkChanges;
@@ -35,7 +36,7 @@ use crate::power;
 use crate::reconcile::{Reconciler, Surroundings};
 use crate::secrets::KeptSecrets;
 use crate::server::{self, Api, BindError, PeerListener};
-use crate::settings::{RegistrySettings, Settings, SettingsError};
+use crate::settings::{RegistrySettings, SecretSettings, Settings, SettingsError};
 use crate::store::{Store, StoreError};
 
 /// Why the daemon cannot run.
@@ -102,7 +103,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
         Ports::new(machine.clone(), store.clone(), Names::new(settings.names, place))
     };
     let surroundings = Surroundings {
-        secrets: KeptSecrets::new(paths.secrets_dir()),
+        secrets: secrets(paths, &store, settings.secrets),
         policy: settings.consent,
         registry: registry(paths, &settings.registries)?,
         probes: ProbeCache::new(paths.shell_cache_dir()),
@@ -158,6 +159,16 @@ fn follow_host(machine: &MachineHost) -> JoinSet<()> {
 }
 
 /// Registries, with the person's own docker credentials and this computer's certificates.
+/// The secrets of this state folder, with what earlier versions kept.
+fn secrets(paths: &Paths, store: &Store, settings: SecretSettings) -> KeptSecrets {
+    let secrets = KeptSecrets::new(paths.secrets_dir(), settings.desktop_keyring);
+    let adopted = store.environments().map_err(Problem::from).and_then(|all| secrets.adopt(&all));
+    if let Err(problem) = adopted {
+        tracing::warn!(%problem, "secrets of an earlier version stay as they are");
+    }
+    secrets
+}
+
 fn registry(paths: &Paths, settings: &RegistrySettings) -> Result<Registry, ServeError> {
     let options = Options {
         plain_http: settings.plain_http.clone(),

@@ -1,17 +1,16 @@
 //! Where this computer keeps what nobody but its person may read: the Keychain on macOS, files of theirs elsewhere.
 
-#[cfg(not(target_os = "macos"))]
-mod files;
 #[cfg(target_os = "macos")]
 mod macos;
 
 use std::io;
 
 use camino::Utf8PathBuf;
-#[cfg(not(target_os = "macos"))]
-use files as system;
 #[cfg(target_os = "macos")]
 use macos as system;
+
+#[cfg(not(target_os = "macos"))]
+use crate::private_file as system;
 
 /// Secrets by name. Vaults of different folders hold different ones.
 #[derive(Debug, Clone)]
@@ -31,7 +30,7 @@ impl Vault {
     /// # Errors
     /// It is not kept; then the earlier one still is.
     pub fn keep(&self, name: &str, secret: &[u8]) -> io::Result<()> {
-        system::keep(&self.folder, name, secret)
+        system::write(&self.folder, name, secret)
     }
 
     /// The secret of that name; `None` where there is none.
@@ -39,7 +38,7 @@ impl Vault {
     /// # Errors
     /// It cannot be read.
     pub fn of(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        system::of(&self.folder, name)
+        system::read(&self.folder, name)
     }
 
     /// Removes the secret of that name. None there: done.

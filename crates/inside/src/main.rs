@@ -12,12 +12,14 @@
 //! | `automations` | [`automations`]: tasks and services of the environment |
 //! | `keep-alive` | [`keep_alive`]: the environment is in use while a command runs |
 //! | `kept-alive` | whether that is so |
+//! | `secrets` | [`secrets`]: files of secrets |
 //! | `ssh` | [`ssh`]: an ssh server for the one connection on its standard input and output |
 //! | `session` | [`session`]: the last steps of a process before it becomes somebody else's program |
 
 mod automations;
 mod keep_alive;
 mod resolve;
+mod secrets;
 mod session;
 mod ssh;
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Some(KEPT_ALIVE) => keep_alive::is_held(),
         Some("ssh") => ssh::main().map(|()| ExitCode::SUCCESS),
         Some("session") => session::main(arguments.collect()).map(|()| ExitCode::SUCCESS),
+        Some("secrets") => secrets::main().map(|()| ExitCode::SUCCESS),
         Some("--version") => {
             say(std::io::stdout(), concat!("cove-inside ", env!("CARGO_PKG_VERSION")));
             Ok(ExitCode::SUCCESS)

@@ -21,6 +21,6 @@ pub mod system_files;
 pub mod workplace;
 
 pub use disk::Disk;
-pub use secrets::{Masks, Secrets};
+pub use secrets::{MaskedStream, Masks, Secrets};
 pub use shell::ShellError;
 pub use workplace::Workplace;

@@ -1,23 +1,22 @@
 //! Values that a person hands to the commands in a container and that nobody else may see.
 
-use std::borrow::Cow;
+mod masks;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use engine::{Progress, ProgressEvent, ProgressKind};
 use serde_json::{Map, Value};
 
-/// What stands in a log in the place of a secret.
-pub const MASK: &str = "********";
-
-/// A line of a secret with several lines is masked by itself from so many characters on: `}` or `-` alone gives
-/// nothing away, and masking it would make every log unreadable.
-const SHORTEST_LINE: usize = 4;
+pub use masks::{MASK, MaskedStream, Masks, SHORTEST};
 
 /// Secrets by the name of their variable. They are given to commands in their environment alone.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secrets(BTreeMap<String, String>);
+pub struct Secrets {
+    variables: BTreeMap<String, String>,
+    /// Values that commands do not get so, and that nobody shall see either.
+    hidden: Vec<String>,
+}
 
 /// Secrets could not be read. What was read is not shown.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +42,13 @@ pub enum SecretsError {
 
 impl Secrets {
     /// Secrets that are known already.
-    pub fn new(secrets: BTreeMap<String, String>) -> Self {
-        Self(secrets)
+    pub fn new(variables: BTreeMap<String, String>) -> Self {
+        Self { variables, hidden: Vec::new() }
+    }
+
+    /// The same, and these values are taken out of logs as well.
+    pub fn hiding(self, values: impl IntoIterator<Item = String>) -> Self {
+        Self { hidden: self.hidden.into_iter().chain(values).collect(), ..self }
     }
 
     /// Reads an object of names and strings.
@@ -61,70 +65,29 @@ impl Secrets {
             Value::String(text) => Ok((name, text)),
             _ => Err(SecretsError::NotText { name }),
         };
-        fields.into_iter().map(text).collect::<Result<_, _>>().map(Self)
+        fields.into_iter().map(text).collect::<Result<_, _>>().map(Self::new)
     }
 
     /// The variables that commands get.
     pub fn variables(&self) -> &BTreeMap<String, String> {
-        &self.0
+        &self.variables
+    }
+
+    /// All values that nobody shall see.
+    pub fn values(&self) -> impl Iterator<Item = &String> {
+        self.variables.values().chain(&self.hidden)
     }
 
     /// What takes them out of logs.
     pub fn masks(&self) -> Masks {
-        Masks::new(self.0.values().map(String::as_str))
+        Masks::new(self.values().map(String::as_str))
     }
 }
 
 /// Names only.
 impl fmt::Debug for Secrets {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-/// Takes secrets out of text. A copy is cheap.
-#[derive(Clone, Default)]
-pub struct Masks(Arc<[String]>);
-
-impl Masks {
-    /// Masks these values: as a whole, and, since logs come line by line, each line of them.
-    pub fn new<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut texts: Vec<String> = Vec::new();
-        for value in values {
-            texts.push(value.to_owned());
-            if value.contains(['\n', '\r']) {
-                let lines = value.split(['\n', '\r']).map(str::trim);
-                texts.extend(lines.filter(|line| line.chars().count() >= SHORTEST_LINE).map(str::to_owned));
-            }
-        }
-        texts.retain(|text| !text.trim().is_empty());
-        // The longest first: one secret may be a part of another.
-        texts.sort_by(|one, other| other.len().cmp(&one.len()).then(one.cmp(other)));
-        texts.dedup();
-        Self(texts.into())
-    }
-
-    /// The text with a mask for each secret in it.
-    pub fn apply<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut masked = Cow::Borrowed(text);
-        for secret in self.0.iter().filter(|secret| !secret.is_empty()) {
-            if masked.contains(secret.as_str()) {
-                masked = Cow::Owned(masked.replace(secret.as_str(), MASK));
-            }
-        }
-        masked
-    }
-
-    /// A listener that hears no secret, in front of another.
-    pub fn before<'a>(&self, listener: &'a dyn Progress) -> Masked<'a> {
-        Masked { masks: self.clone(), listener }
-    }
-}
-
-/// Only how many there are.
-impl fmt::Debug for Masks {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Masks({})", self.0.len())
+        out.debug_set().entries(self.variables.keys()).finish()
     }
 }
 
@@ -150,22 +113,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_masked_whole_and_by_line() {
-        let secrets = Secrets::parse(
-            b"{\"KEY\": \"-----BEGIN\\nAAAABBBB\\n}\\n-----END\", \"TOKEN\": \"abc\", \"LONGER\": \"abcdef\", \"NONE\": \"\"}",
-        )
-        .unwrap();
-        let masks = secrets.masks();
-        for (text, expected) in [
-            ("a abcdef abc }", "a ******** ******** }"),
-            ("first AAAABBBB second", "first ******** second"),
-            ("-----BEGIN\nAAAABBBB\n}\n-----END", "********"),
-            ("nothing", "nothing"),
-        ] {
-            assert_eq!(masks.apply(text), expected);
-        }
-        let shown = format!("{secrets:?} {masks:?}");
-        assert!(!shown.contains("abc") && shown.contains("TOKEN"), "{shown}");
+    fn what_is_printed_of_secrets_has_no_value() {
+        let secrets = Secrets::parse(b"{\"TOKEN\": \"abcd-value\"}").unwrap().hiding(["efgh".to_owned()]);
+        let shown = format!("{secrets:?} {:?}", secrets.masks());
+        assert!(!shown.contains("abcd") && !shown.contains("efgh") && shown.contains("TOKEN"), "{shown}");
+        assert_eq!(secrets.masks().apply("abcd-value efgh"), "******** ********");
     }
 
     #[test]

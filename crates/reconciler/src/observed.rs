@@ -37,6 +37,8 @@ pub struct Observed {
     pub ports_in_place: bool,
     /// Why something has to be said to who looks after tasks and services in the container; `None` where nothing has.
     pub automations: Option<String>,
+    /// Why files of secrets are to be put into the container or taken away; `None` where they are as they shall be.
+    pub secrets: Option<String>,
     /// Whether any port is open on the host.
     pub any_port_open: bool,
     /// The last step that failed and was not overcome since.

@@ -89,6 +89,9 @@ impl Steps {
         if run.is_none() || !observed.ports_in_place {
             self.add(StepKind::ForwardPorts, "wanted ports are not open on this computer");
         }
+        if let Some(reason) = &observed.secrets {
+            self.add(StepKind::PlaceSecrets, reason.clone());
+        }
         self.hooks(observed, config, run.as_ref());
     }
 

@@ -47,6 +47,8 @@ pub struct World {
     pub foreign: Option<bool>,
     /// Whether tasks and services are declared.
     pub automations: bool,
+    /// Whether secrets are wanted as files.
+    pub secrets: bool,
     /// Problems that the next run of a step meets, one each time.
     pub faults: BTreeMap<StepKind, Vec<ProblemCode>>,
     /// Hooks in the order they really ran, with what they ran for.
@@ -82,6 +84,7 @@ struct Memory {
     image_prepared_for: Option<(String, Session)>,
     ports_open_for: Option<String>,
     automations_told_for: Option<String>,
+    secrets_placed_for: Option<String>,
     failure: Option<Failure>,
     /// The container that ran last, and the generation it ran for.
     ran: Option<(String, u64)>,
@@ -123,6 +126,7 @@ impl Default for World {
             wait_for: HookStage::UpdateContent,
             foreign: None,
             automations: false,
+            secrets: false,
             faults: BTreeMap::new(),
             ran: Vec::new(),
             forgotten: false,
@@ -185,9 +189,17 @@ impl World {
             ports_in_place: run.is_some() && self.memory.ports_open_for == run,
             automations: (self.automations && (run.is_none() || self.memory.automations_told_for != run))
                 .then(|| "services are declared".to_owned()),
+            secrets: (self.secrets && (run.is_none() || self.memory.secrets_placed_for != run))
+                .then(|| "secrets are files".to_owned()),
             any_port_open: self.memory.ports_open_for.is_some(),
             failure: self.memory.failure.clone(),
         }
+    }
+
+    /// There is another secret that is a file.
+    pub fn change_secret(&mut self) {
+        self.secrets = true;
+        self.memory.secrets_placed_for = None;
     }
 
     /// What the planner decides now.
@@ -368,6 +380,10 @@ impl World {
             }
             StepKind::ForwardPorts => {
                 self.memory.ports_open_for =
+                    self.container.as_ref().and_then(|container| container.run.clone());
+            }
+            StepKind::PlaceSecrets => {
+                self.memory.secrets_placed_for =
                     self.container.as_ref().and_then(|container| container.run.clone());
             }
             StepKind::RunAutomations => {

@@ -63,7 +63,7 @@ pub(super) fn request(
     }
     let ProcessOptions { user, workdir, .. } = process;
     let input = joint != Joint::OutputOnly;
-    Ok((ExecRequest { argv: command, env, cwd: workdir, user, terminal, input }, joint))
+    Ok((ExecRequest { argv: command, env, cwd: workdir, user, terminal, input, masked: false }, joint))
 }
 
 fn joint(process: &ProcessOptions) -> Result<Joint, Failure> {

@@ -32,6 +32,7 @@ impl MachineTools {
             user: None,
             terminal: None,
             input: command.stdin.is_some(),
+            masked: false,
         };
         let session = self.client.exec_in_machine(api::DEFAULT_MACHINE, &request).await;
         let session = session.map_err(|error| ToolError::Start {

@@ -57,6 +57,7 @@ struct Known {
     script: Vec<Act>,
     sequence: u64,
     requests: Vec<String>,
+    secrets: Vec<api::SecretWish>,
     /// Told when an environment is read: the script begins then, so that its events are seen one by one.
     read: Arc<Notify>,
 }
@@ -75,8 +76,15 @@ impl Fake {
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join("run")).unwrap();
         let machine = serde_json::from_value(machine()).unwrap();
-        let known =
-            Known { environments, machine, script, sequence: 0, requests: Vec::new(), read: Arc::default() };
+        let known = Known {
+            environments,
+            machine,
+            script,
+            sequence: 0,
+            requests: Vec::new(),
+            secrets: Vec::new(),
+            read: Arc::default(),
+        };
         let at = camino::Utf8PathBuf::from_path_buf(home.path().to_owned()).unwrap();
         let world = Arc::new(World {
             known: Mutex::new(known),
@@ -238,6 +246,7 @@ fn routes(world: Arc<World>) -> Router {
         .route("/v1/environments/{id}/ssh", post(ssh))
         .route("/v1/environments/{id}/logs", get(logs))
         .route("/v1/machines/{name}/logs", get(async || String::new()))
+        .route("/v1/secrets", get(secrets).put(change_secret))
         .route("/v1/plan", post(preview))
         .route("/v1/machines/default", get(the_machine).patch(patch_machine))
         .route("/v1/machines/default/start", post(the_machine))
@@ -377,6 +386,47 @@ async fn remove(State(world): State<Arc<World>>, UrlPath(id): UrlPath<String>) -
         return not_found(&id);
     };
     Json(known.environments.remove(at)).into_response()
+}
+
+/// Those that were wished for, without their values; the first of two with one name yields to the second.
+async fn secrets(State(world): State<Arc<World>>) -> Json<Value> {
+    let known = world.known.lock().unwrap();
+    let mut told: Vec<Value> = Vec::new();
+    for wish in &known.secrets {
+        let earlier = told.iter_mut().find(|it| it["name"] == json!(wish.name));
+        if let Some(earlier) = earlier {
+            earlier["yields_to"] = json!(wish.scope);
+        }
+        told.push(json!(status_of(wish)));
+    }
+    Json(json!(told))
+}
+
+async fn change_secret(
+    State(world): State<Arc<World>>,
+    Json(mut wish): Json<api::SecretWish>,
+) -> Json<Option<api::SecretStatus>> {
+    let mut known = world.known.lock().unwrap();
+    known.requests.push(format!("SECRET {}", serde_json::to_string(&wish).unwrap()));
+    let before = known.secrets.iter().find(|it| (&it.name, &it.scope) == (&wish.name, &wish.scope));
+    wish.target = wish.target.or_else(|| before?.target.clone());
+    let status = wish.value.is_some().then(|| status_of(&wish));
+    known.secrets.retain(|it| (&it.name, &it.scope) != (&wish.name, &wish.scope));
+    known.secrets.extend(wish.value.is_some().then_some(wish));
+    Json(status)
+}
+
+fn status_of(wish: &api::SecretWish) -> api::SecretStatus {
+    let own = api::SecretTarget::Variable { name: wish.name.clone() };
+    api::SecretStatus {
+        name: wish.name.clone(),
+        scope: wish.scope.clone(),
+        target: wish.target.clone().unwrap_or(own),
+        changed: "2026-01-01T00:00:00Z".parse().unwrap(),
+        given: false,
+        masked: wish.value.as_ref().is_some_and(|value| value.0.len() >= api::SHORTEST_MASKED),
+        yields_to: None,
+    }
 }
 
 async fn the_machine(State(world): State<Arc<World>>) -> Json<Machine> {

@@ -9,6 +9,7 @@ mod mcp;
 mod migrate;
 mod open;
 mod processes;
+mod secret;
 mod ssh;
 mod start;
 mod terminal;

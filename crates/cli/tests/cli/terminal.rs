@@ -215,3 +215,22 @@ fn an_answer_of_no_brings_the_rest_up() {
     let requests = fake.requests();
     assert!(requests[0].contains(r#""unasked":"wait""#) && requests[1].contains(r#""unasked":"leave_out""#));
 }
+
+#[test]
+fn a_secret_is_asked_for_and_never_shown() {
+    let (fake, mut screen) = (fake(), Screen::new());
+    let mut child = screen.run(&fake, &["secret", "set", "TOKEN"]);
+    screen.wait_for("Value of TOKEN (it is not shown): ");
+    screen.press("s3crüt\u{7f}\u{7f}et\r".as_bytes());
+    screen.wait_for("is kept for all environments, as $TOKEN");
+    assert!(child.wait().unwrap().success() && screen.is_as_before());
+    assert!(!screen.text.contains("s3cr"), "{}", screen.text);
+    assert!(fake.requests()[0].contains(r#""value":"s3cret""#), "{:?}", fake.requests());
+
+    // Broken off, nothing is kept.
+    let mut child = screen.run(&fake, &["secret", "set", "OTHER"]);
+    screen.wait_for("Value of OTHER");
+    screen.press(b"half\x03");
+    assert!(!child.wait().unwrap().success() && screen.is_as_before());
+    assert_eq!(fake.requests().len(), 1);
+}

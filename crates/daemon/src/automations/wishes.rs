@@ -31,12 +31,14 @@ impl Run {
     }
 }
 
-/// All that is wanted in a run of the container.
+/// All that is wanted in a run of the container. `kept` has what a task left in a session, where the status may not show
+/// it.
 pub(super) fn wish(
     declared: &Automations,
     said: &BTreeMap<String, AutomationWish>,
     before: &AutomationsStatus,
     run: &Run,
+    kept: impl Fn(&str, &str) -> Option<BTreeMap<String, String>>,
 ) -> Wish {
     let mut wish = Wish::default();
     for item in declared.items() {
@@ -53,7 +55,12 @@ pub(super) fn wish(
                 wish.services.insert(name, ServiceWish { run, session });
             }
             Item::Task(name) => {
-                let ended = ended(before, &Item::Task(name.clone()), &session);
+                let item = Item::Task(name.clone()).to_string();
+                let ended = ended(before, &item, &session).map(|ended| {
+                    // What is remembered for people has no secrets in it.
+                    let outputs = kept(&item, &session).unwrap_or(ended.outputs);
+                    Outcome { outputs, ..ended }
+                });
                 wish.tasks.insert(name, TaskWish { run, session, ended });
             }
         }
@@ -73,8 +80,8 @@ fn session(triggers: &[Trigger], is_task: bool, run: &Run) -> Option<String> {
 }
 
 /// How a task ended for a session, as the daemon remembers it.
-fn ended(before: &AutomationsStatus, item: &Item, session: &str) -> Option<Outcome> {
-    let known = before.item(&item.to_string()).filter(|known| known.session.0 == session)?;
+fn ended(before: &AutomationsStatus, item: &str, session: &str) -> Option<Outcome> {
+    let known = before.item(item).filter(|known| known.session.0 == session)?;
     let outcome = |succeeded| Some(Outcome { succeeded, outputs: known.outputs.clone() });
     match known.phase {
         AutomationPhase::Succeeded => outcome(true),
@@ -110,7 +117,7 @@ tasks:
             let session = Session((*session).to_owned());
             ((*name).to_owned(), AutomationWish { run: *run, session, container_run: Some((*of).to_owned()) })
         });
-        let wish = wish(&declared, &said.collect(), before, &Run::of(container, run, before));
+        let wish = wish(&declared, &said.collect(), before, &Run::of(container, run, before), |_, _| None);
         let verb = |run: bool| if run { "run" } else { "stop" };
         let services =
             wish.services.iter().map(|(name, it)| format!("{name}: {} {}", verb(it.run), it.session));

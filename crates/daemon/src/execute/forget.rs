@@ -10,7 +10,10 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
         super::image::remove_built(turn).await;
     }
     turn.parts.callers.forget_all_of(&turn.environment.id);
-    turn.parts.secrets.remove(&turn.environment.id)?;
+    if let Err(problem) = turn.parts.secrets.remove(&turn.environment.id) {
+        // Secrets that cannot be read now keep nobody from removing an environment; the next daemon does it.
+        tracing::warn!(%problem, "secrets of an environment that is gone stay for now");
+    }
     turn.parts.store.forget(&turn.environment.id)?;
     Ok(())
 }

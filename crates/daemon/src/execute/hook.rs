@@ -34,7 +34,7 @@ pub(super) async fn run(turn: &mut Turn<'_>, stage: HookStage) -> Result<(), Pro
     };
     let begun = Instant::now();
     let (place, resolved) = place::of(turn.parts, &config, &found, turn.report).await?;
-    let secrets = turn.parts.secrets_of(&turn.environment.id)?;
+    let secrets = turn.parts.secrets_of(turn.environment)?;
     if let Some(hook) = hook_of(stage) {
         let lifecycle = Lifecycle {
             place: &place,

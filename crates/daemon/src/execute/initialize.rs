@@ -39,7 +39,7 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let begun = Instant::now();
     let folder = turn.environment.spec.source.folder();
     let variables = turn.parts.callers.of(&turn.environment.spec.retry);
-    let secrets = turn.parts.secrets_of(&turn.environment.id)?;
+    let secrets = turn.parts.secrets_of(turn.environment)?;
     let masks = if variables.is_empty() {
         turn.report.line("the variables of who asked are not known any more; those of the daemon are used");
         masks_of(&secrets, &own_variables())
@@ -101,7 +101,7 @@ fn masks_of(secrets: &Secrets, variables: &BTreeMap<String, String>) -> Masks {
     let alike = variables
         .iter()
         .filter(|(name, value)| reconciler::is_secret_variable(name) && value.len() >= SHORTEST_SECRET);
-    let texts = secrets.variables().values().chain(alike.map(|(_, value)| value));
+    let texts = secrets.values().chain(alike.map(|(_, value)| value));
     Masks::new(texts.map(String::as_str))
 }
 

@@ -7,6 +7,7 @@ use reconciler::Failure;
 use crate::automations::{DeclaredFile, Untold};
 use crate::configuration::Reading;
 use crate::consent::Withheld;
+use crate::secrets::place::Placed;
 
 /// Saved work.
 #[derive(Clone, Default)]
@@ -40,6 +41,8 @@ pub(crate) struct Memory {
     pub(crate) automations: Option<DeclaredFile>,
     /// What could not be said to who looks after them in the container.
     pub(crate) untold: Option<Untold>,
+    /// The files of secrets that the container was told of.
+    pub(crate) placed: Option<Placed>,
     /// Whether the machine was seen on since.
     pub(crate) machine_seen: bool,
 }
@@ -110,6 +113,7 @@ impl Memory {
         self.ports = None;
         self.automations = None;
         self.untold = None;
+        self.placed = None;
     }
 }
 

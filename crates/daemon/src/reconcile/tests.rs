@@ -4,6 +4,7 @@ mod automations;
 mod host_mounts;
 mod idle;
 mod ports;
+mod secrets;
 mod ssh;
 
 use std::collections::BTreeMap;
@@ -65,7 +66,7 @@ impl Place {
     /// What a daemon does when it starts.
     fn begin(fixture: &Fixture, machine: &MachineHost) -> Reconciler {
         let surroundings = Surroundings {
-            secrets: KeptSecrets::new(fixture.paths.secrets_dir()),
+            secrets: KeptSecrets::new(fixture.paths.secrets_dir(), false),
             policy: ConsentPolicy::default(),
             registry: Registry::new(Options::new(fixture.paths.registry_cache_dir())).unwrap(),
             probes: ProbeCache::new(fixture.paths.shell_cache_dir()),

@@ -114,8 +114,8 @@ impl Worker {
 
     /// Takes a step, unless a change of the spec makes it pointless while it runs. Whether it ended well.
     async fn take(&mut self, environment: &Environment, observation: &Observation, step: StepKind) -> bool {
-        // Without its file an environment has no secrets to tell.
-        let secrets = self.parts.secrets_of(&self.id).unwrap_or_default();
+        // Secrets that cannot be read reach nobody who could tell them.
+        let secrets = self.parts.secrets_of(environment).unwrap_or_default();
         let masks = secrets.masks();
         let report = Report::new(self.parts.store.clone(), &self.id, step, masks.clone());
         report.emit(EventKind::StepStarted { step, detail: self.detail(environment, step) });
@@ -232,6 +232,7 @@ fn status_of(
         warnings.push((**problem).clone());
     }
     warnings.extend(observation.automations.warnings.clone());
+    warnings.extend(observation.secrets.warnings.clone());
     let mut status = EnvironmentStatus {
         phase: next_phase(before.phase, phase),
         observed_generation: environment.metadata.generation,
@@ -254,6 +255,7 @@ fn status_of(
         ports: observation.ports.clone(),
         automations: observation.automations.status.clone(),
         activity: None,
+        secrets: observation.secrets.status.clone(),
         // Kept for good: what ran once may have left something in a machine that is off.
         started_at: observation.started_at.or(before.started_at),
     };
@@ -305,6 +307,10 @@ fn conditions(
             facts.ports_in_place && all_ports && observation.unpublished.is_empty(),
         ),
         (ConditionKind::FilesFollowed, running && observation.hearing == Hearing::All),
+        (
+            ConditionKind::SecretsInSync,
+            running && facts.secrets.is_none() && observation.secrets.warnings.is_empty(),
+        ),
         (ConditionKind::AutomationsWell, observation.automations.is_well),
     ];
     facts
@@ -317,6 +323,7 @@ fn conditions(
             let failed = observation.automations.status.items.iter().find_map(|item| item.problem.as_ref());
             let problem = match kind {
                 ConditionKind::Ready => problem,
+                ConditionKind::SecretsInSync => observation.secrets.warnings.first(),
                 ConditionKind::AutomationsWell => failed.or(observation.automations.warnings.first()),
                 _ => None,
             };

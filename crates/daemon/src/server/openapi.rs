@@ -3,7 +3,7 @@
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 
-use super::{environments, exec, logs, machine, system, watch};
+use super::{environments, exec, logs, machine, secrets, system, watch};
 
 /// The document of this version.
 pub fn document() -> OpenApi {
@@ -25,6 +25,7 @@ pub fn json() -> String {
     tags(
         (name = "environments", description = "Folders that run as dev containers"),
         (name = "machines", description = "The virtual machine they run in"),
+        (name = "secrets", description = "What only the person and their environments know"),
         (name = "events", description = "What happens"),
         (name = "daemon", description = "The daemon itself"),
     ),
@@ -44,6 +45,8 @@ pub fn json() -> String {
         environments::https,
         environments::set_https,
         environments::plan_folder,
+        secrets::list,
+        secrets::change,
         logs::of_environment,
         exec::in_environment,
         exec::ssh_to_environment,

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use api::{
     ContainerLogLine, DesiredPhase, Diagnosis, Environment, EnvironmentId, ErrorBody, EventKind, ExecRequest,
-    LogStream, MachineLogLine, ObjectReference, PlanRequest, Preview, Problem, ProblemCode, Secrets, Session,
-    WatchMessage,
+    LogStream, MachineLogLine, ObjectReference, PlanRequest, Preview, Problem, ProblemCode, SecretStatus,
+    SecretWish, Secrets, Session, WatchMessage,
 };
 use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -62,6 +62,14 @@ impl EnvironmentWork for Stub {
 
     fn keep_alive(&self, _: &Environment, _: &str) -> Box<dyn Send> {
         Box::new(())
+    }
+
+    fn secrets(&self, _: Option<&Environment>) -> Result<Vec<SecretStatus>, Problem> {
+        Ok(Vec::new())
+    }
+
+    fn change_secret(&self, _: &SecretWish) -> Result<Option<SecretStatus>, Problem> {
+        Ok(None)
     }
 
     fn keep_secrets(&self, _: &EnvironmentId, secrets: &Secrets) -> Result<(), Problem> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::{
     Activity, ContainerLogLine, Diagnosis, Environment, EnvironmentId, ExecRequest, Https, MachineLogLine,
-    PlanRequest, Preview, Problem, Secrets, Session,
+    PlanRequest, Preview, Problem, SecretStatus, SecretWish, Secrets, Session,
 };
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -28,7 +28,19 @@ pub trait EnvironmentWork: Send + Sync {
     /// Counts as a use of the environment for as long as what is given lives.
     fn keep_alive(&self, environment: &Environment, command: &str) -> Box<dyn Send>;
 
-    /// Keeps the secrets that a person gave.
+    /// The secrets that are kept; of one environment, those that could count for it.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn secrets(&self, of: Option<&Environment>) -> Result<Vec<SecretStatus>, Problem>;
+
+    /// Carries out what a person wants a secret to be. What is there afterwards.
+    ///
+    /// # Errors
+    /// It cannot be, or could not be written.
+    fn change_secret(&self, wish: &SecretWish) -> Result<Option<SecretStatus>, Problem>;
+
+    /// Keeps the secrets that a person gave with `up`.
     ///
     /// # Errors
     /// They could not be written.

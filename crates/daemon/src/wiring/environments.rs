@@ -2,7 +2,7 @@
 
 use api::{
     Activity, ContainerLogLine, Environment, EnvironmentId, ExecRequest, Https, LogStream, PlanRequest,
-    Preview, Problem, Secrets, Session, UseKind,
+    Preview, Problem, SecretStatus, SecretWish, Secrets, Session, UseKind,
 };
 use bytes::Bytes;
 use engine::{Channel, EngineError};
@@ -12,6 +12,7 @@ use futures::{FutureExt, Stream};
 
 use super::process;
 use crate::idle::{Use, Used};
+use crate::masks;
 use crate::reconcile::Reconciler;
 use crate::server::{EnvironmentWork, LogRange, Process};
 
@@ -56,6 +57,16 @@ impl EnvironmentWork for LiveEnvironments {
         Box::new(self.begin(environment, UseKind::KeepAlive, command))
     }
 
+    fn secrets(&self, of: Option<&Environment>) -> Result<Vec<SecretStatus>, Problem> {
+        self.reconciler.parts().secrets.list(of)
+    }
+
+    fn change_secret(&self, wish: &SecretWish) -> Result<Option<SecretStatus>, Problem> {
+        let changed = self.reconciler.parts().secrets.carry_out(wish)?;
+        self.reconciler.wake_all();
+        Ok(changed)
+    }
+
     fn keep_secrets(&self, id: &EnvironmentId, secrets: &Secrets) -> Result<(), Problem> {
         self.reconciler.parts().secrets.keep(id, secrets)
     }
@@ -95,11 +106,9 @@ impl EnvironmentWork for LiveEnvironments {
     ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
         let range = engine::LogRange { tail: range.tail, since: None, follow: range.follow };
         async move {
-            let masks = self.reconciler.parts().secrets_of(&environment.id)?.masks();
-            let lines = lines(self.reconciler.logs(&environment.id, range).await?);
-            Ok(lines
-                .map(move |line| ContainerLogLine { line: masks.apply(&line.line).into_owned(), ..line })
-                .boxed())
+            let masks = self.reconciler.parts().secrets_of(environment)?.masks();
+            let pieces = self.reconciler.logs(&environment.id, range).await?;
+            Ok(lines(masks::pieces(&masks, pieces)).boxed())
         }
         .boxed()
     }

@@ -15,11 +15,11 @@ const SERVICE: &str = "dev.cove.secrets";
 /// `errSecItemNotFound` of `SecBase.h`.
 const NOT_FOUND: i32 = -25300;
 
-pub(super) fn keep(folder: &Utf8Path, name: &str, secret: &[u8]) -> io::Result<()> {
+pub(super) fn write(folder: &Utf8Path, name: &str, secret: &[u8]) -> io::Result<()> {
     set_generic_password(SERVICE, &account(folder, name), secret).map_err(told)
 }
 
-pub(super) fn of(folder: &Utf8Path, name: &str) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn read(folder: &Utf8Path, name: &str) -> io::Result<Option<Vec<u8>>> {
     match get_generic_password(SERVICE, &account(folder, name)) {
         Ok(secret) => Ok(Some(secret)),
         Err(error) if error.code() == NOT_FOUND => Ok(None),

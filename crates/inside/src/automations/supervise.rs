@@ -10,7 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use automations::{
-    Change, Due, Exit, Item, MAX_OUTPUT_BYTES, Order, Phase, Report, States, Status, next, parse_outputs,
+    Change, Due, Exit, Item, MAX_OUTPUT_BYTES, Order, Phase, Report, States, Status, Value, next,
+    parse_outputs,
 };
 use rustix::process::{WaitOptions, getpid, set_child_subreaper, setsid, wait};
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,8 @@ struct Known {
     states: States,
     /// The run of each item's command that was started last.
     tokens: BTreeMap<Item, String>,
+    /// The versions of the secrets that it was started with.
+    secrets: BTreeMap<Item, BTreeMap<String, String>>,
 }
 
 pub(super) fn run(folder: Folder) -> Result<(), String> {
@@ -247,7 +250,19 @@ impl Supervisor {
 
     fn start(&mut self, item: &Item) -> Result<(), String> {
         let token = self.known.tokens.get(item).cloned().unwrap_or_default();
+        self.known.secrets.insert(item.clone(), self.secrets_of(item));
+        self.write();
         self.run(item, Part::Main, token, None)
+    }
+
+    /// The versions of the secrets that its variables name.
+    fn secrets_of(&self, item: &Item) -> BTreeMap<String, String> {
+        let Some(order) = &self.order else { return BTreeMap::new() };
+        let named = order.automations.env(item).filter_map(|(_, value)| match value {
+            Value::Secret { name, .. } => Some((name.clone(), order.versions.get(name)?.clone())),
+            _ => None,
+        });
+        named.collect()
     }
 
     fn run_part(&mut self, item: &Item, part: Part) -> Result<(), String> {
@@ -384,6 +399,7 @@ impl Supervisor {
                 restarts: state.restarts,
                 took: state.took,
                 outputs: state.outputs.clone(),
+                secrets: self.known.secrets.get(&item).cloned().unwrap_or_default(),
                 log_tail: if is_bad { logs::tail(&self.folder, &item) } else { Vec::new() },
             };
             items.insert(item, status);

@@ -141,6 +141,11 @@ async fn automations_start_in_their_order_heal_and_outlive_the_daemon() {
     let order = place.order();
     assert_eq!(order.iter().filter(|line| line.starts_with("seed")).count(), 1, "{order:?}");
     assert_eq!(order.iter().filter(|line| *line == "db").count(), 2, "{order:?}");
+    // What a task left is handed on as it is, though it is shown without the secret in it.
+    let with_output = order.iter().filter(|line| *line == "web http://s3cret-value").count();
+    // At first, healed, and in the new run of the container.
+    assert_eq!(with_output, 3, "{order:?}");
+    assert_eq!(item(&app, "tasks/seed").outputs["url"], "http://********");
 
     // Stopped, services are stopped as their authors would have it.
     place

@@ -1,0 +1,154 @@
+use std::process::{Command, Stdio};
+
+use api::{ProblemCode, SecretScope, SecretValue};
+use camino::Utf8Path;
+
+use super::*;
+
+fn folder(temp: &tempfile::TempDir) -> Utf8PathBuf {
+    Utf8Path::from_path(temp.path()).unwrap().join("secrets")
+}
+
+fn set(kept: &KeptSecrets, name: &str, value: &str) -> Result<Option<SecretStatus>, Problem> {
+    let value = Some(SecretValue(value.to_owned()));
+    kept.carry_out(&SecretWish { name: name.into(), scope: SecretScope::User, value, target: None })
+}
+
+fn names(kept: &KeptSecrets) -> Vec<String> {
+    kept.list(None).unwrap().into_iter().map(|it| it.name).collect()
+}
+
+/// The bytes of every file of a folder.
+fn on_disk(folder: &Utf8Path) -> Vec<u8> {
+    folder.read_dir_utf8().unwrap().flat_map(|entry| fs_err::read(entry.unwrap().path()).unwrap()).collect()
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn secrets_lie_encrypted_and_the_next_daemon_reads_them() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = folder(&temp);
+    let kept = KeptSecrets::new(&folder, false);
+    assert_eq!(names(&kept), [""; 0]);
+    assert!(!folder.exists(), "nothing is made before there is something");
+    set(&kept, "TOKEN", "s3cret-value").unwrap();
+    let bytes = on_disk(&folder);
+    assert!(holds(&bytes, "age-encryption.org"));
+    assert!(!holds(&bytes, "s3cret-value") && !holds(&bytes, "TOKEN"), "not even names");
+    let next = KeptSecrets::new(&folder, false);
+    assert_eq!(names(&next), ["TOKEN"]);
+    assert_eq!(
+        next.read(|book| book.resolve(&EnvironmentId("x".into()), Utf8Path::new("/"))).unwrap().values["TOKEN"],
+        "s3cret-value"
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_never_overwritten() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = folder(&temp);
+    set(&KeptSecrets::new(&folder, false), "TOKEN", "s3cret-value").unwrap();
+    let (store, key) = (folder.join("store.age"), folder.join("key"));
+    let (good_store, good_key) = (fs_err::read(&store).unwrap(), fs_err::read(&key).unwrap());
+    let other = tempfile::tempdir().unwrap();
+    set(&KeptSecrets::new(self::folder(&other), false), "X", "y").unwrap();
+    let other_key = fs_err::read(self::folder(&other).join("key")).unwrap();
+    let mut flipped = good_store.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let mut last = None;
+    let half = &good_store[..good_store.len() / 2];
+    for (bytes, key_bytes, expected) in [
+        (&good_store[..], Some(&other_key[..]), "another key"),
+        (&good_store, None, "their key is not there"),
+        (&good_store, Some(b"nonsense"), "their key is damaged"),
+        (&flipped, Some(&good_key), "the file is damaged"),
+        (half, Some(&good_key), "the file is damaged"),
+        (b"", Some(&good_key), "the file is damaged"),
+    ] {
+        fs_err::write(&store, bytes).unwrap();
+        match key_bytes {
+            Some(bytes) => fs_err::write(&key, bytes).unwrap(),
+            None => fs_err::remove_file(&key).unwrap(),
+        }
+        let kept = KeptSecrets::new(&folder, false);
+        for problem in [set(&kept, "MORE", "value").unwrap_err(), kept.list(None).unwrap_err()] {
+            assert_eq!(problem.code, ProblemCode::SecretsUnreadable);
+            assert!(problem.title.contains(expected), "{problem}");
+        }
+        assert_eq!(fs_err::read(&store).unwrap(), bytes);
+        fs_err::write(&store, &good_store).unwrap();
+        fs_err::write(&key, &good_key).unwrap();
+        last = Some(kept);
+    }
+    // Put back, it is read without a restart.
+    std::thread::sleep(AGAIN);
+    assert_eq!(names(&last.unwrap()), ["TOKEN"]);
+}
+
+#[test]
+fn what_earlier_versions_kept_in_the_clear_is_taken_over() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = folder(&temp);
+    let environment: Environment = serde_json::from_value(serde_json::json!({
+        "id": "aa11",
+        "metadata": {
+            "name": "web", "created_at": "2026-01-01T00:00:00Z", "generation": 1, "resource_version": 1
+        },
+        "spec": {
+            "desired_phase": "running", "source": {"type": "folder", "path": "/srv/web"}, "machine": "default"
+        },
+        "status": {},
+    }))
+    .unwrap();
+    Vault::new(&folder).keep("aa11.json", br#"{"TOKEN": "s3cret-value"}"#).unwrap();
+    let kept = KeptSecrets::new(&folder, false);
+    kept.adopt(std::slice::from_ref(&environment)).unwrap();
+    assert_eq!(kept.of(&environment).unwrap().secrets.variables()["TOKEN"], "s3cret-value");
+    assert!(!holds(&on_disk(&folder), "s3cret-value"));
+    // What was an environment's own goes with it, also when it went while nobody could write.
+    kept.adopt(&[]).unwrap();
+    assert_eq!(names(&kept), [""; 0]);
+}
+
+/// One that sets secrets until it is killed: this test runs itself for that.
+#[test]
+fn a_kill_in_the_middle_of_a_change_leaves_the_old_or_the_new() {
+    const PLACE: &str = "COVE_TEST_SECRETS_PLACE";
+    if let Some(folder) = std::env::var_os(PLACE) {
+        let kept = KeptSecrets::new(Utf8PathBuf::try_from(std::path::PathBuf::from(folder)).unwrap(), false);
+        for round in 0.. {
+            // As long as several pages, so that a write can be cut.
+            set(&kept, "LONG", &format!("{round} {}", "v".repeat(40_000))).unwrap();
+            println!("{round} is kept");
+        }
+    }
+    let name = "secrets::tests::a_kill_in_the_middle_of_a_change_leaves_the_old_or_the_new";
+    for try_number in 0..12_u64 {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = folder(&temp);
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(PLACE, &folder)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // From before the key is there to many changes later.
+        std::thread::sleep(std::time::Duration::from_millis(try_number * try_number * 3));
+        child.kill().unwrap();
+        let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+        let told = said
+            .lines()
+            .filter_map(|line| line.strip_suffix(" is kept")?.split(' ').next_back()?.parse::<u64>().ok());
+        let last = told.max();
+        let kept = KeptSecrets::new(&folder, false);
+        let given = kept.read(|book| book.resolve(&EnvironmentId("x".into()), Utf8Path::new("/"))).unwrap();
+        let value =
+            given.values.get("LONG").map(|value| value.split(' ').next().unwrap().parse::<u64>().unwrap());
+        // What was told to be kept is; at most the next one is there, of which nobody was told.
+        assert!(value >= last && value <= Some(last.map_or(0, |last| last + 1)), "{value:?} after {last:?}");
+        set(&kept, "MORE", "works on").unwrap();
+    }
+}
