@@ -141,10 +141,12 @@ fn section(all: &[Measured]) -> String {
     text
 }
 
-/// Replaces the section at the page's end, or puts it there.
+/// Replaces the section of the page, or puts it at its end.
 fn put_section(page: &Path, section: &str) {
     let old = std::fs::read_to_string(page).unwrap_or_default();
-    let kept = old.split(HEADING).next().unwrap().trim_end();
+    let (kept, rest) = old.split_once(HEADING).unwrap_or((&old, ""));
+    let kept = kept.trim_end();
     let joint = if kept.is_empty() { "" } else { "\n\n" };
-    std::fs::write(page, format!("{kept}{joint}{section}")).unwrap();
+    let after = rest.find("\n# ").map_or("", |start| &rest[start..]);
+    std::fs::write(page, format!("{kept}{joint}{section}{after}")).unwrap();
 }

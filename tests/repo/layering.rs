@@ -118,7 +118,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("utoipa", &["api", "daemon"]),
     ("jsonc-parser", &["devcontainer"]),
     ("saphyr-parser", &["automations"]),
-    ("age", &["host"]),
+    ("age", &["daemon"]),
     ("secret-service", &["host"]),
     ("aho-corasick", &["provision"]),
     ("indicatif", &["cli"]),

@@ -16,6 +16,7 @@ mod daily;
 mod docker;
 mod files;
 mod healing;
+mod idle;
 mod ports;
 mod rest;
 mod rosetta;
@@ -71,6 +72,10 @@ const CASES: &[Case] = &[
     ("killing_the_machine", healing::killing_the_machine),
     ("killing_the_shim_leaves_nothing_behind", healing::killing_the_shim_leaves_nothing_behind),
     ("a_paused_machine_goes_on_with_the_right_time", rest::a_paused_machine_goes_on_with_the_right_time),
+    (
+        "what_is_not_used_stops_and_starts_with_the_next_use",
+        idle::what_is_not_used_stops_and_starts_with_the_next_use,
+    ),
     ("missing_and_damaged_parts", bad_input::missing_and_damaged_parts),
     ("the_example_answers", daily::the_example_answers),
     ("the_example_of_automations_heals", automations::the_example_of_automations_heals),

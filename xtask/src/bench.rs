@@ -6,6 +6,7 @@ mod boot;
 mod cove;
 mod debian;
 mod debian_image;
+mod latency;
 mod process;
 mod report;
 
@@ -32,6 +33,9 @@ pub(crate) struct Options {
     /// Compare the drop-in `devcontainer` with the reference instead of machines
     #[arg(long)]
     pub(crate) devcontainer: bool,
+    /// Measure the echo of keys in `cove shell` under load instead of machines; `--runs` turns
+    #[arg(long, conflicts_with = "devcontainer")]
+    pub(crate) latency: bool,
 }
 
 impl Options {
@@ -63,6 +67,8 @@ pub(crate) enum BenchError {
     Debian(#[from] debian::DebianError),
     #[error("could not tell about this machine")]
     Step(#[from] crate::steps::StepError),
+    #[error("the echo of keys was not measured")]
+    Latency(#[from] latency::LatencyError),
     #[error("no guest image exists for this computer's processor")]
     Architecture,
     #[error(transparent)]
@@ -79,6 +85,10 @@ struct Hardware {
 
 /// Measures, and writes `RESULTS.md` and `results.json`.
 pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
+    if options.latency {
+        let image = options.image.as_deref().map(Utf8Path::canonicalize_utf8).transpose()?;
+        return Ok(latency::bench(&options.folder(), image.as_deref(), options.runs)?);
+    }
     let places = Places::new(Arch::host(), None)?;
     let image = if let Some(given) = &options.image {
         given.canonicalize_utf8()?

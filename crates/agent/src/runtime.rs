@@ -3,10 +3,11 @@
 //! The engine and BuildKit call it in place of `runc`. For `create`, `run` and `exec` it edits the description
 //! of the container or process, then becomes the real runtime with the same arguments; every other command goes
 //! through untouched. What it cannot read it leaves as it is: a container without the host's certificates is
-//! better than none.
+//! better than none. It also says which share of the processors a process gets ([`shares`]).
 
 mod arguments;
 mod bundle;
+mod shares;
 
 use std::ffi::OsString;
 use std::io;
@@ -19,7 +20,7 @@ use serde_json::Value;
 
 use crate::configuration::{ContainerAdditions, RUNTIME_FILE};
 use crate::emulation::rosetta;
-use crate::{console, engine, trust};
+use crate::{console, engine, mounts, trust};
 use arguments::Subject;
 
 /// Variable that names another runtime than the default one.
@@ -47,11 +48,12 @@ enum EditError {
 }
 
 /// Edits if there is something to edit, and becomes the runtime.
-pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
-    if let Some(subject) = arguments::subject(&arguments)
-        && let Err(error) = edit(&subject)
-    {
-        console::say(&format!("cove-runtime: {}", console::chain(&error)));
+pub(crate) fn main(mut arguments: Vec<OsString>) -> ExitCode {
+    if let Some(subject) = arguments::subject(&arguments) {
+        match edit(&subject) {
+            Ok(description) => give_share(&subject, &description, &mut arguments),
+            Err(error) => console::say(&format!("cove-runtime: {}", console::chain(&error))),
+        }
     }
     let chosen = std::env::var_os(CHOICE).map(|name| name.to_string_lossy().into_owned());
     let mut names = chosen.as_deref().into_iter().chain(RUNTIMES.iter().copied());
@@ -64,18 +66,36 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn edit(subject: &Subject) -> Result<(), EditError> {
+/// Which share of the processors it gets.
+fn give_share(subject: &Subject, description: &Value, arguments: &mut Vec<OsString>) {
+    let root = Path::new(mounts::CGROUPS);
+    let given = match subject {
+        Subject::Container { .. } => shares::lower_builds(root, description).map(|()| None),
+        Subject::Process { container, .. } => shares::group_for(root, container, description),
+    };
+    match (given, subject) {
+        (Ok(Some(group)), Subject::Process { options_at, .. }) => {
+            arguments.insert(*options_at, format!("--cgroup={group}").into());
+        }
+        (Ok(_), _) => {}
+        // It runs as all others do.
+        (Err(error), _) => console::say(&format!("cove-runtime: no share of its own: {error}")),
+    }
+}
+
+/// Edits the description, and gives it as it is then.
+fn edit(subject: &Subject) -> Result<Value, EditError> {
+    let path = match subject {
+        Subject::Container { bundle } => bundle.join("config.json"),
+        Subject::Process { file, .. } => file.clone(),
+    };
+    let mut description = read(&path)?;
     let additions = match fs::read(RUNTIME_FILE) {
         Ok(text) => serde_json::from_slice::<ContainerAdditions>(&text)
             .map_err(|source| EditError::Json { path: RUNTIME_FILE.to_owned(), source })?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(description),
         Err(error) => return Err(error.into()),
     };
-    let path = match subject {
-        Subject::Container { bundle } => bundle.join("config.json"),
-        Subject::Process { file } => file.clone(),
-    };
-    let mut description = read(&path)?;
     match subject {
         Subject::Container { .. } => {
             let folders = bundle::Folders {
@@ -92,7 +112,8 @@ fn edit(subject: &Subject) -> Result<(), EditError> {
         use std::os::unix::fs::PermissionsExt as _;
         fs::metadata(&path)?.permissions().mode() & 0o777
     };
-    Ok(trust::replace_file(&path, &text, mode)?)
+    trust::replace_file(&path, &text, mode)?;
+    Ok(description)
 }
 
 fn read(path: &Path) -> Result<Value, EditError> {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    AutomationWish, AutomationsStatus, Condition, Dotfiles, EnvironmentId, Grant, Metadata, Name, PortStatus,
-    PortWish, Problem, SecretsStatus, Session, StepKind, Unasked,
+    Activity, AutomationWish, AutomationsStatus, Condition, Dotfiles, EnvironmentId, Grant, IdlePolicy,
+    Metadata, Name, PortStatus, PortWish, Problem, SecretsStatus, Session, StepKind, Unasked,
 };
 
 /// A dev environment.
@@ -63,6 +63,21 @@ pub struct EnvironmentSpec {
     /// What it may use of the person's credentials. Beside the generation as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<Grant>,
+    /// When it stops by itself.
+    #[serde(default)]
+    pub idle: IdlePolicy,
+    /// Since when nobody had used it, where that is why it shall be stopped: the next use starts it again. Written by
+    /// the daemon as `idle` wants it, and taken away by whoever says anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub idle_since: Option<Timestamp>,
+}
+
+impl EnvironmentSpec {
+    /// Whether it was stopped because nobody used it, so that the next use starts it.
+    pub fn starts_on_use(&self) -> bool {
+        self.desired_phase == DesiredPhase::Stopped && self.idle_since.is_some()
+    }
 }
 
 /// Where the files of an environment come from.
@@ -139,6 +154,9 @@ pub struct EnvironmentStatus {
     /// Its tasks and services.
     #[serde(skip_serializing_if = "AutomationsStatus::is_empty")]
     pub automations: AutomationsStatus,
+    /// Whether it is in use; told to who asks for one environment, and only while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activity: Option<Activity>,
     /// Its secrets.
     #[serde(skip_serializing_if = "SecretsStatus::is_empty")]
     pub secrets: SecretsStatus,

@@ -14,6 +14,7 @@ mod environment;
 mod event;
 mod grant;
 mod home;
+mod idle;
 mod logs;
 mod machine;
 mod metadata;
@@ -39,10 +40,11 @@ pub use grant::{
     DEFAULT_GRANT, GRANT_VARIABLES, Grant, GrantKind, GrantRefused, GrantRequest, LONGEST_GRANT,
 };
 pub use home::{HomeError, HomeLayout};
+pub use idle::{Activity, IdlePolicy, InUse, NotATime, UseKind};
 pub use logs::{ContainerLogLine, LogLevel, MachineLogLine};
 pub use machine::{
     AcceleratorStatus, BootStage, ComponentStatus, EmulationStatus, EngineState, Machine, MachinePhase,
-    MachineSpec, MachineStatus, MachineUse,
+    MachineSpec, MachineStatus, MachineUse, Pressure,
 };
 pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
 pub use personal::{Dotfiles, Secrets};
@@ -53,8 +55,8 @@ pub use port::{
 pub use preview::{ChangeEffect, Preview, PropertyChange, RebuildPreview};
 pub use problem::{Hint, Place, Problem, ProblemCode, Retry};
 pub use requests::{
-    Check, CheckOutcome, Diagnosis, EnvironmentPatch, ErrorBody, ExecRequest, ExecTerminal, MachinePatch,
-    PlanRequest, UpRequest, Version,
+    Check, CheckOutcome, Diagnosis, EnvironmentPatch, ErrorBody, ExecRequest, ExecTerminal, KeepAlive,
+    MachinePatch, PlanRequest, UpRequest, Version,
 };
 pub use secret::{
     MOST_SECRET_BYTES, SECRETS_FOLDER, SHORTEST_MASKED, SecretScope, SecretStatus, SecretTarget, SecretValue,

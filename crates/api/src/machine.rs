@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Metadata, Problem, Session};
+use crate::{Activity, IdlePolicy, Metadata, Problem, Session};
 
 /// A machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -39,6 +40,10 @@ pub struct MachineSpec {
     pub shares: Vec<Utf8PathBuf>,
     /// Whether certificates and proxies that this computer trusts reach the engine and all containers.
     pub trust_host_network: bool,
+    /// When it stops by itself: no container runs in it then, and nobody uses its engine. One that is kept running does
+    /// not.
+    #[serde(default = "IdlePolicy::of_machine")]
+    pub idle: IdlePolicy,
     /// A new one restarts the machine.
     #[serde(default)]
     pub restart: Session,
@@ -92,6 +97,16 @@ pub struct MachineStatus {
     pub daemon_memory: u64,
     /// Host ports opened for published container ports: `host port` to `container name`.
     pub published_ports: BTreeMap<u16, String>,
+    /// What a person should know though it works.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Problem>,
+    /// When it was stopped because nobody used it; absent if it runs or was stopped for another reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub idle_stop: Option<Timestamp>,
+    /// Whether it is in use; told to who asks for it, and only while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activity: Option<Activity>,
 }
 
 /// Where a machine is on its way.
@@ -189,4 +204,19 @@ pub struct MachineUse {
     pub host_disk: u64,
     /// Milliseconds since its kernel started.
     pub uptime_ms: u64,
+    /// How much of the time something in it waited; absent where its kernel does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pressure: Option<Pressure>,
+}
+
+/// How much of the last minute at least one process of a machine had to wait, in percent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Pressure {
+    /// For a processor.
+    pub cpu: u8,
+    /// For a disk.
+    pub io: u8,
+    /// For memory.
+    pub memory: u8,
 }

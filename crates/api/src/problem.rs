@@ -294,6 +294,8 @@ problem_codes! {
     AutomationFailed = "E0213", OnRequest, "The environment is up: only this task or service, and what depends on it, is not. `cove automations logs NAME` shows what it wrote; `cove automations run NAME` or `restart NAME` tries it again. A service with `restart` in its declaration is started again by itself.";
     /// The file of a secret could not be put into the container.
     SecretNotPlaced = "E0216", OnRequest, "The message names the path in the container and what is in the way: something that Cove did not make is never replaced. Remove it, or choose another place with `cove secret set NAME --as-file=PATH`. Variables and the other files are there.";
+    /// An environment that nobody uses stops.
+    StopsIdle = "E0230", OnRequest, "It was told to stop when it is not used for long (`cove up --idle`, or `[environments] idle` in `config.toml`). Nothing is lost: its container is kept, and the next `cove exec`, `shell`, `ssh`, `open` or visit of a name of its ports starts it. `cove keep-alive -- COMMAND` keeps it running for as long as a command does; `cove up --idle never` lets it run until you stop it. What counts as use is in `docs/idle.md`.";
 
     /// The machine does not start.
     MachineFailed = "E0301", ByItself, "`cove machine logs` shows its console and `cove doctor` checks what it needs.";
@@ -327,6 +329,10 @@ problem_codes! {
     FilesNotFollowed = "E0315", OnRequest, "Programs in containers that wait for changes of files (`vite`, `tsc --watch`, `cargo watch`) do not hear of what is changed on this computer in that folder. All else works: they see the changed files when they look. Let them poll, or do what the message says; it is tried again by itself.";
     /// The secrets that are kept cannot be read.
     SecretsUnreadable = "E0318", OnRequest, "They lie encrypted in `secrets/store.age` of the state folder; the key is in your Keychain, in the keyring of your desktop, or in `secrets/key` beside it. Unlock the keyring, or put back what is missing from a backup; nothing is overwritten meanwhile. If the key is lost for good, move `store.age` away and set the secrets anew with `cove secret set`.";
+    /// Programs in the machine wait for what it has too little of.
+    UnderPressure = "E0330", OnRequest, "For five minutes at least one program in the machine nearly always waited. Too little memory: give it more with `cove machine set --memory 8G`, or stop an environment. A slow disk: often a backup or a virus scanner of this computer that reads the machine's disk. `cove machine status` shows the figures.";
+    /// A machine that nobody uses stops.
+    MachineStopsIdle = "E0331", OnRequest, "No container ran in it and nobody used its engine for the time that `cove machine set --idle` says, ten minutes unless told otherwise. That gives its memory back. The next use starts it.";
 
     /// The engine to migrate from cannot be used.
     MigrationSource = "E0401", OnRequest, "`cove migrate` reads another engine while that runs, and changes nothing there. The message names the sockets that were looked at: start what they belong to, or say where the socket is with `--socket PATH`. After a failure in the middle, the same command goes on where it was.";

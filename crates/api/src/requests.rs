@@ -6,7 +6,9 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{AutomationWish, DesiredPhase, Dotfiles, Name, PortWish, Problem, Secrets, Session, Unasked};
+use crate::{
+    AutomationWish, DesiredPhase, Dotfiles, IdlePolicy, Name, PortWish, Problem, Secrets, Session, Unasked,
+};
 
 /// Body of `POST /v1/environments`: the environment of a folder shall run. If the folder has one already it is
 /// that one, with its retry session renewed.
@@ -45,6 +47,9 @@ pub struct UpRequest {
     /// The person's own settings; absent: as before, or as `config.toml` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dotfiles: Option<Dotfiles>,
+    /// When it stops by itself; absent: as before, or as `config.toml` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<IdlePolicy>,
 }
 
 /// Body of `POST /v1/plan`: what would an `up` of the folder do.
@@ -90,6 +95,17 @@ pub struct EnvironmentPatch {
     /// What is wanted of tasks and services (`services/NAME`, `tasks/NAME`); those that are not named stay as they are.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub automations: BTreeMap<String, AutomationWish>,
+    /// When it stops by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<IdlePolicy>,
+}
+
+/// Body of `POST /v1/environments/{environment}/keep-alive`, and each line of its answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct KeepAlive {
+    /// What it is for, in a word or two: the program that runs.
+    pub command: String,
 }
 
 /// Body of `PATCH /v1/machines/{machine}`: what is present changes.
@@ -121,6 +137,9 @@ pub struct MachinePatch {
     /// Whether this computer's certificates and proxies reach containers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trust_host_network: Option<bool>,
+    /// When it stops by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<IdlePolicy>,
     /// Restart the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart: Option<Session>,

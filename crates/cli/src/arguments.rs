@@ -12,8 +12,8 @@ use crate::complete;
 use crate::quantity::{parse_gib, parse_mib};
 
 pub(crate) use environment::{
-    AutomationsCommand, EnvironmentLogs, ExecArguments, NamedAutomation, OneAutomation, OneEnvironment,
-    OpenArguments, PlanArguments, PortsArguments, PortsCommand, ProcessOptions, RangeOptions,
+    AutomationsCommand, EnvironmentLogs, ExecArguments, KeepAliveArguments, NamedAutomation, OneAutomation,
+    OneEnvironment, OpenArguments, PlanArguments, PortsArguments, PortsCommand, ProcessOptions, RangeOptions,
     RemoveArguments, ShellArguments, SomeEnvironments, SshArguments, SshConfigCommand, UpArguments,
 };
 pub(crate) use secret::{ScopeOptions, SecretCommand};
@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Exec(ExecArguments),
     /// Open a shell in an environment
     Shell(ShellArguments),
+    /// Run a command on this computer, and keep an environment from stopping meanwhile
+    KeepAlive(KeepAliveArguments),
     /// Open an environment in an editor
     Open(OpenArguments),
     /// Open an ssh connection to an environment, or run a command by one
@@ -198,6 +200,9 @@ pub(crate) enum MachineCommand {
         /// Size of the data disk, for instance 100G; it can only grow
         #[arg(long, value_parser = parse_gib)]
         disk: Option<u64>,
+        /// Stop it when no container runs in it and nobody uses its engine for so long: 10m, 1h, or never
+        #[arg(long, value_name = "TIME")]
+        idle: Option<api::IdlePolicy>,
     },
 }
 

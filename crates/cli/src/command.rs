@@ -9,6 +9,7 @@ mod doctor;
 mod exec;
 mod explain;
 mod grants;
+mod keep_alive;
 mod lifecycle;
 mod list;
 mod logs;
@@ -43,6 +44,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Plan(arguments) => plan::run(context, arguments).await,
         Command::Exec(arguments) => exec::run(context, arguments).await,
         Command::Shell(arguments) => exec::shell(context, arguments).await,
+        Command::KeepAlive(arguments) => keep_alive::run(context, arguments).await,
         Command::Open(arguments) => open::run(context, arguments).await,
         Command::Ssh(arguments) => ssh::run(context, arguments).await,
         Command::SshConfig(command) => ssh::config(context, command),

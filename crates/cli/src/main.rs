@@ -3,6 +3,7 @@
 //! It decides nothing about environments; everything shown comes from the daemon, as the types of crate `api`.
 //! Results go to standard output, all else (progress, notes, problems) to standard error.
 
+mod activity;
 mod arguments;
 mod attach;
 mod command;

@@ -2,7 +2,7 @@
 
 use api::{
     AuditCheck, AuditRecord, ContainerLogLine, Diagnosis, Environment, EnvironmentPatch, ExecRequest,
-    GrantKind, GrantRequest, HomeLayout, Https, HttpsWish, Machine, MachineLogLine, MachinePatch,
+    GrantKind, GrantRequest, HomeLayout, Https, HttpsWish, KeepAlive, Machine, MachineLogLine, MachinePatch,
     ObjectReference, PlanRequest, Preview, SecretStatus, SecretWish, UpRequest, Version,
 };
 use camino::{Utf8Path, Utf8PathBuf};
@@ -170,6 +170,18 @@ impl Client {
         range: LogRange,
     ) -> Result<Lines<ContainerLogLine>, CallError> {
         self.lines(environment_path(environment, &format!("/logs{}", query_of(range)))).await
+    }
+
+    /// Counts as a use of an environment for as long as what is given is read. It ends only with the daemon.
+    pub async fn keep_alive(
+        &self,
+        environment: &str,
+        asked: &KeepAlive,
+    ) -> Result<Lines<KeepAlive>, CallError> {
+        let path = environment_path(environment, "/keep-alive");
+        let call = Call::new(Method::POST, path).body(asked).by(self.asker.as_ref());
+        let response = connection::accepted(&call, connection::send(&self.socket, &call).await?).await?;
+        Ok(Lines::new(call.describe(), response))
     }
 
     /// Runs a process in the main container of an environment.

@@ -17,7 +17,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use api::{Problem, ProblemCode};
+use api::{Problem, ProblemCode, UseKind};
 use camino::{Utf8Path, Utf8PathBuf};
 use protocol::agent::Target;
 use tokio::net::{UnixListener, UnixStream};
@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::idle::{Use, Used};
 use crate::machine::{MachineHost, splice};
 
 /// Where the engine listens in the guest.
@@ -157,7 +158,11 @@ async fn carry(gate: &Gate, mut client: UnixStream, when_off: WhenOff) {
         Err(_) if when_off == WhenOff::Close => return,
         Err(problem) => return refusal::answer(&mut client, &problem).await,
     };
-    if let Err(error) = splice::unix(&mut client, &mut guest).await {
+    // The daemon's own connections look, and use nothing.
+    let in_use =
+        (when_off == WhenOff::Start).then(|| gate.machine.uses().begin(Used::Machine, UseKind::Docker, ""));
+    let moved = || in_use.iter().for_each(Use::moved);
+    if let Err(error) = splice::unix(&mut client, &mut guest, moved).await {
         tracing::debug!(%error, "a connection to the engine was cut");
     }
 }

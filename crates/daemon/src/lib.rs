@@ -9,6 +9,7 @@
 //! | `server` | the HTTP API on a unix socket |
 //! | `machine` | the virtual machine: started on demand, found again, stopped |
 //! | `docker` | the machine's Docker API on a socket of this computer |
+//! | `idle` | what is used, and the stop of what is not |
 //! | `power` | sleep, waking and a new network of this computer, told to the machine |
 //! | `ports` | forwarded and published ports on the loopback |
 //! | `wiring` | puts the parts together, and ends them in order |
@@ -29,6 +30,7 @@ mod execute;
 mod files;
 mod grants;
 pub mod host_trust;
+mod idle;
 mod left_out;
 pub mod lock;
 pub mod logging;

@@ -45,6 +45,7 @@ use self::rest::HostSleep;
 use self::session::{Outcome, Session};
 use self::shim_client::ShimClient;
 use crate::agent_client::AgentClient;
+use crate::idle::Uses;
 use crate::paths::{self, MachinePaths, Paths};
 use crate::store::Store;
 use crate::tools::GuestTools;
@@ -131,6 +132,8 @@ struct Inner {
     network: watch::Sender<u64>,
     usage_asked: tokio::sync::Mutex<Option<Instant>>,
     engine_starts: AtomicU64,
+    /// What is open to it and to what runs in it.
+    uses: Uses,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -170,6 +173,7 @@ impl MachineHost {
             network: watch::Sender::default(),
             usage_asked: tokio::sync::Mutex::new(None),
             engine_starts: AtomicU64::new(0),
+            uses: Uses::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -413,6 +417,29 @@ impl MachineHost {
     /// Tells which host ports are open for published container ports.
     pub(crate) fn set_published_ports(&self, ports: BTreeMap<u16, String>) {
         self.inner.update(|machine| machine.published_ports = ports);
+    }
+
+    /// What is open to the machine and to what runs in it.
+    pub(crate) fn uses(&self) -> &Uses {
+        &self.inner.uses
+    }
+
+    /// Tells what is scarce in it, given what was told before.
+    pub(crate) fn set_pressure_warnings(&self, tell: impl FnOnce(&[Problem]) -> Vec<Problem>) {
+        let before = lock(&self.inner.status).warnings.clone();
+        let now = tell(&before);
+        if now == before {
+            return;
+        }
+        for problem in now.iter().filter(|problem| !before.contains(problem)) {
+            self.inner.emit(EventKind::Warning { problem: problem.clone() });
+        }
+        self.inner.update(|machine| machine.warnings = now);
+    }
+
+    /// It is about to be stopped because nobody uses it.
+    pub(crate) fn note_idle_stop(&self) {
+        self.inner.update(|machine| machine.idle_stop = Some(jiff::Timestamp::now()));
     }
 
     fn shim(&self) -> ShimClient {

@@ -13,6 +13,7 @@
 
 mod datagrams;
 mod dial;
+mod doorbell;
 mod holder;
 mod keep;
 mod listener;
@@ -36,6 +37,7 @@ pub use self::names::{AuthorityPlace, Names, NamesSettings};
 pub use self::wanted::{EnvironmentPorts, Program, WantedPort};
 
 use self::dial::Dialer;
+use self::doorbell::Doorbells;
 use self::open::{Forward, numbers_of};
 use self::published::Known;
 use crate::machine::MachineHost;
@@ -93,6 +95,8 @@ struct Table {
     /// What was wanted last.
     wanted: BTreeMap<EnvironmentId, Vec<WantedPort>>,
     forwards: BTreeMap<EnvironmentId, Vec<Forward>>,
+    /// Ports of environments that start when somebody comes.
+    doorbells: BTreeMap<EnvironmentId, Doorbells>,
     /// What a person should know of them.
     problems: BTreeMap<EnvironmentId, Vec<Problem>>,
     published: BTreeMap<(u16, Transport), published::Publication>,
@@ -142,6 +146,7 @@ impl Ports {
     /// Keeps the ports of an environment as they are to be from now on, and opens them. Those that are open and still
     /// wanted stay open.
     pub async fn set(&self, id: &EnvironmentId, ports: EnvironmentPorts) {
+        self.inner.take_doorbells_away(id).await;
         self.inner.lock().environments.insert(id.clone(), ports);
         self.inner.count_interest();
         self.inner.apply(id).await;
@@ -183,9 +188,14 @@ impl Ports {
             table.forwards.remove(id)
         };
         self.inner.count_interest();
+        let mut ports = Vec::new();
         for forward in closed.into_iter().flatten() {
+            if forward.wanted.transport == Transport::Tcp {
+                ports.push(forward.listener.port());
+            }
             forward.listener.close().await;
         }
+        self.inner.hang_doorbells(id, ports).await;
     }
 
     /// What a person should know of the ports of an environment: [`PortTaken`](api::ProblemCode::PortTaken),
@@ -203,6 +213,11 @@ impl Ports {
     /// Tells when [`troubles_of`](Self::troubles_of) some container has changed.
     pub(crate) fn troubles_changed(&self) -> watch::Receiver<impl Sized> {
         self.inner.troubles.subscribe()
+    }
+
+    /// How many containers run in the machine, whoever made them.
+    pub(crate) fn running_containers(&self) -> usize {
+        self.inner.containers.borrow().len()
     }
 
     /// Tells when the ports of some environment have changed by themselves.

@@ -116,6 +116,8 @@ fn asked_for(request: &PlanRequest, environment: Option<&Environment>) -> Enviro
             ports: Vec::new(),
             automations: BTreeMap::new(),
             grants: Vec::new(),
+            idle: api::IdlePolicy::NEVER,
+            idle_since: None,
         },
         status: EnvironmentStatus::default(),
     });

@@ -33,6 +33,7 @@ use crate::consent::ConsentPolicy;
 use crate::execute;
 use crate::files::FileEvents;
 use crate::grants::Grants;
+use crate::idle::{self, Idleness};
 use crate::machine::MachineHost;
 use crate::observe;
 use crate::ports::Ports;
@@ -55,6 +56,8 @@ pub(crate) struct Parts {
     pub(crate) grants: Grants,
     /// Those who look after tasks and services.
     pub(crate) automations: Links,
+    /// What is used, and when the rest stops.
+    pub(crate) idle: Idleness,
     /// Variables of those who asked, for `initializeCommand`.
     pub(crate) callers: CallerVariables,
     pub(crate) policy: ConsentPolicy,
@@ -130,6 +133,7 @@ impl Reconciler {
                 ports,
                 secrets,
                 automations: Links::default(),
+                idle: Idleness::default(),
                 callers: CallerVariables::default(),
                 policy,
                 registry,
@@ -156,6 +160,13 @@ impl Reconciler {
         self.inner.tasks.spawn(async move { follower.follow_machine().await });
         let follower = self.clone();
         self.inner.tasks.spawn(async move { follower.follow_automations().await });
+        let (keeper, stop) = (self.clone(), self.inner.stop.clone());
+        self.inner.tasks.spawn(async move {
+            tokio::select! {
+                () = idle::keep(keeper) => {}
+                () = stop.cancelled() => {}
+            }
+        });
         Ok(())
     }
 
@@ -179,6 +190,7 @@ impl Reconciler {
         bell.asked.store(true, std::sync::atomic::Ordering::Release);
         bell.notify.notify_one();
         self.inner.parts.ports.look();
+        self.inner.parts.idle.look();
     }
 
     /// What the environment's task knew at its last look; nothing if it has none.

@@ -48,6 +48,8 @@ pub struct Api {
     pub dotfiles: Option<api::Dotfiles>,
     /// Where it is written down who did what.
     pub audit: Audit,
+    /// When those stop by themselves that are asked for without saying so.
+    pub idle: api::IdlePolicy,
     /// What needs a container.
     pub environments: Arc<dyn EnvironmentWork>,
     /// What needs the machine.
@@ -115,6 +117,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/secrets", get(secrets::list).put(secrets::change)),
         ("/v1/plan", post(environments::plan_folder)),
         ("/v1/environments/{environment}/logs", get(logs::of_environment)),
+        ("/v1/environments/{environment}/keep-alive", post(environments::keep_alive)),
         ("/v1/environments/{environment}/exec", post(exec::in_environment)),
         ("/v1/environments/{environment}/ssh", post(exec::ssh_to_environment)),
         ("/v1/machines/{machine}", get(machine::show).patch(machine::change)),

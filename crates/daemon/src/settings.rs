@@ -4,7 +4,7 @@
 //! default one; a wish made later with `cove machine set` stays until the file says something new (see
 //! [`Settings::changes_since`]). The others hold from the next start of the daemon.
 
-use api::{Dotfiles, MachineSpec};
+use api::{Dotfiles, IdlePolicy, MachineSpec};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +24,10 @@ pub struct Settings {
     pub trust_host_certificates: Option<bool>,
     /// Whether backups of this computer take the machines' disks.
     pub back_up_machines: bool,
-    /// Size of the machine.
+    /// The machine: its size, and when it stops.
     pub machine: MachineSize,
+    /// What new environments are like when nobody says otherwise.
+    pub environments: EnvironmentSettings,
     /// What of this computer repositories may use without a question.
     pub consent: ConsentPolicy,
     /// Lasting names of ports.
@@ -37,6 +39,34 @@ pub struct Settings {
     /// Dotfiles for environments that are asked for without others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dotfiles: Option<Dotfiles>,
+}
+
+/// The `[environments]` table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnvironmentSettings {
+    /// When one stops that is not used: `2h`, `never`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<WrittenIdle>,
+}
+
+/// An [`IdlePolicy`] as people write it: `30m`, `2h`, `never`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct WrittenIdle(pub IdlePolicy);
+
+impl TryFrom<String> for WrittenIdle {
+    type Error = api::NotATime;
+
+    fn try_from(text: String) -> Result<Self, api::NotATime> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<WrittenIdle> for String {
+    fn from(written: WrittenIdle) -> Self {
+        written.0.to_string()
+    }
 }
 
 /// The `[secrets]` table.
@@ -76,6 +106,9 @@ pub struct MachineSize {
     /// Size of the data disk, in GiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_gib: Option<u64>,
+    /// When it stops because nobody uses it: `10m`, `never`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<WrittenIdle>,
 }
 
 /// Why the settings cannot be used.
@@ -168,6 +201,7 @@ impl Settings {
                 cpus: changed(self.machine.cpus.as_ref(), earlier.machine.cpus.as_ref()),
                 memory_mib: changed(self.machine.memory_mib.as_ref(), earlier.machine.memory_mib.as_ref()),
                 disk_gib: changed(self.machine.disk_gib.as_ref(), earlier.machine.disk_gib.as_ref()),
+                idle: changed(self.machine.idle.as_ref(), earlier.machine.idle.as_ref()),
             },
             ..Self::default()
         }
@@ -184,6 +218,7 @@ impl Settings {
         spec.cpus = self.machine.cpus.unwrap_or(spec.cpus);
         spec.memory_mib = self.machine.memory_mib.unwrap_or(spec.memory_mib);
         spec.disk_gib = self.machine.disk_gib.unwrap_or(spec.disk_gib).max(spec.disk_gib);
+        spec.idle = self.machine.idle.map_or(spec.idle, |written| written.0);
     }
 }
 
@@ -199,6 +234,7 @@ pub fn default_machine() -> MachineSpec {
         disk_gib: 64,
         shares: user_home().into_iter().collect(),
         trust_host_network: true,
+        idle: IdlePolicy::MACHINE,
         restart: api::Session::default(),
     }
 }
@@ -236,6 +272,17 @@ mod tests {
         let error = parse("shares = [\"src\"]").unwrap_err().to_string();
         assert!(error.contains("`src`, which is not an absolute path"), "{error}");
         assert!(parse("[machine]\nmemory_mib = 16").unwrap_err().to_string().contains("at least 512"));
+    }
+
+    #[test]
+    fn times_without_use_are_read() {
+        let settings = parse("[machine]\nidle = 'never'\n[environments]\nidle = '1h30m'").unwrap();
+        assert_eq!(settings.environments.idle.map(|it| it.0.stop_after), Some(Some(5400)));
+        let mut spec = default_machine();
+        settings.apply(&mut spec);
+        assert_eq!(spec.idle, IdlePolicy::NEVER);
+        let error = parse("[machine]\nidle = 'soon'").unwrap_err().to_string();
+        assert!(error.starts_with("/h/config.toml:2:8: ") && error.contains("`soon` is no time"), "{error}");
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod probe;
 mod progress;
 mod tools;
 mod transfer;
+mod usage;
 mod users;
 
 pub use build::{
@@ -52,4 +53,5 @@ pub use tools::{
     Channel, HostTools, RunningTool, StreamPiece, StreamedTool, ToolCommand, ToolError, ToolOutput, Tools,
 };
 pub use transfer::{ByteStream, ContainerRecord, EngineFacts, ImageRecord, NetworkRecord, VolumeRecord};
+pub use usage::ContainerUse;
 pub use users::{Account, UserError};

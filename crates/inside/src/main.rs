@@ -11,6 +11,8 @@
 //! | argument | what it is |
 //! |---|---|
 //! | `automations` | [`automations`]: tasks and services of the environment |
+//! | `keep-alive` | [`keep_alive`]: the environment is in use while a command runs |
+//! | `kept-alive` | whether that is so |
 //! | `secrets` | [`secrets`]: files of secrets |
 //! | `grants` | [`grants`]: carries requests for credentials that a person granted |
 //! | `grants-files` | what git and others have to know of that, as root |
@@ -20,12 +22,15 @@
 
 mod automations;
 mod grants;
+mod keep_alive;
 mod resolve;
 mod secrets;
 mod session;
 mod ssh;
 
 use std::process::ExitCode;
+
+use protocol::inside::{KEEP_ALIVE, KEPT_ALIVE};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -34,22 +39,24 @@ fn main() -> ExitCode {
     }
     let first = arguments.next().map(|word| word.to_string_lossy().into_owned());
     let done = match first.as_deref() {
-        Some("automations") => automations::main(arguments.collect()),
-        Some("secrets") => secrets::main(),
-        Some("grants") => grants::main(arguments.collect()),
-        Some("grants-files") => grants::files(),
-        Some("git-credential") => grants::git_credential(arguments.collect()),
-        Some("ssh") => ssh::main(),
-        Some("session") => session::main(arguments.collect()),
+        Some("grants") => grants::main(arguments.collect()).map(|()| ExitCode::SUCCESS),
+        Some("grants-files") => grants::files().map(|()| ExitCode::SUCCESS),
+        Some("git-credential") => grants::git_credential(arguments.collect()).map(|()| ExitCode::SUCCESS),
+        Some("automations") => automations::main(arguments.collect()).map(|()| ExitCode::SUCCESS),
+        Some(KEEP_ALIVE) => keep_alive::main(arguments.collect()),
+        Some(KEPT_ALIVE) => keep_alive::is_held(),
+        Some("ssh") => ssh::main().map(|()| ExitCode::SUCCESS),
+        Some("session") => session::main(arguments.collect()).map(|()| ExitCode::SUCCESS),
+        Some("secrets") => secrets::main().map(|()| ExitCode::SUCCESS),
         Some("--version") => {
             say(std::io::stdout(), concat!("cove-inside ", env!("CARGO_PKG_VERSION")));
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         Some(unknown) => Err(format!("there is no `{unknown}` here")),
         None => Err("started by Cove; not meant to be typed".to_owned()),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(message) => {
             say(std::io::stderr(), &format!("cove-inside: {message}"));
             ExitCode::FAILURE

@@ -393,6 +393,30 @@ pub struct Metrics {
     pub load_centi: u64,
     /// Processor time spent not idle since boot, in milliseconds over all processors.
     pub busy_ms: u64,
+    /// How much of the time something in the guest waited, where its kernel tells.
+    pub pressure: Option<Pressure>,
+}
+
+/// How much of the time at least one process of the guest had to wait for what is scarce.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pressure {
+    /// For a processor.
+    pub cpu: Stall,
+    /// For a disk.
+    pub io: Stall,
+    /// For memory.
+    pub memory: Stall,
+}
+
+/// A share of time, in hundredths of a percent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stall {
+    /// Of the last minute.
+    pub minute: u32,
+    /// Of the last five minutes.
+    pub five_minutes: u32,
 }
 
 /// A socket that waits for TCP connections.

@@ -5,6 +5,12 @@ use serde::{Deserialize, Serialize};
 /// Where every container of a machine has the program.
 pub const PROGRAM: &str = "/dev/cove/bin/cove-inside";
 
+/// Its argument that asks whether [`KEEP_ALIVE`] runs in the container: it succeeds then.
+pub const KEPT_ALIVE: &str = "kept-alive";
+
+/// Its argument that keeps the environment in use for as long as a command runs.
+pub const KEEP_ALIVE: &str = "keep-alive";
+
 /// Longest start message that is taken, in bytes. Real ones have some two thousand.
 pub const MAX_START_BYTES: usize = 64 << 10;
 

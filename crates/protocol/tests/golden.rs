@@ -9,7 +9,8 @@ use std::fmt::Debug;
 
 use protocol::agent::{
     AgentHello, Component, ComponentState, Configuration, Emulation, Event, Exec, ExecControl, ExecEnd,
-    Failure, FailureKind, Level, Listener, LogLine, Metrics, Mount, Reply, Request, Target, TerminalSize,
+    Failure, FailureKind, Level, Listener, LogLine, Metrics, Mount, Pressure, Reply, Request, Stall, Target,
+    TerminalSize,
 };
 use protocol::files::{FileBatch, FileChange, FileChangeKind, FileReceipt};
 use protocol::{Frame, FrameDecoder, FrameKind, Version, encode_json, shim};
@@ -168,6 +169,11 @@ fn replies_of_the_agent() {
         disk_used: 7,
         load_centi: 8,
         busy_ms: 9,
+        pressure: Some(Pressure {
+            cpu: Stall { minute: 10, five_minutes: 11 },
+            io: Stall { minute: 12, five_minutes: 13 },
+            memory: Stall { minute: 14, five_minutes: 15 },
+        }),
     }));
     golden.check(&Reply::Listeners {
         listeners: vec![Listener {

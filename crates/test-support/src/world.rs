@@ -109,6 +109,8 @@ impl Default for World {
             ports: Vec::new(),
             automations: BTreeMap::new(),
             grants: Vec::new(),
+            idle: api::IdlePolicy::NEVER,
+            idle_since: None,
         };
         Self {
             spec,

@@ -13,7 +13,13 @@ pub(super) enum Subject {
     /// A new container, described by `config.json` in this folder.
     Container { bundle: PathBuf },
     /// A further process of a container, described by this file.
-    Process { file: PathBuf },
+    Process {
+        file: PathBuf,
+        /// The container's id.
+        container: String,
+        /// Where in the command line the options of `exec` begin.
+        options_at: usize,
+    },
 }
 
 /// Finds it. `None` for commands that describe nothing.
@@ -29,7 +35,12 @@ pub(super) fn subject(arguments: &[OsString]) -> Option<Subject> {
             let bundle = value_of(rest, &["--bundle", "-b"]).unwrap_or(".");
             Some(Subject::Container { bundle: bundle.into() })
         }
-        "exec" => value_of(rest, &["--process", "-p"]).map(|file| Subject::Process { file: file.into() }),
+        "exec" => value_of(rest, &["--process", "-p"]).map(|file| Subject::Process {
+            file: file.into(),
+            // With a description in a file nothing comes behind the id.
+            container: rest.last().copied().unwrap_or_default().to_owned(),
+            options_at: at + 1,
+        }),
         _ => None,
     }
 }
@@ -75,7 +86,8 @@ mod tests {
     #[test]
     fn the_process_of_an_exec_is_found() {
         let line = "--root /r exec --process /tmp/p.json --detach --pid-file /x id";
-        assert_eq!(of(line), Some(Subject::Process { file: "/tmp/p.json".into() }));
+        let container = "id".to_owned();
+        assert_eq!(of(line), Some(Subject::Process { file: "/tmp/p.json".into(), container, options_at: 3 }));
         assert_eq!(of("exec id sh"), None);
     }
 

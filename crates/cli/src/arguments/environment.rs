@@ -40,9 +40,22 @@ pub(crate) struct UpArguments {
     /// Clone them to this folder of the container [default: ~/dotfiles]
     #[arg(long, value_name = "PATH", requires = "dotfiles_repository")]
     pub(crate) dotfiles_target_path: Option<String>,
+    /// Stop it when nobody uses it for so long (30m, 2h, 1d), or never; as before if left out
+    #[arg(long, value_name = "TIME")]
+    pub(crate) idle: Option<api::IdlePolicy>,
     /// Return at once and let the work go on
     #[arg(long)]
     pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeepAliveArguments {
+    /// Name, id or folder; that of this folder if left out
+    #[arg(value_name = "ENV", add = ArgValueCandidates::new(complete::environments))]
+    pub(crate) environment: Option<String>,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Debug, Args)]

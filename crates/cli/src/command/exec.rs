@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use api::{ExecRequest, ExecTerminal};
 use devcontainer_cli::terminal;
 
+use super::ssh;
 use crate::arguments::{ExecArguments, ProcessOptions, ShellArguments};
 use crate::attach::{Joint, attach};
 use crate::context::Context;
@@ -33,7 +34,11 @@ async fn in_environment(
 ) -> Result<(), Failure> {
     let (request, joint) = request(process, command)?;
     let client = context.client().await?;
-    let environment = select::environment(&client, environment.as_deref()).await?;
+    let mut environment = select::environment(&client, environment.as_deref()).await?;
+    // One that a person stopped stays down until they start it.
+    if environment.spec.starts_on_use() {
+        environment = ssh::bring_up(context, &client, environment).await?;
+    }
     let session = client.exec(environment.id.as_str(), &request).await?;
     attach(session, joint).await
 }

@@ -28,10 +28,12 @@ pub(super) async fn run(context: &Context, command: MachineCommand) -> Result<()
         MachineCommand::Share { path } => share(context, path).await,
         MachineCommand::Unshare { path } => unshare(context, path).await,
         MachineCommand::InstallRosetta => rosetta::install(),
-        MachineCommand::Set { cpus, memory, disk } => {
-            let patch = MachinePatch { cpus, memory_mib: memory, disk_gib: disk, ..MachinePatch::default() };
+        MachineCommand::Set { cpus, memory, disk, idle } => {
+            let patch =
+                MachinePatch { cpus, memory_mib: memory, disk_gib: disk, idle, ..MachinePatch::default() };
             let machine = context.client().await?.change_machine(DEFAULT_MACHINE, &patch).await?;
-            changed(context, &machine, Effect::AtRestart)
+            let sizes = cpus.is_some() || memory.is_some() || disk.is_some();
+            changed(context, &machine, if sizes { Effect::AtRestart } else { Effect::Now })
         }
     }
 }

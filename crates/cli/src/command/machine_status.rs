@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use api::{DEFAULT_MACHINE, EmulationStatus, EngineState, Machine, MachinePhase, MachineUse};
+use api::{DEFAULT_MACHINE, EmulationStatus, EngineState, Machine, MachinePhase, MachineUse, Pressure};
 
+use crate::activity;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::paint::Paint;
@@ -27,8 +28,16 @@ pub(super) fn settings(machine: &Machine, paint: Paint) -> String {
         ("disk", mib(spec.disk_gib.saturating_mul(1024))),
         ("shared folders", shares.join(", ")),
         ("certificates, proxies", trust.to_owned()),
+        ("stops when not used for", stops(machine)),
     ];
     table::pairs(&rows.map(|(name, value)| (name.to_owned(), value)), paint)
+}
+
+fn stops(machine: &Machine) -> String {
+    if machine.spec.keep_running {
+        return "never: it was started with `cove machine start`".to_owned();
+    }
+    machine.spec.idle.to_string()
 }
 
 fn text(machine: &Machine, paint: Paint) -> String {
@@ -59,8 +68,10 @@ fn text(machine: &Machine, paint: Paint) -> String {
         writeln!(out, "\n{} to take effect for: {settings}", paint.yellow("`cove machine restart`"))
             .expect("writing to a string cannot fail");
     }
-    if let Some(problem) = &status.problem {
-        write!(out, "\n{}", problem_text::render(problem, Weight::Error, paint))
+    let problems = status.problem.iter().map(|problem| (problem, Weight::Error));
+    let warnings = status.warnings.iter().map(|problem| (problem, Weight::Warning));
+    for (problem, weight) in problems.chain(warnings) {
+        write!(out, "\n{}", problem_text::render(problem, weight, paint))
             .expect("writing to a string cannot fail");
     }
     out
@@ -76,6 +87,10 @@ fn head(machine: &Machine) -> Vec<(String, String)> {
         MachinePhase::Stopping => "stopping",
     };
     let mut rows = vec![("state".to_owned(), state.to_owned())];
+    if let Some(at) = status.idle_stop.filter(|_| status.phase == MachinePhase::Stopped) {
+        rows.push(("stopped".to_owned(), format!("{}, because nobody used it", activity::clock(at))));
+    }
+    rows.extend(status.activity.as_ref().map(|it| ("in use".to_owned(), activity::text(it))));
     let mut add = |name: &str, value: Option<String>| {
         rows.extend(value.map(|value| (name.to_owned(), value)));
     };
@@ -129,6 +144,11 @@ fn use_rows(usage: &MachineUse) -> Vec<(String, String)> {
         bytes(usage.memory_total)
     );
     let disk = format!("{} of {}", bytes(usage.disk_used), bytes(usage.disk_total));
+    let waiting = usage.pressure.map(|pressure| {
+        let Pressure { cpu, io, memory } = pressure;
+        let text = format!("{cpu} % for a processor, {io} % for a disk, {memory} % for memory");
+        ("waiting, last minute".to_owned(), text)
+    });
     let rows = [
         ("up for", millis(usage.uptime_ms)),
         ("memory inside", memory),
@@ -136,5 +156,5 @@ fn use_rows(usage: &MachineUse) -> Vec<(String, String)> {
         ("disk inside", disk),
         ("disk of this computer", bytes(usage.host_disk)),
     ];
-    rows.map(|(name, value)| (name.to_owned(), value)).to_vec()
+    rows.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(waiting).collect()
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use api::{Environment, EnvironmentStatus, HookStage, PortStatus};
 use jiff::Timestamp;
 
+use crate::activity;
 use crate::arguments::OneEnvironment;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -14,7 +15,9 @@ use crate::{quantity, select, table};
 
 pub(super) async fn run(context: &Context, arguments: OneEnvironment) -> Result<(), Failure> {
     let client = context.client().await?;
-    let environment = select::environment(&client, arguments.environment.as_deref()).await?;
+    let chosen = select::environment(&client, arguments.environment.as_deref()).await?;
+    // What is known only of one that is asked for.
+    let environment = client.environment(chosen.id.as_str()).await?;
     context.output.show(&environment, |paint| sections(&environment, paint))
 }
 
@@ -54,6 +57,11 @@ fn head(environment: &Environment) -> Vec<(String, String)> {
     };
     let runs = status.container.as_ref().is_some_and(|container| container.running);
     add("since", status.started_at.filter(|_| runs).map(since));
+    add("in use", status.activity.as_ref().map(activity::text));
+    let idle = environment.spec.starts_on_use().then_some(environment.spec.idle_since).flatten();
+    add("stopped", idle.map(|at| format!("not used since {}; the next use starts it", activity::clock(at))));
+    let policy = environment.spec.idle;
+    add("stops when not used for", policy.stop_after.map(|_| policy.to_string()));
     add("title", status.title.clone());
     add("folder", Some(environment.spec.source.folder().to_string()));
     let config = status.config_file.as_ref().map_or("none: the default image is used", |file| file.as_str());

@@ -90,6 +90,7 @@ fn request(arguments: &UpArguments) -> Result<UpRequest, Failure> {
         unasked: Unasked::LeaveOut,
         secrets: arguments.secrets_file.as_deref().map(personal::secrets_of).transpose()?,
         dotfiles,
+        idle: arguments.idle,
     })
 }
 

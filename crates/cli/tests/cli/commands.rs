@@ -266,11 +266,12 @@ fn machine_status_gives_honest_figures() {
       process        812
 
     Settings
-      processors             4
-      memory                 6.0 GiB
-      disk                   64.0 GiB
-      shared folders         /home/ada
-      certificates, proxies  handed over
+      processors               4
+      memory                   6.0 GiB
+      disk                     64.0 GiB
+      shared folders           /home/ada
+      certificates, proxies    handed over
+      stops when not used for  never: it was started with `cove machine start`
 
     Use
       up for                   1 h 02 min
@@ -296,11 +297,12 @@ fn a_folder_is_shared_and_hidden_again() {
     let fake = fake();
     fake.folder("src");
     insta::assert_snapshot!(fake.run(&["machine", "share", "src"]).all(), @r"
-      processors             4
-      memory                 6.0 GiB
-      disk                   64.0 GiB
-      shared folders         /home/ada, HOME/src
-      certificates, proxies  handed over
+      processors               4
+      memory                   6.0 GiB
+      disk                     64.0 GiB
+      shared folders           /home/ada, HOME/src
+      certificates, proxies    handed over
+      stops when not used for  never: it was started with `cove machine start`
     What changed takes effect with `cove machine restart`.
     --- stderr
     --- status 0

@@ -86,7 +86,7 @@ fn a_daemon_that_is_not_installed_is_missed() {
     let ran = run(installed.path(), home.path(), &["ls"]);
     insta::assert_snapshot!(ran.all().replace(installed.path().to_str().unwrap(), "BIN"), @r"
     --- stderr
-    error[E0007]: the daemon's program `coved` is neither beside `BIN/cove` nor in PATH
+    error[E0007]: the program `coved` is neither beside `BIN/cove` nor in PATH
     hint: install `coved` beside `cove`: both come from one build
     see: cove explain E0007
     --- status 1

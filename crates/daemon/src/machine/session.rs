@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use api::{
     AcceleratorStatus, BootStage, ComponentStatus, EmulationStatus, EngineState, EventKind, MachinePhase,
-    MachineUse, ObjectKind, Problem, ProblemCode,
+    MachineUse, ObjectKind, Pressure, Problem, ProblemCode,
 };
-use protocol::agent::{AgentHello, Component, ComponentState, Configuration, Event, Level};
+use protocol::agent::{AgentHello, Component, ComponentState, Configuration, Event, Level, Stall};
 use protocol::shim::{State, Status};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
@@ -159,6 +159,7 @@ async fn follow_shim(inner: Arc<Inner>, session: Arc<Session>, mut watch: ShimWa
         machine.engine = EngineState::Down;
         machine.components.clear();
         machine.usage = None;
+        machine.warnings.clear();
         machine.shim_pid = None;
         machine.shares.clear();
         machine.changes_shares = false;
@@ -256,6 +257,7 @@ async fn greet(inner: &Inner, agent: &AgentClient) -> Result<Greeted, Problem> {
     let watch = agent.watch().await?;
     inner.update(|machine| {
         machine.phase = MachinePhase::Running;
+        machine.idle_stop = None;
         machine.kernel = Some(shortened(&hello.kernel));
         machine.problem = None;
         machine.emulation = None;
@@ -436,7 +438,17 @@ pub(super) async fn usage(inner: &Inner, session: &Session) -> Result<MachineUse
         disk_used: metrics.disk_used,
         host_disk: host_disk(inner),
         uptime_ms: metrics.uptime_ms,
+        pressure: metrics.pressure.map(|pressure| Pressure {
+            cpu: percent(pressure.cpu),
+            io: percent(pressure.io),
+            memory: percent(pressure.memory),
+        }),
     })
+}
+
+/// The share of the last minute, which the guest may say wrongly.
+fn percent(stall: Stall) -> u8 {
+    u8::try_from(stall.minute / 100).unwrap_or(100).min(100)
 }
 
 /// What the sparse data disk takes on this computer, in bytes.

@@ -9,24 +9,27 @@ use std::os::fd::AsFd;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_util::io::InspectReader;
 
 /// Joins a unix connection with a guest stream until both directions have ended, the client is gone, or one breaks.
+/// `moved` is told whenever something came from the guest.
 ///
 /// # Errors
 /// When a direction breaks; both connections are of no use then.
-pub async fn unix(client: &mut UnixStream, guest: &mut UnixStream) -> io::Result<()> {
+pub async fn unix(client: &mut UnixStream, guest: &mut UnixStream, moved: impl FnMut()) -> io::Result<()> {
     let (read, write) = client.split();
-    both_ways(read, write, guest, async |read| hung_up(read.as_ref()).await).await
+    both_ways(read, write, guest, moved, async |read| hung_up(read.as_ref()).await).await
 }
 
-/// Joins a TCP connection with a guest stream until both directions have ended or one breaks.
+/// Joins a TCP connection with a guest stream until both directions have ended or one breaks. `moved` is told whenever
+/// something came from the guest.
 ///
 /// # Errors
 /// When a direction breaks; both connections are of no use then.
-pub async fn tcp(client: &mut TcpStream, guest: &mut UnixStream) -> io::Result<()> {
+pub async fn tcp(client: &mut TcpStream, guest: &mut UnixStream, moved: impl FnMut()) -> io::Result<()> {
     let (read, write) = client.split();
     // TCP does not tell a peer that is gone from one that has said all, until something is written to it.
-    both_ways(read, write, guest, |_| future::pending()).await
+    both_ways(read, write, guest, moved, |_| future::pending()).await
 }
 
 /// Once the client has said all, `hung_up` ends when it is gone altogether.
@@ -34,6 +37,7 @@ async fn both_ways<R, W, F>(
     from_client: R,
     mut to_client: W,
     guest: &mut UnixStream,
+    mut moved: impl FnMut(),
     hung_up: impl FnOnce(R) -> F,
 ) -> io::Result<()>
 where
@@ -41,7 +45,8 @@ where
     W: AsyncWrite + Unpin,
     F: Future<Output = io::Result<()>>,
 {
-    let (mut from_guest, mut to_guest) = guest.split();
+    let (from_guest, mut to_guest) = guest.split();
+    let mut from_guest = InspectReader::new(from_guest, |_: &[u8]| moved());
     let up = async move {
         let mut from_client = from_client;
         tokio::io::copy(&mut from_client, &mut to_guest).await?;
@@ -100,7 +105,7 @@ mod tests {
     fn joined() -> (UnixStream, UnixStream, tokio::task::JoinHandle<io::Result<()>>) {
         let (client, mut near) = UnixStream::pair().unwrap();
         let (guest, mut far) = UnixStream::pair().unwrap();
-        let task = tokio::spawn(async move { unix(&mut near, &mut far).await });
+        let task = tokio::spawn(async move { unix(&mut near, &mut far, || ()).await });
         (client, guest, task)
     }
 

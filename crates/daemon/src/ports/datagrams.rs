@@ -100,8 +100,8 @@ async fn carry(
     datagrams: mpsc::Receiver<Vec<u8>>,
 ) {
     match dialer.dial(&target, Transport::Udp).await {
-        Ok(guest) => {
-            if let Err(error) = exchange(guest, &socket, client, datagrams).await {
+        Ok(mut guest) => {
+            if let Err(error) = exchange(&mut guest, &socket, client, datagrams).await {
                 tracing::debug!(%error, "a flow of datagrams was cut");
             }
         }
@@ -110,12 +110,12 @@ async fn carry(
 }
 
 async fn exchange(
-    guest: UnixStream,
+    guest: &mut UnixStream,
     socket: &UdpSocket,
     client: SocketAddr,
     mut datagrams: mpsc::Receiver<Vec<u8>>,
 ) -> io::Result<()> {
-    let (read, mut write) = guest.into_split();
+    let (read, mut write) = guest.split();
     let mut frames = FrameReader::new(read);
     loop {
         let next = tokio::time::timeout(QUIET, async {

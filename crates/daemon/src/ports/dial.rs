@@ -1,14 +1,20 @@
 //! The way from this computer to a port inside.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use api::Transport;
+use api::{Transport, UseKind};
 use protocol::agent::{self, Listener};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
 use crate::agent_client::AgentClient;
+use crate::idle::{Use, Used};
 use crate::machine::MachineHost;
 
 /// Where a port of this computer leads.
@@ -18,6 +24,8 @@ pub(super) enum Target {
     Guest {
         /// The port.
         port: u16,
+        /// Id of the container that publishes it.
+        container: String,
     },
     /// A port of a container.
     Container {
@@ -32,6 +40,65 @@ pub(super) enum Target {
 type Place = (IpAddr, Option<i32>);
 
 const LOOPBACKS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+/// A connection to a port inside, which counts as a use of its container while it is open.
+pub(super) struct Dialed {
+    stream: UnixStream,
+    in_use: Use,
+}
+
+impl Dialed {
+    /// The stream, and what tells that something moved on it.
+    pub(super) fn parts(&mut self) -> (&mut UnixStream, impl Fn() + use<'_>) {
+        (&mut self.stream, || self.in_use.moved())
+    }
+}
+
+impl Deref for Dialed {
+    type Target = UnixStream;
+
+    fn deref(&self) -> &UnixStream {
+        &self.stream
+    }
+}
+
+impl DerefMut for Dialed {
+    fn deref_mut(&mut self) -> &mut UnixStream {
+        &mut self.stream
+    }
+}
+
+impl AsyncRead for Dialed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(context, into);
+        if read.is_ready() {
+            self.in_use.moved();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Dialed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
 
 /// Makes connections into the guest. Clones share what is known of it.
 #[derive(Clone)]
@@ -49,10 +116,21 @@ impl Dialer {
     ///
     /// # Errors
     /// Why there is none, for the log: nobody listens, mostly.
-    pub(super) async fn dial(&self, target: &Target, transport: Transport) -> Result<UnixStream, String> {
+    pub(super) async fn dial(&self, target: &Target, transport: Transport) -> Result<Dialed, String> {
+        let (container, port) = match target {
+            Target::Guest { port, container } => (container, port),
+            Target::Container { id, port } => (id, port),
+        };
+        let of = Used::Container(container.clone());
+        // Counted from here on: a try is a use too.
+        let in_use = self.machine.uses().begin(of, UseKind::Connection, port.to_string());
+        Ok(Dialed { stream: self.connect(target, transport).await?, in_use })
+    }
+
+    async fn connect(&self, target: &Target, transport: Transport) -> Result<UnixStream, String> {
         let agent = self.machine.agent().map_err(|problem| problem.to_string())?;
         let (id, port) = match target {
-            Target::Guest { port } => {
+            Target::Guest { port, .. } => {
                 return first(&agent, transport, *port, &[(LOOPBACKS[0], None)]).await;
             }
             Target::Container { id, port } => (id, *port),

@@ -20,6 +20,11 @@ const LINGER: Duration = Duration::from_secs(5);
 pub(super) async fn follow(inner: Arc<Inner>) {
     let mut listeners = inner.listeners.clone();
     let mut containers = inner.containers.subscribe();
+    // Names start environments that an earlier daemon stopped because nobody used them.
+    let sleepers = inner.store.environments().unwrap_or_default();
+    if sleepers.iter().any(|environment| environment.spec.starts_on_use()) {
+        inner.names.open(&inner.this).await;
+    }
     loop {
         let lingers = inner.lock().forwards.values().flatten().any(|open| open.silent_since.is_some());
         tokio::select! {

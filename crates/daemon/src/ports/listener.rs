@@ -129,7 +129,8 @@ async fn carry(dialer: Dialer, mut client: TcpStream, target: Target) {
             if let Err(error) = client.set_nodelay(true) {
                 tracing::debug!(%error, "a forwarded connection keeps its delay");
             }
-            if let Err(error) = splice::tcp(&mut client, &mut guest).await {
+            let (guest, moved) = guest.parts();
+            if let Err(error) = splice::tcp(&mut client, guest, moved).await {
                 tracing::debug!(%error, "a forwarded connection was cut");
             }
         }

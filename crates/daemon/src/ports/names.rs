@@ -23,7 +23,7 @@ use tokio_util::sync::DropGuard;
 
 use self::authority::Authority;
 pub use self::authority::AuthorityPlace;
-use self::host::HostName;
+pub(super) use self::host::HostName;
 use super::dial::Target;
 use super::wanted::WantedPort;
 use super::{Inner, Table};
@@ -148,7 +148,7 @@ async fn bind(port: u16) -> std::io::Result<Vec<TcpListener>> {
 
 /// Where a request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Route {
+pub(super) struct Route {
     target: Target,
     protocol: PortProtocol,
 }
@@ -178,7 +178,7 @@ impl Inner {
     }
 
     /// Where a name leads, if it is one of ours.
-    fn route(&self, host: &HostName) -> Option<Route> {
+    pub(super) fn route(&self, host: &HostName) -> Option<Route> {
         let table = self.lock();
         let is_it = |name: &&(&EnvironmentId, &api::Name)| name.1.as_str() == host.environment;
         let (id, _) = table.names.iter().find(|name| is_it(&name))?;

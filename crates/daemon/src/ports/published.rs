@@ -191,7 +191,7 @@ pub(super) async fn reconcile(inner: &Inner, published: Published) {
             continue;
         }
         // In the guest's own network, where the engine listens for it.
-        let (_, target) = watch::channel(Target::Guest { port });
+        let (_, target) = watch::channel(Target::Guest { port, container: container.clone() });
         match Listener::open(inner.dialer.clone(), transport, port, target).await {
             Ok(listener) => {
                 let publication = Publication { container, name, container_port, listener };

@@ -3,6 +3,7 @@
 mod automations;
 mod grants;
 mod host_mounts;
+mod idle;
 mod ports;
 mod secrets;
 mod ssh;
@@ -110,6 +111,7 @@ impl Place {
             secrets: None,
             caller_variables: None,
             dotfiles: None,
+            idle: None,
         }
     }
 

@@ -265,6 +265,7 @@ fn status_of(
         hooks: observation.hooks.clone(),
         ports: observation.ports.clone(),
         automations: observation.automations.status.clone(),
+        activity: None,
         secrets: observation.secrets.status.clone(),
         // Kept for good: what ran once may have left something in a machine that is off.
         started_at: observation.started_at.or(before.started_at),

@@ -5,19 +5,23 @@ use std::time::Duration;
 
 use api::{
     AutomationWish, DesiredPhase, Environment, EnvironmentId, EnvironmentPatch, ErrorBody, EventKind, Https,
-    HttpsWish, ObjectReference, Phase, PlanRequest, Preview, Problem, ProblemCode, Session, Unasked,
-    UpRequest,
+    HttpsWish, KeepAlive, ObjectReference, Phase, PlanRequest, Preview, Problem, ProblemCode, Session,
+    Unasked, UpRequest,
 };
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::Api;
 use super::answer::{Body, Refusal};
+use super::{Api, logs};
 use crate::store::{Store, StoreError};
+
+/// How often a client that holds an environment is told so.
+const HOLD_PAUSE: Duration = Duration::from_secs(15);
 
 /// How long an `up` waits for the folder's former environment to be gone.
 const DELETION_TIME: Duration = Duration::from_mins(1);
@@ -44,8 +48,9 @@ pub(super) async fn up(
     Body(mut request): Body<UpRequest>,
 ) -> Result<(StatusCode, Json<Environment>), Refusal> {
     request.folder = check(&request.folder, request.config.as_deref()).await?;
-    if request.dotfiles.is_none() && !is_known(&api.store, &request)? {
-        request.dotfiles.clone_from(&api.dotfiles);
+    if !is_known(&api.store, &request)? {
+        request.dotfiles = request.dotfiles.or_else(|| api.dotfiles.clone());
+        request.idle = request.idle.or(Some(api.idle));
     }
     let session = Session::fresh();
     if let Some(variables) = request.caller_variables.take() {
@@ -79,6 +84,7 @@ pub(super) async fn show(
 ) -> Result<Json<Environment>, Refusal> {
     let mut found = find(&api.store, &environment)?;
     found.status.warnings.extend(api.environments.automations_changed(&found));
+    found.status.activity = api.environments.activity(&found);
     Ok(Json(found))
 }
 
@@ -109,6 +115,9 @@ pub(super) async fn change(
     }
     let changed = api.store.change_spec(&found.id, patch.resource_version, |spec| {
         spec.desired_phase = patch.desired_phase.unwrap_or(spec.desired_phase);
+        // Who says whether it shall run has the last word.
+        spec.idle_since = spec.idle_since.filter(|_| patch.desired_phase.is_none());
+        spec.idle = patch.idle.unwrap_or(spec.idle);
         spec.rebuild = patch.rebuild.clone().unwrap_or_else(|| spec.rebuild.clone());
         spec.retry = patch.retry.clone().unwrap_or_else(|| spec.retry.clone());
         spec.ports = patch.ports.clone().unwrap_or_else(|| spec.ports.clone());
@@ -171,6 +180,35 @@ pub(super) async fn remove(
         api.store.change_spec(&found.id, None, |spec| spec.desired_phase = DesiredPhase::Deleted)?;
     api.environments.asked(&changed.id);
     Ok(Json(changed))
+}
+
+/// Counts as a use of the environment for as long as the client reads the answer, which never ends by itself: a line
+/// comes at once, and another every 15 seconds.
+#[utoipa::path(post, path = "/v1/environments/{environment}/keep-alive", tag = "environments",
+    params(("environment" = String, Path, description = "Name or id")),
+    request_body = KeepAlive,
+    responses(
+        (status = 200, body = KeepAlive, content_type = "application/x-ndjson"),
+        (status = "default", body = ErrorBody),
+    ))]
+pub(super) async fn keep_alive(
+    State(api): State<Api>,
+    Path(environment): Path<String>,
+    Body(asked): Body<KeepAlive>,
+) -> Result<Response, Refusal> {
+    let found = find(&api.store, &environment)?;
+    let hold = api.environments.keep_alive(&found, &asked.command);
+    let words = futures::stream::unfold((hold, true), move |(hold, is_first)| {
+        let asked = asked.clone();
+        async move {
+            if !is_first {
+                // A client that is gone shows when something is written to it, if not before.
+                tokio::time::sleep(HOLD_PAUSE).await;
+            }
+            Some((asked, (hold, false)))
+        }
+    });
+    Ok(logs::stream(words, api.shutdown))
 }
 
 /// What asking for the environment now would do, and why.

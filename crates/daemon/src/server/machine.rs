@@ -21,7 +21,9 @@ pub(super) async fn show(
 ) -> Result<Json<Machine>, Refusal> {
     exists(&machine)?;
     api.machine.refresh().await;
-    Ok(Json(api.store.machine()?))
+    let mut machine = api.store.machine()?;
+    machine.status.activity = api.machine.activity();
+    Ok(Json(machine))
 }
 
 /// Changes what is wanted of the machine. Sizes take effect at its next start, and shares too unless its status says
@@ -57,6 +59,7 @@ pub(super) async fn change(
         spec.disk_gib = patch.disk_gib.unwrap_or(spec.disk_gib).max(spec.disk_gib);
         spec.shares = patch.shares.unwrap_or_else(|| spec.shares.clone());
         spec.trust_host_network = patch.trust_host_network.unwrap_or(spec.trust_host_network);
+        spec.idle = patch.idle.unwrap_or(spec.idle);
         spec.restart = patch.restart.unwrap_or_else(|| spec.restart.clone());
     })?;
     if changed.spec.restart != before.restart {

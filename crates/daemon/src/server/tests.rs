@@ -64,6 +64,14 @@ impl EnvironmentWork for Stub {
         None
     }
 
+    fn activity(&self, _: &Environment) -> Option<api::Activity> {
+        None
+    }
+
+    fn keep_alive(&self, _: &Environment, _: &str) -> Box<dyn Send> {
+        Box::new(())
+    }
+
     fn secrets(&self, _: Option<&Environment>) -> Result<Vec<SecretStatus>, Problem> {
         Ok(Vec::new())
     }
@@ -129,6 +137,10 @@ impl MachineWork for Stub {
         async {}.boxed()
     }
 
+    fn activity(&self) -> Option<api::Activity> {
+        None
+    }
+
     fn logs(&self, _: LogRange) -> BoxFuture<'_, Result<BoxStream<'static, MachineLogLine>, Problem>> {
         async { Ok(futures::stream::empty().boxed()) }.boxed()
     }
@@ -173,6 +185,7 @@ impl Served {
         let api = Api {
             dotfiles: None,
             audit: Audit::open(&home.join("audit")).unwrap(),
+            idle: api::IdlePolicy::NEVER,
             store: store.clone(),
             environments: stub.clone(),
             machine: stub.clone(),

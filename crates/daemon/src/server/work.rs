@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use api::{
-    ContainerLogLine, Diagnosis, Environment, EnvironmentId, ExecRequest, Https, MachineLogLine, PlanRequest,
-    Preview, Problem, SecretStatus, SecretWish, Secrets, Session,
+    Activity, ContainerLogLine, Diagnosis, Environment, EnvironmentId, ExecRequest, Https, MachineLogLine,
+    PlanRequest, Preview, Problem, SecretStatus, SecretWish, Secrets, Session,
 };
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -24,6 +24,12 @@ pub trait EnvironmentWork: Send + Sync {
 
     /// What to tell of an environment whose file of tasks and services differs from what it was.
     fn automations_changed(&self, environment: &Environment) -> Option<Problem>;
+
+    /// Whether the environment is in use; `None` while it does not run.
+    fn activity(&self, environment: &Environment) -> Option<Activity>;
+
+    /// Counts as a use of the environment for as long as what is given lives.
+    fn keep_alive(&self, environment: &Environment, command: &str) -> Box<dyn Send>;
 
     /// The secrets that are kept; of one environment, those that could count for it.
     ///
@@ -96,6 +102,9 @@ pub trait MachineWork: Send + Sync {
 
     /// Brings the figures of the status up to date.
     fn refresh(&self) -> BoxFuture<'_, ()>;
+
+    /// Whether the machine is in use; `None` while it does not run.
+    fn activity(&self) -> Option<Activity>;
 
     /// What the guest wrote, and will write if it is followed.
     fn logs(&self, range: LogRange) -> BoxFuture<'_, Result<BoxStream<'static, MachineLogLine>, Problem>>;

@@ -225,6 +225,8 @@ fn renew(
         spec.rebuild = Session::fresh();
     }
     spec.desired_phase = DesiredPhase::Running;
+    spec.idle = request.idle.unwrap_or(spec.idle);
+    spec.idle_since = None;
     for digest in &request.consents {
         if !spec.consents.contains(digest) {
             spec.consents.push(digest.clone());
@@ -266,6 +268,8 @@ fn create(
             ports: Vec::new(),
             automations: BTreeMap::new(),
             grants: Vec::new(),
+            idle: request.idle.unwrap_or_default(),
+            idle_since: None,
         },
         status: EnvironmentStatus::default(),
     };

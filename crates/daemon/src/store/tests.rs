@@ -40,6 +40,7 @@ fn request(folder: &str) -> UpRequest {
         secrets: None,
         caller_variables: None,
         dotfiles: None,
+        idle: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! The server's view of environments, by way of the reconciler.
 
 use api::{
-    ContainerLogLine, Environment, EnvironmentId, ExecRequest, Https, LogStream, PlanRequest, Preview,
-    Problem, SecretStatus, SecretWish, Secrets, Session,
+    Activity, ContainerLogLine, Environment, EnvironmentId, ExecRequest, Https, LogStream, PlanRequest,
+    Preview, Problem, SecretStatus, SecretWish, Secrets, Session, UseKind,
 };
 use bytes::Bytes;
 use engine::{Channel, EngineError};
@@ -11,6 +11,7 @@ use futures::stream::{BoxStream, StreamExt};
 use futures::{FutureExt, Stream};
 
 use super::process;
+use crate::idle::{Use, Used};
 use crate::masks;
 use crate::reconcile::Reconciler;
 use crate::server::{EnvironmentWork, LogRange, Process};
@@ -26,6 +27,12 @@ pub(super) struct LiveEnvironments {
 impl LiveEnvironments {
     pub(super) fn new(reconciler: Reconciler) -> Self {
         Self { reconciler }
+    }
+
+    /// A use of an environment begins.
+    fn begin(&self, environment: &Environment, kind: UseKind, detail: &str) -> Use {
+        let uses = self.reconciler.parts().machine.uses();
+        uses.begin(Used::Environment(environment.id.clone()), kind, detail)
     }
 }
 
@@ -44,6 +51,14 @@ impl EnvironmentWork for LiveEnvironments {
 
     fn automations_changed(&self, environment: &Environment) -> Option<Problem> {
         self.reconciler.automations_changed(environment)
+    }
+
+    fn activity(&self, environment: &Environment) -> Option<Activity> {
+        self.reconciler.activity_of(environment)
+    }
+
+    fn keep_alive(&self, environment: &Environment, command: &str) -> Box<dyn Send> {
+        Box::new(self.begin(environment, UseKind::KeepAlive, command))
     }
 
     fn secrets(&self, of: Option<&Environment>) -> Result<Vec<SecretStatus>, Problem> {
@@ -107,8 +122,16 @@ impl EnvironmentWork for LiveEnvironments {
         environment: &'a Environment,
         request: ExecRequest,
     ) -> BoxFuture<'a, Result<Process, Problem>> {
-        async move { Ok(process::from_engine(self.reconciler.exec(&environment.id, &request).await?)) }
-            .boxed()
+        async move {
+            let is_shell = request.terminal.is_some() || request.argv.is_empty();
+            let kind = if is_shell { UseKind::Shell } else { UseKind::Command };
+            // Arguments may hold secrets.
+            let program = request.argv.first().map(String::as_str).unwrap_or_default();
+            let in_use = self.begin(environment, kind, program);
+            let session = self.reconciler.exec(&environment.id, &request).await?;
+            Ok(process::counted(process::from_engine(session), in_use))
+        }
+        .boxed()
     }
 
     fn ssh<'a>(
@@ -116,7 +139,12 @@ impl EnvironmentWork for LiveEnvironments {
         environment: &'a Environment,
         asked: &'a str,
     ) -> BoxFuture<'a, Result<Process, Problem>> {
-        async move { Ok(process::that_ends_itself(self.reconciler.ssh(environment, asked).await?)) }.boxed()
+        async move {
+            let in_use = self.begin(environment, UseKind::Ssh, "");
+            let session = self.reconciler.ssh(environment, asked).await?;
+            Ok(process::counted(process::that_ends_itself(session), in_use))
+        }
+        .boxed()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The server's view of the machine.
 
-use api::{DesiredPhase, ExecRequest, MachineLogLine, Problem, ProblemCode};
+use api::{Activity, DesiredPhase, ExecRequest, MachineLogLine, Problem, ProblemCode, UseKind};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
@@ -8,6 +8,7 @@ use protocol::agent::{Exec, TerminalSize};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::process;
+use crate::idle::Used;
 use crate::machine::MachineHost;
 use crate::reconcile::Reconciler;
 use crate::server::{LogRange, MachineWish, MachineWork, Process};
@@ -89,6 +90,10 @@ impl MachineWork for LiveMachine {
         self.machine.refresh_usage().boxed()
     }
 
+    fn activity(&self) -> Option<Activity> {
+        self.reconciler.machine_activity()
+    }
+
     fn logs(&self, range: LogRange) -> BoxFuture<'_, Result<BoxStream<'static, MachineLogLine>, Problem>> {
         let (mut so_far, receiver) = self.machine.logs();
         if let Some(tail) = range.tail {
@@ -127,8 +132,11 @@ impl MachineWork for LiveMachine {
                     .map(|size| TerminalSize { rows: size.rows, columns: size.columns }),
                 input: request.input,
             };
+            let kind = if request.terminal.is_some() { UseKind::Shell } else { UseKind::Command };
+            let in_use = self.machine.uses().begin(Used::Machine, kind, "");
             self.machine.awake().await?;
-            Ok(process::from_agent(self.machine.agent()?.exec(exec).await?))
+            let session = self.machine.agent()?.exec(exec).await?;
+            Ok(process::counted(process::from_agent(session), in_use))
         }
         .boxed()
     }

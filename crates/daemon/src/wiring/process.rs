@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::agent_client::{self, ExecPiece};
+use crate::idle::Use;
 use crate::server::{FromProcess, Process, ToProcess};
 
 /// Pieces of input on their way. A terminal's size waits behind them.
@@ -21,6 +22,12 @@ const ENDING_SIGNALS: [i32; 5] = [1, 2, 3, 9, 15];
 
 /// How long one that ends with its input may take for it.
 const OWN_END: Duration = Duration::from_secs(5);
+
+/// The process, which counts as a use until it ends or its client goes.
+pub(super) fn counted(process: Process, in_use: Use) -> Process {
+    let Process { input, output } = process;
+    Process { input, output: output.inspect(move |_| in_use.moved()).boxed() }
+}
 
 /// A process in a container, which is killed when its client goes.
 pub(super) fn from_engine(session: engine::ExecSession) -> Process {

@@ -30,6 +30,7 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<Answer, Failure> {
         unasked: Unasked::LeaveOut,
         secrets: None,
         dotfiles: None,
+        idle: None,
     };
     let (tell, lines) = mpsc::channel(LINES_ON_THE_WAY);
     let context = &asked.server.context;

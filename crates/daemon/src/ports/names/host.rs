@@ -13,13 +13,13 @@ const LONGEST: usize = 253;
 
 /// What a host says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct HostName {
+pub(in crate::ports) struct HostName {
     /// The port inside.
     pub(super) port: u16,
     /// The compose service, where it is not the main container's.
     pub(super) service: Option<String>,
     /// The name of the environment.
-    pub(super) environment: String,
+    pub(in crate::ports) environment: String,
 }
 
 /// What a host is to us.

@@ -23,6 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::host::{Host, HostName};
 use super::upstream::{self, Spare};
 use super::{Inner, page};
+use crate::ports::doorbell;
 
 /// How long a client may take for the head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(30);
@@ -169,13 +170,18 @@ async fn answer(
             return page::of(StatusCode::MISDIRECTED_REQUEST, words, &[]);
         }
     };
-    let Some(route) = inner.route(&host) else {
-        let words = format!("There is no port {host}. These are there:");
-        return page::of(StatusCode::NOT_FOUND, &words, &inner.named_ports());
-    };
-    let dialer = inner.dialer.clone();
+    let (route, dialer) = (inner.route(&host), inner.dialer.clone());
     // Not held while the answer is on its way, which may take for ever.
     drop(inner);
+    let route = match route {
+        Some(route) => Some(route),
+        None => doorbell::route_after_start(router, &host).await,
+    };
+    let Some(route) = route else {
+        let words = format!("There is no port {host}. These are there:");
+        let ports = router.upgrade().map(|inner| inner.named_ports()).unwrap_or_default();
+        return page::of(StatusCode::NOT_FOUND, &words, &ports);
+    };
     match upstream::forward(request, scheme, &authority, &route, &dialer, spare).await {
         Ok(response) => response,
         Err(reason) => {
