@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::time::Timespec;
 use serde::Serialize;
@@ -161,8 +162,8 @@ struct Shell {
 
 impl Shell {
     fn open(cove: &Cove) -> Result<Self, LatencyError> {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
-            .map_err(io::Error::from)?;
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).map_err(io::Error::from)?;
+        fcntl_setfd(&ours, FdFlags::CLOEXEC).map_err(io::Error::from)?;
         grantpt(&ours).and_then(|()| unlockpt(&ours)).map_err(io::Error::from)?;
         let name = ptsname(&ours, Vec::new()).map_err(io::Error::from)?;
         let theirs = File::options().read(true).write(true).open(name.to_string_lossy().as_ref())?;
