@@ -12,7 +12,7 @@ use protocol::inside::{KEPT_ALIVE, PROGRAM};
 use tokio::time::{Instant, timeout};
 
 use super::judge::{self, Counters, Seen, Verdict, use_of};
-use super::{Looked, Used, clock};
+use super::{Looked, Used, clock, key_of};
 use crate::reconcile::{Parts, Reconciler};
 
 /// How long the engine, and a program in a container, may take to answer.
@@ -58,10 +58,10 @@ pub(super) async fn environment(reconciler: &Reconciler, environment: &Environme
     let parts = reconciler.parts();
     if !runs(parts, environment) {
         // Halted or down is no time without use: it counts anew.
-        parts.idle.lock().environments.remove(&environment.id);
+        parts.idle.lock().environments.remove(&key_of(environment));
         return;
     }
-    let before = parts.idle.lock().environments.get(&environment.id).cloned().unwrap_or_default();
+    let before = parts.idle.lock().environments.get(&key_of(environment)).cloned().unwrap_or_default();
     let mut seen = at_hand(parts, environment);
     let (also, counters) = asked(&parts.machine.engine(), environment, &seen, before.counters).await;
     seen.also.extend(also);
@@ -70,7 +70,7 @@ pub(super) async fn environment(reconciler: &Reconciler, environment: &Environme
     }
     let judgement = judge::judge(limit, &seen, before.past);
     let looked = Looked { past: Some(judgement.past), counters, also: seen.also };
-    parts.idle.lock().environments.insert(environment.id.clone(), looked);
+    parts.idle.lock().environments.insert(key_of(environment), looked);
     match judgement.verdict {
         Verdict::Used | Verdict::Idle(_) => {}
         Verdict::Warn(left) => tell(parts, environment, announced(environment, left)),
