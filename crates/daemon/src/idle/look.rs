@@ -117,18 +117,28 @@ async fn asked(
     (foreign.into_iter().chain(load.into_iter().flatten()).collect(), Some((seen.now, counters)))
 }
 
-/// Whether `cove-inside keep-alive` runs in the container. It is a hold by being there.
+/// Whether `cove-inside keep-alive` runs in one of the containers. It is a hold by being there.
 async fn kept_alive(engine: &Engine, environment: &Environment) -> Option<InUse> {
-    let container = environment.status.container.as_ref()?;
+    for container in containers(environment) {
+        let hold = timeout(PATIENCE, asked_for_hold(engine, container)).await;
+        let detail = match hold.ok().flatten() {
+            Some(0) => "inside",
+            // It says so, or is not there, or may not be run.
+            Some(1 | 126 | 127) => continue,
+            _ => "not known just now",
+        };
+        return Some(use_of(UseKind::KeepAlive, detail));
+    }
+    None
+}
+
+/// What the program that looks for holds ended with; `None` if it cannot be asked.
+async fn asked_for_hold(engine: &Engine, container: &str) -> Option<i32> {
     let argv = [PROGRAM, KEPT_ALIVE].map(str::to_owned).to_vec();
     let spec = ExecSpec { argv, user: Some("0".to_owned()), ..ExecSpec::default() };
-    let asking = async {
-        let mut session = engine.exec(&container.id, &spec).await.ok()?;
-        while session.output.next().await.is_some() {}
-        session.control.exit_code().await.ok()
-    };
-    let held = timeout(PATIENCE, asking).await.ok().flatten() == Some(0);
-    held.then(|| use_of(UseKind::KeepAlive, "inside"))
+    let mut session = engine.exec(container, &spec).await.ok()?;
+    while session.output.next().await.is_some() {}
+    session.control.exit_code().await.ok()
 }
 
 fn announced(environment: &Environment, left: Duration) -> Problem {
