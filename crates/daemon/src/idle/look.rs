@@ -75,7 +75,14 @@ pub(super) async fn environment(reconciler: &Reconciler, environment: &Environme
         Verdict::Used | Verdict::Idle(_) => {}
         Verdict::Warn(left) => tell(parts, environment, announced(environment, left)),
         Verdict::Stop => {
-            stop(reconciler, environment, seen.now.saturating_duration_since(judgement.past.used))
+            // Asking took a while: somebody may have begun, or come and gone.
+            let again = judge::judge(limit, &at_hand(parts, environment), Some(judgement.past));
+            if again.verdict == Verdict::Stop {
+                return stop(reconciler, environment, seen.now.saturating_duration_since(again.past.used));
+            }
+            if let Some(looked) = parts.idle.lock().environments.get_mut(&key_of(environment)) {
+                looked.past = Some(again.past);
+            }
         }
     }
 }
