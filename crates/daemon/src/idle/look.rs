@@ -9,6 +9,7 @@ use engine::{Engine, ExecSpec};
 use futures::StreamExt;
 use jiff::Timestamp;
 use protocol::inside::{KEPT_ALIVE, PROGRAM};
+use provision::workplace::program_of;
 use tokio::time::{Instant, timeout};
 
 use super::judge::{self, Counters, Seen, Verdict, use_of};
@@ -113,10 +114,11 @@ async fn asked(
             return (vec![use_of(UseKind::Processor, "not known just now")], None);
         }
     };
-    // Ours are counted where they are carried; the rest is somebody's `docker exec`, or an editor that came that way.
+    // Sessions are counted where they are carried. What else runs our own program is no session: links for automations
+    // and grants, secrets on their way. The rest is somebody's `docker exec`, or an editor that came that way.
     let ours =
         seen.open.iter().filter(|open| matches!(open.what.kind, UseKind::Shell | UseKind::Command)).count();
-    let others = programs.iter().filter(|program| *program != PROGRAM).count();
+    let others = programs.iter().filter(|argv| program_of(argv) != PROGRAM).count();
     let is_at_work = seen.also.iter().any(|it| it.kind == UseKind::Work);
     let foreign = (others > ours && !is_at_work).then(|| use_of(UseKind::Command, "by the Docker socket"));
     let load =
