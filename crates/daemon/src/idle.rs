@@ -40,9 +40,16 @@ pub(crate) struct Idleness {
     look: Arc<Notify>,
 }
 
+/// An environment at a generation of its spec: every wish is a use, and what was seen before it counts no more.
+type Key = (EnvironmentId, u64);
+
+fn key_of(environment: &Environment) -> Key {
+    (environment.id.clone(), environment.metadata.generation)
+}
+
 #[derive(Default)]
 struct Known {
-    environments: HashMap<EnvironmentId, Looked>,
+    environments: HashMap<Key, Looked>,
     machine: Option<Looked>,
 }
 
@@ -74,7 +81,7 @@ impl Reconciler {
         if !look::runs(parts, environment) {
             return None;
         }
-        let looked = parts.idle.lock().environments.get(&environment.id).cloned().unwrap_or_default();
+        let looked = parts.idle.lock().environments.get(&key_of(environment)).cloned().unwrap_or_default();
         let mut seen = look::at_hand(parts, environment);
         // What takes a question to the engine, as it was answered last.
         let asked = |it: &&InUse| !matches!(it.kind, UseKind::Task | UseKind::Work);
@@ -129,7 +136,7 @@ async fn look(reconciler: &Reconciler, parts: &Parts) -> Duration {
         tracing::warn!(%error, "environments were not looked at for being used");
         Vec::new()
     });
-    parts.idle.lock().environments.retain(|id, _| environments.iter().any(|it| it.id == *id));
+    parts.idle.lock().environments.retain(|key, _| environments.iter().any(|it| key_of(it) == *key));
     let mut pause = LONGEST_PAUSE;
     for environment in &environments {
         if let Some(limit) = environment.spec.idle.limit() {

@@ -154,7 +154,7 @@ pub(crate) async fn observe(
         ports_in_place,
         secrets: secrets.due.clone(),
         automations: automations.due.clone(),
-        any_port_open: parts.ports.is_set(&environment.id),
+        any_port_open: parts.ports.any_open(environment),
         failure: memory.failure.clone(),
     };
     Ok(Observation {

@@ -29,7 +29,7 @@ mod wanted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use api::{EnvironmentId, Https, Name, PortOrigin, PortStatus, Problem, Transport};
+use api::{Environment, EnvironmentId, Https, Name, PortOrigin, PortStatus, Problem, Transport};
 use protocol::agent::Listener;
 use tokio::sync::{Notify, watch};
 
@@ -225,9 +225,12 @@ impl Ports {
         self.inner.changed.subscribe()
     }
 
-    /// Whether ports are kept for an environment.
-    pub(crate) fn is_set(&self, id: &EnvironmentId) -> bool {
-        self.inner.lock().environments.contains_key(id)
+    /// Whether an environment has ports on this computer that it is not to have while it is down: those that are kept
+    /// for it, and those that wait for somebody although it does not start on use any more.
+    pub(crate) fn any_open(&self, environment: &Environment) -> bool {
+        let table = self.inner.lock();
+        let waits = table.doorbells.contains_key(&environment.id);
+        table.environments.contains_key(&environment.id) || (waits && !environment.spec.starts_on_use())
     }
 
     /// The ports of an environment: those that are wanted, and those that its containers publish.

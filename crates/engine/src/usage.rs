@@ -33,9 +33,9 @@ impl Engine {
         Ok(usage_of(said.unwrap_or_default()))
     }
 
-    /// The programs that run in a container by the engine's exec, whoever started them; some may be missing if there are
-    /// very many.
-    pub async fn running_execs(&self, container: &str) -> Result<Vec<String>, EngineError> {
+    /// The programs that run in a container by the engine's exec, each with its arguments, whoever started them; some
+    /// may be missing if there are very many.
+    pub async fn running_execs(&self, container: &str) -> Result<Vec<Vec<String>>, EngineError> {
         let operation = format!("look at what runs in the container `{container}`");
         let api = self.api(&operation)?;
         let found = api.inspect_container(container, None::<InspectContainerOptions>).await;
@@ -44,8 +44,9 @@ impl Engine {
         for id in found.exec_ids.unwrap_or_default().iter().take(MOST_EXECS) {
             match api.inspect_exec(id).await.map_err(|error| self.failed(&operation, error)) {
                 Ok(exec) if exec.running == Some(true) => {
-                    programs
-                        .push(exec.process_config.and_then(|process| process.entrypoint).unwrap_or_default());
+                    let process = exec.process_config.unwrap_or_default();
+                    let arguments = process.arguments.unwrap_or_default();
+                    programs.push(process.entrypoint.into_iter().chain(arguments).collect());
                 }
                 Ok(_) => {}
                 // It has ended since.

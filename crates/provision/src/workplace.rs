@@ -155,9 +155,9 @@ impl Workplace {
         }
         match command {
             Command::Shell(line) => {
-                Command::Exec(self.without(vec!["/bin/sh".into(), "-c".into(), line.clone()]))
+                Command::Exec(without(&self.unset, vec!["/bin/sh".into(), "-c".into(), line.clone()]))
             }
-            Command::Exec(argv) => Command::Exec(self.without(argv.clone())),
+            Command::Exec(argv) => Command::Exec(without(&self.unset, argv.clone())),
             Command::Parallel(all) => Command::Parallel(
                 all.iter().map(|(name, command)| (name.clone(), self.adapt(command))).collect(),
             ),
@@ -174,7 +174,7 @@ impl Workplace {
         let mut env = self.env.clone();
         env.extend(program.env);
         ExecSpec {
-            argv: self.without(argv),
+            argv: without(&self.unset, argv),
             env,
             user: Some(program.user.unwrap_or_else(|| self.account.name.clone())),
             cwd: Some(program.cwd.unwrap_or_else(|| self.folder.clone())),
@@ -182,15 +182,26 @@ impl Workplace {
             input: program.input,
         }
     }
+}
 
-    /// An engine can only add variables to a process; `env` takes them away.
-    fn without(&self, argv: Vec<String>) -> Vec<String> {
-        if self.unset.is_empty() {
-            return argv;
-        }
-        let flags = self.unset.iter().flat_map(|name| ["-u".to_owned(), name.clone()]);
-        std::iter::once("env".to_owned()).chain(flags).chain(argv).collect()
+/// An engine can only add variables to a process; `env` takes them away.
+fn without(unset: &[String], argv: Vec<String>) -> Vec<String> {
+    if unset.is_empty() {
+        return argv;
     }
+    let flags = unset.iter().flat_map(|name| ["-u".to_owned(), name.clone()]);
+    std::iter::once("env".to_owned()).chain(flags).chain(argv).collect()
+}
+
+/// The program of an [`ExecSpec`] that a [`Workplace`] made, by the words that the engine was told.
+pub fn program_of(argv: &[String]) -> &str {
+    let mut words = argv.iter().map(String::as_str).peekable();
+    if words.next_if_eq(&"env").is_some() {
+        while words.next_if_eq(&"-u").is_some() {
+            words.next();
+        }
+    }
+    words.next().unwrap_or_default()
 }
 
 /// The home folder. What the container's own variables say counts for root; anybody else may be unable to write there.
@@ -198,5 +209,23 @@ fn home_of(account: &Account, state: &ContainerState) -> String {
     match state.env.get("HOME") {
         Some(home) if account.uid == 0 && !home.is_empty() => home.clone(),
         _ => account.home.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_known_whatever_variables_it_is_to_lack() {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        for unset in [&[][..], &["PATH"], &["A", "B"]] {
+            assert_eq!(
+                program_of(&without(&words(unset), words(&["make", "-u", "all"]))),
+                "make",
+                "{unset:?}"
+            );
+        }
+        assert_eq!(program_of(&[]), "");
     }
 }

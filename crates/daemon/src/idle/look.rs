@@ -9,10 +9,11 @@ use engine::{Engine, ExecSpec};
 use futures::StreamExt;
 use jiff::Timestamp;
 use protocol::inside::{KEPT_ALIVE, PROGRAM};
+use provision::workplace::program_of;
 use tokio::time::{Instant, timeout};
 
 use super::judge::{self, Counters, Seen, Verdict, use_of};
-use super::{Looked, Used, clock};
+use super::{Looked, Used, clock, key_of};
 use crate::reconcile::{Parts, Reconciler};
 
 /// How long the engine, and a program in a container, may take to answer.
@@ -58,10 +59,10 @@ pub(super) async fn environment(reconciler: &Reconciler, environment: &Environme
     let parts = reconciler.parts();
     if !runs(parts, environment) {
         // Halted or down is no time without use: it counts anew.
-        parts.idle.lock().environments.remove(&environment.id);
+        parts.idle.lock().environments.remove(&key_of(environment));
         return;
     }
-    let before = parts.idle.lock().environments.get(&environment.id).cloned().unwrap_or_default();
+    let before = parts.idle.lock().environments.get(&key_of(environment)).cloned().unwrap_or_default();
     let mut seen = at_hand(parts, environment);
     let (also, counters) = asked(&parts.machine.engine(), environment, &seen, before.counters).await;
     seen.also.extend(also);
@@ -70,12 +71,19 @@ pub(super) async fn environment(reconciler: &Reconciler, environment: &Environme
     }
     let judgement = judge::judge(limit, &seen, before.past);
     let looked = Looked { past: Some(judgement.past), counters, also: seen.also };
-    parts.idle.lock().environments.insert(environment.id.clone(), looked);
+    parts.idle.lock().environments.insert(key_of(environment), looked);
     match judgement.verdict {
         Verdict::Used | Verdict::Idle(_) => {}
         Verdict::Warn(left) => tell(parts, environment, announced(environment, left)),
         Verdict::Stop => {
-            stop(reconciler, environment, seen.now.saturating_duration_since(judgement.past.used))
+            // Asking took a while: somebody may have begun, or come and gone.
+            let again = judge::judge(limit, &at_hand(parts, environment), Some(judgement.past));
+            if again.verdict == Verdict::Stop {
+                return stop(reconciler, environment, seen.now.saturating_duration_since(again.past.used));
+            }
+            if let Some(looked) = parts.idle.lock().environments.get_mut(&key_of(environment)) {
+                looked.past = Some(again.past);
+            }
         }
     }
 }
@@ -106,10 +114,11 @@ async fn asked(
             return (vec![use_of(UseKind::Processor, "not known just now")], None);
         }
     };
-    // Ours are counted where they are carried; the rest is somebody's `docker exec`, or an editor that came that way.
+    // Sessions are counted where they are carried. What else runs our own program is no session: links for automations
+    // and grants, secrets on their way. The rest is somebody's `docker exec`, or an editor that came that way.
     let ours =
         seen.open.iter().filter(|open| matches!(open.what.kind, UseKind::Shell | UseKind::Command)).count();
-    let others = programs.iter().filter(|program| *program != PROGRAM).count();
+    let others = programs.iter().filter(|argv| program_of(argv) != PROGRAM).count();
     let is_at_work = seen.also.iter().any(|it| it.kind == UseKind::Work);
     let foreign = (others > ours && !is_at_work).then(|| use_of(UseKind::Command, "by the Docker socket"));
     let load =
@@ -117,18 +126,28 @@ async fn asked(
     (foreign.into_iter().chain(load.into_iter().flatten()).collect(), Some((seen.now, counters)))
 }
 
-/// Whether `cove-inside keep-alive` runs in the container. It is a hold by being there.
+/// Whether `cove-inside keep-alive` runs in one of the containers. It is a hold by being there.
 async fn kept_alive(engine: &Engine, environment: &Environment) -> Option<InUse> {
-    let container = environment.status.container.as_ref()?;
+    for container in containers(environment) {
+        let hold = timeout(PATIENCE, asked_for_hold(engine, container)).await;
+        let detail = match hold.ok().flatten() {
+            Some(0) => "inside",
+            // It says so, or is not there, or may not be run.
+            Some(1 | 126 | 127) => continue,
+            _ => "not known just now",
+        };
+        return Some(use_of(UseKind::KeepAlive, detail));
+    }
+    None
+}
+
+/// What the program that looks for holds ended with; `None` if it cannot be asked.
+async fn asked_for_hold(engine: &Engine, container: &str) -> Option<i32> {
     let argv = [PROGRAM, KEPT_ALIVE].map(str::to_owned).to_vec();
     let spec = ExecSpec { argv, user: Some("0".to_owned()), ..ExecSpec::default() };
-    let asking = async {
-        let mut session = engine.exec(&container.id, &spec).await.ok()?;
-        while session.output.next().await.is_some() {}
-        session.control.exit_code().await.ok()
-    };
-    let held = timeout(PATIENCE, asking).await.ok().flatten() == Some(0);
-    held.then(|| use_of(UseKind::KeepAlive, "inside"))
+    let mut session = engine.exec(container, &spec).await.ok()?;
+    while session.output.next().await.is_some() {}
+    session.control.exit_code().await.ok()
 }
 
 fn announced(environment: &Environment, left: Duration) -> Problem {

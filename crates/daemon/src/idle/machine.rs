@@ -47,9 +47,7 @@ pub(super) async fn look(parts: &Parts, environments: &[Environment]) -> Option<
         return None;
     };
     let before = parts.idle.lock().machine.clone().unwrap_or_default();
-    let mut seen = at_hand(parts);
-    let under_way = environments.iter().filter(|environment| is_under_way(environment));
-    seen.also.extend(under_way.map(|it| use_of(UseKind::Work, it.metadata.name.to_string())));
+    let mut seen = with_work(at_hand(parts), environments);
     let counters = counters(&metrics);
     if let Some((at, earlier)) = before.counters {
         seen.also.extend(judge::load(earlier, counters, seen.now.saturating_duration_since(at)));
@@ -60,9 +58,26 @@ pub(super) async fn look(parts: &Parts, environments: &[Environment]) -> Option<
     match judgement.verdict {
         Verdict::Used | Verdict::Idle(_) => {}
         Verdict::Warn(left) => tell(parts, format!("the machine is not used, and stops at {}", clock(left))),
-        Verdict::Stop => stop(parts, &format!("the machine stops: nobody used it for {}", spec.idle)).await,
+        Verdict::Stop => {
+            // The look began before the environments were asked: somebody may have begun, or come and gone.
+            let Ok(environments) = parts.store.environments() else { return Some(limit) };
+            let again = with_work(at_hand(parts), &environments);
+            let again = judge::judge(limit, &again, Some(judgement.past));
+            if again.verdict == Verdict::Stop {
+                stop(parts, &format!("the machine stops: nobody used it for {}", spec.idle)).await;
+            } else if let Some(looked) = &mut parts.idle.lock().machine {
+                looked.past = Some(again.past);
+            }
+        }
     }
     Some(limit)
+}
+
+/// With what is done for environments.
+fn with_work(mut seen: Seen, environments: &[Environment]) -> Seen {
+    let under_way = environments.iter().filter(|environment| is_under_way(environment));
+    seen.also.extend(under_way.map(|it| use_of(UseKind::Work, it.metadata.name.to_string())));
+    seen
 }
 
 /// Whether something is done for it, or it is on its way. One that ended by itself, or failed, waits for a person.

@@ -12,21 +12,21 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_util::io::InspectReader;
 
 /// Joins a unix connection with a guest stream until both directions have ended, the client is gone, or one breaks.
-/// `moved` is told whenever something came from the guest.
+/// `moved` is told whenever something came from either.
 ///
 /// # Errors
 /// When a direction breaks; both connections are of no use then.
-pub async fn unix(client: &mut UnixStream, guest: &mut UnixStream, moved: impl FnMut()) -> io::Result<()> {
+pub async fn unix(client: &mut UnixStream, guest: &mut UnixStream, moved: impl Fn()) -> io::Result<()> {
     let (read, write) = client.split();
     both_ways(read, write, guest, moved, async |read| hung_up(read.as_ref()).await).await
 }
 
 /// Joins a TCP connection with a guest stream until both directions have ended or one breaks. `moved` is told whenever
-/// something came from the guest.
+/// something came from either.
 ///
 /// # Errors
 /// When a direction breaks; both connections are of no use then.
-pub async fn tcp(client: &mut TcpStream, guest: &mut UnixStream, moved: impl FnMut()) -> io::Result<()> {
+pub async fn tcp(client: &mut TcpStream, guest: &mut UnixStream, moved: impl Fn()) -> io::Result<()> {
     let (read, write) = client.split();
     // TCP does not tell a peer that is gone from one that has said all, until something is written to it.
     both_ways(read, write, guest, moved, |_| future::pending()).await
@@ -37,7 +37,7 @@ async fn both_ways<R, W, F>(
     from_client: R,
     mut to_client: W,
     guest: &mut UnixStream,
-    mut moved: impl FnMut(),
+    moved: impl Fn(),
     hung_up: impl FnOnce(R) -> F,
 ) -> io::Result<()>
 where
@@ -47,11 +47,11 @@ where
 {
     let (from_guest, mut to_guest) = guest.split();
     let mut from_guest = InspectReader::new(from_guest, |_: &[u8]| moved());
+    let mut from_client = InspectReader::new(from_client, |_: &[u8]| moved());
     let up = async move {
-        let mut from_client = from_client;
         tokio::io::copy(&mut from_client, &mut to_guest).await?;
         to_guest.shutdown().await?;
-        io::Result::Ok(from_client)
+        io::Result::Ok(from_client.into_inner())
     };
     let down = async {
         tokio::io::copy(&mut from_guest, &mut to_client).await?;
@@ -137,6 +137,18 @@ mod tests {
         timeout(DEADLINE, guest.read_to_string(&mut heard)).await.unwrap().unwrap();
         assert_eq!(heard, "more");
         timeout(DEADLINE, task).await.unwrap().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_either_side_says_is_told() {
+        let (mut client, mut near) = UnixStream::pair().unwrap();
+        let (mut guest, mut far) = UnixStream::pair().unwrap();
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move { unix(&mut near, &mut far, || tell.send(()).unwrap()).await });
+        for side in [&mut client, &mut guest] {
+            side.write_all(b"x").await.unwrap();
+            timeout(DEADLINE, told.recv()).await.expect("it is told").unwrap();
+        }
     }
 
     #[tokio::test]

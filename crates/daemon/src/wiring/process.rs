@@ -1,6 +1,7 @@
 //! Processes of the engine and of the agent, as the server carries them.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Channel, TerminalSize};
@@ -26,7 +27,20 @@ const OWN_END: Duration = Duration::from_secs(5);
 /// The process, which counts as a use until it ends or its client goes.
 pub(super) fn counted(process: Process, in_use: Use) -> Process {
     let Process { input, output } = process;
-    Process { input, output: output.inspect(move |_| in_use.moved()).boxed() }
+    let in_use = Arc::new(in_use);
+    // What waits, waits behind it.
+    let (sender, mut receiver) = mpsc::channel(1);
+    // The output alone keeps it: a client may have nothing to say for long.
+    let told = Arc::downgrade(&in_use);
+    tokio::spawn(async move {
+        while let Some(message) = receiver.recv().await {
+            told.upgrade().inspect(|in_use| in_use.moved());
+            if input.send(message).await.is_err() {
+                return;
+            }
+        }
+    });
+    Process { input: sender, output: output.inspect(move |_| in_use.moved()).boxed() }
 }
 
 /// A process in a container, which is killed when its client goes.

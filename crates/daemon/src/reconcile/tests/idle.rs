@@ -12,10 +12,11 @@ const LIMIT: u64 = 6;
 
 const INSIDE: &str = "/dev/cove/bin/cove-inside";
 
-fn story(name: &str) -> Option<Place> {
+/// With a port of its own: the stories are told at the same time.
+fn story(name: &str, port: u16) -> Option<Place> {
     let place = Place::start(name)?;
     let config = format!(
-        r#"{{"image": "{BASE_IMAGE}", "forwardPorts": [8000],
+        r#"{{"image": "{BASE_IMAGE}", "forwardPorts": [{port}],
             "mounts": ["type=bind,source=${{localWorkspaceFolder}}/.bin/cove-inside,target={INSIDE}"]}}"#
     );
     place.write(&[(".devcontainer/devcontainer.json", &config)]);
@@ -56,7 +57,7 @@ impl Place {
 
 #[tokio::test]
 async fn an_environment_stops_when_nothing_uses_it_and_not_before() {
-    let Some(place) = story("idle") else { return };
+    let Some(place) = story("idle", 18_231) else { return };
     let request = UpRequest { idle: Some(IdlePolicy { stop_after: Some(LIMIT) }), ..place.request() };
     let environment = place.up(&request).await;
     let id = environment.id.clone();
@@ -110,6 +111,13 @@ async fn an_environment_stops_when_nothing_uses_it_and_not_before() {
     place.docker(&["exec", &name, "sh", "-c", "kill -9 $(cat /tmp/busy)"]);
     place.is_stopped(&id).await;
 
+    // A person stops it: nobody waits at its port any more, and whoever comes finds nobody.
+    let stop = |spec: &mut api::EnvironmentSpec| spec.idle_since = None;
+    let version = place.fixture.store.change_spec(&id, None, stop).unwrap().metadata.generation;
+    place.reconciler.wake(&id);
+    place.until(&id, |now| now.status.observed_generation == version && now.status.step.is_none()).await;
+    assert!(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err(), "the port is free");
+
     // A person asks for it: what was said of its idling holds on.
     let again = place.up(&UpRequest { idle: None, ..request }).await;
     assert_eq!((again.spec.idle.stop_after, again.spec.idle_since), (Some(LIMIT), None));
@@ -118,7 +126,7 @@ async fn an_environment_stops_when_nothing_uses_it_and_not_before() {
 
 #[tokio::test]
 async fn the_next_daemon_counts_anew() {
-    let Some(mut place) = story("anew") else { return };
+    let Some(mut place) = story("anew", 18_232) else { return };
     let limit = 30;
     let request = UpRequest { idle: Some(IdlePolicy { stop_after: Some(limit) }), ..place.request() };
     let id = place.up(&request).await.id;
