@@ -45,16 +45,16 @@ struct Keeper<'a> {
 impl Keeper<'_> {
     fn carry_out(&self) -> SecretsPlaced {
         let mut failed = BTreeMap::new();
+        for path in &self.order.gone {
+            if let Err(error) = self.take_away(Path::new(path)) {
+                failed.insert(path.clone(), error.to_string());
+            }
+        }
         if !self.order.files.is_empty()
             && let Err(error) = self.prepare()
         {
-            let all = self.order.files.iter().map(|file| (file.path.clone(), error.clone()));
-            return SecretsPlaced { failed: all.collect() };
-        }
-        for path in &self.order.gone {
-            if let Err(error) = self.take_away(Path::new(path)) {
-                failed.insert(path.clone(), format!("it stays: {error}"));
-            }
+            failed.extend(self.order.files.iter().map(|file| (file.path.clone(), error.clone())));
+            return SecretsPlaced { failed };
         }
         for file in &self.order.files {
             if let Err(why) = self.put(file) {
