@@ -27,7 +27,10 @@ const SHORTEST_ENCODED: usize = 12;
 pub struct Masks(Option<Arc<Inner>>);
 
 struct Inner {
+    /// Sorted.
     texts: Vec<Vec<u8>>,
+    /// The length of the longest, in bytes.
+    longest: usize,
     finder: AhoCorasick,
 }
 
@@ -56,7 +59,8 @@ impl Masks {
             .match_kind(MatchKind::LeftmostLongest)
             .build(&texts)
             .expect("only billions of states are too many");
-        Self(Some(Arc::new(Inner { texts, finder })))
+        let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
+        Self(Some(Arc::new(Inner { texts, longest, finder })))
     }
 
     /// The text with a mask for each secret in it.
@@ -132,12 +136,13 @@ impl MaskedStream {
 impl Inner {
     /// Where the longest end of these bytes begins that a secret begins with; their length if none does.
     fn begins_at(&self, bytes: &[u8]) -> usize {
-        let longest = self.texts.iter().map(Vec::len).max().unwrap_or(0);
-        let from = bytes.len().saturating_sub(longest.saturating_sub(1));
+        let from = bytes.len().saturating_sub(self.longest.saturating_sub(1));
         (from..bytes.len())
             .find(|at| {
                 let end = &bytes[*at..];
-                self.texts.iter().any(|text| text.len() > end.len() && text.starts_with(end))
+                // Those that begin with it and are longer stand right behind it.
+                let behind = self.texts.partition_point(|text| text.as_slice() <= end);
+                self.texts.get(behind).is_some_and(|text| text.starts_with(end))
             })
             .unwrap_or(bytes.len())
     }
