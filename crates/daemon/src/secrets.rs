@@ -8,7 +8,7 @@ pub(crate) mod place;
 mod sealed;
 pub(crate) mod uses;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,20 @@ enum State {
     Failed(Instant, Box<Problem>),
     /// There is no file.
     Nothing,
-    Open(Box<(Sealed, Book)>),
+    Open(Box<Open>),
+}
+
+struct Open {
+    sealed: Sealed,
+    book: Book,
+    /// What was asked of this book: a look at an environment is frequent, and a change of a secret is not.
+    given: HashMap<(EnvironmentId, Utf8PathBuf), Given>,
+}
+
+impl Open {
+    fn new(sealed: Sealed, book: Book) -> Self {
+        Self { sealed, book, given: HashMap::new() }
+    }
 }
 
 impl KeptSecrets {
@@ -72,7 +85,7 @@ impl KeptSecrets {
             State::Failed(at, problem) if at.elapsed() < AGAIN => return Err((**problem).clone()),
             State::Unread | State::Failed(..) => {
                 *state = match Sealed::open(&self.inner.folder, &self.inner.keyring) {
-                    Ok(Some(open)) => State::Open(Box::new(open)),
+                    Ok(Some((sealed, book))) => State::Open(Box::new(Open::new(sealed, book))),
                     Ok(None) => State::Nothing,
                     Err(problem) => {
                         *state = State::Failed(Instant::now(), Box::new(problem.clone()));
@@ -87,7 +100,7 @@ impl KeptSecrets {
 
     fn read<T>(&self, look: impl FnOnce(&Book) -> T) -> Result<T, Problem> {
         Ok(match &*self.state()? {
-            State::Open(open) => look(&open.1),
+            State::Open(open) => look(&open.book),
             State::Unread | State::Failed(..) | State::Nothing => look(&Book::default()),
         })
     }
@@ -96,7 +109,7 @@ impl KeptSecrets {
     fn change<T>(&self, change: impl FnOnce(&mut Book) -> Result<(T, bool), Problem>) -> Result<T, Problem> {
         let mut state = self.state()?;
         let mut book = match &*state {
-            State::Open(open) => open.1.clone(),
+            State::Open(open) => open.book.clone(),
             State::Unread | State::Failed(..) | State::Nothing => Book::default(),
         };
         let (told, is_other) = change(&mut book)?;
@@ -105,14 +118,14 @@ impl KeptSecrets {
         }
         let before = std::mem::take(&mut *state);
         let sealed = match before {
-            State::Open(open) => open.0,
+            State::Open(open) => open.sealed,
             State::Unread | State::Failed(..) | State::Nothing => {
                 Sealed::begin(&self.inner.folder, &self.inner.keyring)?
             }
         };
         // What could not be written is read again by the next who asks.
         sealed.write(&book)?;
-        *state = State::Open(Box::new((sealed, book)));
+        *state = State::Open(Box::new(Open::new(sealed, book)));
         Ok(told)
     }
 
@@ -145,7 +158,11 @@ impl KeptSecrets {
     /// # Errors
     /// They cannot be read.
     pub(crate) fn of(&self, environment: &Environment) -> Result<Given, Problem> {
-        self.read(|book| book.resolve(&environment.id, environment.spec.source.folder()))
+        let folder = environment.spec.source.folder();
+        let State::Open(open) = &mut *self.state()? else { return Ok(Given::default()) };
+        let key = (environment.id.clone(), folder.clone());
+        let given = open.given.entry(key).or_insert_with(|| open.book.resolve(&environment.id, folder));
+        Ok(given.clone())
     }
 
     /// Removes what is kept for an environment alone. None there: done.
