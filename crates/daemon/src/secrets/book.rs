@@ -215,6 +215,13 @@ impl Book {
         is_changed
     }
 
+    /// Whether some came so for an environment.
+    pub(super) fn has_given(&self, id: &EnvironmentId) -> bool {
+        self.entries
+            .iter()
+            .any(|it| it.given && matches!(&it.scope, SecretScope::Environment { id: of } if of == id))
+    }
+
     /// An environment is gone. Whether something was kept of it.
     pub(super) fn forget(&mut self, id: &EnvironmentId) -> bool {
         let scope = SecretScope::Environment { id: id.clone() };
