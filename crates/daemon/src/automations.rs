@@ -156,7 +156,9 @@ pub(crate) fn look(
         look.due = Some("tasks and services are declared".to_owned());
     }
     look.warnings.extend(memory.untold.iter().filter(|_| run.is_some()).map(|untold| untold.problem.clone()));
-    look.status = status::of(&declared, report.as_ref(), before, run.as_ref(), &masks);
+    // What cannot be masked now is not shown, and not kept.
+    let shown = report.as_ref().filter(|_| secrets.is_some());
+    look.status = status::of(&declared, shown, before, run.as_ref(), &masks);
     let failed = look.status.items.iter().any(|item| item.problem.is_some());
     look.is_well = !failed && declared.reading.is_ok() && memory.untold.is_none();
     Ok(look)

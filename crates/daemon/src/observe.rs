@@ -19,7 +19,7 @@ use crate::files::Hearing;
 use crate::left_out::LeftOut;
 use crate::machine::MachineState;
 use crate::problems;
-use crate::reconcile::{Memory, Parts, Prepared, Started};
+use crate::reconcile::{Memory, Parts, Started};
 use crate::secrets::{Given, place};
 use crate::warnings;
 
@@ -133,7 +133,7 @@ pub(crate) async fn observe(
     let records = all_hook_records(parts, environment, state.as_ref())?;
     let given = parts.secrets.of(environment);
     let automations = automations::look(parts, environment, memory, state.as_ref(), given.as_ref().ok())?;
-    let secrets = secrets(parts, environment, memory, run.clone(), given);
+    let secrets = secrets(parts, environment, memory, run.clone(), given.as_ref());
     let ports_in_place = run.is_some() && memory.ports.as_ref().map(|ports| &ports.run) == run.as_ref();
     let facts = Observed {
         machine: machine_facts(machine),
@@ -141,7 +141,11 @@ pub(crate) async fn observe(
         left_alone: memory.stopped_for == Some(generation),
         config: match (&reading, &resolved) {
             (Some(reading), Some(resolved)) => {
-                Some(config_facts(parts, environment, reading, resolved, &container, prepared.as_ref())?)
+                let left_out = LeftOut::of(parts, environment, &container, prepared.as_ref())?;
+                let given = given.as_ref().ok();
+                let warnings =
+                    warnings::of(parts, environment, reading, resolved, &container, &left_out, given)?;
+                Some(config_facts(environment, reading, resolved, &left_out, warnings))
             }
             _ => None,
         },
@@ -186,21 +190,21 @@ fn secrets(
     environment: &Environment,
     memory: &Memory,
     run: Option<String>,
-    given: Result<Given, Problem>,
+    given: Result<&Given, &Problem>,
 ) -> place::Look {
     let given = match given {
         Ok(given) => given,
         // What is there stays as it is: nobody knows what it is to be.
         Err(problem) => {
             let status = environment.status.secrets.clone();
-            return place::Look { status, warnings: vec![problem], ..place::Look::default() };
+            return place::Look { status, warnings: vec![problem.clone()], ..place::Look::default() };
         }
     };
     let is_up = run.is_some();
-    let mut look = place::look(environment, &given, run, memory.placed.as_ref());
+    let mut look = place::look(environment, given, run, memory.placed.as_ref());
     if is_up {
         let report = parts.automations.report(&environment.id);
-        look.warnings.extend(place::stale(environment, &given, report.as_ref(), parts.secrets.uses()));
+        look.warnings.extend(place::stale(environment, given, report.as_ref(), parts.secrets.uses()));
     }
     look
 }
@@ -396,27 +400,25 @@ async fn left_services(
 }
 
 fn config_facts(
-    parts: &Parts,
     environment: &Environment,
     reading: &Reading,
     resolved: &Resolved,
-    container: &ContainerFacts,
-    prepared: Option<&Prepared>,
-) -> Result<ConfigFacts, Problem> {
-    let left_out = LeftOut::of(parts, environment, container, prepared)?;
+    left_out: &LeftOut,
+    warnings: Vec<Problem>,
+) -> ConfigFacts {
     let mut hooks = hook_stages(&resolved.lifecycle);
     if environment.spec.dotfiles.is_some() {
         hooks.push(HookStage::Dotfiles);
         hooks.sort_unstable();
     }
-    Ok(ConfigFacts {
+    ConfigFacts {
         digest: reading.config.digest.clone(),
         hooks,
-        warnings: warnings::of(parts, environment, reading, resolved, container, &left_out)?,
+        warnings,
         initialize: reading.initialize.clone().map(|(consent, trust)| InitializeFacts { trust, consent }),
         open_mounts: left_out.with(&reading.withheld).open(),
         wait_for: stage_of(resolved.wait_for),
-    })
+    }
 }
 
 fn stage_of(wait_for: WaitFor) -> HookStage {

@@ -55,6 +55,7 @@ impl Reconciler {
     pub async fn exec(&self, id: &EnvironmentId, request: &ExecRequest) -> Result<ExecSession, Problem> {
         let place = self.working_place(id).await?;
         let environment = existing(self.parts(), id)?;
+        self.parts().secrets.settled().await;
         let resolved = self.parts().secrets.of(&environment)?;
         let mut env = resolved.secrets.variables().clone();
         env.extend(request.env.clone());

@@ -244,10 +244,12 @@ impl Reconciler {
         let mut troubles = self.inner.parts.ports.troubles_changed();
         let mut ports = self.inner.parts.ports.changed();
         let mut files = self.inner.parts.files.changed();
+        let mut secrets = self.inner.parts.secrets.attempts();
         loop {
             troubles.mark_unchanged();
             ports.mark_unchanged();
             files.mark_unchanged();
+            secrets.mark_unchanged();
             let ready = changed.borrow_and_update().is_ready();
             self.wake_all();
             if ready {
@@ -260,6 +262,7 @@ impl Reconciler {
                 _ = troubles.changed() => {}
                 _ = ports.changed() => {}
                 _ = files.changed() => {}
+                _ = secrets.changed() => {}
                 () = self.follow_containers(), if ready => {}
             }
         }

@@ -8,8 +8,8 @@ pub(crate) mod place;
 mod sealed;
 pub(crate) mod uses;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use api::{Environment, EnvironmentId, Problem, SecretStatus, SecretWish, Secrets};
@@ -17,14 +17,22 @@ use camino::Utf8PathBuf;
 use host::keyring::Keyring;
 use host::vault::Vault;
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use book::Book;
 pub(crate) use book::Given;
 use sealed::Sealed;
 use uses::Uses;
 
-/// How long it is not tried again to read what could not be read.
-const AGAIN: Duration = Duration::from_secs(1);
+/// How long it is not tried again to read what could not be read, from the end of the attempt on.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// How long a task of the runtime is held up while they are opened: a file is read by then, and a keyring may take what it
+/// takes.
+const MOMENT: Duration = Duration::from_millis(300);
+
+/// How long somebody waits who holds up nobody: a keyring may ask its person.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Those of one state folder. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +44,10 @@ struct Inner {
     folder: Utf8PathBuf,
     keyring: Keyring,
     state: Mutex<State>,
+    /// Told to threads when an attempt to open them has ended.
+    ended: Condvar,
+    /// The same for tasks.
+    attempts: watch::Sender<()>,
     uses: Uses,
 }
 
@@ -45,11 +57,26 @@ enum State {
     /// Nothing yet.
     #[default]
     Unread,
+    /// A thread is at it, since then. Nobody else changes the state meanwhile.
+    Opening(Instant),
     /// It could not be read, and is tried again later: a keyring that does not answer takes its time.
     Failed(Instant, Box<Problem>),
     /// There is no file.
     Nothing,
-    Open(Box<(Sealed, Book)>),
+    Open(Box<Open>),
+}
+
+struct Open {
+    sealed: Sealed,
+    book: Book,
+    /// What was asked of this book: a look at an environment is frequent, and a change of a secret is not.
+    given: HashMap<(EnvironmentId, Utf8PathBuf), Given>,
+}
+
+impl Open {
+    fn new(sealed: Sealed, book: Book) -> Self {
+        Self { sealed, book, given: HashMap::new() }
+    }
 }
 
 impl KeptSecrets {
@@ -58,7 +85,15 @@ impl KeptSecrets {
     pub fn new(folder: impl Into<Utf8PathBuf>, desktop: bool) -> Self {
         let folder = folder.into();
         let keyring = Keyring::new(&folder, desktop);
-        Self { inner: Arc::new(Inner { folder, keyring, state: Mutex::default(), uses: Uses::default() }) }
+        let inner = Inner {
+            folder,
+            keyring,
+            state: Mutex::default(),
+            ended: Condvar::new(),
+            attempts: watch::Sender::new(()),
+            uses: Uses::default(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Who was given variables, and has them still.
@@ -66,54 +101,118 @@ impl KeptSecrets {
         &self.inner.uses
     }
 
-    fn state(&self) -> Result<MutexGuard<'_, State>, Problem> {
-        let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*state {
-            State::Failed(at, problem) if at.elapsed() < AGAIN => return Err((**problem).clone()),
-            State::Unread | State::Failed(..) => {
-                *state = match Sealed::open(&self.inner.folder, &self.inner.keyring) {
-                    Ok(Some(open)) => State::Open(Box::new(open)),
-                    Ok(None) => State::Nothing,
-                    Err(problem) => {
-                        *state = State::Failed(Instant::now(), Box::new(problem.clone()));
-                        return Err(problem);
-                    }
-                };
-            }
-            State::Nothing | State::Open(_) => {}
-        }
-        Ok(state)
+    /// Changes whenever an attempt to open them has ended.
+    pub(crate) fn attempts(&self) -> watch::Receiver<()> {
+        self.inner.attempts.subscribe()
     }
 
-    fn read<T>(&self, look: impl FnOnce(&Book) -> T) -> Result<T, Problem> {
-        Ok(match &*self.state()? {
-            State::Open(open) => look(&open.1),
-            State::Unread | State::Failed(..) | State::Nothing => look(&Book::default()),
+    /// Waits while they are being opened, for as long as somebody may wait.
+    pub(crate) async fn settled(&self) {
+        let mut attempts = self.attempts();
+        let is_opening = {
+            let mut state = self.lock();
+            self.open(&mut state);
+            matches!(&*state, State::Opening(_))
+        };
+        if is_opening {
+            let _ = tokio::time::timeout(PATIENCE, attempts.changed()).await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to open them, on a thread of its own, if it is time for that.
+    fn open(&self, state: &mut State) {
+        let is_time = match state {
+            State::Unread => true,
+            State::Failed(at, _) => at.elapsed() >= AGAIN,
+            State::Opening(_) | State::Nothing | State::Open(_) => false,
+        };
+        if !is_time {
+            return;
+        }
+        let this = self.clone();
+        let attempt = move || {
+            let opened = match Sealed::open(&this.inner.folder, &this.inner.keyring) {
+                Ok(Some((sealed, book))) => State::Open(Box::new(Open::new(sealed, book))),
+                Ok(None) => State::Nothing,
+                Err(problem) => State::Failed(Instant::now(), Box::new(problem)),
+            };
+            this.end(&mut this.lock(), opened);
+        };
+        *state = match std::thread::Builder::new().name("secrets".to_owned()).spawn(attempt) {
+            Ok(_) => State::Opening(Instant::now()),
+            Err(error) => {
+                let problem = sealed::unreadable(&self.inner.folder, "there is no thread to open them");
+                State::Failed(Instant::now(), Box::new(problem.caused_by(&error)))
+            }
+        };
+    }
+
+    /// An attempt has ended like this.
+    fn end(&self, state: &mut State, now: State) {
+        *state = now;
+        self.inner.ended.notify_all();
+        self.inner.attempts.send_replace(());
+    }
+
+    /// What was read. An attempt to open them is waited for until it has taken so long.
+    fn state(&self, patience: Duration) -> Result<MutexGuard<'_, State>, Problem> {
+        let mut state = self.lock();
+        self.open(&mut state);
+        if let State::Opening(since) = &*state {
+            let left = patience.saturating_sub(since.elapsed());
+            let is_opening = |state: &mut State| matches!(state, State::Opening(_));
+            let waited = self.inner.ended.wait_timeout_while(state, left, is_opening);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        match &*state {
+            State::Failed(_, problem) => Err((**problem).clone()),
+            State::Opening(_) => Err(sealed::unreadable(&self.inner.folder, "they are not open yet")),
+            State::Unread | State::Nothing | State::Open(_) => Ok(state),
+        }
+    }
+
+    fn read<T>(&self, patience: Duration, look: impl FnOnce(&Book) -> T) -> Result<T, Problem> {
+        Ok(match &*self.state(patience)? {
+            State::Open(open) => look(&open.book),
+            _ => look(&Book::default()),
         })
     }
 
     /// Changes the book, and writes it if `change` says that it is another.
-    fn change<T>(&self, change: impl FnOnce(&mut Book) -> Result<(T, bool), Problem>) -> Result<T, Problem> {
-        let mut state = self.state()?;
+    fn change<T>(
+        &self,
+        patience: Duration,
+        change: impl FnOnce(&mut Book) -> Result<(T, bool), Problem>,
+    ) -> Result<T, Problem> {
+        let mut state = self.state(patience)?;
         let mut book = match &*state {
-            State::Open(open) => open.1.clone(),
-            State::Unread | State::Failed(..) | State::Nothing => Book::default(),
+            State::Open(open) => open.book.clone(),
+            _ => Book::default(),
         };
         let (told, is_other) = change(&mut book)?;
         if !is_other {
             return Ok(told);
         }
-        let before = std::mem::take(&mut *state);
-        let sealed = match before {
-            State::Open(open) => open.0,
-            State::Unread | State::Failed(..) | State::Nothing => {
-                Sealed::begin(&self.inner.folder, &self.inner.keyring)?
-            }
+        let sealed = if let State::Open(open) = std::mem::replace(&mut *state, State::Opening(Instant::now()))
+        {
+            open.sealed
+        } else {
+            // A keyring is asked, and others are not to wait for it.
+            drop(state);
+            let begun = Sealed::begin(&self.inner.folder, &self.inner.keyring);
+            state = self.lock();
+            begun.inspect_err(|_| self.end(&mut state, State::Unread))?
         };
         // What could not be written is read again by the next who asks.
-        sealed.write(&book)?;
-        *state = State::Open(Box::new((sealed, book)));
-        Ok(told)
+        let written = sealed.write(&book);
+        let now =
+            if written.is_ok() { State::Open(Box::new(Open::new(sealed, book))) } else { State::Unread };
+        self.end(&mut state, now);
+        written.map(|()| told)
     }
 
     /// Carries out what a person wants a secret to be. What is there afterwards.
@@ -121,7 +220,7 @@ impl KeptSecrets {
     /// # Errors
     /// It cannot be, or is not written; then everything is as before.
     pub fn carry_out(&self, wish: &SecretWish) -> Result<Option<SecretStatus>, Problem> {
-        self.change(|book| Ok((book.carry_out(wish, Timestamp::now())?, true)))
+        self.change(PATIENCE, |book| Ok((book.carry_out(wish, Timestamp::now())?, true)))
     }
 
     /// All of them; of one environment, those that could count for it.
@@ -129,7 +228,7 @@ impl KeptSecrets {
     /// # Errors
     /// They cannot be read.
     pub fn list(&self, of: Option<&Environment>) -> Result<Vec<SecretStatus>, Problem> {
-        self.read(|book| book.list(of.map(|it| (&it.id, it.spec.source.folder().as_path()))))
+        self.read(PATIENCE, |book| book.list(of.map(|it| (&it.id, it.spec.source.folder().as_path()))))
     }
 
     /// Keeps these secrets of an environment instead of the ones that were given so before.
@@ -137,7 +236,7 @@ impl KeptSecrets {
     /// # Errors
     /// They are not kept; then the earlier ones are still there.
     pub fn keep(&self, id: &EnvironmentId, secrets: &Secrets) -> Result<(), Problem> {
-        self.change(|book| Ok(((), book.give(id, secrets, Timestamp::now()))))
+        self.change(PATIENCE, |book| Ok(((), book.give(id, secrets, Timestamp::now()))))
     }
 
     /// What counts for an environment.
@@ -145,7 +244,11 @@ impl KeptSecrets {
     /// # Errors
     /// They cannot be read.
     pub(crate) fn of(&self, environment: &Environment) -> Result<Given, Problem> {
-        self.read(|book| book.resolve(&environment.id, environment.spec.source.folder()))
+        let folder = environment.spec.source.folder();
+        let State::Open(open) = &mut *self.state(MOMENT)? else { return Ok(Given::default()) };
+        let key = (environment.id.clone(), folder.clone());
+        let given = open.given.entry(key).or_insert_with(|| open.book.resolve(&environment.id, folder));
+        Ok(given.clone())
     }
 
     /// Removes what is kept for an environment alone. None there: done.
@@ -153,7 +256,7 @@ impl KeptSecrets {
     /// # Errors
     /// It stays.
     pub fn remove(&self, id: &EnvironmentId) -> Result<(), Problem> {
-        self.change(|book| Ok(((), book.forget(id))))
+        self.change(MOMENT, |book| Ok(((), book.forget(id))))
     }
 
     /// What a run of a task left for others, where a secret is in it.
@@ -163,7 +266,7 @@ impl KeptSecrets {
         task: &str,
         session: &str,
     ) -> Option<BTreeMap<String, String>> {
-        self.read(|book| book.outputs(id, task, session).cloned()).ok().flatten()
+        self.read(MOMENT, |book| book.outputs(id, task, session).cloned()).ok().flatten()
     }
 
     /// Keeps what a run of a task left for others and has a secret in it.
@@ -180,27 +283,32 @@ impl KeptSecrets {
         if self.outputs(id, task, session).as_ref() == Some(outputs) {
             return Ok(());
         }
-        self.change(|book| Ok(((), book.keep_outputs(id, task, session, outputs))))
+        self.change(MOMENT, |book| Ok(((), book.keep_outputs(id, task, session, outputs))))
     }
 
     /// Takes over what earlier versions kept, one unencrypted file or item of the Keychain for each environment, and
-    /// removes what is kept for environments that are gone. These are all there are.
+    /// removes what is kept for environments that are gone. `all` says which there are. Blocks for as long as a keyring
+    /// does.
     ///
     /// # Errors
     /// It could not be; what is left is there the next time.
-    pub fn adopt(&self, environments: &[Environment]) -> Result<(), Problem> {
+    pub fn adopt(&self, all: impl Fn() -> Result<Vec<Environment>, Problem>) -> Result<(), Problem> {
         let vault = Vault::new(&self.inner.folder);
-        for environment in environments {
-            let name = format!("{}.json", environment.id);
+        for Environment { id, .. } in &all()? {
+            let name = format!("{id}.json");
             let Ok(Some(text)) = vault.of(&name) else { continue };
             if let Ok(secrets) = serde_json::from_slice::<Secrets>(&text) {
-                self.keep(&environment.id, &secrets)?;
+                // What came since is newer.
+                self.change(PATIENCE, |book| {
+                    Ok(((), !book.has_given(id) && book.give(id, &secrets, Timestamp::now())))
+                })?;
             }
             if let Err(error) = vault.remove(&name) {
                 tracing::warn!(%error, name, "secrets of an earlier version could not be removed");
             }
         }
-        self.change(|book| Ok(((), book.prune(environments.iter().map(|it| &it.id)))))
+        // An environment is in the store before something is kept for it, and nothing is kept while this looks.
+        self.change(PATIENCE, |book| Ok(((), book.prune(all()?.iter().map(|it| &it.id)))))
     }
 }
 

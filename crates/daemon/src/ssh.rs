@@ -35,6 +35,7 @@ impl Reconciler {
         let parts = self.parts();
         let place = self.working_place(&environment.id).await?;
         let start = start(parts.ssh.clone(), environment, asked, &place).await?;
+        parts.secrets.settled().await;
         let resolved = parts.secrets.of(environment)?;
         let program = Program {
             argv: vec![PROGRAM.to_owned(), "ssh".to_owned()],

@@ -8,14 +8,15 @@ use crate::configuration::Reading;
 use crate::left_out::LeftOut;
 use crate::reconcile::Parts;
 use crate::requirements::{HostLimits, Lack};
+use crate::secrets::Given;
 
 /// Changed properties that are named before the rest is only counted.
 const NAMED: usize = 4;
 
-/// The warnings of an environment that was read and seen like this.
+/// The warnings of an environment that was read and seen like this; its secrets are absent where they cannot be read.
 ///
 /// # Errors
-/// The store or the secrets cannot be read.
+/// The store cannot be read.
 pub(crate) fn of(
     parts: &Parts,
     environment: &Environment,
@@ -23,6 +24,7 @@ pub(crate) fn of(
     resolved: &Resolved,
     container: &ContainerFacts,
     left_out: &LeftOut,
+    given: Option<&Given>,
 ) -> Result<Vec<Problem>, Problem> {
     let mut warnings: Vec<Problem> = reading.config.warnings.iter().map(idle).collect();
     warnings.extend(left_out.feature_warnings.clone());
@@ -41,9 +43,10 @@ pub(crate) fn of(
     let machine = parts.store.machine()?.spec;
     let lack = Lack::of(&resolved.host_requirements, &machine);
     warnings.extend(lack.warning(&machine, HostLimits::of_this_computer()));
-    let given = parts.secrets.of(environment)?;
-    warnings.extend(missing_secrets(&reading.config, |name| {
-        given.values.contains_key(name) || given.variables.contains_key(name)
+    // Which are missing is not known while they cannot be read; that is told by itself.
+    warnings.extend(given.and_then(|given| {
+        let is_given = |name: &str| given.values.contains_key(name) || given.variables.contains_key(name);
+        missing_secrets(&reading.config, is_given)
     }));
     Ok(warnings)
 }

@@ -162,17 +162,20 @@ fn follow_host(machine: &MachineHost) -> JoinSet<()> {
     followers
 }
 
-/// Registries, with the person's own docker credentials and this computer's certificates.
 /// The secrets of this state folder, with what earlier versions kept.
 fn secrets(paths: &Paths, store: &Store, settings: SecretSettings) -> KeptSecrets {
     let secrets = KeptSecrets::new(paths.secrets_dir(), settings.desktop_keyring);
-    let adopted = store.environments().map_err(Problem::from).and_then(|all| secrets.adopt(&all));
-    if let Err(problem) = adopted {
-        tracing::warn!(%problem, "secrets of an earlier version stay as they are");
-    }
+    let (adopting, store) = (secrets.clone(), store.clone());
+    // A keyring may take its time, and the daemon serves meanwhile.
+    tokio::task::spawn_blocking(move || {
+        if let Err(problem) = adopting.adopt(|| store.environments().map_err(Problem::from)) {
+            tracing::warn!(%problem, "secrets of an earlier version stay as they are");
+        }
+    });
     secrets
 }
 
+/// Registries, with the person's own docker credentials and this computer's certificates.
 fn registry(paths: &Paths, settings: &RegistrySettings) -> Result<Registry, ServeError> {
     let options = Options {
         plain_http: settings.plain_http.clone(),

@@ -8,15 +8,19 @@
 //! A value that changed is a new file in the place of the old one, in one step, and so is its link: whoever watches the
 //! file, its folder or the folder of the link hears of it. What is as it shall be is not touched.
 
+mod spot;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, symlink,
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
 };
 use std::path::{Path, PathBuf};
 
 use protocol::inside::{MAX_SECRETS_BYTES, SECRETS, SecretFile, SecretFiles, SecretsPlaced};
+
+use spot::{Spot, There};
 
 /// Rights of a file: its user's, to read.
 const MODE: u32 = 0o400;
@@ -45,16 +49,16 @@ struct Keeper<'a> {
 impl Keeper<'_> {
     fn carry_out(&self) -> SecretsPlaced {
         let mut failed = BTreeMap::new();
+        for path in &self.order.gone {
+            if let Err(error) = self.take_away(Path::new(path)) {
+                failed.insert(path.clone(), error.to_string());
+            }
+        }
         if !self.order.files.is_empty()
             && let Err(error) = self.prepare()
         {
-            let all = self.order.files.iter().map(|file| (file.path.clone(), error.clone()));
-            return SecretsPlaced { failed: all.collect() };
-        }
-        for path in &self.order.gone {
-            if let Err(error) = self.take_away(Path::new(path)) {
-                failed.insert(path.clone(), format!("it stays: {error}"));
-            }
+            failed.extend(self.order.files.iter().map(|file| (file.path.clone(), error.clone())));
+            return SecretsPlaced { failed };
         }
         for file in &self.order.files {
             if let Err(why) = self.put(file) {
@@ -86,13 +90,12 @@ impl Keeper<'_> {
         if file.name.is_empty() || file.name.contains('/') || file.name.starts_with('.') {
             return Err(format!("`{}` is no name of a file", file.name));
         }
-        let path = Path::new(&file.path);
         let value = self.folder.join(&file.name);
-        let link = match fs::symlink_metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(text(error)),
-            Ok(found) if found.is_symlink() => Some(fs::read_link(path).map_err(text)?),
-            Ok(_) => return Err("something that Cove did not make is there".to_owned()),
+        let spot = Spot::make(Path::new(&file.path)).map_err(text)?;
+        let link = match spot.there().map_err(text)? {
+            There::Nothing => None,
+            There::Link(to) => Some(to),
+            There::Other => return Err("something that Cove did not make is there".to_owned()),
         };
         if link.as_ref().is_some_and(|to| !to.starts_with(&self.folder)) {
             return Err("a link that Cove did not make is there".to_owned());
@@ -102,7 +105,7 @@ impl Keeper<'_> {
             self.write(&value, file).map_err(text)?;
         }
         if !is_same || link.as_deref() != Some(&value) {
-            point(path, &value).map_err(text)?;
+            spot.point(&value).map_err(text)?;
         }
         Ok(())
     }
@@ -127,9 +130,10 @@ impl Keeper<'_> {
 
     /// Takes a link of ours away. What is not ours, or not there, is left.
     fn take_away(&self, path: &Path) -> io::Result<()> {
-        match fs::read_link(path) {
-            Ok(to) if to.starts_with(&self.folder) => remove(path),
-            Ok(_) | Err(_) => Ok(()),
+        let Some(spot) = Spot::find(path)? else { return Ok(()) };
+        match spot.there()? {
+            There::Link(to) if to.starts_with(&self.folder) => spot.clear(),
+            There::Link(_) | There::Nothing | There::Other => Ok(()),
         }
     }
 
@@ -142,25 +146,6 @@ impl Keeper<'_> {
             }
         }
     }
-}
-
-/// Makes a link, in one step in place of the one before. Folders that are missing on the way belong to whom the last one
-/// belongs that is there.
-fn point(path: &Path, to: &Path) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let missing: Vec<&Path> = folder.ancestors().take_while(|it| !it.exists()).collect();
-    if let Some(topmost) = missing.last() {
-        let owner = fs::metadata(topmost.parent().unwrap_or(Path::new("/")))?;
-        for each in missing.iter().rev() {
-            fs::DirBuilder::new().mode(0o755).create(each)?;
-            chown(each, Some(owner.uid()), Some(owner.gid()))?;
-        }
-    }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let new = folder.join(format!(".cove-{name}"));
-    remove(&new)?;
-    symlink(to, &new)?;
-    fs::rename(&new, path)
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -4,6 +4,7 @@ mod masks;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use engine::{Progress, ProgressEvent, ProgressKind};
 use serde_json::{Map, Value};
@@ -11,11 +12,13 @@ use serde_json::{Map, Value};
 pub use masks::{MASK, MaskedStream, Masks, SHORTEST};
 
 /// Secrets by the name of their variable. They are given to commands in their environment alone.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Secrets {
     variables: BTreeMap<String, String>,
     /// Values that commands do not get so, and that nobody shall see either.
     hidden: Vec<String>,
+    /// Made when they are asked for first, for all copies.
+    masks: Arc<OnceLock<Masks>>,
 }
 
 /// Secrets could not be read. What was read is not shown.
@@ -43,12 +46,13 @@ pub enum SecretsError {
 impl Secrets {
     /// Secrets that are known already.
     pub fn new(variables: BTreeMap<String, String>) -> Self {
-        Self { variables, hidden: Vec::new() }
+        Self { variables, ..Self::default() }
     }
 
     /// The same, and these values are taken out of logs as well.
     pub fn hiding(self, values: impl IntoIterator<Item = String>) -> Self {
-        Self { hidden: self.hidden.into_iter().chain(values).collect(), ..self }
+        let hidden = self.hidden.into_iter().chain(values).collect();
+        Self { variables: self.variables, hidden, masks: Arc::default() }
     }
 
     /// Reads an object of names and strings.
@@ -78,9 +82,9 @@ impl Secrets {
         self.variables.values().chain(&self.hidden)
     }
 
-    /// What takes them out of logs.
+    /// What takes them out of logs. Copies share it.
     pub fn masks(&self) -> Masks {
-        Masks::new(self.values().map(String::as_str))
+        self.masks.get_or_init(|| Masks::new(self.values().map(String::as_str))).clone()
     }
 }
 

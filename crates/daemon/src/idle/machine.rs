@@ -36,10 +36,8 @@ pub(super) async fn look(parts: &Parts, environments: &[Environment]) -> Option<
         return None;
     }
     let spec = parts.store.machine().ok()?.spec;
-    let metrics = match timeout(PATIENCE, async { parts.machine.agent().ok()?.metrics().await.ok() }).await {
-        Ok(Some(metrics)) => metrics,
-        Ok(None) | Err(_) => return None,
-    };
+    let asked = async { parts.machine.agent().ok()?.metrics().await.ok() };
+    let Ok(Some(metrics)) = timeout(PATIENCE, asked).await else { return None };
     parts.machine.set_pressure_warnings(|before| scarce(metrics.pressure.unwrap_or_default(), before));
     // Who keeps it running says so, and who never stops it too.
     let Some(limit) = spec.idle.limit().filter(|_| !spec.keep_running) else {

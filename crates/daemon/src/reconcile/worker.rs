@@ -81,6 +81,7 @@ impl Worker {
         if self.parts.machine.state().phase == MachinePhase::Paused && is_answered(&environment) {
             return Ok(Next::Sleep(None));
         }
+        self.parts.secrets.settled().await;
         let observation = observe::observe(&self.parts, &environment, &mut self.memory).await?;
         self.parts.files.set(&self.id, observation.seen_folders.clone());
         self.parts.grants.set(&self.id, grant_place(&observation));

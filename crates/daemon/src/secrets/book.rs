@@ -22,8 +22,9 @@ const MOST_IN_ALL: usize = 1 << 20;
 /// How long a value that was replaced or removed is still taken out of what is printed: logs and processes may have it.
 const FORMER_DAYS: i64 = 30;
 
-/// So many former values are known at most.
+/// So many former values are known at most, and so many bytes of them: each is looked for in everything that is printed.
 const MOST_FORMER: usize = 200;
+const MOST_FORMER_BYTES: usize = 256 << 10;
 
 /// Folders in a container whose files are the kernel's.
 const NOT_BELOW: [&str; 3] = ["/dev", "/proc", "/sys"];
@@ -214,6 +215,13 @@ impl Book {
         is_changed
     }
 
+    /// Whether some came so for an environment.
+    pub(super) fn has_given(&self, id: &EnvironmentId) -> bool {
+        self.entries
+            .iter()
+            .any(|it| it.given && matches!(&it.scope, SecretScope::Environment { id: of } if of == id))
+    }
+
     /// An environment is gone. Whether something was kept of it.
     pub(super) fn forget(&mut self, id: &EnvironmentId) -> bool {
         let scope = SecretScope::Environment { id: id.clone() };
@@ -247,8 +255,14 @@ impl Book {
             age < SignedDuration::from_hours(24 * FORMER_DAYS) && (it.value != value || it.scope != scope)
         });
         self.former.push(Former { name, scope, value, at: now });
-        let too_many = self.former.len().saturating_sub(MOST_FORMER);
-        self.former.drain(..too_many);
+        let mut bytes = 0;
+        let fits = |it: &&Former| {
+            bytes += it.value.len();
+            bytes <= MOST_FORMER_BYTES
+        };
+        let kept = self.former.iter().rev().take(MOST_FORMER).take_while(fits).count();
+        // The last one stays in any case.
+        self.former.drain(..self.former.len() - kept.max(1));
     }
 
     /// All of them; of one environment, those that could count for it, and by which they are hidden.

@@ -5,6 +5,7 @@
 //! paths that are wanted no more are taken away by it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use api::{Environment, Problem, ProblemCode, SecretsStatus};
 use automations::{Item, Phase, Report};
@@ -18,12 +19,16 @@ use super::uses::Uses;
 /// So many secrets are named in one sentence.
 const MOST_NAMED: usize = 8;
 
+/// How long an order that left something undone is not said again: it is with the first look after that.
+const AGAIN: Duration = Duration::from_mins(1);
+
 /// What the container was told, and which paths it could not do.
 #[derive(Clone)]
 pub(crate) struct Placed {
     wanted: Wanted,
     /// Why, by path; all of them under the empty path where nothing was done.
     failed: BTreeMap<String, String>,
+    at: Instant,
 }
 
 /// What is wanted in one run of a container.
@@ -66,13 +71,17 @@ pub(crate) fn look(
     };
     let wanted = Wanted { run, files };
     let gone: Vec<String> = before.difference(&paths).map(ToString::to_string).collect();
-    let is_said = placed.is_some_and(|placed| placed.wanted == wanted);
-    if is_said || (wanted.files.is_empty() && gone.is_empty() && placed.is_none()) {
-        let failed = placed.into_iter().flat_map(|placed| &placed.failed);
-        let warnings = failed.map(|(path, why)| not_placed(path, why)).collect();
-        return Look { status: status(paths), warnings, ..Look::default() };
+    let said = placed.filter(|placed| placed.wanted == wanted && !placed.is_due_again(&gone));
+    if said.is_some() || (wanted.files.is_empty() && gone.is_empty() && placed.is_none()) {
+        let failed = said.into_iter().flat_map(|said| &said.failed);
+        let warnings = failed.map(|(path, why)| undone(path, why, gone.contains(path))).collect();
+        // What could not be taken away is still there, and who comes next is to know of it.
+        let left = gone.iter().filter(|path| said.is_some_and(|said| said.has_failed(path)));
+        let status = status(paths.into_iter().chain(left.map(Utf8PathBuf::from)).collect());
+        return Look { status, warnings, ..Look::default() };
     }
     let due = match placed {
+        Some(placed) if placed.wanted == wanted => "not all of it could be done before",
         Some(placed) if placed.wanted.run == wanted.run => "a secret changed",
         _ => "the container does not have the files of secrets yet",
     };
@@ -84,7 +93,18 @@ pub(crate) fn look(
 impl Placed {
     /// What was said, and what came of it.
     pub(crate) fn new(wanted: Wanted, failed: BTreeMap<String, String>) -> Self {
-        Self { wanted, failed }
+        Self { wanted, failed, at: Instant::now() }
+    }
+
+    fn has_failed(&self, path: &str) -> bool {
+        self.failed.contains_key("") || self.failed.contains_key(path)
+    }
+
+    /// Whether to say it again: nothing was done, or one of these is not gone. What cannot be put there is in the way of
+    /// something a person has there, and waits for them.
+    fn is_due_again(&self, gone: &[String]) -> bool {
+        let is_left = self.failed.contains_key("") || gone.iter().any(|path| self.has_failed(path));
+        is_left && self.at.elapsed() >= AGAIN
     }
 }
 
@@ -92,9 +112,10 @@ fn status(paths: BTreeSet<Utf8PathBuf>) -> SecretsStatus {
     SecretsStatus { files: paths.into_iter().collect() }
 }
 
-fn not_placed(path: &str, why: &str) -> Problem {
+fn undone(path: &str, why: &str, is_gone: bool) -> Problem {
     let title = match path {
-        "" => format!("the files of secrets are not in the container: {why}"),
+        "" => format!("the files of secrets in the container are not as they shall be: {why}"),
+        path if is_gone => format!("the secret at `{path}` could not be taken out of the container: {why}"),
         path => format!("the secret for `{path}` is not in the container: {why}"),
     };
     Problem::new(ProblemCode::SecretNotPlaced, title).with_command("try it again", "cove up")
@@ -144,3 +165,6 @@ pub(crate) fn stale(
     }
     problems
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,7 +95,7 @@ fn identity_of(key: &[u8]) -> Option<x25519::Identity> {
     x25519::Identity::from_str(std::str::from_utf8(key).ok()?.trim()).ok()
 }
 
-fn unreadable(folder: &Utf8Path, why: &str) -> Problem {
+pub(super) fn unreadable(folder: &Utf8Path, why: &str) -> Problem {
     let title = format!("the secrets in `{}` cannot be used: {why}", folder.join(NAME));
     Problem::new(ProblemCode::SecretsUnreadable, title)
         .with_command("what to do about it", format!("cove explain {}", ProblemCode::SecretsUnreadable))

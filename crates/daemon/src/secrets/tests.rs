@@ -41,7 +41,9 @@ fn secrets_lie_encrypted_and_the_next_daemon_reads_them() {
     let next = KeptSecrets::new(&folder, false);
     assert_eq!(names(&next), ["TOKEN"]);
     assert_eq!(
-        next.read(|book| book.resolve(&EnvironmentId("x".into()), Utf8Path::new("/"))).unwrap().values["TOKEN"],
+        next.read(MOMENT, |book| book.resolve(&EnvironmentId("x".into()), Utf8Path::new("/")))
+            .unwrap()
+            .values["TOKEN"],
         "s3cret-value"
     );
 }
@@ -84,8 +86,11 @@ fn what_cannot_be_read_is_told_and_never_overwritten() {
         last = Some(kept);
     }
     // Put back, it is read without a restart.
-    std::thread::sleep(AGAIN);
-    assert_eq!(names(&last.unwrap()), ["TOKEN"]);
+    let last = last.unwrap();
+    if let State::Failed(at, _) = &mut *last.lock() {
+        *at -= AGAIN;
+    }
+    assert_eq!(names(&last), ["TOKEN"]);
 }
 
 #[test]
@@ -105,11 +110,11 @@ fn what_earlier_versions_kept_in_the_clear_is_taken_over() {
     .unwrap();
     Vault::new(&folder).keep("aa11.json", br#"{"TOKEN": "s3cret-value"}"#).unwrap();
     let kept = KeptSecrets::new(&folder, false);
-    kept.adopt(std::slice::from_ref(&environment)).unwrap();
+    kept.adopt(|| Ok(vec![environment.clone()])).unwrap();
     assert_eq!(kept.of(&environment).unwrap().secrets.variables()["TOKEN"], "s3cret-value");
     assert!(!holds(&on_disk(&folder), "s3cret-value"));
     // What was an environment's own goes with it, also when it went while nobody could write.
-    kept.adopt(&[]).unwrap();
+    kept.adopt(|| Ok(Vec::new())).unwrap();
     assert_eq!(names(&kept), [""; 0]);
 }
 
@@ -144,11 +149,43 @@ fn a_kill_in_the_middle_of_a_change_leaves_the_old_or_the_new() {
             .filter_map(|line| line.strip_suffix(" is kept")?.split(' ').next_back()?.parse::<u64>().ok());
         let last = told.max();
         let kept = KeptSecrets::new(&folder, false);
-        let given = kept.read(|book| book.resolve(&EnvironmentId("x".into()), Utf8Path::new("/"))).unwrap();
+        let given =
+            kept.read(MOMENT, |book| book.resolve(&EnvironmentId("x".into()), Utf8Path::new("/"))).unwrap();
         let value =
             given.values.get("LONG").map(|value| value.split(' ').next().unwrap().parse::<u64>().unwrap());
         // What was told to be kept is; at most the next one is there, of which nobody was told.
         assert!(value >= last && value <= Some(last.map_or(0, |last| last + 1)), "{value:?} after {last:?}");
         set(&kept, "MORE", "works on").unwrap();
     }
+}
+
+/// A pipe that nobody has written to is read as slowly as a keyring that asks its person.
+#[test]
+fn nobody_is_held_up_by_an_attempt_that_takes_its_time() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = folder(&temp);
+    let kept = KeptSecrets::new(&folder, false);
+    set(&kept, "TOKEN", "s3cret-value").unwrap();
+    let store = folder.join("store.age");
+    let good = fs_err::read(&store).unwrap();
+    fs_err::remove_file(&store).unwrap();
+    assert!(Command::new("mkfifo").arg(&store).status().unwrap().success());
+
+    let kept = KeptSecrets::new(&folder, false);
+    let attempts = kept.attempts();
+    let look = || kept.read(MOMENT, |book| book.list(None).len());
+    assert!(look().unwrap_err().title.contains("not open yet"));
+    let begun = Instant::now();
+    for _ in 0..100 {
+        assert!(look().is_err());
+    }
+    assert!(begun.elapsed() < MOMENT, "only the first ones wait, and all of them together no longer");
+    assert!(!attempts.has_changed().unwrap());
+    let waiting = std::thread::spawn({
+        let kept = kept.clone();
+        move || names(&kept)
+    });
+    fs_err::write(&store, &good).unwrap();
+    assert_eq!(waiting.join().unwrap(), ["TOKEN"], "who may wait gets it");
+    assert!(attempts.has_changed().unwrap());
 }

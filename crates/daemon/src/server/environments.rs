@@ -1,6 +1,7 @@
 //! Routes about environments: what is wanted of them, and what is left to do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::{
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::answer::{Body, Refusal};
+use super::secrets::patiently;
 use super::{Api, logs};
 use crate::store::{Store, StoreError};
 
@@ -66,8 +68,9 @@ pub(super) async fn up(
     let id = written.as_ref().ok().map(|(environment, _)| environment.id.clone());
     api.environments.settle_caller_variables(&session, id.as_ref());
     let (environment, is_new) = written?;
-    if let Some(secrets) = &request.secrets {
-        api.environments.keep_secrets(&environment.id, secrets)?;
+    if let Some(secrets) = request.secrets {
+        let (work, id) = (Arc::clone(&api.environments), environment.id.clone());
+        patiently(move || work.keep_secrets(&id, &secrets)).await?;
     }
     api.environments.asked(&environment.id);
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };

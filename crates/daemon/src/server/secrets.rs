@@ -28,7 +28,7 @@ pub(super) async fn list(
     Parameters(of): Parameters<Of>,
 ) -> Result<Json<Vec<SecretStatus>>, Refusal> {
     let environment = of.environment.map(|name| find(&api.store, &name)).transpose()?;
-    Ok(Json(api.environments.secrets(environment.as_ref())?))
+    Ok(Json(patiently(move || api.environments.secrets(environment.as_ref())).await?))
 }
 
 /// A secret shall be so; without a value there shall be none. It counts at once.
@@ -54,7 +54,17 @@ pub(super) async fn change(
         }
         SecretScope::Environment { id } => *id = find(&api.store, id.as_str())?.id,
     }
-    Ok(Json(api.environments.change_secret(&wish)?))
+    Ok(Json(patiently(move || api.environments.change_secret(&wish)).await?))
+}
+
+/// Does what may have to wait for a keyring, and holds up no other request.
+pub(super) async fn patiently<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        Err(Problem::new(ProblemCode::Internal, "the work with secrets broke off").caused_by(&error))
+    })
 }
 
 fn real(folder: &Utf8PathBuf) -> Option<Utf8PathBuf> {

@@ -110,6 +110,7 @@ impl EnvironmentWork for LiveEnvironments {
     ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
         let range = engine::LogRange { tail: range.tail, since: None, follow: range.follow };
         async move {
+            self.reconciler.parts().secrets.settled().await;
             let masks = self.reconciler.parts().secrets_of(environment)?.masks();
             let pieces = self.reconciler.logs(&environment.id, range).await?;
             Ok(lines(masks::pieces(&masks, pieces)).boxed())

@@ -1,4 +1,6 @@
-use rustix::process::{getgid, getuid};
+use std::os::unix::fs::symlink;
+
+use rustix::process::{geteuid, getgid, getuid};
 
 use super::*;
 
@@ -107,6 +109,54 @@ fn what_is_not_ours_stays() {
     place.want(&[]);
     place.go();
     assert_eq!(fs::read_to_string(place.at("fine")).unwrap(), "theirs");
+}
+
+/// Needs root, as the program has it in a container.
+#[test]
+fn links_of_a_user_are_followed_with_their_rights_alone() {
+    const USER: u32 = 40_123;
+    if !getuid().is_root() {
+        return;
+    }
+    let mut place = Place::new();
+    fs::set_permissions(place.temp.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for (folder, owner) in [("home", USER), ("home/own", USER), ("etc", 0), ("run", 0)] {
+        fs::create_dir(place.at(folder)).unwrap();
+        chown(place.at(folder), Some(owner), Some(owner)).unwrap();
+    }
+    for (link, to, owner) in [
+        ("home/etc", "etc", USER),
+        ("home/conf", "home/own", USER),
+        ("var", "run", 0),
+        ("home/new", "none", USER),
+    ] {
+        symlink(place.at(to), place.at(link)).unwrap();
+        std::os::unix::fs::lchown(place.at(link), Some(owner), Some(owner)).unwrap();
+    }
+    place.want(&[
+        ("A", "home/etc/a", "x"),
+        ("B", "home/etc/deep/b", "x"),
+        ("C", "home/conf/deep/c", "x"),
+        ("D", "var/d", "x"),
+        ("E", "home/new/e", "x"),
+    ]);
+    let failed: Vec<PathBuf> = place.go().into_keys().map(PathBuf::from).collect();
+    assert_eq!(failed, ["home/etc/a", "home/etc/deep/b", "home/new/e"].map(|path| place.at(path)));
+    assert!(geteuid().is_root(), "the rights are back");
+    assert_eq!(fs::read_dir(place.at("etc")).unwrap().count(), 0);
+    assert!(!place.at("none").exists());
+    assert_eq!(fs::read_to_string(place.at("run/d")).unwrap(), "x");
+    assert_eq!(fs::read_to_string(place.at("home/own/deep/c")).unwrap(), "x");
+    let made = fs::metadata(place.at("home/own/deep")).unwrap();
+    assert_eq!((made.uid(), made.gid()), (USER, USER));
+
+    // A link is not taken away where the user could not do it.
+    symlink(place.at("memory/C"), place.at("etc/c")).unwrap();
+    let keeper = Keeper { folder: place.at("memory"), order: &place.order };
+    assert!(keeper.take_away(&place.at("home/etc/c")).is_err());
+    assert!(fs::symlink_metadata(place.at("etc/c")).is_ok());
+    keeper.take_away(&place.at("home/conf/deep/c")).unwrap();
+    assert!(fs::symlink_metadata(place.at("home/own/deep/c")).is_err());
 }
 
 #[test]

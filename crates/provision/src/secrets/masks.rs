@@ -22,12 +22,18 @@ pub const SHORTEST: usize = 4;
 /// Shortest text that base64 makes of a secret whatever stands before it, in characters. A shorter one is met by chance.
 const SHORTEST_ENCODED: usize = 12;
 
+/// The lengths of lines that programs wrap base64 at: `base64` and MIME, and PEM.
+const WRAPPED_AT: [usize; 2] = [76, 64];
+
 /// Takes secrets out of text. A copy is cheap.
 #[derive(Clone, Default)]
 pub struct Masks(Option<Arc<Inner>>);
 
 struct Inner {
+    /// Sorted.
     texts: Vec<Vec<u8>>,
+    /// The length of the longest, in bytes.
+    longest: usize,
     finder: AhoCorasick,
 }
 
@@ -56,7 +62,8 @@ impl Masks {
             .match_kind(MatchKind::LeftmostLongest)
             .build(&texts)
             .expect("only billions of states are too many");
-        Self(Some(Arc::new(Inner { texts, finder })))
+        let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
+        Self(Some(Arc::new(Inner { texts, longest, finder })))
     }
 
     /// The text with a mask for each secret in it.
@@ -132,12 +139,13 @@ impl MaskedStream {
 impl Inner {
     /// Where the longest end of these bytes begins that a secret begins with; their length if none does.
     fn begins_at(&self, bytes: &[u8]) -> usize {
-        let longest = self.texts.iter().map(Vec::len).max().unwrap_or(0);
-        let from = bytes.len().saturating_sub(longest.saturating_sub(1));
+        let from = bytes.len().saturating_sub(self.longest.saturating_sub(1));
         (from..bytes.len())
             .find(|at| {
                 let end = &bytes[*at..];
-                self.texts.iter().any(|text| text.len() > end.len() && text.starts_with(end))
+                // Those that begin with it and are longer stand right behind it.
+                let behind = self.texts.partition_point(|text| text.as_slice() <= end);
+                self.texts.get(behind).is_some_and(|text| text.starts_with(end))
             })
             .unwrap_or(bytes.len())
     }
@@ -151,6 +159,7 @@ fn as_json(text: &str) -> Option<String> {
 }
 
 /// What base64 makes of a text in the middle of others: three forms, by how many bytes stand before it, in two alphabets.
+/// Where nothing stands before it, also each line of it, as it is wrapped.
 fn encoded(text: &str) -> BTreeSet<String> {
     let mut forms = BTreeSet::new();
     for before in 0..3 {
@@ -160,9 +169,14 @@ fn encoded(text: &str) -> BTreeSet<String> {
         if last.saturating_sub(first) < SHORTEST_ENCODED {
             continue;
         }
-        forms.extend(
-            [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD].map(|kind| kind.encode(&bytes)[first..last].to_owned()),
-        );
+        for kind in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+            let form = kind.encode(&bytes)[first..last].to_owned();
+            for width in WRAPPED_AT.into_iter().filter(|width| before == 0 && form.len() > *width) {
+                let lines = (0..form.len()).step_by(width).map(|at| &form[at..form.len().min(at + width)]);
+                forms.extend(lines.filter(|line| line.len() >= SHORTEST_ENCODED).map(str::to_owned));
+            }
+            forms.insert(form);
+        }
     }
     forms
 }
@@ -206,6 +220,23 @@ mod tests {
             }
         }
         assert_eq!(Masks::new(["short"]).apply("c2hvcnQ"), "c2hvcnQ", "too short to be told from chance");
+    }
+
+    #[test]
+    fn base64_in_lines_is_masked() {
+        let secret: String = (0..60).map(|number| format!("-{number}-")).collect();
+        let masks = Masks::new([secret.as_str()]);
+        for width in WRAPPED_AT {
+            let text = STANDARD_NO_PAD.encode(&secret);
+            let lines: Vec<&str> =
+                (0..text.len()).step_by(width).map(|at| &text[at..text.len().min(at + width)]).collect();
+            assert!(lines.len() > 3);
+            let (last, full) = lines.split_last().unwrap();
+            for line in full {
+                assert_eq!(masks.apply(&format!("{line}\n")), format!("{MASK}\n"));
+            }
+            assert!(last.len() < SHORTEST_ENCODED || masks.apply(last).starts_with(MASK));
+        }
     }
 
     #[test]

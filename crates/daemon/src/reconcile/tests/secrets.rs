@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use api::{
-    AutomationPhase, AutomationWish, ConditionKind, Environment, Problem, ProblemCode, SecretScope,
+    AutomationPhase, AutomationWish, ConditionKind, Environment, Phase, Problem, ProblemCode, SecretScope,
     SecretTarget, SecretValue, SecretWish, Session,
 };
 use engine::ExecSession;
@@ -252,5 +252,21 @@ async fn a_changed_secret_is_there_at_once_and_who_has_the_old_one_is_told_of() 
     let told = &of(&app, ProblemCode::SecretNotPlaced)[0].title;
     assert!(told.contains("`/tmp/taken`") && told.contains("did not make"), "{told}");
     assert_eq!(place.output(&app, "cat /tmp/taken").await, "mine");
+    place.end().await;
+}
+
+#[tokio::test]
+async fn secrets_that_cannot_be_read_keep_nobody_from_an_environment() {
+    let Some(place) = Place::start("unreadable") else { return };
+    let folder = place.fixture.paths.secrets_dir();
+    fs_err::create_dir_all(&folder).unwrap();
+    fs_err::write(folder.join("store.age"), "damaged").unwrap();
+    let config = format!(r#"{{"image": "{BASE_IMAGE}", "secrets": {{"TOKEN": {{}}}}}}"#);
+    place.write(&[(".devcontainer.json", &config)]);
+    let app = place.up(&place.request()).await;
+    assert_eq!((app.status.phase, &app.status.problem), (Phase::Running, &None), "{:?}", place.events());
+    assert_eq!(of(&app, ProblemCode::SecretsUnreadable).len(), 1, "{:?}", app.status.warnings);
+    assert_eq!(of(&app, ProblemCode::SecretMissing).len(), 0, "nobody knows which are missing");
+    assert!(!is_in_sync(&app));
     place.end().await;
 }

@@ -155,6 +155,17 @@ fn a_value_that_is_gone_is_still_taken_out_of_what_is_printed() {
 }
 
 #[test]
+fn of_former_values_the_oldest_go_when_they_are_too_long() {
+    let mut book = Book::default();
+    for number in 0..8 {
+        let value = format!("{number}{}", "v".repeat(60 << 10));
+        book.carry_out(&wish("A", "user", "", Some(&value)), second(number)).unwrap();
+    }
+    let first: String = book.former.iter().map(|it| &it.value[..1]).collect();
+    assert_eq!(first, "3456");
+}
+
+#[test]
 fn what_came_with_up_is_replaced_by_the_next_such_file() {
     let given = |pairs: &[(&str, &str)]| {
         Secrets(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
