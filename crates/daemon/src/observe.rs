@@ -92,11 +92,7 @@ pub(crate) async fn observe(
     let run = state.as_ref().and_then(run_of);
 
     let was_answered = memory.answered == Some(generation);
-    let services = match &state {
-        Some(state) => services(&parts.machine.engine(), state).await?,
-        None if ready => Vec::new(),
-        None => environment.status.services.iter().cloned().map(stopped).collect(),
-    };
+    let services = services_beside(parts, environment, state.as_ref(), ready).await?;
     let present = |container: &str| Started { container: container.to_owned(), generation, engine_starts };
     if let Some(state) = state.as_ref().filter(|state| run.is_some() && is_wanted(environment, state)) {
         memory.ran = Some(present(&state.id));
@@ -177,6 +173,20 @@ pub(crate) async fn observe(
         resolved,
         facts,
     })
+}
+
+/// The services that belong to a container; while the machine is off, those that there were.
+async fn services_beside(
+    parts: &Parts,
+    environment: &Environment,
+    main: Option<&ContainerState>,
+    is_ready: bool,
+) -> Result<Vec<ServiceStatus>, Problem> {
+    match main {
+        Some(state) => services(&parts.machine.engine(), state).await,
+        None if is_ready => Ok(Vec::new()),
+        None => Ok(environment.status.services.iter().cloned().map(stopped).collect()),
+    }
 }
 
 /// Whether dotfiles could not be installed for the present wish.

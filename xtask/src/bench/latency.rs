@@ -265,7 +265,7 @@ fn report(file: &Utf8Path, turns: &[Turn], rounds: u32) -> io::Result<()> {
 }
 
 fn print_table(text: &str) {
-    text.lines().filter(|line| line.starts_with('|')).for_each(|line| say(line));
+    text.lines().filter(|line| line.starts_with('|')).for_each(say);
 }
 
 #[cfg(test)]
