@@ -124,7 +124,7 @@ impl Agent {
         if grants.is_empty() {
             return Err(refuse_ungranted(broker, wanted(None)).await);
         }
-        match self.cover(&grants, session, named_key).await {
+        match self.cover(broker, &grants, session, named_key).await {
             Ok(grant) => {
                 let leave = broker.allow(grant.clone(), wanted(None)).await?;
                 self.ask(broker, leave, message).await
@@ -139,6 +139,7 @@ impl Agent {
     /// The grant that covers a login in this session.
     async fn cover<'a>(
         &self,
+        broker: &Broker,
         grants: &'a [Grant],
         session: &[u8],
         named_key: Option<&[u8]>,
@@ -168,7 +169,7 @@ impl Agent {
         let mut reasons = Vec::new();
         for grant in grants {
             let Some(host) = &grant.host else { continue };
-            match known_hosts::list(host, &only.host_key, &grant.variables).await {
+            match known_hosts::list(host, &only.host_key, &broker.means(grant)).await {
                 Ok(true) => return Ok(grant),
                 Ok(false) => reasons.push(format!("the server's key is not known here as that of {host}")),
                 Err(error) => reasons.push(format!("{host} cannot be looked up: {error}")),

@@ -7,6 +7,7 @@ use api::{AuditEvent, Environment, EnvironmentId, Grant, GrantKind};
 use jiff::Timestamp;
 
 use super::Inner;
+use super::programs::Means;
 
 /// Within this time…
 const WINDOW: Duration = Duration::from_mins(1);
@@ -63,6 +64,11 @@ impl Broker {
         let mut grants = super::live(&environment, Timestamp::now());
         grants.retain(|grant| grant.kind == kind);
         grants
+    }
+
+    /// What the person's programs run with that are asked by this grant.
+    pub(super) fn means(&self, grant: &Grant) -> Means {
+        self.inner.means(&grant.variables)
     }
 
     fn environment(&self) -> Option<Environment> {

@@ -83,6 +83,7 @@ impl Worker {
         }
         let observation = observe::observe(&self.parts, &environment, &mut self.memory).await?;
         self.parts.files.set(&self.id, observation.seen_folders.clone());
+        self.parts.grants.saw(&observation.seen_folders);
         self.parts.grants.set(&self.id, grant_place(&observation));
         let decision = decide(&environment, &observation);
         self.keep_failure(None, &observation, &decision);
