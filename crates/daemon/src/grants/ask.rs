@@ -71,7 +71,8 @@ async fn registry(broker: &Broker, server: &str) -> Result<Answer, String> {
     let wanted = Wanted::new(GrantKind::Registry, Some(&host), "the login of docker");
     let grant = granted(broker, &wanted).await?;
     let leave = broker.allow(grant, wanted).await?;
-    let found = oci::credential(&host, broker.means(&leave.grant).named()).await;
+    // Neither the daemon's own tokens nor what other tools would take for a login at that registry.
+    let found = oci::docker_credential(&host, broker.means(&leave.grant).named()).await;
     broker.confirm(&leave).await?;
     match found {
         Some(Credential::Basic { user: username, secret }) => {
