@@ -54,6 +54,15 @@ impl Signer {
         signer
     }
 
+    /// Whether this person's git makes signatures of a format. Nobody is to have others of theirs.
+    fn makes(&self, format: SignatureFormat) -> bool {
+        let own = self.format.as_deref().unwrap_or("openpgp");
+        match format {
+            SignatureFormat::Ssh => own == "ssh",
+            SignatureFormat::Openpgp => own == "openpgp",
+        }
+    }
+
     /// What git in a container is to have as `user.signingKey`: the public key, or the name of one. Never a path here.
     pub(super) async fn public_key(&self, means: &Means) -> Option<String> {
         let key = self.key.as_deref()?;
@@ -104,9 +113,12 @@ pub(super) async fn sign(
     };
     let wanted = Wanted::new(GrantKind::Signing, None, format!("sign {what}"));
     let grant = granted(broker, &wanted).await?;
-    let leave = broker.allow(grant, wanted).await?;
-    let means = broker.means(&leave.grant);
+    let means = broker.means(&grant);
     let signer = Signer::of(&means).await;
+    if !signer.makes(format) {
+        return Err(broker.refuse(wanted, "git on this computer signs in another format").await);
+    }
+    let leave = broker.allow(grant, wanted).await?;
     let signature = match format {
         SignatureFormat::Ssh => ssh(&signer, &means, payload).await?,
         SignatureFormat::Openpgp => openpgp(&signer, &means, payload).await?,
@@ -127,7 +139,7 @@ fn kind_of(payload: &[u8]) -> Option<&'static str> {
     } else if begins("object ").is_some_and(hash) {
         Some("a tag")
     } else {
-        begins("certificate version ").map(|_| "the certificate of a push")
+        begins("certificate version 0.1\npusher ").map(|_| "the certificate of a push")
     }
 }
 
@@ -156,9 +168,8 @@ async fn ssh(signer: &Signer, means: &Means, payload: &[u8]) -> Result<Vec<u8>, 
 
 async fn openpgp(signer: &Signer, means: &Means, payload: &[u8]) -> Result<Vec<u8>, String> {
     let program = signer.openpgp_program.as_deref().unwrap_or("gpg");
-    let key = signer.key.as_deref().filter(|_| signer.format.as_deref() != Some("ssh"));
     let mut argv = vec![program, "--batch", "--no-tty", "-bsa"];
-    if let Some(key) = key {
+    if let Some(key) = &signer.key {
         argv.extend(["-u", key]);
     }
     programs::output(&argv, means, payload).await.map_err(|error| told(&error))
@@ -200,13 +211,29 @@ mod tests {
             (format!("tree {hash}\nparent {hash}\n"), Some("a commit")),
             (format!("tree {}\n", "a".repeat(64)), Some("a commit")),
             (format!("object {hash}\ntype commit\n"), Some("a tag")),
-            ("certificate version 0.1\n".to_owned(), Some("the certificate of a push")),
+            ("certificate version 0.1\npusher Ada".to_owned(), Some("the certificate of a push")),
+            ("certificate version 0.1\nI owe Eve a thousand\n".to_owned(), None),
+            ("certificate version of a debt\npusher ".to_owned(), None),
             (format!("tree {hash}"), None),
             (format!("tree {hash}d\n"), None),
             ("I owe Eve a thousand\n".to_owned(), None),
             (String::new(), None),
         ] {
             assert_eq!(kind_of(payload.as_bytes()), kind, "{payload}");
+        }
+    }
+
+    #[test]
+    fn nobody_has_signatures_that_git_here_does_not_make() {
+        for (own, ssh, openpgp) in [
+            (None, false, true),
+            (Some("openpgp"), false, true),
+            (Some("ssh"), true, false),
+            (Some("x509"), false, false),
+        ] {
+            let signer = Signer { format: own.map(str::to_owned), ..Signer::default() };
+            let makes = (signer.makes(SignatureFormat::Ssh), signer.makes(SignatureFormat::Openpgp));
+            assert_eq!(makes, (ssh, openpgp), "{own:?}");
         }
     }
 
