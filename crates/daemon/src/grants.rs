@@ -37,6 +37,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::audit::Audit;
 use crate::machine::MachineHost;
 use crate::store::Store;
+use broker::SharedFlow;
 use foreign::Foreign;
 use link::{Link, LinkError};
 use programs::Means;
@@ -66,6 +67,7 @@ pub(crate) struct Inner {
     machine: MachineHost,
     audit: Audit,
     attended: Mutex<HashMap<EnvironmentId, Attended>>,
+    flows: Mutex<HashMap<EnvironmentId, SharedFlow>>,
     /// Folders that a container saw since the daemon began, beside those of the environments: what it left there stays.
     seen: Mutex<BTreeSet<Utf8PathBuf>>,
 }
@@ -95,6 +97,7 @@ impl Grants {
                 machine,
                 audit,
                 attended: Mutex::default(),
+                flows: Mutex::default(),
                 seen: Mutex::default(),
             }),
         }
@@ -122,6 +125,12 @@ impl Grants {
         let attending = attend(Arc::clone(&self.inner), id.clone(), place.clone(), Arc::clone(&bell), tell);
         let task = AbortOnDropHandle::new(tokio::spawn(attending));
         attended.insert(id.clone(), Attended { place, bell, standing, _task: task });
+    }
+
+    /// Lets an environment go that is removed.
+    pub(crate) fn forget(&self, id: &EnvironmentId) {
+        self.set(id, None);
+        self.inner.flows.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
     /// Lets all containers go; what was granted stays granted.
