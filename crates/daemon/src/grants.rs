@@ -16,17 +16,19 @@ mod agent;
 mod ask;
 mod broker;
 mod files;
+mod foreign;
 mod git;
 mod known_hosts;
 mod link;
 mod programs;
 mod signing;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::{AuditEvent, Environment, EnvironmentId, Grant, GrantKind, Problem};
+use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use protocol::grants::{AGENT_SOCKET, GrantFiles, folder};
 use tokio::sync::{Notify, watch};
@@ -35,7 +37,10 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::audit::Audit;
 use crate::machine::MachineHost;
 use crate::store::Store;
+use broker::SharedFlow;
+use foreign::Foreign;
 use link::{Link, LinkError};
+use programs::Means;
 
 /// Pause before the container is tried again that did not take what it was told.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -62,6 +67,9 @@ pub(crate) struct Inner {
     machine: MachineHost,
     audit: Audit,
     attended: Mutex<HashMap<EnvironmentId, Attended>>,
+    flows: Mutex<HashMap<EnvironmentId, SharedFlow>>,
+    /// Folders that a container saw since the daemon began, beside those of the environments: what it left there stays.
+    seen: Mutex<BTreeSet<Utf8PathBuf>>,
 }
 
 /// A running container that is looked after.
@@ -83,11 +91,26 @@ struct Standing {
 
 impl Grants {
     pub(crate) fn new(store: Store, machine: MachineHost, audit: Audit) -> Self {
-        Self { inner: Arc::new(Inner { store, machine, audit, attended: Mutex::default() }) }
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                machine,
+                audit,
+                attended: Mutex::default(),
+                flows: Mutex::default(),
+                seen: Mutex::default(),
+            }),
+        }
     }
 
     fn attended(&self) -> MutexGuard<'_, HashMap<EnvironmentId, Attended>> {
         self.inner.attended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Folders that a running container sees. Nothing is run from there.
+    pub(crate) fn saw(&self, folders: &[Utf8PathBuf]) {
+        let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.extend(folders.iter().cloned());
     }
 
     /// Looks after the run of an environment's container from now on, instead of an earlier one.
@@ -102,6 +125,12 @@ impl Grants {
         let attending = attend(Arc::clone(&self.inner), id.clone(), place.clone(), Arc::clone(&bell), tell);
         let task = AbortOnDropHandle::new(tokio::spawn(attending));
         attended.insert(id.clone(), Attended { place, bell, standing, _task: task });
+    }
+
+    /// Lets an environment go that is removed.
+    pub(crate) fn forget(&self, id: &EnvironmentId) {
+        self.set(id, None);
+        self.inner.flows.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
     /// Lets all containers go; what was granted stays granted.
@@ -149,7 +178,31 @@ fn live(environment: &Environment, now: Timestamp) -> Vec<Grant> {
     environment.spec.grants.iter().filter(|grant| grant.is_live(now)).cloned().collect()
 }
 
+/// A grant without what would lead this person's programs into a folder that is an environment's.
+///
+/// # Errors
+/// The environments are not known.
+pub(crate) fn without_foreign(grant: Grant, store: &Store) -> Result<Grant, Problem> {
+    let environments = store.environments()?;
+    let foreign = Foreign::new(environments.iter().map(|environment| environment.spec.source.folder()));
+    Ok(Grant { variables: foreign.leave_out(grant.variables), ..grant })
+}
+
 impl Inner {
+    /// What the person's programs run with that are asked in an environment's stead.
+    fn means(&self, granted: &BTreeMap<String, String>) -> Means {
+        let environments = match self.store.environments() {
+            Ok(environments) => environments,
+            Err(error) => {
+                tracing::warn!(%error, "no program of this computer is asked: the folders of environments are not known");
+                return Means::none();
+            }
+        };
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let folders = environments.iter().map(|environment| environment.spec.source.folder());
+        Means::new(granted, Foreign::new(folders.chain(&seen)))
+    }
+
     /// What an environment may use at this instant. What is over is taken out of its spec.
     async fn live(&self, id: &EnvironmentId) -> Result<Option<(Environment, Vec<Grant>)>, Problem> {
         let Some(environment) = self.store.environment(id)? else { return Ok(None) };
@@ -190,7 +243,7 @@ async fn attend(
                 continue;
             }
         };
-        let wanted = files::wanted(&environment, &grants).await;
+        let wanted = files::wanted(&inner, &environment, &grants).await;
         let mut failed = None;
         if told.as_ref() != Some(&wanted) && !(told.is_none() && files::are_idle(&wanted)) {
             match files::tell(&inner, &place, &wanted).await {

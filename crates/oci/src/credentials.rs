@@ -67,10 +67,11 @@ pub(crate) struct Found {
     pub(crate) notes: Vec<String>,
 }
 
-/// The credential of the user with these variables for a registry; `None` where docker would be anonymous. May run a
-/// credential helper.
-pub async fn credential(registry: &str, environment: BTreeMap<String, String>) -> Option<Credential> {
-    Credentials::new(environment, None).find(registry).await.credential.map(|(credential, _)| credential)
+/// The credential that a docker with these variables has for a registry, from its own configuration and credential helpers
+/// alone; `None` where it would be anonymous. May run a credential helper.
+pub async fn docker_credential(registry: &str, environment: BTreeMap<String, String>) -> Option<Credential> {
+    let credentials = Credentials::new(environment, None);
+    credentials.docker(registry, &mut Vec::new()).await.map(|(credential, _)| credential)
 }
 
 impl Credentials {
@@ -282,6 +283,14 @@ mod tests {
             assert_eq!(found.notes, Vec::<String>::new(), "{registry}");
             assert!(found.credential.map(|(credential, _)| credential) == expected, "{registry}");
         }
+        let variables = BTreeMap::from([("GITHUB_TOKEN", "gh"), ("DOCKER_CONFIG", home.path().as_str())]);
+        let variables: BTreeMap<_, _> =
+            variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        assert!(
+            docker_credential("ghcr.io", variables.clone()).await.is_none(),
+            "docker knows no such token"
+        );
+        assert!(docker_credential("plain.io", variables).await == Some(basic("u", "p")));
         let own = ("DEVCONTAINERS_OCI_AUTH", "x.io|n|t,plain.io|me|t|with|bars");
         let found = home.find("plain.io", &[own]).await.credential.unwrap();
         assert!(found.0 == basic("me", "t|with|bars") && found.1.contains("DEVCONTAINERS_OCI_AUTH"));

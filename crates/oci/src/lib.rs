@@ -25,7 +25,7 @@ mod store;
 
 pub use archive::{File, Files, Limits, LinkFault, PathFault, UnpackError, pack, unpack};
 pub use auth_hosts::{AuthHost, AuthHostError, AuthHosts};
-pub use credentials::{Credential, credential};
+pub use credentials::{Credential, docker_credential};
 pub use download::Download;
 pub use error::{Action, OciError};
 pub use manifest::{

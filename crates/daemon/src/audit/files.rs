@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 pub(super) const FULL: u64 = 4 << 20;
 
 /// Files that are kept.
-pub(super) const MOST_FILES: usize = 16;
+pub(super) const MOST_FILES: usize = 32;
 
 /// Longest line that is read, in bytes: ours have less than two thousand.
 const LONGEST_LINE: u64 = 64 << 10;

@@ -14,7 +14,7 @@ use host::ssh_agent::{Binding, FAILURE, MAX_BYTES, Purpose, Request, SUCCESS};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-use super::broker::{Broker, Leave, Wanted};
+use super::broker::{Broker, Leave, Wanted, short};
 use super::known_hosts;
 
 /// How long the agent may take: a person may have to touch a key.
@@ -106,7 +106,7 @@ impl Agent {
         let (session, user, named_key) = match Purpose::of(data) {
             Purpose::Login { session, user, host_key } => (session, user, host_key),
             Purpose::Document { namespace } => {
-                let namespace = String::from_utf8_lossy(namespace);
+                let namespace = short(&String::from_utf8_lossy(namespace));
                 let wanted =
                     Wanted::new(GrantKind::Signing, None, format!("sign a document for `{namespace}`"));
                 // What git signs is looked at before: see `signing`.
@@ -118,13 +118,13 @@ impl Agent {
                 return Err(broker.refuse(wanted, "it is not to log in").await);
             }
         };
-        let purpose = format!("log in as `{}`", String::from_utf8_lossy(user));
+        let purpose = format!("log in as `{}`", short(&String::from_utf8_lossy(user)));
         let grants = broker.granted(GrantKind::SshAgent);
         let wanted = |host: Option<&str>| Wanted::new(GrantKind::SshAgent, host, purpose.clone());
         if grants.is_empty() {
             return Err(refuse_ungranted(broker, wanted(None)).await);
         }
-        match self.cover(&grants, session, named_key).await {
+        match self.cover(broker, &grants, session, named_key).await {
             Ok(grant) => {
                 let leave = broker.allow(grant.clone(), wanted(None)).await?;
                 self.ask(broker, leave, message).await
@@ -139,6 +139,7 @@ impl Agent {
     /// The grant that covers a login in this session.
     async fn cover<'a>(
         &self,
+        broker: &Broker,
         grants: &'a [Grant],
         session: &[u8],
         named_key: Option<&[u8]>,
@@ -168,7 +169,7 @@ impl Agent {
         let mut reasons = Vec::new();
         for grant in grants {
             let Some(host) = &grant.host else { continue };
-            match known_hosts::list(host, &only.host_key, &grant.variables).await {
+            match known_hosts::list(host, &only.host_key, &broker.means(grant)).await {
                 Ok(true) => return Ok(grant),
                 Ok(false) => reasons.push(format!("the server's key is not known here as that of {host}")),
                 Err(error) => reasons.push(format!("{host} cannot be looked up: {error}")),

@@ -1,7 +1,5 @@
 //! Questions of our own programs in a container: what git, its signing, `gh` and docker ask for.
 
-use std::collections::BTreeMap;
-
 use api::{Grant, GrantKind};
 use oci::Credential;
 use protocol::grants::{Answer, Ask, line_and_bytes, with_bytes};
@@ -47,8 +45,8 @@ async fn gh(broker: &Broker, host: &str) -> Result<Answer, String> {
     let grant = granted(broker, &wanted).await?;
     let leave = broker.allow(grant, wanted).await?;
     let host = leave.grant.host.as_deref().unwrap_or_default();
-    let said =
-        programs::lines(&["gh", "auth", "token", "--hostname", host], &leave.grant.variables, b"").await;
+    let argv = ["gh", "auth", "token", "--hostname", host];
+    let said = programs::lines(&argv, &broker.means(&leave.grant), b"").await;
     let said = said.map_err(|error| told(&error))?;
     broker.confirm(&leave).await?;
     match said.into_iter().next().filter(|token| !token.is_empty()) {
@@ -73,11 +71,8 @@ async fn registry(broker: &Broker, server: &str) -> Result<Answer, String> {
     let wanted = Wanted::new(GrantKind::Registry, Some(&host), "the login of docker");
     let grant = granted(broker, &wanted).await?;
     let leave = broker.allow(grant, wanted).await?;
-    let known = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut environment: BTreeMap<String, String> = known.collect();
-    environment.extend(leave.grant.variables.clone());
-    let found = oci::credential(&host, environment).await;
+    // Neither the daemon's own tokens nor what other tools would take for a login at that registry.
+    let found = oci::docker_credential(&host, broker.means(&leave.grant).named()).await;
     broker.confirm(&leave).await?;
     match found {
         Some(Credential::Basic { user: username, secret }) => {

@@ -7,20 +7,38 @@ use api::{AuditEvent, Environment, EnvironmentId, Grant, GrantKind};
 use jiff::Timestamp;
 
 use super::Inner;
+use super::programs::Means;
 
 /// Within this time…
 const WINDOW: Duration = Duration::from_mins(1);
 
 /// …so many requests are answered. More are refused without a line for each: the log is not to be filled from inside.
-const MOST: u32 = 300;
+const MOST: u32 = 120;
+
+/// …and so many refusals have a line each; more are counted in one.
+const MOST_REFUSALS: u32 = 10;
+
+/// Longest text of a container in a line of the log, in bytes.
+const LONGEST_TEXT: usize = 80;
+
+/// Texts of containers, short enough for a line of the log.
+pub(super) fn short(text: &str) -> String {
+    if text.len() <= LONGEST_TEXT {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(LONGEST_TEXT - '…'.len_utf8())])
+}
 
 /// Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Broker {
     inner: Arc<Inner>,
     id: EnvironmentId,
-    flow: Arc<Mutex<Flow>>,
+    flow: SharedFlow,
 }
+
+/// How much one environment asks, over all of its links and containers: a new one is no fresh start.
+pub(super) type SharedFlow = Arc<Mutex<Flow>>;
 
 /// A use that was let through and written down. Its answer may leave only while it still is.
 #[derive(Debug)]
@@ -45,12 +63,21 @@ impl Wanted {
 
 impl Broker {
     pub(super) fn new(inner: &Arc<Inner>, id: &EnvironmentId) -> Self {
-        Self { inner: Arc::clone(inner), id: id.clone(), flow: Arc::default() }
+        let mut flows = inner.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        let flow = Arc::clone(flows.entry(id.clone()).or_default());
+        Self { inner: Arc::clone(inner), id: id.clone(), flow }
     }
 
     /// Whether one more request is answered. To be asked once for each.
     pub(super) async fn admits(&self) -> bool {
-        let turn = self.flow.lock().unwrap_or_else(PoisonError::into_inner).turn(Instant::now());
+        self.turn(|flow| &mut flow.requests, MOST).await
+    }
+
+    async fn turn(&self, of: impl FnOnce(&mut Flow) -> &mut Window, most: u32) -> bool {
+        let turn = {
+            let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
+            of(&mut flow).turn(Instant::now(), most)
+        };
         if let Some(refused) = turn.tell {
             self.write(AuditEvent::Flooded { refused }).await;
         }
@@ -63,6 +90,11 @@ impl Broker {
         let mut grants = super::live(&environment, Timestamp::now());
         grants.retain(|grant| grant.kind == kind);
         grants
+    }
+
+    /// What the person's programs run with that are asked by this grant.
+    pub(super) fn means(&self, grant: &Grant) -> Means {
+        self.inner.means(&grant.variables)
     }
 
     fn environment(&self) -> Option<Environment> {
@@ -96,17 +128,21 @@ impl Broker {
         Err(self.refuse(wanted, "it was revoked or is over").await)
     }
 
-    /// Writes down that something was refused. The answer is the reason, for who asked.
+    /// Writes down that something was refused, or that more was than is told one by one. The answer is the reason, for
+    /// who asked.
     pub(super) async fn refuse(&self, wanted: Wanted, reason: impl Into<String>) -> String {
         let (Wanted { kind, host, purpose }, reason) = (wanted, reason.into());
-        self.write(AuditEvent::Refused { kind, host, purpose, reason: reason.clone() }).await;
+        if self.turn(|flow| &mut flow.refusals, MOST_REFUSALS).await {
+            let host = host.as_deref().map(short);
+            self.write(AuditEvent::Refused { kind, host, purpose, reason: reason.clone() }).await;
+        }
         reason
     }
 
     /// The reason for what nobody granted, with the command that would.
     pub(super) fn not_granted(&self, kind: GrantKind, host: Option<&str>) -> String {
         let name = self.environment().map_or_else(|| "ENV".to_owned(), |it| it.metadata.name.to_string());
-        let host = host.map(|host| format!(" --host {host}")).unwrap_or_default();
+        let host = host.map(|host| format!(" --host {}", short(host))).unwrap_or_default();
         format!("it is not granted; on the computer of its owner: cove grant {name} {kind}{host}")
     }
 
@@ -115,11 +151,17 @@ impl Broker {
     }
 }
 
-/// How often something is asked.
+/// How often something is asked, and refused.
 #[derive(Default)]
-struct Flow {
+pub(super) struct Flow {
+    requests: Window,
+    refusals: Window,
+}
+
+#[derive(Default)]
+struct Window {
     since: Option<Instant>,
-    answered: u32,
+    admitted: u32,
     refused: u64,
 }
 
@@ -130,17 +172,17 @@ struct Turn {
     tell: Option<u64>,
 }
 
-impl Flow {
-    fn turn(&mut self, now: Instant) -> Turn {
+impl Window {
+    fn turn(&mut self, now: Instant, most: u32) -> Turn {
         let is_over = self.since.is_none_or(|since| now.duration_since(since) >= WINDOW);
         let mut tell = None;
         if is_over {
             tell = Some(self.refused).filter(|refused| *refused > 0);
-            *self = Self { since: Some(now), answered: 0, refused: 0 };
+            *self = Self { since: Some(now), admitted: 0, refused: 0 };
         }
-        let admitted = self.answered < MOST;
+        let admitted = self.admitted < most;
         if admitted {
-            self.answered += 1;
+            self.admitted += 1;
         } else {
             self.refused += 1;
             // The first is told of at once, since there may be no later one.
@@ -158,12 +200,19 @@ mod tests {
 
     #[test]
     fn a_flood_is_refused_and_told_of_in_few_lines() {
-        let (mut flow, start) = (Flow::default(), Instant::now());
-        let turns: Vec<Turn> = (0..1000).map(|_| flow.turn(start)).collect();
+        let (mut window, start) = (Window::default(), Instant::now());
+        let turns: Vec<Turn> = (0..1000).map(|_| window.turn(start, MOST)).collect();
         assert_eq!(turns.iter().filter(|turn| turn.admitted).count(), MOST as usize);
         assert_eq!(turns.iter().filter(|turn| turn.tell.is_some()).count(), 1);
-        let later = flow.turn(start + WINDOW);
-        assert_eq!(later, Turn { admitted: true, tell: Some(700) });
-        assert_eq!(flow.turn(start + WINDOW), Turn { admitted: true, tell: None });
+        let later = window.turn(start + WINDOW, MOST);
+        assert_eq!(later, Turn { admitted: true, tell: Some(1000 - u64::from(MOST)) });
+        assert_eq!(window.turn(start + WINDOW, MOST), Turn { admitted: true, tell: None });
+    }
+
+    #[test]
+    fn texts_of_containers_are_short() {
+        for (text, bytes) in [("github.com".to_owned(), 10), ("x".repeat(80), 80), ("ä".repeat(1000), 79)] {
+            assert_eq!(short(&text).len(), bytes, "{text}");
+        }
     }
 }

@@ -19,8 +19,9 @@ use protocol::inside::PROGRAM;
 use tokio::io::AsyncWriteExt;
 
 use super::link::LinkError;
+use super::programs::{self, Means};
 use super::signing::Signer;
-use super::{GrantPlace, Inner, programs};
+use super::{GrantPlace, Inner};
 
 /// How long the container may take to write them.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -29,16 +30,20 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LONGEST_VALUE: usize = 500;
 
 /// What is to be in the container of an environment.
-pub(super) async fn wanted(environment: &Environment, grants: &[Grant]) -> GrantFiles {
+pub(super) async fn wanted(inner: &Inner, environment: &Environment, grants: &[Grant]) -> GrantFiles {
     let mut text = String::new();
-    section(&mut text, "user", &identity(environment.spec.source.folder()).await);
+    section(
+        &mut text,
+        "user",
+        &identity(&inner.means(&BTreeMap::new()), environment.spec.source.folder()).await,
+    );
     for grant in grants {
         if let (GrantKind::Git, Some(host)) = (grant.kind, &grant.host) {
             let helper = ("helper", format!("{PROGRAM} git-credential"));
             section(&mut text, &format!("credential \"https://{host}\""), &[helper]);
         }
         if grant.kind == GrantKind::Signing {
-            signing(&mut text, &grant.variables).await;
+            signing(&mut text, &inner.means(&grant.variables)).await;
         }
     }
     let has = |kind| grants.iter().any(|grant| grant.kind == kind);
@@ -52,19 +57,19 @@ pub(super) fn are_idle(files: &GrantFiles) -> bool {
 
 /// Who the person is for git in the environment's folder. Reading a configuration runs nothing, and of what is read
 /// nothing but a name and an address leaves.
-async fn identity(folder: &Utf8Path) -> Vec<(&'static str, String)> {
+async fn identity(means: &Means, folder: &Utf8Path) -> Vec<(&'static str, String)> {
     let mut identity = Vec::new();
     for name in ["name", "email"] {
         let argv = ["git", "-C", folder.as_str(), "config", "--get", &format!("user.{name}")];
-        let said = programs::lines(&argv, &BTreeMap::new(), b"").await.unwrap_or_default();
+        let said = programs::lines(&argv, means, b"").await.unwrap_or_default();
         identity.extend(said.into_iter().next().map(|value| (name, value)));
     }
     identity
 }
 
-async fn signing(text: &mut String, variables: &BTreeMap<String, String>) {
-    let signer = Signer::of(variables).await;
-    let key = signer.public_key(variables).await;
+async fn signing(text: &mut String, means: &Means) {
+    let signer = Signer::of(means).await;
+    let key = signer.public_key(means).await;
     section(text, "user", &Vec::from_iter(key.map(|key| ("signingKey", key))));
     section(text, "gpg", &Vec::from_iter(signer.format.map(|format| ("format", format))));
     section(text, "gpg \"ssh\"", &[("program", format!("{NAMED_FOLDER}/cove-sign-ssh"))]);

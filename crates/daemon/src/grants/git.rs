@@ -29,7 +29,7 @@ pub(super) async fn login(broker: &Broker, asked: &Wanted) -> Result<Answer, Str
     let grant = granted(broker, &wanted).await?;
     let leave = broker.allow(grant, wanted).await?;
     let argv = ["git", "-c", "core.askPass=", "-c", "credential.interactive=never", "credential", "fill"];
-    let said = programs::lines(&argv, &leave.grant.variables, question.as_bytes()).await;
+    let said = programs::lines(&argv, &broker.means(&leave.grant), question.as_bytes()).await;
     let said = said.map_err(|error| told(&error))?;
     broker.confirm(&leave).await?;
     answer(&said).ok_or_else(|| format!("git on this computer has no login for {host}"))

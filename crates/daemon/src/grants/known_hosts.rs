@@ -1,28 +1,21 @@
 //! Whether this person knows a server's key under a name, as their ssh would see it: `ssh -G` says where the known hosts of
 //! that name are, `ssh-keygen -F` looks into them, hashed names and patterns included.
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use camino::Utf8PathBuf;
 
-use super::programs::{self, ProgramError};
+use super::programs::{self, Means, ProgramError};
 
 /// Whether a key is one that the known hosts list for a host, and revoke in none of them.
-pub(super) async fn list(
-    host: &str,
-    key: &[u8],
-    variables: &BTreeMap<String, String>,
-) -> Result<bool, ProgramError> {
-    let said = programs::lines(&["ssh", "-G", host], variables, b"").await?;
-    let home = variables.get("HOME").cloned().or_else(|| std::env::var("HOME").ok()).unwrap_or_default();
-    let named = Named::read(host, &said, &home);
+pub(super) async fn list(host: &str, key: &[u8], means: &Means) -> Result<bool, ProgramError> {
+    let said = programs::lines(&["ssh", "-G", host], means, b"").await?;
+    let named = Named::read(host, &said, means.home());
     let mut is_listed = false;
     for file in named.files {
         // A file that has nothing of that name is a failure of `ssh-keygen`, like one that is not there.
         let found =
-            programs::lines(&["ssh-keygen", "-F", &named.name, "-f", file.as_str()], variables, b"").await;
+            programs::lines(&["ssh-keygen", "-F", &named.name, "-f", file.as_str()], means, b"").await;
         let found = match found {
             Err(ProgramError::Ended { .. }) => continue,
             other => other?,

@@ -3,7 +3,6 @@
 //! What is signed must be what git makes: a commit, a tag, or the certificate of a push. Which program and which key is
 //! taken from the person's own configuration of git, never from a repository's.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use api::GrantKind;
@@ -12,7 +11,7 @@ use protocol::grants::SignatureFormat;
 
 use super::ask::{granted, told};
 use super::broker::{Broker, Wanted};
-use super::programs;
+use super::programs::{self, Means};
 
 /// How this person's git signs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,11 +32,11 @@ pub(super) struct Signer {
 
 impl Signer {
     /// From the person's configuration and the system's. `None` where git has no answer.
-    pub(super) async fn of(variables: &BTreeMap<String, String>) -> Self {
+    pub(super) async fn of(means: &Means) -> Self {
         let mut signer = Self::default();
         let argv = ["git", "config", "--null", "--get-regexp", "^(gpg|user|commit|tag)\\."];
         // No match is a failure of git's.
-        let said = programs::output(&argv, variables, b"").await.unwrap_or_default();
+        let said = programs::output(&argv, means, b"").await.unwrap_or_default();
         for entry in String::from_utf8_lossy(&said).split('\0') {
             let (name, value) = entry.split_once('\n').unwrap_or((entry, "true"));
             let value = || Some(value.to_owned()).filter(|value| !value.is_empty());
@@ -55,8 +54,17 @@ impl Signer {
         signer
     }
 
+    /// Whether this person's git makes signatures of a format. Nobody is to have others of theirs.
+    fn makes(&self, format: SignatureFormat) -> bool {
+        let own = self.format.as_deref().unwrap_or("openpgp");
+        match format {
+            SignatureFormat::Ssh => own == "ssh",
+            SignatureFormat::Openpgp => own == "openpgp",
+        }
+    }
+
     /// What git in a container is to have as `user.signingKey`: the public key, or the name of one. Never a path here.
-    pub(super) async fn public_key(&self, variables: &BTreeMap<String, String>) -> Option<String> {
+    pub(super) async fn public_key(&self, means: &Means) -> Option<String> {
         let key = self.key.as_deref()?;
         if self.format.as_deref() != Some("ssh") {
             return Some(key.to_owned());
@@ -64,7 +72,7 @@ impl Signer {
         if let Some(literal) = literal(key) {
             return Some(format!("key::{literal}"));
         }
-        let path = key_path(key, variables);
+        let path = key_path(key, means);
         for candidate in [Utf8PathBuf::from(format!("{path}.pub")), path] {
             let text = fs_err::tokio::read_to_string(&candidate).await.unwrap_or_default();
             if let Some(literal) = text.lines().next().and_then(literal) {
@@ -86,10 +94,9 @@ fn literal(key: &str) -> Option<&str> {
     is_key.then_some(bare)
 }
 
-fn key_path(key: &str, variables: &BTreeMap<String, String>) -> Utf8PathBuf {
-    let home = variables.get("HOME").cloned().or_else(|| std::env::var("HOME").ok()).unwrap_or_default();
+fn key_path(key: &str, means: &Means) -> Utf8PathBuf {
     match key.strip_prefix("~/") {
-        Some(rest) => Utf8Path::new(&home).join(rest),
+        Some(rest) => Utf8Path::new(means.home()).join(rest),
         None => Utf8PathBuf::from(key),
     }
 }
@@ -106,12 +113,15 @@ pub(super) async fn sign(
     };
     let wanted = Wanted::new(GrantKind::Signing, None, format!("sign {what}"));
     let grant = granted(broker, &wanted).await?;
+    let means = broker.means(&grant);
+    let signer = Signer::of(&means).await;
+    if !signer.makes(format) {
+        return Err(broker.refuse(wanted, "git on this computer signs in another format").await);
+    }
     let leave = broker.allow(grant, wanted).await?;
-    let variables = &leave.grant.variables;
-    let signer = Signer::of(variables).await;
     let signature = match format {
-        SignatureFormat::Ssh => ssh(&signer, variables, payload).await?,
-        SignatureFormat::Openpgp => openpgp(&signer, variables, payload).await?,
+        SignatureFormat::Ssh => ssh(&signer, &means, payload).await?,
+        SignatureFormat::Openpgp => openpgp(&signer, &means, payload).await?,
     };
     broker.confirm(&leave).await?;
     Ok(signature)
@@ -129,15 +139,11 @@ fn kind_of(payload: &[u8]) -> Option<&'static str> {
     } else if begins("object ").is_some_and(hash) {
         Some("a tag")
     } else {
-        begins("certificate version ").map(|_| "the certificate of a push")
+        begins("certificate version 0.1\npusher ").map(|_| "the certificate of a push")
     }
 }
 
-async fn ssh(
-    signer: &Signer,
-    variables: &BTreeMap<String, String>,
-    payload: &[u8],
-) -> Result<Vec<u8>, String> {
+async fn ssh(signer: &Signer, means: &Means, payload: &[u8]) -> Result<Vec<u8>, String> {
     let key = signer.key.as_deref().ok_or("git on this computer has no `user.signingKey`")?;
     let folder = Folder::new().map_err(|error| failed(&error))?;
     let file = folder.0.join("payload");
@@ -148,7 +154,7 @@ async fn ssh(
             fs_err::tokio::write(&path, literal).await.map_err(|error| failed(&error))?;
             (path, true)
         }
-        None => (key_path(key, variables), false),
+        None => (key_path(key, means), false),
     };
     let program = signer.ssh_program.as_deref().unwrap_or("ssh-keygen");
     let mut argv = vec![program, "-Y", "sign", "-n", "git", "-f", key.as_str()];
@@ -156,22 +162,17 @@ async fn ssh(
         argv.push("-U");
     }
     argv.push(file.as_str());
-    programs::output(&argv, variables, b"").await.map_err(|error| told(&error))?;
+    programs::output(&argv, means, b"").await.map_err(|error| told(&error))?;
     fs_err::tokio::read(folder.0.join("payload.sig")).await.map_err(|error| failed(&error))
 }
 
-async fn openpgp(
-    signer: &Signer,
-    variables: &BTreeMap<String, String>,
-    payload: &[u8],
-) -> Result<Vec<u8>, String> {
+async fn openpgp(signer: &Signer, means: &Means, payload: &[u8]) -> Result<Vec<u8>, String> {
     let program = signer.openpgp_program.as_deref().unwrap_or("gpg");
-    let key = signer.key.as_deref().filter(|_| signer.format.as_deref() != Some("ssh"));
     let mut argv = vec![program, "--batch", "--no-tty", "-bsa"];
-    if let Some(key) = key {
+    if let Some(key) = &signer.key {
         argv.extend(["-u", key]);
     }
-    programs::output(&argv, variables, payload).await.map_err(|error| told(&error))
+    programs::output(&argv, means, payload).await.map_err(|error| told(&error))
 }
 
 fn failed(error: &io::Error) -> String {
@@ -210,13 +211,29 @@ mod tests {
             (format!("tree {hash}\nparent {hash}\n"), Some("a commit")),
             (format!("tree {}\n", "a".repeat(64)), Some("a commit")),
             (format!("object {hash}\ntype commit\n"), Some("a tag")),
-            ("certificate version 0.1\n".to_owned(), Some("the certificate of a push")),
+            ("certificate version 0.1\npusher Ada".to_owned(), Some("the certificate of a push")),
+            ("certificate version 0.1\nI owe Eve a thousand\n".to_owned(), None),
+            ("certificate version of a debt\npusher ".to_owned(), None),
             (format!("tree {hash}"), None),
             (format!("tree {hash}d\n"), None),
             ("I owe Eve a thousand\n".to_owned(), None),
             (String::new(), None),
         ] {
             assert_eq!(kind_of(payload.as_bytes()), kind, "{payload}");
+        }
+    }
+
+    #[test]
+    fn nobody_has_signatures_that_git_here_does_not_make() {
+        for (own, ssh, openpgp) in [
+            (None, false, true),
+            (Some("openpgp"), false, true),
+            (Some("ssh"), true, false),
+            (Some("x509"), false, false),
+        ] {
+            let signer = Signer { format: own.map(str::to_owned), ..Signer::default() };
+            let makes = (signer.makes(SignatureFormat::Ssh), signer.makes(SignatureFormat::Openpgp));
+            assert_eq!(makes, (ssh, openpgp), "{own:?}");
         }
     }
 

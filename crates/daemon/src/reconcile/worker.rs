@@ -74,7 +74,7 @@ impl Worker {
     async fn pass(&mut self) -> Result<Next, Problem> {
         let Some(environment) = self.parts.store.environment(&self.id)? else {
             self.parts.files.set(&self.id, Vec::new());
-            self.parts.grants.set(&self.id, None);
+            self.parts.grants.forget(&self.id);
             return Ok(Next::Gone);
         };
         // Nothing in a halted machine changes, and looking would let it go on: only a wish may.
@@ -84,6 +84,7 @@ impl Worker {
         self.parts.secrets.settled().await;
         let observation = observe::observe(&self.parts, &environment, &mut self.memory).await?;
         self.parts.files.set(&self.id, observation.seen_folders.clone());
+        self.parts.grants.saw(&observation.seen_folders);
         self.parts.grants.set(&self.id, grant_place(&observation));
         let decision = decide(&environment, &observation);
         self.keep_failure(None, &observation, &decision);

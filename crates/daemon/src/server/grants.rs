@@ -26,6 +26,7 @@ pub(super) async fn grant(
     let found = environments::find(&api.store, &environment)?;
     let grant = request.grant(Timestamp::now());
     let grant = grant.map_err(|error| Problem::new(ProblemCode::InvalidRequest, error.to_string()))?;
+    let grant = crate::grants::without_foreign(grant, &api.store)?;
     let event =
         AuditEvent::Granted { kind: grant.kind, host: grant.host.clone(), expires_at: grant.expires_at };
     api.audit.record(Some(&found), named::name(&headers).as_deref(), event).await?;
