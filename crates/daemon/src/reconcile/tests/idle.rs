@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use api::{Activity, DesiredPhase, IdlePolicy, Phase, UseKind};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::idle::Used;
@@ -12,9 +13,12 @@ const LIMIT: u64 = 6;
 
 const INSIDE: &str = "/dev/cove/bin/cove-inside";
 
-/// With a port of its own: the stories are told at the same time.
-fn story(name: &str, port: u16) -> Option<Place> {
+/// With who listens in the container. The guest of these tests has the network of this computer, so its port is taken
+/// here, and forwarded as another one.
+async fn story(name: &str) -> Option<(Place, TcpListener)> {
     let place = Place::start(name)?;
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = server.local_addr().unwrap().port();
     let config = format!(
         r#"{{"image": "{BASE_IMAGE}", "forwardPorts": [{port}],
             "mounts": ["type=bind,source=${{localWorkspaceFolder}}/.bin/cove-inside,target={INSIDE}"]}}"#
@@ -23,7 +27,7 @@ fn story(name: &str, port: u16) -> Option<Place> {
     fs_err::create_dir(place.folder.join(".bin")).unwrap();
     fs_err::copy(test_support::inside::program(), place.folder.join(".bin/cove-inside")).unwrap();
     fs_err::set_permissions(&place.folder, std::fs::Permissions::from_mode(0o777)).unwrap();
-    Some(place)
+    Some((place, server))
 }
 
 impl Place {
@@ -57,7 +61,7 @@ impl Place {
 
 #[tokio::test]
 async fn an_environment_stops_when_nothing_uses_it_and_not_before() {
-    let Some(place) = story("idle", 18_231) else { return };
+    let Some((place, server)) = story("idle").await else { return };
     let request = UpRequest { idle: Some(IdlePolicy { stop_after: Some(LIMIT) }), ..place.request() };
     let environment = place.up(&request).await;
     let id = environment.id.clone();
@@ -99,11 +103,12 @@ async fn an_environment_stops_when_nothing_uses_it_and_not_before() {
 
     // Who comes to a port of it starts it, and waits meanwhile. What computes is used, whoever started it.
     let port = environment.status.ports[0].host_port.expect("it is forwarded");
-    let client = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("the port waits");
+    let client = TcpStream::connect(("127.0.0.1", port)).await.expect("the port waits");
     let runs = |now: &Environment| now.status.phase == Phase::Running && now.status.step.is_none();
     let again = place.until(&id, |now| now.spec.desired_phase == DesiredPhase::Running && runs(now)).await;
     assert_eq!((again.spec.idle.stop_after, again.spec.idle_since), (Some(LIMIT), None));
     assert_eq!(again.status.ports[0].host_port, Some(port), "it is the same port again");
+    tokio::time::timeout(PATIENCE, server.accept()).await.expect("who waited is let in").unwrap();
     drop(client);
     place.output(&again, "sh -c 'echo $$ > /tmp/busy; while :; do :; done' >/dev/null 2>&1 &").await;
     place.used_by(&id, UseKind::Processor).await;
@@ -116,7 +121,7 @@ async fn an_environment_stops_when_nothing_uses_it_and_not_before() {
     let version = place.fixture.store.change_spec(&id, None, stop).unwrap().metadata.generation;
     place.reconciler.wake(&id);
     place.until(&id, |now| now.status.observed_generation == version && now.status.step.is_none()).await;
-    assert!(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err(), "the port is free");
+    assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err(), "the port is free");
 
     // A person asks for it: what was said of its idling holds on.
     let again = place.up(&UpRequest { idle: None, ..request }).await;
@@ -126,7 +131,7 @@ async fn an_environment_stops_when_nothing_uses_it_and_not_before() {
 
 #[tokio::test]
 async fn the_next_daemon_counts_anew() {
-    let Some(mut place) = story("anew", 18_232) else { return };
+    let Some((mut place, _server)) = story("anew").await else { return };
     let limit = 30;
     let request = UpRequest { idle: Some(IdlePolicy { stop_after: Some(limit) }), ..place.request() };
     let id = place.up(&request).await.id;
