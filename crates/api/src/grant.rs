@@ -35,6 +35,10 @@ pub const GRANT_VARIABLES: [&str; 12] = [
 /// Longest value of such a variable that is kept, in bytes.
 const LONGEST_VALUE: usize = 16 << 10;
 
+/// Names of Docker Hub; the first is that of grants.
+const DOCKER_HUB: [&str; 4] =
+    ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
+
 /// A kind of credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -63,6 +67,17 @@ impl GrantKind {
             Self::Signing => "signing",
             Self::Gh => "gh",
             Self::Registry => "registry",
+        }
+    }
+
+    /// A host in the spelling that grants of this kind have: small letters, without the usual port of https for git, and one
+    /// name for Docker Hub, which has several.
+    pub fn host(self, text: &str) -> String {
+        let host = text.to_ascii_lowercase();
+        match self {
+            Self::Git => host.strip_suffix(":443").unwrap_or(&host).to_owned(),
+            Self::Registry if DOCKER_HUB.contains(&host.as_str()) => DOCKER_HUB[0].to_owned(),
+            _ => host,
         }
     }
 
@@ -194,7 +209,7 @@ impl GrantRequest {
     /// What is wrong with it.
     pub fn grant(&self, now: Timestamp) -> Result<Grant, GrantRefused> {
         let kind = self.kind;
-        let asked = self.host.as_deref().map(host_of).transpose()?;
+        let asked = self.host.as_deref().map(|host| host_of(kind, host)).transpose()?;
         let host = match (kind.hosts(), asked) {
             (Hosts::None, Some(_)) => return Err(GrantRefused::HostIdle { kind }),
             (Hosts::One, None) => return Err(GrantRefused::HostMissing { kind }),
@@ -213,8 +228,8 @@ impl GrantRequest {
     }
 }
 
-/// A host as grants have it: small letters, with a port where one was written.
-fn host_of(text: &str) -> Result<String, GrantRefused> {
+/// A host as grants of a kind have it, with a port where one was written.
+fn host_of(kind: GrantKind, text: &str) -> Result<String, GrantRefused> {
     let refused = || GrantRefused::Host { text: text.chars().take(200).collect() };
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) => (name, Some(port)),
@@ -226,7 +241,7 @@ fn host_of(text: &str) -> Result<String, GrantRefused> {
         && name.chars().all(is_plain)
         && name.starts_with(|letter: char| letter.is_ascii_alphanumeric());
     let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0));
-    if is_name && is_port { Ok(text.to_ascii_lowercase()) } else { Err(refused()) }
+    if is_name && is_port { Ok(kind.host(text)) } else { Err(refused()) }
 }
 
 #[cfg(test)]
@@ -247,6 +262,9 @@ mod tests {
             (GrantKind::SshAgent, Some("GitHub.com"), Some("github.com")),
             (GrantKind::Git, None, None),
             (GrantKind::Git, Some("git.example.com:8443"), Some("git.example.com:8443")),
+            (GrantKind::Git, Some("github.com:443"), Some("github.com")),
+            (GrantKind::Registry, Some("Index.docker.io"), Some("docker.io")),
+            (GrantKind::Registry, Some("ghcr.io:443"), Some("ghcr.io:443")),
             (GrantKind::Signing, None, Some("-")),
             (GrantKind::Signing, Some("github.com"), None),
             (GrantKind::Gh, None, Some("github.com")),

@@ -129,8 +129,8 @@ impl Audit {
         let this = self.clone();
         let looked = tokio::task::spawn_blocking(move || {
             // Nothing is written meanwhile: a half-written line is no break.
-            let _files = this.inner.files.lock().unwrap_or_else(PoisonError::into_inner);
-            verify::chain(&this.inner.folder)
+            let files = this.inner.files.lock().unwrap_or_else(PoisonError::into_inner);
+            verify::chain(&this.inner.folder, files.head())
         });
         looked.await.map_err(io::Error::other).and_then(|looked| looked).map_err(unreadable)
     }

@@ -127,6 +127,17 @@ impl Grants {
         attended.insert(id.clone(), Attended { place, bell, standing, _task: task });
     }
 
+    /// Writes down that what is granted to an environment ends, since it is being removed.
+    pub(crate) async fn end(&self, id: &EnvironmentId) {
+        let Ok(Some(environment)) = self.inner.store.environment(id) else { return };
+        for Grant { kind, host, .. } in &environment.spec.grants {
+            let event = AuditEvent::Revoked { kind: *kind, host: host.clone() };
+            if self.inner.audit.record(Some(&environment), None, event).await.is_err() {
+                tracing::warn!(%id, %kind, "the end of a grant is not in the audit log");
+            }
+        }
+    }
+
     /// Lets an environment go that is removed.
     pub(crate) fn forget(&self, id: &EnvironmentId) {
         self.set(id, None);
@@ -209,15 +220,14 @@ impl Inner {
         let now = Timestamp::now();
         let grants = live(&environment, now);
         if grants.len() < environment.spec.grants.len() {
-            let mut over = Vec::new();
-            let changed = self.store.change_grants(id, |grants| {
-                over = grants.extract_if(.., |grant| !grant.is_live(now)).collect();
-            });
-            // One that is being deleted has no use of it any more.
-            let over = changed.map_or(Vec::new(), |_| over);
-            for Grant { kind, host, .. } in over {
-                self.audit.record(Some(&environment), None, AuditEvent::Expired { kind, host }).await?;
+            // Written down first: one that is taken out without a line would never have one.
+            for Grant { kind, host, .. } in environment.spec.grants.iter().filter(|grant| !grant.is_live(now))
+            {
+                let event = AuditEvent::Expired { kind: *kind, host: host.clone() };
+                self.audit.record(Some(&environment), None, event).await?;
             }
+            // One that is gone by now has no use of it any more.
+            let _ = self.store.change_grants(id, |grants| grants.retain(|grant| grant.is_live(now)));
         }
         Ok(Some((environment, grants)))
     }

@@ -5,7 +5,7 @@
 
 mod cache;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use devcontainer::{Command, Resolved};
 use engine::{
@@ -25,6 +25,8 @@ pub struct Workplace {
     folder: String,
     env: BTreeMap<String, String>,
     unset: Vec<String>,
+    /// Names of the container's own variables, which programs have without being told.
+    own: BTreeSet<String>,
 }
 
 /// What to know beside the container and its configuration.
@@ -89,14 +91,23 @@ impl Workplace {
         }
         let home = home_of(&account, state);
         let folder = circumstances.folder.unwrap_or_else(|| home.clone());
-        Ok(Self { engine: engine.clone(), container: state.id.clone(), account, home, folder, env, unset })
+        Ok(Self {
+            engine: engine.clone(),
+            container: state.id.clone(),
+            account,
+            home,
+            folder,
+            env,
+            unset,
+            own: state.env.keys().cloned().collect(),
+        })
     }
 
-    /// The same place with more variables. Those that `remoteEnv` or the user's shell sets stay as they are.
+    /// The same place with more variables. Those that the container, `remoteEnv` or the user's shell sets stay as they are.
     #[must_use]
     pub fn with_variables(mut self, variables: BTreeMap<String, String>) -> Self {
         for (name, value) in variables {
-            if !self.unset.contains(&name) {
+            if !self.unset.contains(&name) && !self.own.contains(&name) {
                 self.env.entry(name).or_insert(value);
             }
         }

@@ -123,7 +123,7 @@ impl Files {
     }
 
     fn begin(&self, first: u64) -> io::Result<Open> {
-        let path = self.folder.join(format!("{first:020}.jsonl"));
+        let path = self.folder.join(format!("{}.jsonl", super::verify::named(first)));
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
         let size = file.metadata()?.len();
         File::open(&self.folder)?.sync_all()?;

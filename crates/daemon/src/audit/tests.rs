@@ -48,13 +48,19 @@ async fn lines_are_bound_to_each_other_and_only_their_owner_reads_them() {
     let check = audit.verify().await.unwrap();
     assert_eq!((check.records, check.first, check.last, &check.broken), (4, 1, 4, &None));
 
-    // Whatever is changed, taken out or put in is found.
+    // Whatever is changed, taken out or put in is found, at the end as well.
     let text = fs_err::read_to_string(folder.last()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     for (changed, line) in [
         (text.replace("one", "0ne"), 2),
         ([lines[0], lines[2], lines[3], ""].join("\n"), 2),
-        ([lines[1], lines[2], ""].join("\n"), 0),
+        ([lines[1], lines[2], ""].join("\n"), 1),
+        ([lines[0], lines[1], lines[2], ""].join("\n"), 3),
+        (text.replace("four", "f0ur"), 4),
+        (format!("{text}{{\"forged\": true}}"), 5),
+        (format!("{text}{}\n", "x".repeat(100_000)), 5),
+        (text.trim_end().to_owned(), 4),
+        (String::new(), 1),
         ([lines[0], lines[0], lines[1], ""].join("\n"), 2),
         ([lines[0], "{}", lines[1], ""].join("\n"), 2),
     ] {

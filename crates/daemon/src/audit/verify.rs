@@ -7,22 +7,31 @@ use camino::Utf8Path;
 
 use super::files::{NOTHING, hash, lines, paths};
 
-/// Looks at all files, from the oldest on, up to the first break.
+/// Looks at all files, from the oldest on, up to the first break. The last line must be the one that was written last,
+/// whose hash is `head`.
 ///
 /// The oldest file may be gone because there were too many; then the chain begins with the first line that is kept.
-pub(super) fn chain(folder: &Utf8Path) -> io::Result<AuditCheck> {
+pub(super) fn chain(folder: &Utf8Path, head: &str) -> io::Result<AuditCheck> {
     let mut check = AuditCheck { records: 0, first: 0, last: 0, head: NOTHING.to_owned(), broken: None };
+    let (mut file, mut number) = (format!("{}.jsonl", named(1)), 0);
     for path in paths(folder)? {
-        for (number, line) in lines(&path)?.enumerate() {
+        path.file_name().unwrap_or_default().clone_into(&mut file);
+        let mut bytes = 0;
+        number = 0;
+        for line in lines(&path)? {
             let line = line?;
+            number += 1;
+            bytes += line.len() as u64 + 1;
             let record = serde_json::from_slice::<AuditRecord>(&line).ok();
             let fault = match &record {
                 None => Some("it cannot be read".to_owned()),
+                Some(record) if number == 1 && path.file_stem() != Some(&named(record.sequence)) => {
+                    Some("the file is not called by the number of its first line".to_owned())
+                }
                 Some(record) => fault(&check, record),
             };
             if let Some(reason) = fault {
-                let file = path.file_name().unwrap_or_default().to_owned();
-                check.broken = Some(AuditBreak { file, line: number as u64 + 1, reason });
+                check.broken = Some(AuditBreak { file, line: number, reason });
                 return Ok(check);
             }
             let sequence = record.map_or(0, |record| record.sequence);
@@ -33,8 +42,22 @@ pub(super) fn chain(folder: &Utf8Path) -> io::Result<AuditCheck> {
             check.last = sequence;
             check.head = hash(&line);
         }
+        if fs_err::metadata(&path)?.len() != bytes {
+            let reason = "it is no whole line of the log".to_owned();
+            check.broken = Some(AuditBreak { file, line: number + 1, reason });
+            return Ok(check);
+        }
+    }
+    if check.head != head {
+        let reason = "the log does not end with the line that was written last".to_owned();
+        check.broken = Some(AuditBreak { file, line: number.max(1), reason });
     }
     Ok(check)
+}
+
+/// The name of a file, without its end.
+pub(super) fn named(first: u64) -> String {
+    format!("{first:020}")
 }
 
 fn fault(before: &AuditCheck, record: &AuditRecord) -> Option<String> {

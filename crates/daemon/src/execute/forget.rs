@@ -14,6 +14,7 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
         // Secrets that cannot be read now keep nobody from removing an environment; the next daemon does it.
         tracing::warn!(%problem, "secrets of an environment that is gone stay for now");
     }
+    turn.parts.grants.end(&turn.environment.id).await;
     turn.parts.store.forget(&turn.environment.id)?;
     Ok(())
 }

@@ -55,15 +55,10 @@ async fn gh(broker: &Broker, host: &str) -> Result<Answer, String> {
     }
 }
 
-/// Names that docker has for its own registry.
-const DOCKER_HUB: [&str; 4] =
-    ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
-
 /// The registry that docker means: `https://index.docker.io/v1/` is docker.io.
 fn registry_of(server: &str) -> String {
     let server = server.strip_prefix("https://").unwrap_or(server);
-    let host = server.split('/').next().unwrap_or_default().to_ascii_lowercase();
-    if DOCKER_HUB.contains(&host.as_str()) { "docker.io".to_owned() } else { host }
+    GrantKind::Registry.host(server.split('/').next().unwrap_or_default())
 }
 
 async fn registry(broker: &Broker, server: &str) -> Result<Answer, String> {

@@ -20,8 +20,7 @@ pub(super) struct Wanted {
 }
 
 pub(super) async fn login(broker: &Broker, asked: &Wanted) -> Result<Answer, String> {
-    let host = asked.host.to_ascii_lowercase();
-    let host = host.strip_suffix(":443").unwrap_or(&host);
+    let host = &GrantKind::Git.host(&asked.host);
     let wanted = broker::Wanted::new(GrantKind::Git, Some(host), "a login of git");
     let Some(question) = question(asked, host) else {
         return Err(broker.refuse(wanted, "only logins by https are given").await);

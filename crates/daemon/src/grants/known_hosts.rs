@@ -9,8 +9,13 @@ use super::programs::{self, Means, ProgramError};
 
 /// Whether a key is one that the known hosts list for a host, and revoke in none of them.
 pub(super) async fn list(host: &str, key: &[u8], means: &Means) -> Result<bool, ProgramError> {
-    let said = programs::lines(&["ssh", "-G", host], means, b"").await?;
-    let named = Named::read(host, &said, means.home());
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) => (name, Some(port)),
+        None => (host, None),
+    };
+    let argv = ["ssh", "-G"].into_iter().chain(port.into_iter().flat_map(|port| ["-p", port])).chain([name]);
+    let said = programs::lines(&argv.collect::<Vec<_>>(), means, b"").await?;
+    let named = Named::read(name, &said, means.home());
     let mut is_listed = false;
     for file in named.files {
         // A file that has nothing of that name is a failure of `ssh-keygen`, like one that is not there.

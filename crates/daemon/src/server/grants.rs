@@ -27,15 +27,29 @@ pub(super) async fn grant(
     let grant = request.grant(Timestamp::now());
     let grant = grant.map_err(|error| Problem::new(ProblemCode::InvalidRequest, error.to_string()))?;
     let grant = crate::grants::without_foreign(grant, &api.store)?;
-    let event =
-        AuditEvent::Granted { kind: grant.kind, host: grant.host.clone(), expires_at: grant.expires_at };
-    api.audit.record(Some(&found), named::name(&headers).as_deref(), event).await?;
-    let changed = api.store.change_grants(&found.id, |grants| {
-        grants.retain(|other| !other.is_for_same(&grant));
-        grants.push(grant);
-    })?;
-    api.environments.grants_changed(&changed.id).await;
-    Ok(Json(changed))
+    let by = named::name(&headers);
+    whole(async move {
+        let event =
+            AuditEvent::Granted { kind: grant.kind, host: grant.host.clone(), expires_at: grant.expires_at };
+        api.audit.record(Some(&found), by.as_deref(), event).await?;
+        let changed = api.store.change_grants(&found.id, |grants| {
+            grants.retain(|other| !other.is_for_same(&grant));
+            grants.push(grant);
+        })?;
+        api.environments.grants_changed(&changed.id).await;
+        Ok(changed)
+    })
+    .await
+}
+
+/// Does all of it, also when the client goes meanwhile.
+async fn whole(
+    work: impl Future<Output = Result<Environment, Problem>> + Send + 'static,
+) -> Result<Json<Environment>, Refusal> {
+    let done = tokio::spawn(work).await;
+    let failed =
+        |error| Problem::new(ProblemCode::Internal, "the grant was not dealt with").caused_by(&error);
+    Ok(Json(done.map_err(failed)??))
 }
 
 /// Which grants are taken back.
@@ -50,7 +64,7 @@ pub(super) struct RevokeQuery {
 
 impl RevokeQuery {
     fn means(&self, grant: &Grant) -> bool {
-        let host = self.host.as_ref().map(|host| host.to_ascii_lowercase());
+        let host = self.host.as_ref().map(|host| grant.kind.host(host));
         self.kind.is_none_or(|kind| kind == grant.kind) && (host.is_none() || host == grant.host)
     }
 }
@@ -66,15 +80,20 @@ pub(super) async fn revoke(
     Parameters(query): Parameters<RevokeQuery>,
 ) -> Result<Json<Environment>, Refusal> {
     let found = environments::find(&api.store, &environment)?;
-    let mut revoked = Vec::new();
-    // Taken back before anything else: what cannot be written down must not keep it.
-    let changed = api.store.change_grants(&found.id, |grants| {
-        revoked = grants.extract_if(.., |grant| query.means(grant)).collect();
-    })?;
     let by = named::name(&headers);
-    for Grant { kind, host, .. } in revoked {
-        api.audit.record(Some(&found), by.as_deref(), AuditEvent::Revoked { kind, host }).await?;
-    }
-    api.environments.grants_changed(&changed.id).await;
-    Ok(Json(changed))
+    whole(async move {
+        let mut revoked = Vec::new();
+        // Taken back before anything else: what cannot be written down must not keep it.
+        let changed = api.store.change_grants(&found.id, |grants| {
+            revoked = grants.extract_if(.., |grant| query.means(grant)).collect();
+        })?;
+        let mut written = Ok(());
+        for Grant { kind, host, .. } in revoked {
+            let event = AuditEvent::Revoked { kind, host };
+            written = written.and(api.audit.record(Some(&found), by.as_deref(), event).await);
+        }
+        api.environments.grants_changed(&changed.id).await;
+        written.map(|()| changed)
+    })
+    .await
 }
