@@ -22,7 +22,7 @@ const VIRTUALIZATION: &str = "com.apple.security.virtualization";
 /// The program that has it.
 const SHIM: &str = "cove-shim";
 
-/// Most bytes that an app may have, its programs unoptimised as in the tests; those for people have a third of that.
+/// Most bytes that an app may have, its programs unoptimised as the tests make it.
 const MOST_BYTES: u64 = 250_000_000;
 
 /// What is wrong with the app; nothing, when it can be given to people.
