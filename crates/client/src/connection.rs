@@ -118,7 +118,8 @@ pub(crate) async fn accepted(
 fn connect_error(socket: &Utf8Path, source: io::Error) -> CallError {
     let socket = socket.to_owned();
     CallError::Connect(match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+        // The last is said to those who waited to be taken by a daemon that was killed at that moment.
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
             ConnectError::NotRunning { socket, source }
         }
         io::ErrorKind::PermissionDenied => ConnectError::Permission { socket, source },
