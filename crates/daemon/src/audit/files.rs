@@ -9,6 +9,8 @@ use api::{AuditRecord, EnvironmentId};
 use camino::{Utf8Path, Utf8PathBuf};
 use sha2::{Digest as _, Sha256};
 
+use crate::properties::hex;
+
 /// Bytes from which on a new file is begun.
 pub(super) const FULL: u64 = 4 << 20;
 
@@ -77,17 +79,13 @@ impl Files {
         }
         // The last file may have lost its only line.
         for path in paths.iter().rev() {
-            let mut ended = false;
-            for line in lines(path)? {
-                let line = line?;
-                let record = serde_json::from_slice::<AuditRecord>(&line).ok();
-                self.last = record.map_or(self.last + 1, |record| record.sequence);
-                self.head = hash(&line);
-                ended = true;
-            }
-            if ended {
-                break;
-            }
+            let lines = lines(path)?.collect::<io::Result<Vec<_>>>()?;
+            let Some(line) = lines.last() else { continue };
+            self.head = hash(line);
+            let sequence = |line| Some(serde_json::from_slice::<AuditRecord>(line).ok()?.sequence);
+            let known = lines.iter().rev().zip(0..).find_map(|(line, later)| Some(sequence(line)? + later));
+            self.last = known.unwrap_or(self.last + lines.len() as u64);
+            break;
         }
         Ok(torn)
     }
@@ -193,20 +191,21 @@ pub(super) fn read(
 ) -> io::Result<Vec<AuditRecord>> {
     let most = tail.map_or(usize::MAX, |tail| tail as usize);
     let mut records = VecDeque::new();
-    for path in paths(folder)? {
-        let lines = match lines(&path) {
+    // The newest first: most often the last few are asked for.
+    for path in paths(folder)?.iter().rev() {
+        let lines = match lines(path) {
             // Taken away meanwhile, as the oldest.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             other => other?,
         };
-        for line in lines {
-            let Ok(record) = serde_json::from_slice::<AuditRecord>(&line?) else { continue };
-            if of.is_some() && record.environment.as_ref().map(|it| &it.id) != of {
-                continue;
+        let lines = lines.collect::<io::Result<Vec<_>>>()?;
+        for line in lines.iter().rev() {
+            if records.len() >= most {
+                return Ok(records.into());
             }
-            records.push_back(record);
-            if records.len() > most {
-                records.pop_front();
+            let Ok(record) = serde_json::from_slice::<AuditRecord>(line) else { continue };
+            if of.is_none() || record.environment.as_ref().map(|it| &it.id) == of {
+                records.push_front(record);
             }
         }
     }
@@ -214,9 +213,5 @@ pub(super) fn read(
 }
 
 pub(super) fn hash(line: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(line).iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&Sha256::digest(line))
 }
