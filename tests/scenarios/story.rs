@@ -21,14 +21,16 @@
 //! unasked wait|leave_out             wait for an answer to what nobody agreed to, or go on without it
 //! wait for STAGE                     let it be usable after this stage (PostCreate, …)
 //! foreign running|stopped            another tool makes a container for the folder
+//! prebuild                           let it be for an image
+//! clone                              let its sources come from a repository
 //! automations                        declare tasks and services
 //! plan                               print what is left to do
 //! show                               print phase and container
 //! usable                             print whether it can be worked in
 //! ```
 
-use api::{DesiredPhase, HookStage, ProblemCode, Session, StepKind, Unasked};
-use reconciler::{Trust, is_usable, phase_of};
+use api::{DesiredPhase, HookStage, PrebuildWish, ProblemCode, Session, StepKind, Unasked};
+use reconciler::{SourceFacts, Trust, is_usable, phase_of};
 use test_support::world::World;
 
 /// Runs the commands and returns what they print, each command first.
@@ -83,6 +85,8 @@ pub(crate) fn tell(commands: &str) -> String {
             ["unasked", "leave_out"] => world.change(|spec| spec.unasked = Unasked::LeaveOut),
             ["wait", "for", stage] => world.wait_for = stage_named(stage),
             ["foreign", state] => world.foreign = Some(*state == "running"),
+            ["prebuild"] => world.change(|spec| spec.prebuild = Some(PrebuildWish::default())),
+            ["clone"] => world.sources = SourceFacts::Nowhere,
             ["automations"] => world.automations = true,
             ["usable"] => out.push(format!("  {}", if is_usable(&world.observe()) { "yes" } else { "no" })),
             ["plan"] => plan(&world, &mut out),
@@ -154,6 +158,8 @@ fn name(step: StepKind) -> String {
 
 fn step_named(text: &str) -> StepKind {
     let plain = [
+        StepKind::CloneRepository,
+        StepKind::FillVolume,
         StepKind::StartMachine,
         StepKind::ReadConfig,
         StepKind::Initialize,
@@ -161,6 +167,7 @@ fn step_named(text: &str) -> StepKind {
         StepKind::AdoptContainer,
         StepKind::CreateContainer,
         StepKind::StartContainer,
+        StepKind::CommitImage,
         StepKind::ForwardPorts,
         StepKind::RunAutomations,
         StepKind::StopContainer,

@@ -18,9 +18,12 @@ mod metadata;
 mod personal;
 mod plan;
 mod port;
+mod prebuild;
 mod preview;
 mod problem;
+mod repository;
 mod requests;
+mod source;
 mod words;
 
 pub use automation::{AutomationPhase, AutomationStatus, AutomationWish, AutomationsStatus, FirstRun};
@@ -28,7 +31,7 @@ pub use condition::{Condition, ConditionKind};
 pub use consent::{Consent, ConsentKind, Unasked};
 pub use environment::{
     ContainerStatus, DesiredPhase, Environment, EnvironmentSpec, EnvironmentStatus, HookStage, HookStatus,
-    Phase, ServiceStatus, Source,
+    Phase, ServiceStatus,
 };
 pub use event::{Event, EventKind, LogStream, ObjectKind, ObjectReference, Unit, WatchMessage};
 pub use home::{HomeError, HomeLayout};
@@ -43,12 +46,15 @@ pub use plan::{Plan, PlannedStep, StepKind};
 pub use port::{
     Https, HttpsWish, NotAPort, PortAction, PortOrigin, PortProtocol, PortStatus, PortWish, Transport,
 };
+pub use prebuild::{Prebuild, PrebuildWish};
 pub use preview::{ChangeEffect, Preview, PropertyChange, RebuildPreview};
 pub use problem::{Hint, Place, Problem, ProblemCode, Retry};
+pub use repository::{RepositoryUrl, RepositoryUrlError, is_branch};
 pub use requests::{
-    Check, CheckOutcome, Diagnosis, EnvironmentPatch, ErrorBody, ExecRequest, ExecTerminal, MachinePatch,
-    PlanRequest, UpRequest, Version,
+    Check, CheckOutcome, CloneRequest, Diagnosis, EnvironmentPatch, ErrorBody, ExecRequest, ExecTerminal,
+    MachinePatch, PlanRequest, UpRequest, Version,
 };
+pub use source::Source;
 pub use words::bytes_in_words;
 
 /// The name of the only machine there is unless a person asks for more.

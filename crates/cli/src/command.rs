@@ -17,6 +17,7 @@ mod migrate;
 mod open;
 mod plan;
 mod ports;
+mod prebuild;
 mod rosetta;
 mod service;
 mod show;
@@ -46,6 +47,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::SshProxy { host } => ssh::proxy(context, &host).await,
         Command::Logs(arguments) => logs::environment(context, arguments).await,
         Command::Mcp(arguments) => mcp::run(context, arguments).await,
+        Command::Prebuild(arguments) => prebuild::run(context, arguments).await,
         Command::Stop(arguments) => lifecycle::stop(context, arguments).await,
         Command::Start(arguments) => lifecycle::start(context, arguments).await,
         Command::Rm(arguments) => lifecycle::remove(context, arguments).await,

@@ -3,6 +3,7 @@
 
 mod adopt;
 mod automations;
+mod clone;
 mod compose;
 mod container;
 mod forget;
@@ -11,6 +12,7 @@ mod hook;
 mod image;
 mod initialize;
 mod ports;
+mod prebuild;
 mod start_machine;
 
 pub(crate) use image::provide_base;
@@ -22,7 +24,7 @@ use devcontainer::Config;
 
 pub(crate) use self::compose::left_of;
 pub(crate) use self::container::ended;
-use crate::configuration::{self, Reading};
+use crate::configuration::Reading;
 use crate::observe::Observation;
 use crate::reconcile::{Memory, Parts, Report};
 
@@ -66,10 +68,9 @@ impl Turn<'_> {
 /// Why it failed, for people; whether it is tried again is the planner's decision.
 pub(crate) async fn execute(step: StepKind, turn: &mut Turn<'_>) -> Result<(), Problem> {
     match step {
-        StepKind::ReadConfig => {
-            turn.memory.reading = Some(configuration::read(turn.parts, turn.environment)?);
-            Ok(())
-        }
+        StepKind::CloneRepository => Box::pin(crate::clone::fetch(turn)).await,
+        StepKind::ReadConfig => clone::read_config(turn).await,
+        StepKind::FillVolume => Box::pin(clone::fill_volume(turn)).await,
         StepKind::StartMachine => start_machine::run(turn).await,
         StepKind::Initialize => initialize::run(turn).await,
         StepKind::PrepareImage => image::run(turn).await,
@@ -80,6 +81,7 @@ pub(crate) async fn execute(step: StepKind, turn: &mut Turn<'_>) -> Result<(), P
         StepKind::RemoveContainer => container::remove(turn).await,
         StepKind::RunHook(stage) => hook::run(turn, stage).await,
         StepKind::RunAutomations => Box::pin(automations::run(turn)).await,
+        StepKind::CommitImage => Box::pin(prebuild::commit(turn)).await,
         StepKind::ForwardPorts => ports::open(turn).await,
         StepKind::ClosePorts => {
             turn.memory.ports = None;

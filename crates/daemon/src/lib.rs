@@ -17,6 +17,7 @@
 pub mod agent_client;
 mod automations;
 mod callers;
+mod clone;
 mod cloud;
 mod configuration;
 pub mod consent;
@@ -35,6 +36,7 @@ pub mod paths;
 mod place;
 pub mod ports;
 mod power;
+mod prebuild;
 mod preview;
 mod problems;
 mod properties;
@@ -49,6 +51,7 @@ pub mod store;
 pub mod tools;
 mod warnings;
 pub mod wiring;
+mod worktree;
 
 pub use paths::{MachinePaths, Paths};
 pub use store::{Store, StoreError};

@@ -13,11 +13,13 @@ use reconciler::{
 };
 
 use crate::automations::{self, Look};
+use crate::clone;
 use crate::configuration::{ADOPTED_LABEL, Reading, resolve};
 use crate::execute;
 use crate::files::Hearing;
 use crate::left_out::LeftOut;
 use crate::machine::MachineState;
+use crate::prebuild::{self, BEGAN_LABEL, Found};
 use crate::problems;
 use crate::reconcile::{Memory, Parts, Started};
 use crate::warnings;
@@ -69,10 +71,13 @@ pub(crate) async fn observe(
     memory: &mut Memory,
 ) -> Result<Observation, Problem> {
     let generation = environment.metadata.generation;
-    let reading = memory.reading.clone().filter(|reading| reading.generation == generation);
-    let config = reading.as_ref().map(|reading| reading.config.as_ref());
     let machine = parts.machine.state();
     let ready = machine.is_ready();
+    if ready && memory.reading.as_ref().is_some_and(|reading| reading.is_older_copy) {
+        memory.reading = None;
+    }
+    let reading = memory.reading.clone().filter(|reading| reading.generation == generation);
+    let config = reading.as_ref().map(|reading| reading.config.as_ref());
     // Asked for before the container is: an engine that restarts in between ends it, and is no news then.
     let engine_starts = parts.machine.engine_starts();
     memory.machine_seen |= ready;
@@ -127,13 +132,22 @@ pub(crate) async fn observe(
     if ready && !is_up && environment.spec.desired_phase == DesiredPhase::Stopped {
         memory.stopped_for = Some(generation);
     }
-    let records = all_hook_records(parts, environment, state.as_ref())?;
+    let mut records = all_hook_records(parts, environment, state.as_ref())?;
+    if let Some(state) = state.as_ref().filter(|state| !label(state, BEGAN_LABEL).is_empty()) {
+        // It ran before the image was made.
+        let record = HookRecord { stage: HookStage::OnCreate, subject: state.id.clone() };
+        if records.iter().all(|(known, _)| *known != record) {
+            records.push((record, 0));
+        }
+    }
     let automations = automations::look(parts, environment, memory, state.as_ref())?;
+    let is_to_be_made = ready && container == ContainerFacts::Absent && wants_container(environment);
     let in_place = run.is_some() && memory.ports.as_ref().map(|ports| &ports.run) == run.as_ref();
     let facts = Observed {
         machine: machine_facts(machine),
         answered: was_answered && !memory.machine_seen,
         left_alone: memory.stopped_for == Some(generation),
+        sources: clone::facts_with_engine(parts, environment, state.as_ref()).await?,
         config: match (&reading, &resolved) {
             (Some(reading), Some(resolved)) => {
                 let left_out = LeftOut::of(parts, environment, &container, prepared.as_ref())?;
@@ -152,6 +166,8 @@ pub(crate) async fn observe(
             .is_some_and(|failed| failed.retry == environment.spec.retry),
         ports_in_place: in_place,
         automations: automations.due.clone(),
+        prebuild_tasks: automations.tasks.clone(),
+        prebuild: prebuild_for(parts, environment, config, is_to_be_made).await?,
         any_port_open: parts.ports.is_set(&environment.id),
         failure: memory.failure.clone(),
     };
@@ -175,6 +191,22 @@ pub(crate) async fn observe(
 /// Whether a container is to run as it is: not one that is about to be made anew, which goes because that is wanted.
 fn is_wanted(environment: &Environment, container: &ContainerState) -> bool {
     wants_container(environment) && label(container, REBUILD_LABEL) == environment.spec.rebuild.0
+}
+
+/// The prebuild that a container which is to be made begins from.
+async fn prebuild_for(
+    parts: &Parts,
+    environment: &Environment,
+    config: Option<&devcontainer::Config>,
+    is_to_be_made: bool,
+) -> Result<Option<String>, Problem> {
+    let Some(config) = config.filter(|_| is_to_be_made && environment.spec.prebuild.is_none()) else {
+        return Ok(None);
+    };
+    Ok(match prebuild::find(parts, environment, config).await? {
+        Found::Fits(name) => Some(name),
+        Found::None | Found::Stale(_) => None,
+    })
 }
 
 fn machine_facts(machine: MachineState) -> MachineFacts {

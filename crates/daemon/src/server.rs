@@ -12,6 +12,7 @@ mod machine;
 mod named;
 pub mod openapi;
 mod peer;
+mod prebuilds;
 mod system;
 mod watch;
 mod work;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, get, post};
+use camino::Utf8PathBuf;
 use tokio_util::sync::CancellationToken;
 
 pub use peer::{BindError, PeerListener};
@@ -42,6 +44,8 @@ pub struct Api {
     pub store: Store,
     /// Dotfiles for environments that are asked for without others.
     pub dotfiles: Option<api::Dotfiles>,
+    /// The folder of what is known of repositories that were cloned into a machine.
+    pub clones: Utf8PathBuf,
     /// What needs a container.
     pub environments: Arc<dyn EnvironmentWork>,
     /// What needs the machine.
@@ -102,6 +106,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
             get(environments::show).patch(environments::change).delete(environments::remove),
         ),
         ("/v1/environments/{environment}/plan", get(environments::plan)),
+        ("/v1/prebuilds", get(prebuilds::list).delete(prebuilds::remove)),
         ("/v1/https", get(environments::https).put(environments::set_https)),
         ("/v1/plan", post(environments::plan_folder)),
         ("/v1/environments/{environment}/logs", get(logs::of_environment)),

@@ -123,6 +123,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
             Arc::new(move || doctor::diagnose(examined.clone()).boxed())
         },
         dotfiles: settings.dotfiles,
+        clones: paths.clones_dir(),
         store,
         shutdown,
     };

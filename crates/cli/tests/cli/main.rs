@@ -9,6 +9,7 @@ mod mcp;
 mod migrate;
 mod open;
 mod processes;
+mod sources;
 mod ssh;
 mod start;
 mod terminal;

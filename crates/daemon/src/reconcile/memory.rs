@@ -152,6 +152,8 @@ pub(crate) struct Prepared {
     pub(crate) image: PreparedImage,
     /// Mounts of the image, of features and of compose services that nobody agreed to.
     pub(crate) withheld: Withheld,
+    /// The prebuild that it is, by name.
+    pub(crate) began_from: Option<String>,
     /// What a person should know of its features.
     pub(crate) feature_warnings: Vec<Problem>,
 }

@@ -1,9 +1,12 @@
 //! Whole environments on a real engine, with a machine that is only played.
 
 mod automations;
+mod clone;
 mod host_mounts;
 mod ports;
+mod prebuild;
 mod ssh;
+mod worktree;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -95,18 +98,7 @@ impl Place {
     }
 
     fn request(&self) -> UpRequest {
-        UpRequest {
-            folder: self.folder.clone(),
-            config: None,
-            name: None,
-            rebuild: false,
-            consents: Vec::new(),
-            unasked: Unasked::LeaveOut,
-            variables: BTreeMap::new(),
-            secrets: None,
-            caller_variables: None,
-            dotfiles: None,
-        }
+        UpRequest { folder: self.folder.clone(), ..UpRequest::default() }
     }
 
     /// Asks for the environment as a client does, and waits until that is answered.

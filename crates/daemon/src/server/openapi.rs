@@ -3,7 +3,7 @@
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 
-use super::{environments, exec, logs, machine, system, watch};
+use super::{environments, exec, logs, machine, prebuilds, system, watch};
 
 /// The document of this version.
 pub fn document() -> OpenApi {
@@ -43,6 +43,8 @@ pub fn json() -> String {
         environments::https,
         environments::set_https,
         environments::plan_folder,
+        prebuilds::list,
+        prebuilds::remove,
         logs::of_environment,
         exec::in_environment,
         exec::ssh_to_environment,

@@ -1,8 +1,8 @@
 //! The server's view of environments, by way of the reconciler.
 
 use api::{
-    ContainerLogLine, Environment, EnvironmentId, ExecRequest, Https, LogStream, PlanRequest, Preview,
-    Problem, Secrets, Session,
+    ContainerLogLine, Environment, EnvironmentId, ExecRequest, Https, LogStream, PlanRequest, Prebuild,
+    Preview, Problem, Secrets, Session,
 };
 use bytes::Bytes;
 use engine::{Channel, EngineError};
@@ -63,6 +63,18 @@ impl EnvironmentWork for LiveEnvironments {
 
     fn set_https(&self, on: bool) -> BoxFuture<'_, Result<Https, Problem>> {
         self.reconciler.parts().ports.set_https(on).boxed()
+    }
+
+    fn prebuilds(&self) -> BoxFuture<'_, Result<Vec<Prebuild>, Problem>> {
+        self.reconciler.prebuilds().boxed()
+    }
+
+    fn remove_prebuild<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), Problem>> {
+        self.reconciler.remove_prebuild(name).boxed()
+    }
+
+    fn unsaved<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<(), Problem>> {
+        self.reconciler.unsaved(environment).boxed()
     }
 
     fn plan<'a>(
