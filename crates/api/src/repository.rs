@@ -160,7 +160,7 @@ pub fn is_branch(name: &str) -> bool {
         && !name.contains("//")
         && !name.contains("@{")
         && !name.chars().any(is_odd)
-        && name.split('/').all(|part| !part.starts_with('.') && !part.ends_with(".lock"))
+        && name.split('/').all(|part| !part.starts_with('.') && part.strip_suffix(".lock").is_none())
 }
 
 /// `user@host:path`.

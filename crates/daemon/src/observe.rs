@@ -73,10 +73,7 @@ pub(crate) async fn observe(
     let generation = environment.metadata.generation;
     let machine = parts.machine.state();
     let ready = machine.is_ready();
-    if ready && memory.reading.as_ref().is_some_and(|reading| reading.is_older_copy) {
-        memory.reading = None;
-    }
-    let reading = memory.reading.clone().filter(|reading| reading.generation == generation);
+    let reading = memory.reading_for(generation, ready);
     let config = reading.as_ref().map(|reading| reading.config.as_ref());
     // Asked for before the container is: an engine that restarts in between ends it, and is no news then.
     let engine_starts = parts.machine.engine_starts();
@@ -127,19 +124,11 @@ pub(crate) async fn observe(
         memory.ended_with = None;
     }
     let left = left_services(parts, environment, &container).await?;
-    let is_up =
-        matches!(container, ContainerFacts::Present { active: true, .. }) || left == LeftServices::Running;
+    let is_up = is_active(&container, left);
     if ready && !is_up && environment.spec.desired_phase == DesiredPhase::Stopped {
         memory.stopped_for = Some(generation);
     }
-    let mut records = all_hook_records(parts, environment, state.as_ref())?;
-    if let Some(state) = state.as_ref().filter(|state| !label(state, BEGAN_LABEL).is_empty()) {
-        // It ran before the image was made.
-        let record = HookRecord { stage: HookStage::OnCreate, subject: state.id.clone() };
-        if records.iter().all(|(known, _)| *known != record) {
-            records.push((record, 0));
-        }
-    }
+    let records = all_hook_records(parts, environment, state.as_ref())?;
     let automations = automations::look(parts, environment, memory, state.as_ref())?;
     let is_to_be_made = ready && container == ContainerFacts::Absent && wants_container(environment);
     let in_place = run.is_some() && memory.ports.as_ref().map(|ports| &ports.run) == run.as_ref();
@@ -160,10 +149,7 @@ pub(crate) async fn observe(
         left,
         image_prepared_for: memory.image.as_ref().map(|image| (image.digest.clone(), image.rebuild.clone())),
         hooks: records.iter().map(|(record, _)| record.clone()).collect(),
-        dotfiles_failed: memory
-            .dotfiles
-            .as_ref()
-            .is_some_and(|failed| failed.retry == environment.spec.retry),
+        dotfiles_failed: memory.dotfiles_failed_for(&environment.spec.retry),
         ports_in_place: in_place,
         automations: automations.due.clone(),
         prebuild_tasks: automations.tasks.clone(),
@@ -207,6 +193,11 @@ async fn prebuild_for(
         Found::Fits(name) => Some(name),
         Found::None | Found::Stale(_) => None,
     })
+}
+
+/// Whether any of an environment's containers runs.
+fn is_active(container: &ContainerFacts, left: LeftServices) -> bool {
+    matches!(container, ContainerFacts::Present { active: true, .. }) || left == LeftServices::Running
 }
 
 fn machine_facts(machine: MachineState) -> MachineFacts {
@@ -449,6 +440,12 @@ fn all_hook_records(
     let mut records = hook_records(parts, environment, "")?;
     if let Some(state) = state {
         records.extend(hook_records(parts, environment, &state.id)?);
+        // What a prebuild did before its image was made.
+        let record = HookRecord { stage: HookStage::OnCreate, subject: state.id.clone() };
+        let is_known = records.iter().any(|(known, _)| *known == record);
+        if !label(state, BEGAN_LABEL).is_empty() && !is_known {
+            records.push((record, 0));
+        }
     }
     Ok(records)
 }

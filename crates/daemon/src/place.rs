@@ -35,7 +35,6 @@ pub(crate) async fn of(
         folder: Some(config.workspace_folder.clone()),
         env: variables_beside(&resolved, state),
         cache: Some(parts.probes.clone()),
-        ..Circumstances::default()
     };
     let found = Workplace::find(&parts.machine.engine(), state, &resolved, circumstances, progress).await;
     let place = found.map_err(|error| problems::from_user(&error))?;

@@ -1,5 +1,7 @@
 //! `cove prebuild`
 
+use std::fmt::Write as _;
+
 use api::{
     Environment, ObjectReference, Prebuild, PrebuildWish, Problem, ProblemCode, Unasked, UpRequest,
     bytes_in_words,
@@ -70,7 +72,8 @@ async fn make(context: &Context, arguments: &PrebuildArguments) -> Result<(), Fa
     context.output.show(&made, |paint| {
         let mut text = format!("{} is ready ({}).", paint.bold(&made.image), bytes_in_words(made.size));
         for other in &made.also {
-            text.push_str(&format!(" It is called {} too.", paint.bold(other)));
+            write!(text, " It is called {} too.", paint.bold(other))
+                .expect("writing to a string cannot fail");
         }
         text.push_str(" The next `cove up` that makes a container begins from it.");
         text

@@ -30,7 +30,7 @@ fn a_url_is_cloned_and_a_folder_of_that_name_wins() {
         ("https://git.example/team/web", Some("dev"))
     );
     assert!(repository.grant);
-    assert_eq!(request.config.as_deref().map(|it| it.as_str()), Some("x/y.json"));
+    assert_eq!(request.config.as_deref().map(camino::Utf8Path::as_str), Some("x/y.json"));
     // Git is run as the person would run it, and the configuration may name any of their variables.
     assert!(request.caller_variables.is_some_and(|variables| variables.0.contains_key("PATH")));
 
@@ -62,7 +62,7 @@ fn git(folder: &Path, arguments: &[&str]) {
 #[test]
 fn a_branch_gets_a_worktree_once_and_a_name_of_its_own() {
     let fake = Fake::start(Vec::new(), vec![Act::Change(is_up)]);
-    let home = fake.home.path().canonicalize().unwrap();
+    let home = std::fs::canonicalize(fake.home.path()).unwrap();
     let main = home.join("web");
     std::fs::create_dir_all(main.join("api")).unwrap();
     std::fs::write(main.join("api/file"), "x").unwrap();

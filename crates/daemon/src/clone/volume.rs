@@ -141,12 +141,11 @@ impl<'a> Hands<'a> {
     /// Makes a container with the volume, and the volume with it where there is none. Any image serves; without one an
     /// empty one is made, which goes with the container.
     async fn open(&self, image: Option<&str>) -> Result<String, Problem> {
-        let image = match image {
-            Some(image) => image.to_owned(),
-            None => {
-                let made = self.engine.import_empty_image(FILLING_LABEL, self.environment.id.as_str()).await;
-                made.map_err(|error| from_engine(&error))?
-            }
+        let image = if let Some(image) = image {
+            image.to_owned()
+        } else {
+            let made = self.engine.import_empty_image(FILLING_LABEL, self.environment.id.as_str()).await;
+            made.map_err(|error| from_engine(&error))?
         };
         let body = json!({
             "Image": image,
