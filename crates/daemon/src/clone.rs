@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 
 use api::{
     Environment, EnvironmentId, EventKind, Problem, ProblemCode, RepositoryUrl, Source, StepKind, Unit,
+    UpRequest,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::{Config, ContainerSource, Mount, MountKind};
@@ -38,7 +39,7 @@ use progress::News;
 
 pub(crate) use volume::{fill, remove, with_sources};
 
-/// Hexadecimal digits of the key that a repository and branch are kept under.
+/// Hexadecimal digits of the key that an environment's clone is kept under.
 const KEY_DIGITS: usize = 16;
 
 /// Where a clone is while it is on this computer.
@@ -69,9 +70,10 @@ struct Known {
     volume: String,
 }
 
-/// The folder of the copy of a repository's configuration, below the folder of all clones.
-pub(crate) fn folder_of(clones: &Utf8Path, repository: &RepositoryUrl) -> Utf8PathBuf {
-    let mut key = hex(&Sha256::digest(repository.to_string()));
+/// The folder of the copy of a repository's configuration, below the folder of all clones. Each environment has its own:
+/// all that tells apart those of one repository is in it.
+pub(crate) fn folder_of(clones: &Utf8Path, repository: &RepositoryUrl, request: &UpRequest) -> Utf8PathBuf {
+    let mut key = hex(&Sha256::digest(format!("{repository}\n{}", crate::store::key_of(request))));
     key.truncate(KEY_DIGITS);
     clones.join(key).join("config").join(repository.name())
 }
@@ -331,5 +333,24 @@ impl News for Told<'_> {
 
     fn line(&mut self, line: &str) {
         self.report.line(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn environments_of_one_repository_share_no_folder() {
+        let url = RepositoryUrl::parse("https://git.example/team/web.git").unwrap();
+        let branch = url.clone().with_branch("next").unwrap();
+        let plain = UpRequest::default();
+        let config = UpRequest { config: Some(".devcontainer/b/devcontainer.json".into()), ..plain.clone() };
+        let prebuild = UpRequest { prebuild: Some(api::PrebuildWish::default()), ..plain.clone() };
+        let all = [(&url, &plain), (&branch, &plain), (&url, &config), (&url, &prebuild)];
+        let folders: std::collections::BTreeSet<Utf8PathBuf> =
+            all.iter().map(|(url, request)| folder_of(Utf8Path::new("/c"), url, request)).collect();
+        assert_eq!(folders.len(), all.len(), "{folders:?}");
+        assert!(folders.iter().all(|folder| folder.file_name() == Some("web")), "{folders:?}");
     }
 }

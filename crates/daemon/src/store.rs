@@ -28,6 +28,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::broadcast;
 
 pub use containers::{Adopted, MadeFrom};
+pub(crate) use environments::key_of;
 pub use error::StoreError;
 use events::{EventLog, Pending};
 

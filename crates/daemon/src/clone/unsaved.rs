@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::{Environment, MachinePhase, Problem, ProblemCode};
+use api::{Environment, MachinePhase, Problem, ProblemCode, Source};
 use engine::{ContainerState, Engine, LogRange};
 use futures::StreamExt;
 use reconciler::SourceFacts;
@@ -42,7 +42,7 @@ git stash list | head -n 40 | sed 's/^/put aside: /'
 /// # Errors
 /// It would lose work, or it cannot be told whether it would.
 async fn unsaved(parts: &Parts, environment: &Environment) -> Result<(), Problem> {
-    if facts(environment) != SourceFacts::InVolume {
+    if !matches!(environment.spec.source, Source::Clone { .. }) {
         return Ok(());
     }
     let name = &environment.metadata.name;
@@ -51,9 +51,19 @@ async fn unsaved(parts: &Parts, environment: &Environment) -> Result<(), Problem
         parts.machine.awake().await?;
     }
     if !parts.machine.state().is_ready() {
+        if environment.status.started_at.is_none() && facts(environment) != SourceFacts::InVolume {
+            // No container of it ever ran, and by all that is known none can have.
+            return Ok(());
+        }
         return Err(
             unknown(environment, "the machine is off").with_command("start it", format!("cove start {name}"))
         );
+    }
+    // What is known on this computer may be lost; the engine knows.
+    let engine = parts.machine.engine();
+    let found = engine.volume(&volume_of(&environment.id)).await.map_err(|error| from_engine(&error))?;
+    if found.is_none() {
+        return Ok(());
     }
     let Some(container) = observe::main_container(parts, environment).await? else {
         return match environment.status.started_at {
@@ -63,7 +73,7 @@ async fn unsaved(parts: &Parts, environment: &Environment) -> Result<(), Problem
                 .with_command("make one", format!("cove up {}", environment.spec.source.shown()))),
         };
     };
-    let (status, lines) = look(&parts.machine.engine(), environment, &container).await?;
+    let (status, lines) = look(&engine, environment, &container).await?;
     match status {
         0 if lines.is_empty() => Ok(()),
         0 => Err(would_lose(environment, lines)),

@@ -46,7 +46,7 @@ pub(super) async fn up(
     request.folder = match &request.repository {
         Some(repository) => {
             check_config_of_clone(request.config.as_deref())?;
-            crate::clone::folder_of(&api.clones, &read_url(repository)?)
+            crate::clone::folder_of(&api.clones, &read_url(repository)?, &request)
         }
         None => check(&request.folder, request.config.as_deref()).await?,
     };

@@ -284,7 +284,7 @@ fn create(
 
 /// What tells apart the environments of one folder: its configuration, and whether it is for a prebuild. No path holds a
 /// line break that a person typed.
-fn key_of(request: &UpRequest) -> String {
+pub(crate) fn key_of(request: &UpRequest) -> String {
     let config = request.config.as_deref().map_or("", Utf8Path::as_str);
     if request.prebuild.is_some() { format!("prebuild\n{config}") } else { config.to_owned() }
 }

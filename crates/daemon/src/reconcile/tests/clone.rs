@@ -58,7 +58,7 @@ pub(super) fn repository(folder: &Utf8Path, files: &[(&str, &str)]) {
 fn clone_of(place: &Place, url: &str) -> UpRequest {
     let read = RepositoryUrl::parse(url).unwrap();
     UpRequest {
-        folder: crate::clone::folder_of(&place.fixture.paths.clones_dir(), &read),
+        folder: crate::clone::folder_of(&place.fixture.paths.clones_dir(), &read, &UpRequest::default()),
         repository: Some(CloneRequest {
             url: read.url().to_owned(),
             branch: read.branch().map(str::to_owned),
@@ -171,6 +171,8 @@ async fn a_clone_lives_in_a_volume_and_is_not_lost() {
     // All that is known here goes, and the work stays: it is found in the volume.
     assert_eq!(place.output(&web, "echo precious > work").await, "");
     fs_err::remove_dir_all(place.fixture.paths.clones_dir()).unwrap();
+    let problem = place.reconciler.unsaved(&web).await.unwrap_err();
+    assert_eq!(problem.log_tail, ["not committed: ?? work"]);
     let web = place.up(&UpRequest { rebuild: true, ..request.clone() }).await;
     assert_eq!(web.status.problem, None);
     assert_eq!(place.output(&web, "cat work").await, "precious");
