@@ -24,17 +24,47 @@ const NAMED: usize = 30;
 /// The label of the container that looks, with the environment.
 const LOOKING_LABEL: &str = "dev.cove.looking";
 
-/// Says what is not committed, what no remote has, and what was put aside. The repository's own programs run in it at
-/// most: without a network, in a container that goes again.
+/// Says what is not committed, what no remote has, and what was put aside: here, in each worktree, and in each submodule
+/// that is checked out. What fails ends it with a status of its own, so that silence means that there is nothing. The
+/// repository's own programs run in it at most: without a network, in a container that goes again.
 const LOOK: &str = r#"
 cd "$0" 2>/dev/null || exit 3
-command -v git >/dev/null 2>&1 || exit 4
+for program in git sed head cut; do command -v "$program" >/dev/null 2>&1 || exit 4; done
 export GIT_OPTIONAL_LOCKS=0 GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
-changed=$(git status --porcelain) || exit 5
-[ -z "$changed" ] || printf '%s\n' "$changed" | head -n 40 | sed 's/^/not committed: /'
-head=; git rev-parse --quiet --verify HEAD >/dev/null && head=HEAD
-git log --oneline --no-decorate -n 40 $head --branches --not --remotes -- | sed 's/^/not pushed: /' || exit 5
-git stash list | head -n 40 | sed 's/^/put aside: /'
+# $1 what it is, $2 lines of it
+say() {
+    [ -n "$2" ] || return 0
+    printf '%s\n' "$2" | head -n 40 | cut -c -300 | while IFS= read -r line; do printf '%s: %s\n' "$1" "$line"; done
+}
+# What is checked out here, and the submodules in it. $1 where that is, $2 a mark for each repository around it
+tree() {
+    [ "$(git rev-parse --show-toplevel)" = "$(pwd -P)" ] || exit 5
+    changed=$(git status --porcelain --untracked-files=all --ignore-submodules=none) || exit 5
+    say "not committed$1" "$changed"
+    files=$(git -c core.quotePath=false ls-files --stage) || exit 5
+    printf '%s\n' "$files" | sed -n 's/^160000 [0-9a-f]* [0-3].//p' | while IFS= read -r path; do
+        [ -e "$path/.git" ] || continue
+        ( cd "$path" && repository " in $path" "x$2" ) || exit 5
+    done || exit 5
+}
+# The repository here, with all its worktrees.
+repository() {
+    [ ${#2} -lt 9 ] || exit 5
+    tree "$1" "$2"
+    trees=$(git worktree list --porcelain) || exit 5
+    printf '%s\n' "$trees" | sed -n 's/^worktree //p' | sed 1d | while IFS= read -r path; do
+        if [ -d "$path" ]; then ( cd "$path" && tree " in $path" "x$2" ) || exit 5
+        else printf 'not looked at: the worktree %s, which is not with the sources\n' "$path"
+        fi
+    done || exit 5
+    heads=$(printf '%s\n' "$trees" | sed -n 's/^HEAD \([0-9a-f]*[1-9a-f][0-9a-f]*\)$/\1/p') || exit 5
+    commits=$(git log --oneline --no-decorate -n 40 $heads --branches --not --remotes --) || exit 5
+    say "not pushed$1" "$commits"
+    aside=$(git stash list) || exit 5
+    say "put aside$1" "$aside"
+}
+repository "" ""
+exit 0
 "#;
 
 /// What would be lost with an environment; nothing if its sources are elsewhere too.

@@ -166,6 +166,20 @@ async fn a_clone_lives_in_a_volume_and_is_not_lost() {
     let problem = place.reconciler.unsaved(&web).await.unwrap_err();
     assert!(problem.log_tail[0].starts_with("put aside: stash@{0}"), "{problem:?}");
     place.output(&web, "git stash drop -q").await;
+    // Nor what is in another worktree, or in a submodule.
+    let apart = "git worktree add -q --detach apart; cd apart; git -c user.name=a -c user.email=a@b commit -q --allow-empty -m alone; echo x > new";
+    place.output(&web, apart).await;
+    let lines = place.reconciler.unsaved(&web).await.unwrap_err().log_tail;
+    assert!(lines.iter().any(|it| it.starts_with("not pushed: ") && it.ends_with(" alone")), "{lines:?}");
+    assert!(lines.contains(&"not committed in /workspaces/web/apart: ?? new".to_owned()), "{lines:?}");
+    let module = "git worktree remove --force apart; git init -q -b main sub; git -C sub -c user.name=a -c user.email=a@b commit -q --allow-empty -m within; git update-index --add --cacheinfo 160000,$(git -C sub rev-parse HEAD),sub";
+    place.output(&web, module).await;
+    let lines = place.reconciler.unsaved(&web).await.unwrap_err().log_tail;
+    assert!(
+        lines.iter().any(|it| it.starts_with("not pushed in sub: ") && it.ends_with(" within")),
+        "{lines:?}"
+    );
+    place.output(&web, "rm -r sub; git reset -q --hard").await;
     place.reconciler.unsaved(&web).await.unwrap();
 
     // All that is known here goes, and the work stays: it is found in the volume.
