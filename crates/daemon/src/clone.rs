@@ -61,6 +61,11 @@ impl Paths {
     fn known(&self) -> Utf8PathBuf {
         self.key.join("volume.json")
     }
+
+    /// There from before the volume is made until it is known to be whole.
+    fn filling(&self) -> Utf8PathBuf {
+        self.key.join("filling")
+    }
 }
 
 /// What is known of a volume that is whole.
@@ -131,6 +136,9 @@ fn note_known(paths: &Paths, environment: &Environment) -> Result<(), Problem> {
         fs_err::create_dir_all(&paths.key)?;
         let new = paths.key.join("volume.json.new");
         fs_err::write(&new, text)?;
+        if paths.filling().exists() {
+            fs_err::remove_file(paths.filling())?;
+        }
         fs_err::rename(new, paths.known())?;
         if paths.tree().is_dir() { fs_err::remove_dir_all(paths.tree()) } else { Ok(()) }
     });

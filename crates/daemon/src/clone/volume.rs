@@ -42,6 +42,7 @@ const USUAL: Owner = Owner { uid: 1000, gid: 1000 };
 pub(crate) async fn fill(turn: &mut Turn<'_>, image: &PreparedImage, user: &str) -> Result<(), Problem> {
     let hands = Hands::of(turn);
     hands.clear().await?;
+    hands.begin().await?;
     let container = hands.open(Some(&image.info.id)).await?;
     let filled = async {
         let account = hands.engine.account(&container, user).await;
@@ -54,7 +55,7 @@ pub(crate) async fn fill(turn: &mut Turn<'_>, image: &PreparedImage, user: &str)
         // With a Dockerfile they were put there for the build.
         if hands.owner(&container).await? != Some(owner) {
             hands.close(&container).await?;
-            hands.discard().await?;
+            hands.begin_again().await?;
             return hands.put(owner, Some(&image.info.id), turn.report).await;
         }
         Ok(())
@@ -78,11 +79,12 @@ pub(crate) async fn with_sources(turn: &Turn<'_>, config: &Config) -> Result<Con
     let hands = Hands::of(turn);
     if super::facts(turn.environment) == reconciler::SourceFacts::Fetched {
         hands.clear().await?;
+        hands.begin().await?;
         let container = hands.open(None).await?;
-        let is_there = hands.owner(&container).await?.is_some();
+        let is_there = hands.is_whole(&container).await? || hands.owner(&container).await?.is_some();
         hands.close(&container).await?;
         if !is_there {
-            hands.discard().await?;
+            hands.begin_again().await?;
             hands.put(USUAL, None, turn.report).await?;
         }
     }
@@ -170,6 +172,35 @@ impl<'a> Hands<'a> {
             self.engine.remove_image(&image).await.map_err(|error| from_engine(&error))?;
         }
         Ok(())
+    }
+
+    /// Notes that there is no volume yet, so that what comes of a filling that is cut off is nobody's work.
+    async fn begin(&self) -> Result<(), Problem> {
+        let found = self.engine.volume(&self.volume).await.map_err(|error| from_engine(&error))?;
+        if found.is_some() {
+            return Ok(());
+        }
+        let paths = Paths::of(self.environment.spec.source.folder());
+        let noted = fs_err::create_dir_all(&paths.key).and_then(|()| fs_err::write(paths.filling(), ""));
+        noted.map_err(|error| unwritable(&paths.key, &error))
+    }
+
+    /// Removes a volume that is not whole, to fill it anew; never one that somebody may have worked in.
+    async fn begin_again(&self) -> Result<(), Problem> {
+        let paths = Paths::of(self.environment.spec.source.folder());
+        if self.environment.status.started_at.is_none() || paths.filling().exists() {
+            return self.discard().await;
+        }
+        let (name, volume) = (&self.environment.metadata.name, &self.volume);
+        let title = format!(
+            "the volume `{volume}` of `{name}` lacks what Cove notes in it, and may hold work: it is not filled anew"
+        );
+        Err(Problem::new(ProblemCode::UnsavedWork, title)
+            .with_hint("copy what you need out of the volume first")
+            .with_command(
+                "then remove it, and bring the environment up again",
+                format!("docker volume rm {volume}"),
+            ))
     }
 
     async fn discard(&self) -> Result<(), Problem> {

@@ -197,7 +197,21 @@ async fn a_clone_lives_in_a_volume_and_is_not_lost() {
     assert_eq!(web.status.problem, None);
     assert_eq!(place.output(&web, "cat work").await, "precious");
 
+    // Not even without its mark, which went with a git folder that somebody made anew, is a volume filled again.
+    place.output(&web, "rm -r .git").await;
+    fs_err::remove_dir_all(place.fixture.paths.clones_dir()).unwrap();
+    place.docker(&["rm", "--force", &web.status.container.as_ref().unwrap().id]);
+    let kept = place.up(&request).await.status.problem.expect("it may hold work");
+    assert_eq!(kept.code, ProblemCode::UnsavedWork);
     let volume = format!("cove-src-{}", web.id);
+    let mount = format!("{volume}:/kept");
+    assert_eq!(place.docker(&["run", "--rm", "-v", &mount, BASE_IMAGE, "cat", "/kept/work"]), "precious");
+    // One that a person removed is.
+    place.docker(&["volume", "rm", &volume]);
+    let web = place.up(&request).await;
+    assert_eq!(web.status.problem, None);
+    assert_eq!(place.output(&web, "git status --porcelain").await, "");
+
     assert!(place.docker(&["volume", "ls", "--quiet"]).contains(&volume));
     removed(&place, &web).await;
     assert!(!place.docker(&["volume", "ls", "--quiet"]).contains(&volume));
