@@ -103,7 +103,13 @@ async fn unsaved(parts: &Parts, environment: &Environment) -> Result<(), Problem
                 .with_command("make one", format!("cove up {}", environment.spec.source.shown()))),
         };
     };
-    let (status, lines) = look(&engine, environment, &container).await?;
+    // One that was cut off may have left its container.
+    clear(&engine, environment).await?;
+    // Who asked may leave, and what is made to look goes all the same.
+    let looking = (engine, environment.clone());
+    let looking = tokio::spawn(async move { look(&looking.0, &looking.1, &container).await });
+    let looked = looking.await.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
+    let (status, lines) = looked?;
     match status {
         0 if lines.is_empty() => Ok(()),
         0 => Err(would_lose(environment, lines)),
@@ -145,6 +151,16 @@ fn hinted(problem: Problem, environment: &Environment) -> Problem {
     problem
         .with_command("look, commit and push from within", format!("cove shell {name}"))
         .with_command("or remove it, and lose what is in it alone", format!("cove rm --force {name}"))
+}
+
+/// Removes the containers that looked, and were left by who was cut off.
+pub(super) async fn clear(engine: &Engine, environment: &Environment) -> Result<(), Problem> {
+    let label = format!("{LOOKING_LABEL}={}", environment.id);
+    let left = engine.find_containers(&[label]).await.map_err(|error| from_engine(&error))?;
+    for container in left {
+        engine.remove_container(&container.id).await.map_err(|error| from_engine(&error))?;
+    }
+    Ok(())
 }
 
 /// Looks from a container of the same image, so that it does not matter whether the environment runs.

@@ -133,6 +133,7 @@ impl<'a> Hands<'a> {
 
     /// Removes the containers that were left by who was cut off.
     async fn clear(&self) -> Result<(), Problem> {
+        super::unsaved::clear(&self.engine, self.environment).await?;
         let left = self.engine.find_containers(&[self.label()]).await.map_err(|error| from_engine(&error))?;
         for container in left {
             self.close(&container.id).await?;

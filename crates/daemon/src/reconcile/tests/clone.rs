@@ -213,6 +213,9 @@ async fn a_clone_lives_in_a_volume_and_is_not_lost() {
     assert_eq!(place.output(&web, "git status --porcelain").await, "");
 
     assert!(place.docker(&["volume", "ls", "--quiet"]).contains(&volume));
+    // One who looked for work and was cut off keeps nothing.
+    let looking = format!("dev.cove.looking={}", web.id);
+    place.docker(&["run", "--detach", "--label", &looking, "-v", &mount, BASE_IMAGE, "sleep", "600"]);
     removed(&place, &web).await;
     assert!(!place.docker(&["volume", "ls", "--quiet"]).contains(&volume));
     assert!(!folder.exists());
