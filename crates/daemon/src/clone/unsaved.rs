@@ -21,6 +21,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Lines that are named before the rest is left out.
 const NAMED: usize = 30;
 
+/// Bytes of what it says that are read.
+const MOST: usize = 256 << 10;
+
 /// The label of the container that looks, with the environment.
 const LOOKING_LABEL: &str = "dev.cove.looking";
 
@@ -205,6 +208,11 @@ async fn run(engine: &Engine, id: &str) -> Result<(i64, Vec<String>), Problem> {
     let mut text = Vec::new();
     while let Some(piece) = said.next().await {
         text.extend_from_slice(&piece.map_err(|error| from_engine(&error))?.1);
+        if text.len() > MOST {
+            // More than anybody reads; and what says it is the image's.
+            text.truncate(MOST);
+            break;
+        }
     }
     Ok((status, String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()))
 }
