@@ -23,6 +23,7 @@ use crate::observe::{CONFIG_LABEL, ENVIRONMENT_LABEL, REBUILD_LABEL};
 use crate::problems::from_engine;
 use crate::properties::hex;
 use crate::reconcile::{Parts, Reconciler};
+use crate::store::MadePrebuild;
 
 /// What a prebuild was made of, property by property: digests in a JSON object.
 const INPUTS_LABEL: &str = "dev.cove.prebuild.inputs";
@@ -100,8 +101,7 @@ impl Inputs {
     }
 
     /// What differs from those of a prebuild.
-    fn differences(&self, label: &str) -> Vec<String> {
-        let of_image: BTreeMap<String, String> = serde_json::from_str(label).unwrap_or_default();
+    fn differences(&self, of_image: &BTreeMap<String, String>) -> Vec<String> {
         let names: BTreeSet<&String> = of_image.keys().chain(self.parts.keys()).collect();
         let differ = names.into_iter().filter(|name| of_image.get(*name) != self.parts.get(*name));
         differ.cloned().collect()
@@ -152,7 +152,8 @@ pub(crate) enum Found {
     Stale(Box<Problem>),
 }
 
-/// Looks for a prebuild among the engine's images.
+/// Looks for a prebuild among the engine's images: those that were made here, and the one that the configuration itself
+/// names. What any other image says of itself is no reason to work in it.
 pub(crate) async fn find(
     parts: &Parts,
     environment: &Environment,
@@ -164,12 +165,20 @@ pub(crate) async fn find(
     let mut names = engine.images(&[label]).await.map_err(|error| from_engine(&error))?;
     // Its own name is the one to tell.
     names.sort_by_key(|name| !name.starts_with(OWN_NAMES));
-    names.extend(named(config));
+    let named = named(config);
+    names.extend(named.clone());
     let mut newest: Option<(String, Vec<String>)> = None;
     for name in names {
         let Some(image) = engine.image(&name).await.map_err(|error| from_engine(&error))? else { continue };
-        let Some(label) = image.labels.get(INPUTS_LABEL) else { continue };
-        let differences = inputs.differences(label);
+        let made = parts.store.made_prebuild(&image.id)?.filter(|made| made.source == inputs.source);
+        let of_image = match (made, image.labels.get(INPUTS_LABEL)) {
+            (Some(made), _) => made.inputs,
+            (None, Some(label)) if named.as_ref() == Some(&name) => {
+                serde_json::from_str(label).unwrap_or_default()
+            }
+            (None, _) => continue,
+        };
+        let differences = inputs.differences(&of_image);
         if differences.is_empty() {
             return Ok(Found::Fits(name));
         }
@@ -273,6 +282,8 @@ pub(crate) async fn commit(
         return Err(problem);
     }
     engine.tag(&id, &image).await.map_err(|error| from_engine(&error))?;
+    let made = MadePrebuild { source: inputs.source.clone(), inputs: inputs.parts.clone() };
+    parts.store.keep_prebuild(&id, &made)?;
     // The one of that name before is of no use any more, unless somebody works in it.
     if let Some(before) = before.filter(|before| before.id != id)
         && let Err(error) = engine.remove_image(&before.id).await
@@ -411,8 +422,12 @@ impl Reconciler {
             return Err(problem.with_command("list those there are", "cove prebuild ls"));
         };
         let engine = self.engine_on().await?;
+        let known = engine.image(&found.image).await.map_err(|error| from_engine(&error))?;
         for name in found.also.iter().chain([&found.image]) {
             engine.remove_image(name).await.map_err(|error| from_engine(&error))?;
+        }
+        if let Some(known) = known {
+            self.parts().store.forget_prebuild(&known.id)?;
         }
         Ok(())
     }
@@ -469,13 +484,12 @@ mod tests {
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
         let inputs = Inputs { source: "s".into(), parts: parts(&[("image", "1"), ("features", "2")]) };
-        let label = |pairs: &[(&str, &str)]| json!(parts(pairs)).to_string();
-        assert!(inputs.differences(&label(&[("image", "1"), ("features", "2")])).is_empty());
+        assert!(inputs.differences(&parts(&[("image", "1"), ("features", "2")])).is_empty());
         assert_eq!(
-            inputs.differences(&label(&[("image", "9"), ("remoteUser", "x")])),
+            inputs.differences(&parts(&[("image", "9"), ("remoteUser", "x")])),
             ["features", "image", "remoteUser"]
         );
-        assert_eq!(inputs.differences("no JSON"), ["features", "image"]);
+        assert_eq!(inputs.differences(&parts(&[])), ["features", "image"]);
     }
 
     #[test]

@@ -192,6 +192,31 @@ async fn a_prebuild_that_would_hold_a_secret_is_refused() {
     let config = format!(r#"{{"image": "{BASE_IMAGE}", "onCreateCommand": "echo well > /well"}}"#);
     place.write(&[(".devcontainer/devcontainer.json", &config)]);
     assert!(place.prebuild(&request, PrebuildWish::default()).await.is_none());
+    // An image that says the same of itself passes for none: somebody else made it.
+    let image = place.reconciler.prebuilds().await.unwrap().remove(0).image;
+    let labels = place.docker(&["inspect", "--format", "{{json .Config.Labels}}", &image]);
+    let labels: BTreeMap<String, String> = serde_json::from_str(&labels).unwrap();
+    let mut played = vec!["commit".to_owned()];
+    for (name, value) in &labels {
+        played.extend(["--change".to_owned(), format!("LABEL {name}={value:?}")]);
+    }
+    let other = place.docker(&["create", BASE_IMAGE, "true"]);
+    played.extend([other.clone(), "played:1".to_owned()]);
+    place.docker(&played.iter().map(String::as_str).collect::<Vec<_>>());
+    place.docker(&["rm", &other]);
+    let ids: Vec<String> =
+        place.reconciler.prebuilds().await.unwrap().into_iter().map(|it| it.image).collect();
+    assert!(ids.contains(&"played:1".to_owned()), "{ids:?}");
+    place.docker(&["rmi", &image]);
+    let plan = PlanRequest {
+        folder: place.folder.clone(),
+        config: None,
+        variables: request.variables.clone(),
+        features: false,
+    };
+    let plan = place.reconciler.preview(&plan, None).await.unwrap().plan;
+    assert!(plan.steps.iter().all(|step| !step.reason.contains("played")), "{plan:?}");
+    assert!(place.prebuild(&request, PrebuildWish::default()).await.is_none());
     // An environment of the folder itself was there all the while for nobody.
     assert!(place.fixture.store.environment_of(&place.folder, None).unwrap().is_none());
     let web = place.up(&UpRequest { secrets: None, ..request }).await;
