@@ -42,6 +42,9 @@ pub(crate) use volume::{fill, remove, with_sources};
 /// Hexadecimal digits of the key that an environment's clone is kept under.
 const KEY_DIGITS: usize = 16;
 
+/// The most files that may be checked out.
+const MOST_FILES: usize = 1_000_000;
+
 /// Where a clone is while it is on this computer.
 struct Paths {
     key: Utf8PathBuf,
@@ -168,7 +171,7 @@ pub(crate) async fn fetch(turn: &mut Turn<'_>) -> Result<(), Problem> {
         let cloned = part.join("clone");
         git.clone(&repository, &cloned, &mut Told { report: turn.report }).await?;
         git::settle(&cloned).await?;
-        if has_head(&cloned).await {
+        if !listing(&cloned).await?.is_empty() {
             // So that git in the container knows which files it has.
             git::run_local(&cloned, &["read-tree", "HEAD"]).await?;
         }
@@ -220,16 +223,17 @@ pub(crate) async fn ask_git(folder: &Utf8Path, arguments: &[&str]) -> Option<Str
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// An empty repository has no commit.
-async fn has_head(clone: &Utf8Path) -> bool {
-    git::run_local(clone, &["rev-parse", "--quiet", "--verify", "HEAD^{commit}"]).await.is_ok()
-}
-
+/// What is checked out, within bounds; nothing of an empty repository.
 async fn listing(clone: &Utf8Path) -> Result<Vec<u8>, Problem> {
-    if !has_head(clone).await {
+    if !git::has_head(clone).await? {
         return Ok(Vec::new());
     }
-    git::run_local(clone, &["ls-tree", "-r", "-z", "--full-tree", "HEAD"]).await
+    let listing = git::run_local(clone, &["ls-tree", "-r", "-z", "--full-tree", "HEAD"]).await?;
+    if listing.iter().filter(|byte| **byte == 0).count() > MOST_FILES {
+        let title = format!("the clone cannot be used: it has more than {MOST_FILES} files");
+        return Err(Problem::new(ProblemCode::CloneFailed, title));
+    }
+    Ok(listing)
 }
 
 async fn tell_what_is_left_out(tree: &Utf8Path, listing: &[u8], report: &Report) {
@@ -347,6 +351,34 @@ impl News for Told<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_tree_without_an_end_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(temp.path()).unwrap();
+        let script = r#"set -e
+            git init -q -b main .
+            it="100644 blob $(echo x | git hash-object -w --stdin)"
+            for depth in 1 2 3 4 5 6; do
+                it="040000 tree $(for name in $(seq 40); do printf '%s\t%s\n' "$it" $name; done | git mktree)"
+            done
+            git update-ref refs/heads/main \
+                $(git -c user.name=a -c user.email=a@b commit-tree -m bomb ${it##* })"#;
+        let made =
+            std::process::Command::new("sh").args(["-c", script]).current_dir(folder).status().unwrap();
+        assert!(made.success());
+        let problem = listing(folder).await.unwrap_err();
+        assert!(problem.title.contains("says too much"), "{problem:?}");
+        assert!(ask_git(folder, &["rev-parse", "HEAD"]).await.is_some());
+        // No commit is nothing to list, and no repository is a failure.
+        let empty = tempfile::tempdir_in(folder).unwrap();
+        let empty = Utf8Path::from_path(empty.path()).unwrap();
+        ask_git(folder, &["init", "--quiet", empty.as_str()]).await;
+        assert_eq!(listing(empty).await.unwrap(), b"");
+        fs_err::remove_dir_all(folder.join(".git")).unwrap();
+        fs_err::remove_dir_all(empty.join(".git")).unwrap();
+        assert!(listing(empty).await.is_err());
+    }
 
     #[test]
     fn environments_of_one_repository_share_no_folder() {

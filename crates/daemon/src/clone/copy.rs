@@ -23,6 +23,9 @@ const FOLDER: &str = ".devcontainer";
 const MOST_OF_FILE: usize = 1 << 20;
 const MOST: usize = 8 << 20;
 
+/// The most files that it may have.
+const MOST_FILES: usize = 2048;
+
 /// The most files that a configuration may name outside of its own folder.
 const MOST_NAMED: usize = 64;
 
@@ -109,7 +112,7 @@ async fn objects(
 ) -> Result<Files, Problem> {
     let (clone, listing) = (clone.to_owned(), listing.to_owned());
     let read = tokio::task::spawn_blocking(move || {
-        let mut files = Files::new();
+        let (mut files, mut sum) = (Files::new(), 0);
         let mut all = Objects::of(&clone)?;
         for entry in entries(&listing)? {
             let Some(path) = Utf8Path::from_path(&entry.path).filter(|path| wanted(path)) else { continue };
@@ -124,7 +127,13 @@ async fn objects(
                 }
                 Ok(None)
             })?;
-            files.extend(content.map(|bytes| (path.to_owned(), bytes)));
+            let Some(bytes) = content else { continue };
+            sum += bytes.len();
+            files.insert(path.to_owned(), bytes);
+            if sum > MOST || files.len() > MOST_FILES {
+                // What is read is too much, and will be told so.
+                break;
+            }
         }
         std::io::Result::Ok(files)
     });
@@ -228,7 +237,11 @@ fn plain_path(path: &str) -> Option<Utf8PathBuf> {
 
 fn within(files: &Files) -> Result<(), Problem> {
     let sum: usize = files.values().map(Vec::len).sum();
-    if sum > MOST { Err(too_much("its files hold more than 8 MiB")) } else { Ok(()) }
+    match files.len() {
+        _ if sum > MOST => Err(too_much("its files hold more than 8 MiB")),
+        count if count > MOST_FILES => Err(too_much("it has more than 2048 files")),
+        _ => Ok(()),
+    }
 }
 
 fn too_much(why: &str) -> Problem {

@@ -2,17 +2,20 @@
 //! credentials is used unless that was granted.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use api::{Problem, ProblemCode, RepositoryUrl};
 use camino::{Utf8Path, Utf8PathBuf};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
 use super::progress::{News, Words};
 
 /// Lines of git's own words that are kept for a failure.
 const TAIL: usize = 20;
+
+/// Bytes that a git may say: the files of a very large repository are listed in a quarter of that.
+const MOST_SAID: usize = 128 << 20;
 
 /// Settings of a person's git that say how the network is reached, and carry no credentials for it.
 const NETWORK: [&str; 6] = [
@@ -192,13 +195,54 @@ pub(super) fn local(folder: &Utf8Path) -> Command {
 
 /// Runs such a git to its end, and gives what it said.
 pub(super) async fn run_local(folder: &Utf8Path, arguments: &[&str]) -> Result<Vec<u8>, Problem> {
-    let output = local(folder).args(arguments).output().await.map_err(|error| cannot_run(&error))?;
-    if output.status.success() {
-        return Ok(output.stdout);
+    let output = ended(folder, arguments).await?;
+    if output.status.success() { Ok(output.stdout) } else { Err(failed(arguments, &output)) }
+}
+
+/// Whether there is a commit that is checked out: an empty repository has none.
+pub(super) async fn has_head(folder: &Utf8Path) -> Result<bool, Problem> {
+    let arguments = ["rev-parse", "--quiet", "--verify", "HEAD^{commit}"];
+    let output = ended(folder, &arguments).await?;
+    match output.status.code() {
+        Some(0) => Ok(true),
+        Some(1) => Ok(false),
+        _ => Err(failed(&arguments, &output)),
     }
+}
+
+/// A git that ended, and what it said. One that says more than [`MOST_SAID`] is ended: a few objects of a repository can
+/// stand for a tree without an end.
+async fn ended(folder: &Utf8Path, arguments: &[&str]) -> Result<Output, Problem> {
+    let mut command = local(folder);
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| cannot_run(&error))?;
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let said = tokio::try_join!(
+        read(child.stdout.take(), &mut stdout, MOST_SAID),
+        read(child.stderr.take(), &mut stderr, MOST_SAID),
+    );
+    if let Err(error) = said {
+        let title = format!("the clone cannot be used: `git {}` says too much", arguments.join(" "));
+        child.kill().await.map_err(|error| cannot_run(&error))?;
+        return Err(Problem::new(ProblemCode::CloneFailed, title).caused_by(&error));
+    }
+    let status = child.wait().await.map_err(|error| cannot_run(&error))?;
+    Ok(Output { status, stdout, stderr })
+}
+
+async fn read(from: Option<impl AsyncRead + Unpin>, to: &mut Vec<u8>, most: usize) -> std::io::Result<()> {
+    let Some(from) = from else { return Ok(()) };
+    from.take(most as u64 + 1).read_to_end(to).await?;
+    if to.len() > most {
+        return Err(std::io::Error::other(format!("more than {most} bytes")));
+    }
+    Ok(())
+}
+
+fn failed(arguments: &[&str], output: &Output) -> Problem {
     let said = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
     let title = format!("the clone cannot be used: `git {}` failed", arguments.join(" "));
-    Err(Problem::new(ProblemCode::CloneFailed, title).with_log(said))
+    Problem::new(ProblemCode::CloneFailed, title).with_log(said)
 }
 
 /// Takes out of a clone's configuration what git found out about this computer's file system: the volume is on another.
