@@ -165,15 +165,15 @@ pub(crate) async fn find(
     let mut names = engine.images(&[label]).await.map_err(|error| from_engine(&error))?;
     // Its own name is the one to tell.
     names.sort_by_key(|name| !name.starts_with(OWN_NAMES));
-    let named = named(config);
-    names.extend(named.clone());
+    let asked_for = named(config);
+    names.extend(asked_for.clone());
     let mut newest: Option<(String, Vec<String>)> = None;
     for name in names {
         let Some(image) = engine.image(&name).await.map_err(|error| from_engine(&error))? else { continue };
         let made = parts.store.made_prebuild(&image.id)?.filter(|made| made.source == inputs.source);
         let of_image = match (made, image.labels.get(INPUTS_LABEL)) {
             (Some(made), _) => made.inputs,
-            (None, Some(label)) if named.as_ref() == Some(&name) => {
+            (None, Some(label)) if asked_for.as_ref() == Some(&name) => {
                 serde_json::from_str(label).unwrap_or_default()
             }
             (None, _) => continue,

@@ -78,6 +78,46 @@ async fn removed(place: &Place, environment: &Environment) {
     }
 }
 
+async fn work_apart_is_found(place: &Place, web: &Environment) {
+    // Nor what is in another worktree, or in a submodule.
+    let apart = "git worktree add -q --detach apart; cd apart; git -c user.name=a -c user.email=a@b commit -q --allow-empty -m alone; echo x > new";
+    place.output(web, apart).await;
+    let lines = place.reconciler.unsaved(web).await.unwrap_err().log_tail;
+    assert!(lines.iter().any(|it| it.starts_with("not pushed: ") && it.ends_with(" alone")), "{lines:?}");
+    assert!(lines.contains(&"not committed in /workspaces/web/apart: ?? new".to_owned()), "{lines:?}");
+    let module = "git worktree remove --force apart; git init -q -b main sub; git -C sub -c user.name=a -c user.email=a@b commit -q --allow-empty -m within; git update-index --add --cacheinfo 160000,$(git -C sub rev-parse HEAD),sub";
+    place.output(web, module).await;
+    let lines = place.reconciler.unsaved(web).await.unwrap_err().log_tail;
+    assert!(
+        lines.iter().any(|it| it.starts_with("not pushed in sub: ") && it.ends_with(" within")),
+        "{lines:?}"
+    );
+    place.output(web, "rm -r sub; git reset -q --hard").await;
+    place.reconciler.unsaved(web).await.unwrap();
+}
+
+async fn a_volume_without_its_mark_is_kept(
+    place: &Place,
+    request: &UpRequest,
+    web: Environment,
+) -> Environment {
+    // Not even without its mark, which went with a git folder that somebody made anew, is a volume filled again.
+    place.output(&web, "rm -r .git").await;
+    fs_err::remove_dir_all(place.fixture.paths.clones_dir()).unwrap();
+    place.docker(&["rm", "--force", &web.status.container.as_ref().unwrap().id]);
+    let kept = place.up(request).await.status.problem.expect("it may hold work");
+    assert_eq!(kept.code, ProblemCode::UnsavedWork);
+    let volume = format!("cove-src-{}", web.id);
+    let mount = format!("{volume}:/kept");
+    assert_eq!(place.docker(&["run", "--rm", "-v", &mount, BASE_IMAGE, "cat", "/kept/work"]), "precious");
+    // One that a person removed is.
+    place.docker(&["volume", "rm", &volume]);
+    let web = place.up(request).await;
+    assert_eq!(web.status.problem, None);
+    assert_eq!(place.output(&web, "git status --porcelain").await, "");
+    web
+}
+
 const CONFIG: &str = r#"{
     "image": "IMAGE", "remoteUser": "dev", "remoteEnv": {"WHO": "${localEnv:WHO}", "STAGE": "one"},
     "onCreateCommand": "stat -c %u:%g . README.md .git/HEAD > /tmp/owners; id -u > /tmp/me"
@@ -166,21 +206,7 @@ async fn a_clone_lives_in_a_volume_and_is_not_lost() {
     let problem = place.reconciler.unsaved(&web).await.unwrap_err();
     assert!(problem.log_tail[0].starts_with("put aside: stash@{0}"), "{problem:?}");
     place.output(&web, "git stash drop -q").await;
-    // Nor what is in another worktree, or in a submodule.
-    let apart = "git worktree add -q --detach apart; cd apart; git -c user.name=a -c user.email=a@b commit -q --allow-empty -m alone; echo x > new";
-    place.output(&web, apart).await;
-    let lines = place.reconciler.unsaved(&web).await.unwrap_err().log_tail;
-    assert!(lines.iter().any(|it| it.starts_with("not pushed: ") && it.ends_with(" alone")), "{lines:?}");
-    assert!(lines.contains(&"not committed in /workspaces/web/apart: ?? new".to_owned()), "{lines:?}");
-    let module = "git worktree remove --force apart; git init -q -b main sub; git -C sub -c user.name=a -c user.email=a@b commit -q --allow-empty -m within; git update-index --add --cacheinfo 160000,$(git -C sub rev-parse HEAD),sub";
-    place.output(&web, module).await;
-    let lines = place.reconciler.unsaved(&web).await.unwrap_err().log_tail;
-    assert!(
-        lines.iter().any(|it| it.starts_with("not pushed in sub: ") && it.ends_with(" within")),
-        "{lines:?}"
-    );
-    place.output(&web, "rm -r sub; git reset -q --hard").await;
-    place.reconciler.unsaved(&web).await.unwrap();
+    work_apart_is_found(&place, &web).await;
 
     // All that is known here goes, and the work stays: it is found in the volume.
     assert_eq!(place.output(&web, "echo precious > work").await, "");
@@ -197,21 +223,9 @@ async fn a_clone_lives_in_a_volume_and_is_not_lost() {
     assert_eq!(web.status.problem, None);
     assert_eq!(place.output(&web, "cat work").await, "precious");
 
-    // Not even without its mark, which went with a git folder that somebody made anew, is a volume filled again.
-    place.output(&web, "rm -r .git").await;
-    fs_err::remove_dir_all(place.fixture.paths.clones_dir()).unwrap();
-    place.docker(&["rm", "--force", &web.status.container.as_ref().unwrap().id]);
-    let kept = place.up(&request).await.status.problem.expect("it may hold work");
-    assert_eq!(kept.code, ProblemCode::UnsavedWork);
+    let web = a_volume_without_its_mark_is_kept(&place, &request, web).await;
     let volume = format!("cove-src-{}", web.id);
     let mount = format!("{volume}:/kept");
-    assert_eq!(place.docker(&["run", "--rm", "-v", &mount, BASE_IMAGE, "cat", "/kept/work"]), "precious");
-    // One that a person removed is.
-    place.docker(&["volume", "rm", &volume]);
-    let web = place.up(&request).await;
-    assert_eq!(web.status.problem, None);
-    assert_eq!(place.output(&web, "git status --porcelain").await, "");
-
     assert!(place.docker(&["volume", "ls", "--quiet"]).contains(&volume));
     // One who looked for work and was cut off keeps nothing.
     let looking = format!("dev.cove.looking={}", web.id);
