@@ -275,8 +275,12 @@ pub(crate) async fn commit(
     });
     let before = engine.image(&image).await.map_err(|error| from_engine(&error))?;
     let id = engine.commit(&state.id, &body).await.map_err(|error| from_engine(&error))?;
-    let secrets = parts.secrets_of(&environment.id)?;
-    let searched = search(&engine, &id, secrets.variables(), progress).await;
+    let mut secrets = parts.secrets_of(&environment.id)?.variables().clone();
+    // `containerEnv` and `remoteEnv` hand on variables of the person, and some are called like secrets.
+    let theirs = parts.store.variables(&environment.id)?.into_iter();
+    let theirs = theirs.chain(parts.callers.of(&environment.spec.retry));
+    secrets.extend(theirs.filter(|(name, _)| reconciler::is_secret_variable(name)));
+    let searched = search(&engine, &id, &secrets, progress).await;
     if let Err(problem) = searched {
         engine.remove_image(&id).await.map_err(|error| from_engine(&error))?;
         return Err(problem);

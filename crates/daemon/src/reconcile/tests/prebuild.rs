@@ -184,6 +184,15 @@ async fn a_prebuild_that_would_hold_a_secret_is_refused() {
     let kept = place.docker(&["images", "--all", "--quiet", "--filter", "label=dev.cove.prebuild.inputs"]);
     assert_eq!(kept, "", "not even without a name");
 
+    // So is one with a variable of the person that is called like a secret.
+    let config = format!(
+        r#"{{"image": "{BASE_IMAGE}", "containerEnv": {{"API": "${{localEnv:API_TOKEN}}"}}, "onCreateCommand": "echo $API > /npmrc"}}"#
+    );
+    place.write(&[(".devcontainer/devcontainer.json", &config)]);
+    let left = place.prebuild(&request, PrebuildWish::default()).await.expect("it stays");
+    let problem = left.status.problem.unwrap();
+    assert!(problem.title.contains("`API_TOKEN`") && !problem.title.contains(VARIABLE), "{problem:?}");
+
     // A task that fails keeps it from being made, and the next try begins anew.
     let config = format!(r#"{{"image": "{BASE_IMAGE}", "onCreateCommand": "exit 7"}}"#);
     place.write(&[(".devcontainer/devcontainer.json", &config)]);
