@@ -1,6 +1,6 @@
 //! Steps of environments whose sources are a clone.
 
-use api::Problem;
+use api::{EventKind, Problem};
 use provision::image;
 
 use super::{Turn, container};
@@ -11,7 +11,13 @@ use crate::configuration;
 pub(super) async fn read_config(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let (parts, environment) = (turn.parts, turn.environment);
     if !environment.spec.source.is_here() {
-        clone::refresh(parts, environment).await?;
+        if let Err(problem) = clone::refresh(parts, environment).await {
+            if !environment.spec.source.folder().is_dir() {
+                return Err(problem);
+            }
+            // What was copied before serves: the way back in must not hang on what was put into a folder.
+            turn.report.emit(EventKind::Warning { problem });
+        }
         let caller = parts.callers.of(&environment.spec.retry);
         if !caller.is_empty() {
             let named = clone::named_variables(environment, &caller);
