@@ -61,6 +61,11 @@ impl Paths {
         self.key.join("tree")
     }
 
+    /// What is not whole: removed when the next clone is made.
+    fn fresh_part(&self) -> Utf8PathBuf {
+        self.key.join(format!("part-{}", EnvironmentId::random()))
+    }
+
     fn known(&self) -> Utf8PathBuf {
         self.key.join("volume.json")
     }
@@ -143,7 +148,13 @@ fn note_known(paths: &Paths, environment: &Environment) -> Result<(), Problem> {
             fs_err::remove_file(paths.filling())?;
         }
         fs_err::rename(new, paths.known())?;
-        if paths.tree().is_dir() { fs_err::remove_dir_all(paths.tree()) } else { Ok(()) }
+        if !paths.tree().is_dir() {
+            return Ok(());
+        }
+        // Half a tree must not pass for a whole one.
+        let gone = paths.fresh_part();
+        fs_err::rename(paths.tree(), &gone)?;
+        fs_err::remove_dir_all(gone)
     });
     written.map_err(|error| unwritable(&paths.key, &error))
 }
@@ -194,7 +205,7 @@ fn fresh_part(paths: &Paths) -> Result<Utf8PathBuf, Problem> {
             fs_err::remove_dir_all(&path).map_err(failed)?;
         }
     }
-    let part = paths.key.join(format!("part-{}", EnvironmentId::random()));
+    let part = paths.fresh_part();
     fs_err::create_dir(&part).map_err(failed)?;
     Ok(part)
 }
