@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::{Environment, Prebuild, Problem, ProblemCode, Source};
+use camino::{Utf8Path, Utf8PathBuf};
+use devcontainer::feature::Lockfile;
 use devcontainer::{Config, ContainerSource, METADATA_LABEL, Sources as _};
 use engine::{ContainerState, Engine, ImageRecord, Login, Progress, ProgressEvent, ProgressKind};
 use futures::StreamExt;
@@ -63,6 +65,12 @@ const INPUTS: [&str; 14] = [
     "updateContentCommand",
 ];
 
+/// The input that only counts where it is.
+const LOCKFILE: &str = "the lockfile";
+
+/// Bytes of a local feature that are looked at.
+const MOST_OF_FEATURE: u64 = 8 << 20;
+
 /// Shorter secrets are found everywhere.
 const SHORTEST_SECRET: usize = 6;
 
@@ -92,6 +100,15 @@ impl Inputs {
             let text = Disk.read(&build.dockerfile).ok().flatten().unwrap_or_default();
             parts.insert("the Dockerfile".to_owned(), digest(&String::from_utf8_lossy(&text)));
         }
+        if let Some(file) = &config.file {
+            let local = config.features.keys().filter(|name| name.starts_with('.'));
+            for (name, folder) in local.filter_map(|name| Some((name, file.parent()?.join(name)))) {
+                parts.insert(format!("the files of `{name}`"), digest_of_files(&folder));
+            }
+            let lockfile = Disk.read(&Lockfile::path_beside(file)).ok().flatten();
+            let lockfile = lockfile.map(|text| digest(&String::from_utf8_lossy(&text)));
+            parts.extend(lockfile.map(|digest| (LOCKFILE.to_owned(), digest)));
+        }
         parts.insert("the processor".to_owned(), architecture.to_owned());
         Some(Self { source, parts })
     }
@@ -103,9 +120,37 @@ impl Inputs {
     /// What differs from those of a prebuild.
     fn differences(&self, of_image: &BTreeMap<String, String>) -> Vec<String> {
         let names: BTreeSet<&String> = of_image.keys().chain(self.parts.keys()).collect();
-        let differ = names.into_iter().filter(|name| of_image.get(*name) != self.parts.get(*name));
+        // Bringing the prebuild up wrote its lockfile. Where there is none, nothing is pinned.
+        let is_pinned = self.parts.contains_key(LOCKFILE);
+        let names = names.into_iter().filter(|name| is_pinned || *name != LOCKFILE);
+        let differ = names.filter(|name| of_image.get(*name) != self.parts.get(*name));
         differ.cloned().collect()
     }
+}
+
+/// Of the files of a local feature, by name and content.
+fn digest_of_files(folder: &Utf8Path) -> String {
+    let (mut all, mut room) = (Sha256::new(), MOST_OF_FEATURE);
+    let mut left = vec![folder.to_owned()];
+    while let Some(path) = left.pop() {
+        // What cannot be read fails the build, and is told there.
+        let Ok(facts) = path.symlink_metadata() else { continue };
+        if facts.is_dir() {
+            let below = path.read_dir_utf8().into_iter().flatten().filter_map(Result::ok);
+            let mut below: Vec<Utf8PathBuf> = below.map(camino::Utf8DirEntry::into_path).collect();
+            below.sort();
+            left.extend(below);
+        } else if facts.is_file() {
+            let Some(rest) = room.checked_sub(facts.len() + 1) else { break };
+            room = rest;
+            let name = path.strip_prefix(folder).unwrap_or(&path);
+            all.update(format!("{name}\0{}\0", facts.len()));
+            all.update(fs_err::read(&path).unwrap_or_default());
+        }
+    }
+    let mut digest = hex(&all.finalize());
+    digest.truncate(DIGITS);
+    digest
 }
 
 fn digest(text: &str) -> String {
@@ -494,6 +539,24 @@ mod tests {
             ["features", "image", "remoteUser"]
         );
         assert_eq!(inputs.differences(&parts(&[])), ["features", "image"]);
+        // The lockfile of the prebuild pins nothing where there is none.
+        let locked = [("image", "1"), ("features", "2"), (LOCKFILE, "3")];
+        assert!(inputs.differences(&parts(&locked)).is_empty());
+        let pinned = Inputs { source: "s".into(), parts: parts(&locked) };
+        assert_eq!(pinned.differences(&inputs.parts), [LOCKFILE]);
+    }
+
+    #[test]
+    fn a_local_feature_is_what_its_files_are() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(temp.path()).unwrap();
+        fs_err::create_dir(folder.join("lib")).unwrap();
+        let mut seen = BTreeSet::from([digest_of_files(folder)]);
+        for (name, text) in [("install.sh", "a"), ("install.sh", "b"), ("lib/a", "c"), ("lib/b", "c")] {
+            fs_err::write(folder.join(name), text).unwrap();
+            assert!(seen.insert(digest_of_files(folder)), "{name} {text}");
+        }
+        assert!(!seen.insert(digest_of_files(folder)));
     }
 
     #[test]
