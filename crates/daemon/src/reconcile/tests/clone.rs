@@ -287,6 +287,13 @@ async fn whatever_was_cut_off_is_done_again() {
     assert!(!key.join("part-old").exists() && !key.join("tree").exists());
     assert_eq!(place.docker(&["ps", "--all", "--quiet", "--filter", &format!("label={filling}")]), "");
     assert_eq!(place.docker(&["images", "--quiet", "--filter", &format!("label={filling}")]), "");
+
+    // More in the folder of the configuration than is ever copied is told, and the way back in stays open.
+    place.output(&web, "head -c 20000000 /dev/zero > .devcontainer/big").await;
+    let web = place.up(&request).await;
+    assert_eq!(web.status.problem, None);
+    assert!(serde_json::to_string(&place.events()).unwrap().contains("it is too large"));
+    place.output(&web, "rm .devcontainer/big").await;
     place.end().await;
 }
 
