@@ -3,6 +3,7 @@
 
 use api::{DesiredPhase, HookStage, ProblemCode, Session, StepKind};
 use proptest::prelude::*;
+use reconciler::SourceFacts;
 use test_support::world::World;
 
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ enum Act {
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let step = prop::sample::select(vec![
+        StepKind::CloneRepository,
+        StepKind::FillVolume,
         StepKind::StartMachine,
         StepKind::ReadConfig,
         StepKind::PrepareImage,
@@ -47,8 +50,11 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 
 proptest! {
     #[test]
-    fn it_arrives_and_runs_each_hook_once(acts in acts(), run in any::<bool>()) {
+    fn it_arrives_and_runs_each_hook_once(acts in acts(), run in any::<bool>(), clone in any::<bool>()) {
         let mut world = World::default();
+        if clone {
+            world.sources = SourceFacts::Nowhere;
+        }
         for act in acts {
             match act {
                 Act::Desire(running) => world.change(|spec| {
@@ -80,6 +86,7 @@ proptest! {
             let container = world.container.as_ref().expect("it runs");
             prop_assert_eq!(&container.rebuild, &world.spec.rebuild);
             prop_assert!(world.observe().ports_in_place);
+            prop_assert_eq!(world.sources, if clone { SourceFacts::InVolume } else { SourceFacts::Folder });
             for stage in &world.config_hooks {
                 let subject = if stage.once_per_container() { Some(&container.id) } else { container.run.as_ref() };
                 let times = world.ran.iter().filter(|(ran, on)| ran == stage && Some(on) == subject).count();
@@ -89,8 +96,13 @@ proptest! {
     }
 
     #[test]
-    fn deleting_always_ends_with_nothing_left(ticks in 0_usize..12, machine_dies in any::<bool>()) {
+    fn deleting_always_ends_with_nothing_left(
+        ticks in 0_usize..12, machine_dies in any::<bool>(), clone in any::<bool>(),
+    ) {
         let mut world = World::default();
+        if clone {
+            world.sources = SourceFacts::Nowhere;
+        }
         world.change(|spec| spec.desired_phase = DesiredPhase::Running);
         (0..ticks).for_each(|_| { world.tick(); });
         if machine_dies {

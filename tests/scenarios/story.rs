@@ -21,6 +21,8 @@
 //! unasked wait|leave_out             wait for an answer to what nobody agreed to, or go on without it
 //! wait for STAGE                     let it be usable after this stage (PostCreate, …)
 //! foreign running|stopped            another tool makes a container for the folder
+//! prebuild                           let it be for an image
+//! clone                              let its sources come from a repository
 //! automations                        declare tasks and services
 //! secrets                            keep a secret that is a file, or change it
 //! plan                               print what is left to do
@@ -28,8 +30,8 @@
 //! usable                             print whether it can be worked in
 //! ```
 
-use api::{DesiredPhase, HookStage, ProblemCode, Session, StepKind, Unasked};
-use reconciler::{Trust, is_usable, phase_of};
+use api::{DesiredPhase, HookStage, PrebuildWish, ProblemCode, Session, StepKind, Unasked};
+use reconciler::{SourceFacts, Trust, is_usable, phase_of};
 use test_support::world::World;
 
 /// Runs the commands and returns what they print, each command first.
@@ -85,6 +87,8 @@ pub(crate) fn tell(commands: &str) -> String {
             ["wait", "for", stage] => world.wait_for = stage_named(stage),
             ["foreign", state] => world.foreign = Some(*state == "running"),
             ["secrets"] => world.change_secret(),
+            ["prebuild"] => world.change(|spec| spec.prebuild = Some(PrebuildWish::default())),
+            ["clone"] => world.sources = SourceFacts::Nowhere,
             ["automations"] => world.automations = true,
             ["usable"] => out.push(format!("  {}", if is_usable(&world.observe()) { "yes" } else { "no" })),
             ["plan"] => plan(&world, &mut out),
@@ -156,6 +160,8 @@ fn name(step: StepKind) -> String {
 
 fn step_named(text: &str) -> StepKind {
     let plain = [
+        StepKind::CloneRepository,
+        StepKind::FillVolume,
         StepKind::StartMachine,
         StepKind::ReadConfig,
         StepKind::Initialize,
@@ -163,6 +169,7 @@ fn step_named(text: &str) -> StepKind {
         StepKind::AdoptContainer,
         StepKind::CreateContainer,
         StepKind::StartContainer,
+        StepKind::CommitImage,
         StepKind::ForwardPorts,
         StepKind::PlaceSecrets,
         StepKind::RunAutomations,

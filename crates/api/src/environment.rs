@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 
 use crate::{
     Activity, AutomationWish, AutomationsStatus, Condition, Dotfiles, EnvironmentId, Grant, IdlePolicy,
-    Metadata, Name, PortStatus, PortWish, Problem, SecretsStatus, Session, StepKind, Unasked,
+    Metadata, Name, PortStatus, PortWish, PrebuildWish, Problem, SecretsStatus, Session, Source, StepKind,
+    Unasked,
 };
 
 /// A dev environment.
@@ -53,6 +54,9 @@ pub struct EnvironmentSpec {
     /// The person's own settings, installed into each new container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dotfiles: Option<Dotfiles>,
+    /// That it goes no further than a prebuild, is made an image of, and goes after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prebuild: Option<PrebuildWish>,
     /// Ports to forward beside those of the configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortWish>,
@@ -80,27 +84,6 @@ impl EnvironmentSpec {
     }
 }
 
-/// Where the files of an environment come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Source {
-    /// A folder of this computer, shared with the machine at the same path.
-    Folder {
-        /// Absolute path.
-        #[schema(value_type = String)]
-        path: Utf8PathBuf,
-    },
-}
-
-impl Source {
-    /// The folder on this computer.
-    pub fn folder(&self) -> &Utf8PathBuf {
-        match self {
-            Self::Folder { path } => path,
-        }
-    }
-}
-
 /// What a person can wish for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -109,7 +92,7 @@ pub enum DesiredPhase {
     Running,
     /// Down, with its container kept.
     Stopped,
-    /// Gone, with its container and generated images; the folder is never touched.
+    /// Gone, with its container, generated images and the volume of a clone; a folder is never touched.
     Deleted,
 }
 

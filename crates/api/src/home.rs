@@ -150,6 +150,11 @@ impl HomeLayout {
         self.root.join("cache/shells")
     }
 
+    /// The folder of what is known of repositories that were cloned into a machine.
+    pub fn clones_dir(&self) -> Utf8PathBuf {
+        self.root.join("clones")
+    }
+
     /// The folder of all machines.
     pub fn machines_dir(&self) -> Utf8PathBuf {
         self.root.join("machines")

@@ -21,10 +21,13 @@ mod metadata;
 mod personal;
 mod plan;
 mod port;
+mod prebuild;
 mod preview;
 mod problem;
+mod repository;
 mod requests;
 mod secret;
+mod source;
 mod words;
 
 pub use audit::{AuditBreak, AuditCheck, AuditEnvironment, AuditEvent, AuditRecord};
@@ -33,7 +36,7 @@ pub use condition::{Condition, ConditionKind};
 pub use consent::{Consent, ConsentKind, Unasked};
 pub use environment::{
     ContainerStatus, DesiredPhase, Environment, EnvironmentSpec, EnvironmentStatus, HookStage, HookStatus,
-    Phase, ServiceStatus, Source,
+    Phase, ServiceStatus,
 };
 pub use event::{Event, EventKind, LogStream, ObjectKind, ObjectReference, Unit, WatchMessage};
 pub use grant::{
@@ -52,16 +55,19 @@ pub use plan::{Plan, PlannedStep, StepKind};
 pub use port::{
     Https, HttpsWish, NotAPort, PortAction, PortOrigin, PortProtocol, PortStatus, PortWish, Transport,
 };
+pub use prebuild::{Prebuild, PrebuildWish};
 pub use preview::{ChangeEffect, Preview, PropertyChange, RebuildPreview};
 pub use problem::{Hint, Place, Problem, ProblemCode, Retry};
+pub use repository::{RepositoryUrl, RepositoryUrlError, is_branch};
 pub use requests::{
-    Check, CheckOutcome, Diagnosis, EnvironmentPatch, ErrorBody, ExecRequest, ExecTerminal, KeepAlive,
-    MachinePatch, PlanRequest, UpRequest, Version,
+    Check, CheckOutcome, CloneRequest, Diagnosis, EnvironmentPatch, ErrorBody, ExecRequest, ExecTerminal,
+    KeepAlive, MachinePatch, PlanRequest, UpRequest, Version,
 };
 pub use secret::{
     MOST_SECRET_BYTES, SECRETS_FOLDER, SHORTEST_MASKED, SecretScope, SecretStatus, SecretTarget, SecretValue,
     SecretWish, SecretsStatus,
 };
+pub use source::Source;
 pub use words::bytes_in_words;
 
 /// The name of the only machine there is unless a person asks for more.

@@ -30,12 +30,16 @@ pub struct PlannedStep {
 pub enum StepKind {
     /// Start the virtual machine and wait for its engine.
     StartMachine,
+    /// Clone the repository to this computer, by its git.
+    CloneRepository,
     /// Read devcontainer.json and what it refers to.
     ReadConfig,
     /// Run `initializeCommand` on this computer.
     Initialize,
     /// Load, pull or build the image.
     PrepareImage,
+    /// Put the clone into a volume on the machine's disk.
+    FillVolume,
     /// Take over the container that another tool made for the same folder and configuration.
     AdoptContainer,
     /// Make the container, or the compose project.
@@ -48,6 +52,8 @@ pub enum StepKind {
     RunHook(HookStage),
     /// Say what is wanted of tasks and services to who looks after them in the container.
     RunAutomations,
+    /// Make an image of the container, push it where that is wanted, and let the environment go.
+    CommitImage,
     /// Open the wanted ports on this computer.
     ForwardPorts,
     /// Close them.
@@ -73,9 +79,11 @@ impl StepKind {
     pub fn title(self) -> &'static str {
         match self {
             Self::StartMachine => "Starting the machine",
+            Self::CloneRepository => "Cloning the repository",
             Self::ReadConfig => "Reading the configuration",
             Self::Initialize => "Running initializeCommand",
             Self::PrepareImage => "Preparing the image",
+            Self::FillVolume => "Putting the sources on the machine's disk",
             Self::AdoptContainer => "Taking over the container of another tool",
             Self::CreateContainer => "Creating the container",
             Self::StartContainer => "Starting the container",
@@ -88,6 +96,7 @@ impl StepKind {
             Self::RunHook(HookStage::PostAttach) => "Running postAttachCommand",
             Self::PlaceSecrets => "Placing secrets",
             Self::RunAutomations => "Starting automations",
+            Self::CommitImage => "Making the prebuild",
             Self::ForwardPorts => "Forwarding ports",
             Self::ClosePorts => "Closing ports",
             Self::StopContainer => "Stopping the container",

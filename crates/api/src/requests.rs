@@ -7,16 +7,28 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    AutomationWish, DesiredPhase, Dotfiles, IdlePolicy, Name, PortWish, Problem, Secrets, Session, Unasked,
+    AutomationWish, DesiredPhase, Dotfiles, IdlePolicy, Name, PortWish, PrebuildWish, Problem, Secrets,
+    Session, Unasked,
 };
 
 /// Body of `POST /v1/environments`: the environment of a folder shall run. If the folder has one already it is
 /// that one, with its retry session renewed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UpRequest {
-    /// The folder, absolute.
+    /// The folder, absolute. Not looked at beside a `repository`.
+    #[serde(default)]
     #[schema(value_type = String)]
     pub folder: Utf8PathBuf,
+    /// A repository to clone into the machine, instead of a folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<CloneRequest>,
+    /// Where the folder is a git worktree and git shall work in it: its repository's git folder, absolute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub worktree_of: Option<Utf8PathBuf>,
+    /// A prebuild is made instead, by an environment of its own, which goes after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prebuild: Option<PrebuildWish>,
     /// Which devcontainer.json, relative to the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -50,6 +62,19 @@ pub struct UpRequest {
     /// When it stops by itself; absent: as before, or as `config.toml` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<IdlePolicy>,
+}
+
+/// A repository to clone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CloneRequest {
+    /// An https, ssh or file URL, or `user@host:path`; see [`crate::RepositoryUrl`].
+    pub url: String,
+    /// A branch or tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// Whether git may use this computer's credentials for this one clone.
+    #[serde(default)]
+    pub grant: bool,
 }
 
 /// Body of `POST /v1/plan`: what would an `up` of the folder do.

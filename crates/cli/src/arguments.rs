@@ -12,9 +12,10 @@ use crate::complete;
 use crate::quantity::{parse_gib, parse_mib};
 
 pub(crate) use environment::{
-    AutomationsCommand, EnvironmentLogs, ExecArguments, KeepAliveArguments, NamedAutomation, OneAutomation,
-    OneEnvironment, OpenArguments, PlanArguments, PortsArguments, PortsCommand, ProcessOptions, RangeOptions,
-    RemoveArguments, ShellArguments, SomeEnvironments, SshArguments, SshConfigCommand, UpArguments,
+    AutomationsCommand, EnvironmentLogs, ExecArguments, Grant, KeepAliveArguments, NamedAutomation,
+    OneAutomation, OneEnvironment, OpenArguments, PlanArguments, PortsArguments, PortsCommand,
+    PrebuildArguments, PrebuildCommand, ProcessOptions, RangeOptions, RemoveArguments, ShellArguments,
+    SomeEnvironments, SshArguments, SshConfigCommand, UpArguments,
 };
 pub(crate) use secret::{ScopeOptions, SecretCommand};
 
@@ -63,7 +64,7 @@ pub(crate) enum ColorChoice {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Bring the dev container of a folder up
+    /// Bring the dev container of a folder, or of a repository, up
     Up(UpArguments),
     /// List environments
     #[command(visible_alias = "list")]
@@ -110,7 +111,9 @@ pub(crate) enum Command {
     Stop(SomeEnvironments),
     /// Start stopped environments
     Start(SomeEnvironments),
-    /// Remove environments; folders and volumes are kept
+    /// Make an image of an environment that is almost ready, for the next `cove up` to begin from
+    Prebuild(PrebuildArguments),
+    /// Remove environments; folders and volumes are kept, but for the volume of a clone
     Rm(RemoveArguments),
     /// Run, watch and check the tasks and services of environments
     #[command(subcommand)]

@@ -20,6 +20,7 @@ mod migrate;
 mod open;
 mod plan;
 mod ports;
+mod prebuild;
 mod rosetta;
 mod secret;
 mod service;
@@ -54,6 +55,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Grant(arguments) => grants::grant(context, arguments).await,
         Command::Revoke(arguments) => grants::revoke(context, arguments).await,
         Command::Audit(arguments) => audit::run(context, arguments).await,
+        Command::Prebuild(arguments) => prebuild::run(context, arguments).await,
         Command::Stop(arguments) => lifecycle::stop(context, arguments).await,
         Command::Start(arguments) => lifecycle::start(context, arguments).await,
         Command::Rm(arguments) => lifecycle::remove(context, arguments).await,

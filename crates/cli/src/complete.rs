@@ -25,7 +25,7 @@ pub(crate) fn environments() -> Vec<CompletionCandidate> {
     environments
         .iter()
         .map(|environment| {
-            let help = format!("{}, {}", environment.status.phase.as_str(), environment.spec.source.folder());
+            let help = format!("{}, {}", environment.status.phase.as_str(), environment.spec.source.shown());
             CompletionCandidate::new(environment.metadata.name.as_str()).help(Some(help.into()))
         })
         .collect()

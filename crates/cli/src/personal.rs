@@ -45,9 +45,14 @@ pub(crate) fn caller_variables_of(folder: &Utf8Path, config: Option<&Utf8Path>) 
     let located = devcontainer::locate(&sources, folder, config).ok()?;
     let config = devcontainer::read(&sources, folder, &located, "unused").ok()?;
     config.initialize_command.as_ref()?;
+    Some(all_variables())
+}
+
+/// All variables of this process. What is not UTF-8 stays here.
+pub(crate) fn all_variables() -> Secrets {
     let text =
         |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-    Some(Secrets(std::env::vars_os().filter_map(text).collect()))
+    Secrets(std::env::vars_os().filter_map(text).collect())
 }
 
 /// Reads the secrets of a file that holds a JSON object of strings.

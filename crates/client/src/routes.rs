@@ -3,7 +3,7 @@
 use api::{
     AuditCheck, AuditRecord, ContainerLogLine, Diagnosis, Environment, EnvironmentPatch, ExecRequest,
     GrantKind, GrantRequest, HomeLayout, Https, HttpsWish, KeepAlive, Machine, MachineLogLine, MachinePatch,
-    ObjectReference, PlanRequest, Preview, SecretStatus, SecretWish, UpRequest, Version,
+    ObjectReference, PlanRequest, Prebuild, Preview, SecretStatus, SecretWish, UpRequest, Version,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use hyper::Method;
@@ -98,9 +98,21 @@ impl Client {
         self.call(Call::new(Method::PATCH, environment_path(environment, "")).body(patch)).await
     }
 
-    /// The environment shall go away; answers at once.
-    pub async fn remove_environment(&self, environment: &str) -> Result<Environment, CallError> {
-        self.call(Call::new(Method::DELETE, environment_path(environment, ""))).await
+    /// The environment shall go away. Refused while it alone holds work, unless by `force`; else it answers at once.
+    pub async fn remove_environment(&self, environment: &str, force: bool) -> Result<Environment, CallError> {
+        let query = if force { "?force=true" } else { "" };
+        self.call(Call::new(Method::DELETE, environment_path(environment, query))).await
+    }
+
+    /// The prebuilds that the machine's engine has, the newest first.
+    pub async fn prebuilds(&self) -> Result<Vec<Prebuild>, CallError> {
+        self.get("/v1/prebuilds").await
+    }
+
+    /// Removes a prebuild, by one of its names; those that are left.
+    pub async fn remove_prebuild(&self, image: &str) -> Result<Vec<Prebuild>, CallError> {
+        let path = format!("/v1/prebuilds?image={}", segment(image));
+        self.call(Call::new(Method::DELETE, path)).await
     }
 
     /// What asking for a folder now would do.

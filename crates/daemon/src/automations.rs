@@ -11,12 +11,13 @@ mod wishes;
 
 use std::collections::BTreeMap;
 
-use api::{AutomationsStatus, Environment, Place, Problem, ProblemCode};
+use api::{AutomationPhase, AutomationsStatus, Environment, Place, Problem, ProblemCode};
 use automations::{CANDIDATES, Item, MAX_OUTPUT_BYTES, Order, Reading, Report, Value};
 use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::Sources as _;
 use engine::ContainerState;
 use provision::{Disk, Masks};
+use reconciler::TaskFacts;
 
 pub(crate) use link::Links;
 use wishes::Run;
@@ -50,6 +51,8 @@ pub(crate) struct Look {
     pub(crate) order: Option<Order>,
     /// Why that is to be said now.
     pub(crate) due: Option<String>,
+    /// How the tasks stand that are wanted.
+    pub(crate) tasks: TaskFacts,
     /// How they stand, for people.
     pub(crate) status: AutomationsStatus,
     /// What a person should know.
@@ -138,6 +141,7 @@ pub(crate) fn look(
                 &environment.spec.automations,
                 before,
                 run,
+                environment.spec.prebuild.is_some(),
                 |task, session| parts.secrets.outputs(&environment.id, task, session),
             ),
             automations: without_missing(reading, declared.file.as_deref(), |name| {
@@ -156,9 +160,11 @@ pub(crate) fn look(
         look.due = Some("tasks and services are declared".to_owned());
     }
     look.warnings.extend(memory.untold.iter().filter(|_| run.is_some()).map(|untold| untold.problem.clone()));
+    let wished = look.order.as_ref().map(|order| order.wish.tasks.keys().cloned().collect::<Vec<_>>());
     // What cannot be masked now is not shown, and not kept.
     let shown = report.as_ref().filter(|_| secrets.is_some());
     look.status = status::of(&declared, shown, before, run.as_ref(), &masks);
+    look.tasks = tasks_of(&look.status, wished.unwrap_or_default());
     let failed = look.status.items.iter().any(|item| item.problem.is_some());
     look.is_well = !failed && declared.reading.is_ok() && memory.untold.is_none();
     Ok(look)
@@ -183,6 +189,26 @@ fn keep_outputs(
         }
     }
     Ok(())
+}
+
+/// How tasks of these names stand together.
+fn tasks_of(status: &AutomationsStatus, wished: Vec<String>) -> TaskFacts {
+    let mut together = TaskFacts::Done;
+    for name in wished {
+        let Some(task) = status.item(&Item::Task(name.clone()).to_string()) else {
+            return TaskFacts::Pending;
+        };
+        match task.phase {
+            AutomationPhase::Succeeded => {}
+            AutomationPhase::Failed | AutomationPhase::Stopped => {
+                let other =
+                    || Problem::new(ProblemCode::AutomationFailed, format!("the task `{name}` failed"));
+                return TaskFacts::Failed(Box::new(task.problem.clone().unwrap_or_else(other)));
+            }
+            _ => together = TaskFacts::Pending,
+        }
+    }
+    together
 }
 
 /// The declaration, where what needs a secret that is not there says so instead of running without it.

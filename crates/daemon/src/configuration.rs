@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use api::{Consent, Environment, Problem};
+use api::{Consent, Environment, Problem, Source};
 use camino::Utf8Path;
 use devcontainer::feature::{FeatureRequest, Resolver};
-use devcontainer::{Config, Located, Resolved, Sources};
+use devcontainer::{Config, Located, Mounting, ReadOptions, Resolved, Sources};
 use engine::ContainerState;
 use provision::container;
 use reconciler::Trust;
 
+use crate::clone;
 use crate::cloud;
 use crate::consent::{self, Judge, Withheld};
 use crate::problems;
 use crate::properties::{digest_of, properties_of};
 use crate::reconcile::Parts;
 use crate::sources::Person;
+use crate::worktree;
 
 /// The image of environments without a configuration; it comes with the guest image.
 pub(crate) const DEFAULT_IMAGE: &str = "cove/base:trixie";
@@ -42,6 +44,9 @@ pub(crate) struct Reading {
     pub(crate) is_sandboxed: bool,
     /// The mounts that were taken out.
     pub(crate) withheld: Withheld,
+    /// Whether it is the copy of a clone's configuration as it was when the machine was off: what was edited in the
+    /// container since is not in it.
+    pub(crate) is_older_copy: bool,
     /// What a person should know of a cloud that keeps files of the folder.
     pub(crate) in_cloud: Option<Problem>,
 }
@@ -52,10 +57,11 @@ pub(crate) struct Reading {
 /// The folder is gone or not shared, or the configuration has mistakes.
 pub(crate) fn read(parts: &Parts, environment: &Environment) -> Result<Reading, Problem> {
     let folder = environment.spec.source.folder();
-    if !folder.is_dir() {
+    let is_here = environment.spec.source.is_here();
+    if is_here && !folder.is_dir() {
         return Err(problems::folder_missing(folder));
     }
-    if parts.machine.shared_root_of(folder).is_none() {
+    if is_here && parts.machine.shared_root_of(folder).is_none() {
         return Err(problems::folder_not_shared(folder));
     }
     let variables = parts.store.variables(&environment.id)?;
@@ -87,7 +93,9 @@ pub(crate) fn read_with(
 ) -> Result<Reading, Problem> {
     let config = environment.spec.config.as_deref();
     let in_cloud = cloud::judge(environment.spec.source.folder(), config)?;
-    let mut config = plain(&sources, environment.spec.source.folder(), config)?;
+    let mut config = plain(&sources, &environment.spec.source, config)?;
+    clone::mount_volume(&mut config, environment)?;
+    worktree::mount_common(&mut config, environment)?;
     judge_features(&sources, &config)?;
     let judge = parts.judge(environment);
     let initialize = consent::of_initialize(&config).map(|consent| {
@@ -105,14 +113,30 @@ pub(crate) fn read_with(
         initialize,
         is_sandboxed,
         withheld,
+        is_older_copy: !environment.spec.source.is_here() && !parts.machine.state().is_ready(),
         in_cloud,
     })
 }
 
-fn plain(sources: &dyn Sources, folder: &Utf8Path, config: Option<&Utf8Path>) -> Result<Config, Problem> {
+fn plain(sources: &dyn Sources, source: &Source, config: Option<&Utf8Path>) -> Result<Config, Problem> {
+    let folder = source.folder();
     let located: Located =
         devcontainer::locate(sources, folder, config).map_err(|error| problems::from_locate(&error))?;
-    devcontainer::read(sources, folder, &located, DEFAULT_IMAGE).map_err(|error| problems::from_read(&error))
+    let file = match &located {
+        Located::ConfigFile(file) => Some(file.as_path()),
+        Located::None => None,
+    };
+    let options = ReadOptions {
+        workspace: Some(folder),
+        file,
+        text_from: None,
+        default_image: DEFAULT_IMAGE,
+        must_be_complete: true,
+        // What is around the copy of a clone's configuration is none of its repository.
+        mounting: Mounting { git_root: source.is_here(), ..Mounting::default() },
+        id_labels: None,
+    };
+    devcontainer::read_with(sources, &options).map_err(|error| problems::from_read(&error))
 }
 
 /// Refuses what is wrong with the names and options of features, long before one is fetched.

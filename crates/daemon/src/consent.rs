@@ -154,6 +154,9 @@ pub(crate) fn roots_of(config: &Config) -> Vec<Utf8PathBuf> {
     {
         roots.push(real(Utf8Path::new(source)));
     }
+    // Who asks for a worktree asks for its repository's git folder.
+    let common = config.additional_mount.as_ref().and_then(|mount| mount.source.as_ref());
+    roots.extend(common.map(|source| real(Utf8Path::new(source))));
     roots
 }
 

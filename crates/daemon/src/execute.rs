@@ -3,6 +3,7 @@
 
 mod adopt;
 mod automations;
+mod clone;
 mod compose;
 mod container;
 mod forget;
@@ -11,6 +12,7 @@ mod hook;
 mod image;
 mod initialize;
 mod ports;
+mod prebuild;
 mod secrets;
 mod start_machine;
 
@@ -23,7 +25,7 @@ use devcontainer::Config;
 
 pub(crate) use self::compose::left_of;
 pub(crate) use self::container::ended;
-use crate::configuration::{self, Reading};
+use crate::configuration::Reading;
 use crate::observe::Observation;
 use crate::reconcile::{Memory, Parts, Report};
 
@@ -67,10 +69,9 @@ impl Turn<'_> {
 /// Why it failed, for people; whether it is tried again is the planner's decision.
 pub(crate) async fn execute(step: StepKind, turn: &mut Turn<'_>) -> Result<(), Problem> {
     match step {
-        StepKind::ReadConfig => {
-            turn.memory.reading = Some(configuration::read(turn.parts, turn.environment)?);
-            Ok(())
-        }
+        StepKind::CloneRepository => Box::pin(crate::clone::fetch(turn)).await,
+        StepKind::ReadConfig => clone::read_config(turn).await,
+        StepKind::FillVolume => Box::pin(clone::fill_volume(turn)).await,
         StepKind::StartMachine => start_machine::run(turn).await,
         StepKind::Initialize => initialize::run(turn).await,
         StepKind::PrepareImage => image::run(turn).await,
@@ -82,6 +83,7 @@ pub(crate) async fn execute(step: StepKind, turn: &mut Turn<'_>) -> Result<(), P
         StepKind::RunHook(stage) => hook::run(turn, stage).await,
         StepKind::PlaceSecrets => Box::pin(secrets::run(turn)).await,
         StepKind::RunAutomations => Box::pin(automations::run(turn)).await,
+        StepKind::CommitImage => Box::pin(prebuild::commit(turn)).await,
         StepKind::ForwardPorts => ports::open(turn).await,
         StepKind::ClosePorts => {
             turn.memory.ports = None;

@@ -13,11 +13,13 @@ use reconciler::{
 };
 
 use crate::automations::{self, Look};
+use crate::clone;
 use crate::configuration::{ADOPTED_LABEL, Reading, resolve};
 use crate::execute;
 use crate::files::Hearing;
 use crate::left_out::LeftOut;
 use crate::machine::MachineState;
+use crate::prebuild::{self, BEGAN_LABEL, Found};
 use crate::problems;
 use crate::reconcile::{Memory, Parts, Started};
 use crate::secrets::{Given, place};
@@ -72,10 +74,10 @@ pub(crate) async fn observe(
     memory: &mut Memory,
 ) -> Result<Observation, Problem> {
     let generation = environment.metadata.generation;
-    let reading = memory.reading.clone().filter(|reading| reading.generation == generation);
-    let config = reading.as_ref().map(|reading| reading.config.as_ref());
     let machine = parts.machine.state();
     let ready = machine.is_ready();
+    let reading = memory.reading_for(generation, ready);
+    let config = reading.as_ref().map(|reading| reading.config.as_ref());
     // Asked for before the container is: an engine that restarts in between ends it, and is no news then.
     let engine_starts = parts.machine.engine_starts();
     memory.machine_seen |= ready;
@@ -121,8 +123,7 @@ pub(crate) async fn observe(
         memory.ended_with = None;
     }
     let left = left_services(parts, environment, &container).await?;
-    let is_up =
-        matches!(container, ContainerFacts::Present { active: true, .. }) || left == LeftServices::Running;
+    let is_up = is_active(&container, left);
     if ready && !is_up && environment.spec.desired_phase == DesiredPhase::Stopped {
         memory.stopped_for = Some(generation);
     }
@@ -130,11 +131,13 @@ pub(crate) async fn observe(
     let given = parts.secrets.of(environment);
     let automations = automations::look(parts, environment, memory, state.as_ref(), given.as_ref().ok())?;
     let secrets = secrets(parts, environment, memory, run.clone(), given.as_ref());
-    let ports_in_place = run.is_some() && memory.ports.as_ref().map(|ports| &ports.run) == run.as_ref();
+    let is_to_be_made = ready && container == ContainerFacts::Absent && wants_container(environment);
+    let in_place = run.is_some() && memory.ports.as_ref().map(|ports| &ports.run) == run.as_ref();
     let facts = Observed {
         machine: machine_facts(machine),
         answered: was_answered && !memory.machine_seen,
         left_alone: memory.stopped_for == Some(generation),
+        sources: clone::facts_with_engine(parts, environment, state.as_ref()).await?,
         config: match (&reading, &resolved) {
             (Some(reading), Some(resolved)) => {
                 let left_out = LeftOut::of(parts, environment, &container, prepared.as_ref())?;
@@ -150,10 +153,12 @@ pub(crate) async fn observe(
         left,
         image_prepared_for: memory.image.as_ref().map(|image| (image.digest.clone(), image.rebuild.clone())),
         hooks: records.iter().map(|(record, _)| record.clone()).collect(),
-        dotfiles_failed: have_dotfiles_failed(environment, memory),
-        ports_in_place,
+        dotfiles_failed: memory.dotfiles_failed_for(&environment.spec.retry),
+        ports_in_place: in_place,
         secrets: secrets.due.clone(),
         automations: automations.due.clone(),
+        prebuild_tasks: automations.tasks.clone(),
+        prebuild: prebuild_for(parts, environment, config, is_to_be_made).await?,
         any_port_open: parts.ports.any_open(environment),
         failure: memory.failure.clone(),
     };
@@ -189,11 +194,6 @@ async fn services_beside(
     }
 }
 
-/// Whether dotfiles could not be installed for the present wish.
-fn have_dotfiles_failed(environment: &Environment, memory: &Memory) -> bool {
-    memory.dotfiles.as_ref().is_some_and(|failed| failed.retry == environment.spec.retry)
-}
-
 /// The files of secrets in a run of the container, and who has older values.
 fn secrets(
     parts: &Parts,
@@ -222,6 +222,27 @@ fn secrets(
 /// Whether a container is to run as it is: not one that is about to be made anew, which goes because that is wanted.
 fn is_wanted(environment: &Environment, container: &ContainerState) -> bool {
     wants_container(environment) && label(container, REBUILD_LABEL) == environment.spec.rebuild.0
+}
+
+/// The prebuild that a container which is to be made begins from.
+async fn prebuild_for(
+    parts: &Parts,
+    environment: &Environment,
+    config: Option<&devcontainer::Config>,
+    is_to_be_made: bool,
+) -> Result<Option<String>, Problem> {
+    let Some(config) = config.filter(|_| is_to_be_made && environment.spec.prebuild.is_none()) else {
+        return Ok(None);
+    };
+    Ok(match prebuild::find(parts, environment, config).await? {
+        Found::Fits(name) => Some(name),
+        Found::None | Found::Stale(_) => None,
+    })
+}
+
+/// Whether any of an environment's containers runs.
+fn is_active(container: &ContainerFacts, left: LeftServices) -> bool {
+    matches!(container, ContainerFacts::Present { active: true, .. }) || left == LeftServices::Running
 }
 
 fn machine_facts(machine: MachineState) -> MachineFacts {
@@ -463,6 +484,12 @@ fn all_hook_records(
     let mut records = hook_records(parts, environment, "")?;
     if let Some(state) = state {
         records.extend(hook_records(parts, environment, &state.id)?);
+        // What a prebuild did before its image was made.
+        let record = HookRecord { stage: HookStage::OnCreate, subject: state.id.clone() };
+        let is_known = records.iter().any(|(known, _)| *known == record);
+        if !label(state, BEGAN_LABEL).is_empty() && !is_known {
+            records.push((record, 0));
+        }
     }
     Ok(records)
 }

@@ -1,5 +1,6 @@
 //! Where a person works in a running container, and what can be done there outside of the loop: exec and logs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::{Environment, EnvironmentId, ExecRequest, MachinePhase, Problem, ProblemCode};
@@ -16,6 +17,7 @@ use crate::grants;
 use crate::machine::MachineState;
 use crate::masks;
 use crate::observe;
+use crate::prebuild::FOR_PREBUILD_LABEL;
 use crate::problems;
 use crate::reconcile::{Parts, Reconciler};
 use crate::secrets::Given;
@@ -37,13 +39,19 @@ pub(crate) async fn of(
     devcontainer::substitute_container_env(&mut resolved, &state.env);
     let circumstances = Circumstances {
         folder: Some(config.workspace_folder.clone()),
+        env: variables_beside(&resolved, state),
         cache: Some(parts.probes.clone()),
-        ..Circumstances::default()
     };
     let found = Workplace::find(&parts.machine.engine(), state, &resolved, circumstances, progress).await;
     let place = found.map_err(|error| problems::from_user(&error))?;
     let granted = grants::variables(environment, place.account().uid);
     Ok((place.with_variables(granted), resolved))
+}
+
+/// The configuration's variables, where the container itself has none of them: it is for a prebuild.
+fn variables_beside(resolved: &Resolved, state: &ContainerState) -> BTreeMap<String, String> {
+    let is_without = state.labels.get(FOR_PREBUILD_LABEL).is_some_and(|label| !label.is_empty());
+    if is_without { resolved.container_env.clone() } else { BTreeMap::new() }
 }
 
 impl Reconciler {

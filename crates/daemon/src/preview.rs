@@ -37,7 +37,8 @@ impl Reconciler {
         environment: Option<&Environment>,
     ) -> Result<Preview, Problem> {
         let parts = self.parts();
-        if parts.machine.shared_root_of(&request.folder).is_none() {
+        let is_here = environment.is_none_or(|it| it.spec.source.is_here());
+        if is_here && parts.machine.shared_root_of(&request.folder).is_none() {
             return Err(problems::folder_not_shared(&request.folder));
         }
         let wish = asked_for(request, environment);
@@ -113,6 +114,7 @@ fn asked_for(request: &PlanRequest, environment: Option<&Environment>) -> Enviro
             consents: Vec::new(),
             unasked: Unasked::LeaveOut,
             dotfiles: None,
+            prebuild: None,
             ports: Vec::new(),
             automations: BTreeMap::new(),
             grants: Vec::new(),

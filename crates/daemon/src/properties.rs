@@ -52,6 +52,7 @@ pub(crate) fn properties_of(config: &Config, sources: &dyn Sources) -> Propertie
     add("name".to_owned(), json!(config.name));
     add("workspaceFolder".to_owned(), json!(config.workspace_folder));
     add("workspaceMount".to_owned(), json!(config.workspace_mount.as_ref().map(ToString::to_string)));
+    add("worktreeMount".to_owned(), json!(config.additional_mount.as_ref().map(ToString::to_string)));
     add("runArgs".to_owned(), json!(config.run_args));
     add("appPort".to_owned(), json!(config.app_ports));
     add("initializeCommand".to_owned(), json!(config.initialize_command));

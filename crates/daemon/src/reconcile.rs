@@ -54,6 +54,8 @@ pub(crate) struct Parts {
     pub(crate) secrets: KeptSecrets,
     /// What environments may use of the person's credentials.
     pub(crate) grants: Grants,
+    /// Where it is written down who used them.
+    pub(crate) audit: Audit,
     /// Those who look after tasks and services.
     pub(crate) automations: Links,
     /// What is used, and when the rest stops.
@@ -126,7 +128,8 @@ impl Reconciler {
         let Surroundings { secrets, policy, registry, probes, ssh, audit } = surroundings;
         let inner = Inner {
             parts: Parts {
-                grants: Grants::new(store.clone(), machine.clone(), audit),
+                grants: Grants::new(store.clone(), machine.clone(), audit.clone()),
+                audit,
                 store,
                 files: FileEvents::new(machine.clone()),
                 machine,

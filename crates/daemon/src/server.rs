@@ -14,6 +14,7 @@ mod machine;
 mod named;
 pub mod openapi;
 mod peer;
+mod prebuilds;
 mod secrets;
 mod system;
 mod watch;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, get, post};
+use camino::Utf8PathBuf;
 use tokio_util::sync::CancellationToken;
 
 pub use peer::{BindError, PeerListener};
@@ -50,6 +52,8 @@ pub struct Api {
     pub audit: Audit,
     /// When those stop by themselves that are asked for without saying so.
     pub idle: api::IdlePolicy,
+    /// The folder of what is known of repositories that were cloned into a machine.
+    pub clones: Utf8PathBuf,
     /// What needs a container.
     pub environments: Arc<dyn EnvironmentWork>,
     /// What needs the machine.
@@ -113,6 +117,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/environments/{environment}/grants", post(grants::grant).delete(grants::revoke)),
         ("/v1/audit", get(audit::read)),
         ("/v1/audit/check", get(audit::check)),
+        ("/v1/prebuilds", get(prebuilds::list).delete(prebuilds::remove)),
         ("/v1/https", get(environments::https).put(environments::set_https)),
         ("/v1/secrets", get(secrets::list).put(secrets::change)),
         ("/v1/plan", post(environments::plan_folder)),

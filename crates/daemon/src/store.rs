@@ -18,6 +18,7 @@ mod error;
 mod events;
 mod hooks;
 mod machine;
+mod prebuilds;
 mod schema;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,8 +29,10 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::broadcast;
 
 pub use containers::{Adopted, MadeFrom};
+pub(crate) use environments::key_of;
 pub use error::StoreError;
 use events::{EventLog, Pending};
+pub use prebuilds::MadePrebuild;
 
 /// Events a slow watcher may lag behind before it reads them from the log instead.
 const BROADCAST: usize = 1024;

@@ -29,6 +29,7 @@ pub(crate) fn of(
     let mut warnings: Vec<Problem> = reading.config.warnings.iter().map(idle).collect();
     warnings.extend(left_out.feature_warnings.clone());
     warnings.extend(reading.in_cloud.clone());
+    warnings.extend(crate::worktree::warning(&reading.config, environment));
     warnings.extend(initialize(reading));
     let withheld = left_out.with(&reading.withheld);
     warnings.extend(mounts(withheld.open(), Trust::Open));

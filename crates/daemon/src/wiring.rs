@@ -129,6 +129,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
         dotfiles: settings.dotfiles,
         audit,
         idle: settings.environments.idle.map_or(api::IdlePolicy::NEVER, |written| written.0),
+        clones: paths.clones_dir(),
         store,
         shutdown,
     };

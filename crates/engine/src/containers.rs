@@ -256,6 +256,14 @@ impl Engine {
         Ok(found.map(|said| VolumeFacts { driver: said.driver, options: said.options.into_iter().collect() }))
     }
 
+    /// The folder of the engine's host that a volume's content is in; `None` when there is no volume of that name.
+    pub async fn volume_folder(&self, name: &str) -> Result<Option<String>, EngineError> {
+        let operation = format!("look at the volume `{name}`");
+        let found = self.api(&operation)?.inspect_volume(name).await;
+        let found = absent_is_none(found.map_err(|error| self.failed(&operation, error)))?;
+        Ok(found.map(|said| said.mountpoint))
+    }
+
     /// All ports that running containers publish, whoever made them.
     pub async fn published_ports(&self) -> Result<Vec<PublishedPort>, EngineError> {
         let running = self.list_containers(false, &[]).await?;

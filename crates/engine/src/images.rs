@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{CreateImageInfo, ImageInspect};
 use bollard::query_parameters::{
-    CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListImagesOptionsBuilder,
+    CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListImagesOptionsBuilder, PushImageOptionsBuilder,
     RemoveImageOptionsBuilder, TagImageOptionsBuilder,
 };
 use bytes::Bytes;
@@ -139,6 +139,37 @@ impl Engine {
             reference: reference.to_owned(),
             message: "the engine does not have it after the pull".into(),
         })
+    }
+
+    /// Pushes an image to the registry that its name says. A reference without a tag means `latest`.
+    pub async fn push(
+        &self,
+        reference: &str,
+        login: Option<Login>,
+        progress: &dyn Progress,
+    ) -> Result<(), EngineError> {
+        let operation = format!("push `{reference}`");
+        let (name, tag) = split_reference(reference);
+        let options = PushImageOptionsBuilder::new().tag(tag).build();
+        let api = self.patient(&operation)?;
+        let mut news = std::pin::pin!(api.push_image(name, Some(options), login.map(Login::for_the_engine)));
+        progress.started(reference);
+        while let Some(piece) = news.next().await {
+            let piece = piece.map_err(|error| self.failed(&operation, error));
+            let piece = piece.inspect_err(|_| progress.broke(reference))?;
+            if let Some(message) = piece.error_detail.and_then(|detail| detail.message) {
+                progress.broke(reference);
+                return Err(EngineError::from_message(&operation, None, message));
+            }
+            let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
+            if let Some(detail) = piece.progress_detail
+                && let Some(done) = number(detail.current)
+            {
+                progress.bytes(reference, done, number(detail.total).filter(|total| *total >= done));
+            }
+        }
+        progress.finished(reference, None, false);
+        Ok(())
     }
 
     /// Loads an archive in the form of `docker save`, compressed or not, while it is being read. Gives the

@@ -102,6 +102,14 @@ impl Engine {
         Ok(text(&self.raw(&operation, Method::POST, &path, Body::Json(body)).await?, "Id"))
     }
 
+    /// Makes an image without a name of a container as it is now, and gives its id. What `config` says (`Labels`, `Cmd`,
+    /// …) wins over what the container was made with. The container is halted meanwhile.
+    pub async fn commit(&self, container: &str, config: &Value) -> Result<String, EngineError> {
+        let operation = format!("make an image of the container `{container}`");
+        let path = format!("/commit?container={container}&pause=true");
+        Ok(text(&self.raw(&operation, Method::POST, &path, Body::Json(config)).await?, "Id"))
+    }
+
     /// Removes a container that does not run and nothing with it, no volume either. One that is gone is fine.
     pub async fn remove_unstarted(&self, container: &str) -> Result<(), EngineError> {
         let operation = format!("remove the container `{container}`");

@@ -12,7 +12,7 @@ use crate::containers::{ContainerError, ContainerSpec, never};
 use crate::error::{EngineError, absent_is_none};
 
 /// The most that is read out of a container at once.
-const LARGEST_ARCHIVE: usize = 4 * 1024 * 1024;
+const LARGEST_ARCHIVE: usize = 16 * 1024 * 1024;
 
 /// An account of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,8 @@ mod plan;
 pub use backoff::{Failure, Verdict};
 pub use drift::{Properties, changes, effect_of, is_secret_variable};
 pub use observed::{
-    ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed, Trust,
+    ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed,
+    SourceFacts, TaskFacts, Trust,
 };
 pub use phase::{is_usable, phase_of};
 pub use plan::{Decision, plan};

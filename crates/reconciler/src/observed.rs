@@ -16,6 +16,8 @@ pub struct Observed {
     /// Whether it was seen down since it was told to stop: what runs now was started by somebody else, and is left
     /// alone.
     pub left_alone: bool,
+    /// Where its sources are.
+    pub sources: SourceFacts,
     /// Its configuration, as the files are now; `None` while it was not read for this spec.
     pub config: Option<ConfigFacts>,
     /// Its container, by the labels Cove gave it.
@@ -39,10 +41,40 @@ pub struct Observed {
     pub automations: Option<String>,
     /// Why files of secrets are to be put into the container or taken away; `None` where they are as they shall be.
     pub secrets: Option<String>,
+    /// How the tasks of a prebuild stand.
+    pub prebuild_tasks: TaskFacts,
+    /// A prebuild that a container which is to be made begins from, by name.
+    pub prebuild: Option<String>,
     /// Whether any port is open on the host.
     pub any_port_open: bool,
     /// The last step that failed and was not overcome since.
     pub failure: Option<Failure>,
+}
+
+/// Where the sources of an environment are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SourceFacts {
+    /// In a folder of this computer.
+    #[default]
+    Folder,
+    /// Nowhere: the repository is still to be cloned.
+    Nowhere,
+    /// Cloned, and on this computer still.
+    Fetched,
+    /// In a volume of the machine, whole.
+    InVolume,
+}
+
+/// How tasks stand that have to end before something else begins.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum TaskFacts {
+    /// All ended well, or there are none.
+    #[default]
+    Done,
+    /// Some are still to end.
+    Pending,
+    /// One failed.
+    Failed(Box<Problem>),
 }
 
 /// How the machine stands, as far as planning goes.

@@ -7,7 +7,7 @@ use api::{
 use jiff::Timestamp;
 
 use crate::observed::{ConfigFacts, LeftServices};
-use crate::{ContainerFacts, MachineFacts, Observed, Trust, Verdict};
+use crate::{ContainerFacts, MachineFacts, Observed, SourceFacts, TaskFacts, Trust, Verdict};
 
 /// What to do now.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +59,10 @@ impl Steps {
         if observed.rests() {
             return;
         }
+        if observed.sources == SourceFacts::Nowhere {
+            self.add(StepKind::CloneRepository, "the repository was not cloned yet");
+            return;
+        }
         // Reading comes before the machine: a mistake in the file is told at once, not after a boot.
         let Some(config) = &observed.config else {
             self.add(StepKind::ReadConfig, "the configuration was not read yet");
@@ -85,6 +89,10 @@ impl Steps {
             MachineFacts::Ready => {}
         }
         let run = self.container(spec, observed, config);
+        if spec.prebuild.is_some() {
+            self.towards_prebuild(observed, config, run.as_ref());
+            return;
+        }
         // Ports come before hooks: a hook that fails leaves an environment that can be reached and looked at.
         if run.is_none() || !observed.ports_in_place {
             self.add(StepKind::ForwardPorts, "wanted ports are not open on this computer");
@@ -118,6 +126,7 @@ impl Steps {
             if !prepared {
                 steps.add(StepKind::PrepareImage, reason);
             }
+            steps.fill_volume(observed);
             steps.add(StepKind::CreateContainer, reason);
             steps.add(StepKind::StartContainer, "a new container does not run yet");
         };
@@ -128,7 +137,13 @@ impl Steps {
                 None
             }
             ContainerFacts::Absent => {
-                create(self, "there is no container yet");
+                match &observed.prebuild {
+                    Some(image) => create(
+                        self,
+                        &format!("there is no container yet; it begins from the prebuild `{image}`"),
+                    ),
+                    None => create(self, "there is no container yet"),
+                }
                 None
             }
             ContainerFacts::Foreign => {
@@ -140,6 +155,7 @@ impl Steps {
                 if !prepared {
                     self.add(StepKind::PrepareImage, "a rebuild was asked for");
                 }
+                self.fill_volume(observed);
                 self.add(StepKind::RemoveContainer, "a rebuild was asked for");
                 self.add(StepKind::CreateContainer, "a rebuild was asked for");
                 self.add(StepKind::StartContainer, "a new container does not run yet");
@@ -153,8 +169,25 @@ impl Steps {
         }
     }
 
+    /// Behind the image, which says who shall own the sources.
+    fn fill_volume(&mut self, observed: &Observed) {
+        if observed.sources == SourceFacts::Fetched {
+            self.add(StepKind::FillVolume, "the clone is not on the machine's disk yet");
+        }
+    }
+
     fn hooks(&mut self, observed: &Observed, config: &ConfigFacts, present: Option<&Present<'_>>) {
-        for stage in HookStage::ALL {
+        self.hooks_until(None, observed, config, present);
+    }
+
+    fn hooks_until(
+        &mut self,
+        last: Option<HookStage>,
+        observed: &Observed,
+        config: &ConfigFacts,
+        present: Option<&Present<'_>>,
+    ) {
+        for stage in HookStage::ALL.into_iter().filter(|stage| last.is_none_or(|last| *stage <= last)) {
             // Before the hook that belongs to a person who comes, not to the environment.
             if stage == HookStage::PostAttach {
                 self.automations(observed);
@@ -175,6 +208,21 @@ impl Steps {
             };
             if !done {
                 self.add(StepKind::RunHook(stage), format!("{} did not end well yet", stage.property()));
+            }
+        }
+    }
+
+    /// As far as `updateContentCommand`, then the tasks, then the image. Nobody works in it, so no ports are opened.
+    fn towards_prebuild(&mut self, observed: &Observed, config: &ConfigFacts, run: Option<&Present<'_>>) {
+        self.hooks_until(Some(HookStage::UpdateContent), observed, config, run);
+        self.automations(observed);
+        match &observed.prebuild_tasks {
+            TaskFacts::Pending if run.is_some() && self.planned.is_empty() => {}
+            TaskFacts::Failed(problem) if run.is_some() && self.planned.is_empty() => {
+                self.blocked = Some((**problem).clone());
+            }
+            TaskFacts::Done | TaskFacts::Pending | TaskFacts::Failed(_) => {
+                self.add(StepKind::CommitImage, "that is what it is for");
             }
         }
     }
@@ -211,6 +259,12 @@ impl Steps {
             ContainerFacts::Present { .. } => self.add(StepKind::RemoveContainer, "it shall be deleted"),
             ContainerFacts::Absent if observed.left != LeftServices::None => {
                 self.add(StepKind::RemoveContainer, "other services of it are there");
+            }
+            // Forgetting takes the volume along, which only an engine can do.
+            ContainerFacts::Absent | ContainerFacts::Foreign
+                if observed.sources == SourceFacts::InVolume && observed.machine != MachineFacts::Ready =>
+            {
+                self.add(StepKind::StartMachine, "its sources are on the machine's disk");
             }
             // What was never taken over is not ours to remove.
             ContainerFacts::Absent | ContainerFacts::Foreign => {}

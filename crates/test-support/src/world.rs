@@ -12,7 +12,7 @@ use api::{
 use jiff::{SignedDuration, Timestamp};
 use reconciler::{
     ConfigFacts, ContainerFacts, Decision, Failure, HookRecord, InitializeFacts, LeftServices, MachineFacts,
-    Observed, Properties, Trust,
+    Observed, Properties, SourceFacts, TaskFacts, Trust,
 };
 
 use crate::FakeMachine;
@@ -31,6 +31,8 @@ pub struct World {
     pub container: Option<Container>,
     /// What is there of its compose project without the main container.
     pub left: LeftServices,
+    /// Where its sources are.
+    pub sources: SourceFacts,
     /// Digest of the configuration as the files are now.
     pub config_digest: String,
     /// Hook stages the configuration has.
@@ -53,6 +55,8 @@ pub struct World {
     pub faults: BTreeMap<StepKind, Vec<ProblemCode>>,
     /// Hooks in the order they really ran, with what they ran for.
     pub ran: Vec<(HookStage, String)>,
+    /// The container that a prebuild was made of.
+    pub committed: Option<String>,
     /// Whether nothing of it is left.
     pub forgotten: bool,
     store_hooks: Vec<HookRecord>,
@@ -106,6 +110,7 @@ impl Default for World {
             consents: Vec::new(),
             unasked: Unasked::LeaveOut,
             dotfiles: None,
+            prebuild: None,
             ports: Vec::new(),
             automations: BTreeMap::new(),
             grants: Vec::new(),
@@ -119,6 +124,7 @@ impl Default for World {
             machine: FakeMachine::default(),
             container: None,
             left: LeftServices::None,
+            sources: SourceFacts::Folder,
             config_digest: "config-1".into(),
             config_hooks: vec![HookStage::OnCreate, HookStage::PostCreate, HookStage::PostStart],
             properties: Properties::new(),
@@ -130,6 +136,7 @@ impl Default for World {
             secrets: false,
             faults: BTreeMap::new(),
             ran: Vec::new(),
+            committed: None,
             forgotten: false,
             store_hooks: Vec::new(),
             memory: Memory::default(),
@@ -165,6 +172,7 @@ impl World {
             machine: if self.machine.is_on() { MachineFacts::Ready } else { MachineFacts::Off },
             answered: self.memory.answered == Some(self.generation),
             left_alone: self.memory.stopped_for == Some(self.generation),
+            sources: self.sources,
             config: (self.memory.config_read_for == Some(self.generation)).then(|| ConfigFacts {
                 digest: self.config_digest.clone(),
                 hooks: self.config_hooks.clone(),
@@ -192,6 +200,8 @@ impl World {
                 .then(|| "services are declared".to_owned()),
             secrets: (self.secrets && (run.is_none() || self.memory.secrets_placed_for != run))
                 .then(|| "secrets are files".to_owned()),
+            prebuild_tasks: TaskFacts::Done,
+            prebuild: None,
             any_port_open: self.memory.ports_open_for.is_some(),
             failure: self.memory.failure.clone(),
         }
@@ -336,6 +346,14 @@ impl World {
             return Err(Problem::new(code, "a fault of the story"));
         }
         match step {
+            StepKind::CloneRepository => self.sources = SourceFacts::Fetched,
+            StepKind::FillVolume => {
+                assert!(
+                    self.machine.is_on() && self.container.is_none(),
+                    "sources come before what uses them"
+                );
+                self.sources = SourceFacts::InVolume;
+            }
             StepKind::ReadConfig => self.memory.config_read_for = Some(self.generation),
             StepKind::Initialize => self.record(HookStage::Initialize, self.spec.retry.0.clone()),
             StepKind::StartMachine => self.machine.start()?,
@@ -391,6 +409,10 @@ impl World {
                 self.memory.automations_told_for =
                     self.container.as_ref().and_then(|container| container.run.clone());
             }
+            StepKind::CommitImage => {
+                self.committed = self.container.as_ref().map(|container| container.id.clone());
+                self.change(|spec| spec.desired_phase = DesiredPhase::Deleted);
+            }
             StepKind::ClosePorts => self.memory.ports_open_for = None,
             StepKind::StopContainer => {
                 if self.left == LeftServices::Running {
@@ -404,7 +426,11 @@ impl World {
                 self.container = None;
                 self.left = LeftServices::None;
             }
-            StepKind::Forget => self.forgotten = true,
+            StepKind::Forget => {
+                let is_reached = self.sources != SourceFacts::InVolume || self.machine.is_on();
+                assert!(is_reached, "the volume would stay behind");
+                self.forgotten = true;
+            }
         }
         Ok(())
     }

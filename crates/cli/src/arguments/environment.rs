@@ -1,7 +1,7 @@
 //! What commands about environments take.
 
 use camino::Utf8PathBuf;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
 use super::Switch;
@@ -10,12 +10,21 @@ use crate::editors::Editor;
 
 #[derive(Debug, Args)]
 pub(crate) struct UpArguments {
-    /// The folder; this one if left out
-    #[arg(value_hint = clap::ValueHint::DirPath)]
+    /// The folder, this one if left out; or a repository to clone into the machine, with #BRANCH behind it if need be
+    #[arg(value_name = "PATH|URL", value_hint = clap::ValueHint::DirPath)]
     pub(crate) path: Option<Utf8PathBuf>,
     /// Name of a new environment; made from the folder's if left out
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Which branch or tag of the repository to clone
+    #[arg(long, value_name = "BRANCH")]
+    pub(crate) branch: Option<String>,
+    /// Let git use this computer's credentials for this one clone
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) grant: Option<Grant>,
+    /// Work on this branch in a git worktree beside the repository, which is made if there is none
+    #[arg(long, value_name = "BRANCH", conflicts_with_all = ["branch", "grant"])]
+    pub(crate) worktree: Option<String>,
     /// Which devcontainer.json, when the folder has several
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(crate) config: Option<Utf8PathBuf>,
@@ -56,6 +65,51 @@ pub(crate) struct KeepAliveArguments {
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct PrebuildArguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<PrebuildCommand>,
+    /// The folder; this one if left out
+    #[arg(value_hint = clap::ValueHint::DirPath)]
+    pub(crate) path: Option<Utf8PathBuf>,
+    /// Which devcontainer.json, when the folder has several
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) config: Option<Utf8PathBuf>,
+    /// One more name for the image
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tag: Option<String>,
+    /// Push the image to a registry under this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) push: Option<String>,
+    /// Agree to what the folder wants of this computer as it is now (initializeCommand, mounts from outside)
+    #[arg(long)]
+    pub(crate) trust: bool,
+    /// A JSON object with secrets for hooks and tasks; the image is refused if it holds one
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) secrets_file: Option<Utf8PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PrebuildCommand {
+    /// List the prebuilds there are
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Remove prebuilds, under all their names
+    Rm {
+        /// Names of images, as `ls` shows them
+        #[arg(required = true, value_name = "IMAGE")]
+        images: Vec<String>,
+    },
+}
+
+/// What a clone may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Grant {
+    /// Git's credential helpers, the ssh agent and keys, and the person's git configuration.
+    Git,
 }
 
 #[derive(Debug, Args)]
@@ -127,6 +181,9 @@ pub(crate) struct RemoveArguments {
     /// Do not ask
     #[arg(short, long)]
     pub(crate) yes: bool,
+    /// Also where a clone holds work that is nowhere else: lose it
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Return at once and let the work go on
     #[arg(long)]
     pub(crate) no_wait: bool,

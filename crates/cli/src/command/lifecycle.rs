@@ -2,6 +2,7 @@
 
 use api::{
     DesiredPhase, Environment, EnvironmentPatch, EnvironmentSpec, ObjectReference, Phase, Problem, Session,
+    Source,
 };
 use client::Client;
 
@@ -92,7 +93,7 @@ pub(super) async fn remove(context: &Context, arguments: RemoveArguments) -> Res
             .output
             .note(&format!("This removes the containers and generated images of {}.", names.join(", ")));
         for environment in &chosen {
-            context.output.note(&format!("{} stays as it is.", environment.spec.source.folder()));
+            context.output.note(&what_stays(environment));
         }
         if !Output::confirm("Remove?") {
             return Err(Failure::Status(1));
@@ -101,7 +102,7 @@ pub(super) async fn remove(context: &Context, arguments: RemoveArguments) -> Res
     let mut follow = Follow::begin(context, &client).await?;
     let mut ends = Vec::new();
     for environment in &chosen {
-        ends.push(client.remove_environment(environment.id.as_str()).await?);
+        ends.push(client.remove_environment(environment.id.as_str(), arguments.force).await?);
     }
     if !arguments.no_wait {
         for end in &mut ends {
@@ -112,9 +113,31 @@ pub(super) async fn remove(context: &Context, arguments: RemoveArguments) -> Res
     }
     let word = if arguments.no_wait { "Removing" } else { "Removed" };
     report(context, &ends, |environment, paint| {
-        let folder = environment.spec.source.folder();
-        format!("{word} {}; {folder} and its named volumes stay", bold_name(environment, paint))
+        format!("{word} {}; {}", bold_name(environment, paint), what_stayed(environment))
     })
+}
+
+/// What is told before an environment goes.
+fn what_stays(environment: &Environment) -> String {
+    match &environment.spec.source {
+        Source::Folder { path } | Source::Worktree { path, .. } => format!("{path} stays as it is."),
+        Source::Clone { url, .. } => {
+            format!("The clone of {url} goes too; all of it is pushed, or it is told of.")
+        }
+    }
+}
+
+/// What is told after it went.
+fn what_stayed(environment: &Environment) -> String {
+    match &environment.spec.source {
+        Source::Folder { path } => format!("{path} and its named volumes stay"),
+        Source::Worktree { path, common } => format!(
+            "the worktree {path} and its named volumes stay; `git --git-dir={common} worktree remove {path}` removes it"
+        ),
+        Source::Clone { url, .. } => {
+            format!("its clone of {url} went with it, and its other named volumes stay")
+        }
+    }
 }
 
 /// Waits until an environment is as the judge says; nothing if it is gone.

@@ -1,6 +1,6 @@
 //! `cove ls`
 
-use api::{Environment, Phase, PortStatus};
+use api::{Environment, Phase, PortStatus, Source};
 use camino::Utf8Path;
 
 use crate::context::Context;
@@ -29,7 +29,7 @@ fn table_of(environments: &[Environment], paint: Paint) -> String {
                 Cell::painted(name, paint.bold(name)),
                 state_cell(environment, paint),
                 Cell::plain(if ports.is_empty() { "-".to_owned() } else { ports.join(", ") }),
-                Cell::plain(short_path(environment.spec.source.folder(), home.as_deref())),
+                Cell::plain(place(&environment.spec.source, home.as_deref())),
             ]
         })
         .collect();
@@ -57,6 +57,11 @@ fn port(port: &PortStatus) -> Option<String> {
     } else {
         format!("{host}→{}", port.container_port)
     })
+}
+
+/// A folder, or the repository of a clone.
+fn place(source: &Source, home: Option<&str>) -> String {
+    if source.is_here() { short_path(source.folder(), home) } else { source.shown() }
 }
 
 /// A path with `~` for the home folder.

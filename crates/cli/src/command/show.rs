@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use api::{Environment, EnvironmentStatus, HookStage, PortStatus};
+use api::{Environment, EnvironmentStatus, HookStage, PortStatus, Source};
 use jiff::Timestamp;
 
 use crate::activity;
@@ -63,7 +63,14 @@ fn head(environment: &Environment) -> Vec<(String, String)> {
     let policy = environment.spec.idle;
     add("stops when not used for", policy.stop_after.map(|_| policy.to_string()));
     add("title", status.title.clone());
-    add("folder", Some(environment.spec.source.folder().to_string()));
+    match &environment.spec.source {
+        Source::Folder { path } => add("folder", Some(path.to_string())),
+        Source::Worktree { path, common } => {
+            add("worktree", Some(path.to_string()));
+            add("of", Some(common.to_string()));
+        }
+        Source::Clone { .. } => add("clone of", Some(environment.spec.source.shown())),
+    }
     let config = status.config_file.as_ref().map_or("none: the default image is used", |file| file.as_str());
     add("configuration", Some(config.to_owned()));
     add("machine", Some(environment.spec.machine.to_string()));

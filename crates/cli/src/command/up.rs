@@ -1,16 +1,19 @@
 //! `cove up`
 
+mod worktree;
+
 use std::fmt::Write as _;
 
 use api::{
-    ConditionKind, Consent, DEFAULT_MACHINE, DesiredPhase, Dotfiles, Environment, HookStage, Name,
-    ObjectReference, Phase, PlanRequest, Problem, ProblemCode, StepKind, Unasked, UpRequest,
+    CloneRequest, ConditionKind, Consent, DEFAULT_MACHINE, DesiredPhase, Dotfiles, Environment, HookStage,
+    Name, ObjectReference, Phase, PlanRequest, Problem, ProblemCode, RepositoryUrl, StepKind, Unasked,
+    UpRequest,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use client::Client;
 
 use super::{plan, show};
-use crate::arguments::UpArguments;
+use crate::arguments::{Grant, UpArguments};
 use crate::context::{Context, existing_folder};
 use crate::failure::Failure;
 use crate::follow::{Follow, Verdict};
@@ -21,9 +24,11 @@ use crate::table;
 use crate::text::harmless;
 
 pub(super) async fn run(context: &Context, arguments: UpArguments) -> Result<(), Failure> {
-    let mut request = request(&arguments)?;
+    let mut request = request(context.output, &arguments)?;
     let client = context.client().await?;
-    if arguments.trust {
+    // Of a clone nothing is known before it is there.
+    let is_here = request.repository.is_none();
+    if arguments.trust && is_here {
         agree_beforehand(context.output, &client, &mut request).await;
     }
     if arguments.no_wait {
@@ -33,7 +38,7 @@ pub(super) async fn run(context: &Context, arguments: UpArguments) -> Result<(),
             format!("{} is on its way; `cove up` or `cove show {name}` tells how it goes.", paint.bold(name))
         });
     }
-    if !arguments.rebuild && !arguments.keep && context.output.can_ask() {
+    if !arguments.rebuild && !arguments.keep && is_here && context.output.can_ask() {
         request.rebuild = wants_rebuild(context.output, &client, &request).await;
     }
     if arguments.trust || context.output.can_ask() {
@@ -44,6 +49,9 @@ pub(super) async fn run(context: &Context, arguments: UpArguments) -> Result<(),
     let environment = loop {
         let started = client.up(&request).await?;
         let end = until_running(&mut follow, &started).await;
+        if grants(context.output, &mut request, &end) {
+            continue;
+        }
         let wanted = unanswered(&end, arguments.trust);
         // Who said no, or cannot be asked, is not asked again for what cannot come up without it.
         if wanted.is_empty() || request.unasked == Unasked::LeaveOut {
@@ -69,29 +77,103 @@ pub(super) async fn run(context: &Context, arguments: UpArguments) -> Result<(),
     context.output.show(&environment, |paint| ending(&environment, paint))
 }
 
-fn request(arguments: &UpArguments) -> Result<UpRequest, Failure> {
+fn request(output: Output, arguments: &UpArguments) -> Result<UpRequest, Failure> {
     let name = arguments.name.as_deref().map(Name::parse).transpose();
-    let name = name.map_err(|error| Failure::request(error.to_string()))?;
-    let folder = existing_folder(arguments.path.as_deref().unwrap_or_else(|| ".".into()))?;
+    let mut name = name.map_err(|error| Failure::request(error.to_string()))?;
+    if let Some(repository) = repository(arguments)? {
+        return clone_request(arguments, name, repository);
+    }
+    let mut folder = existing_folder(arguments.path.as_deref().unwrap_or_else(|| ".".into()))?;
+    let mut worktree_of = None;
+    if let Some(branch) = &arguments.worktree {
+        let tree = worktree::of(output, &folder, branch)?;
+        name = name.or(Some(tree.name));
+        worktree_of = tree.common;
+        folder = tree.folder;
+    }
     let config = arguments.config.as_deref().map(|config| relative_to(&folder, config));
+    Ok(UpRequest {
+        variables: personal::variables_of(&folder, config.as_deref()),
+        caller_variables: personal::caller_variables_of(&folder, config.as_deref()),
+        folder,
+        worktree_of,
+        config,
+        name,
+        ..common(arguments)?
+    })
+}
+
+/// What is asked for alike for a folder and a clone.
+fn common(arguments: &UpArguments) -> Result<UpRequest, Failure> {
     let dotfiles = arguments.dotfiles_repository.clone().map(|repository| Dotfiles {
         repository,
         install_command: arguments.dotfiles_install_command.clone(),
         target_path: arguments.dotfiles_target_path.clone(),
     });
+    let secrets = arguments.secrets_file.as_deref().map(personal::secrets_of).transpose()?;
+    let (rebuild, unasked) = (arguments.rebuild, Unasked::LeaveOut);
+    Ok(UpRequest { rebuild, unasked, secrets, dotfiles, ..UpRequest::default() })
+}
+
+/// The repository that was typed instead of a folder. A folder of that name wins.
+fn repository(arguments: &UpArguments) -> Result<Option<RepositoryUrl>, Failure> {
+    let typed =
+        arguments.path.as_deref().filter(|typed| !typed.exists() && RepositoryUrl::is_meant(typed.as_str()));
+    let Some(typed) = typed else {
+        return match (&arguments.branch, arguments.grant) {
+            (None, None) => Ok(None),
+            _ => {
+                Err(Failure::request("--branch and --grant are for a repository to clone: give its URL")
+                    .into())
+            }
+        };
+    };
+    if arguments.worktree.is_some() {
+        return Err(
+            Failure::request("--worktree is for a repository on this computer: give its folder").into()
+        );
+    }
+    let read = RepositoryUrl::parse(typed.as_str()).and_then(|url| match &arguments.branch {
+        Some(branch) => url.with_branch(branch),
+        None => Ok(url),
+    });
+    Ok(Some(read.map_err(|error| Failure::request(error.to_string()))?))
+}
+
+fn clone_request(
+    arguments: &UpArguments,
+    name: Option<Name>,
+    repository: RepositoryUrl,
+) -> Result<UpRequest, Failure> {
+    let repository = CloneRequest {
+        url: repository.url().to_owned(),
+        branch: repository.branch().map(str::to_owned),
+        grant: arguments.grant == Some(Grant::Git),
+    };
     Ok(UpRequest {
-        variables: personal::variables_of(&folder, config.as_deref()),
-        caller_variables: personal::caller_variables_of(&folder, config.as_deref()),
-        folder,
-        config,
+        repository: Some(repository),
+        // Which of them its configuration names shows only once it is cloned, and git is run for who asks.
+        caller_variables: Some(personal::all_variables()),
+        config: arguments.config.clone(),
         name,
-        rebuild: arguments.rebuild,
-        consents: Vec::new(),
-        unasked: Unasked::LeaveOut,
-        secrets: arguments.secrets_file.as_deref().map(personal::secrets_of).transpose()?,
-        dotfiles,
-        idle: arguments.idle,
+        ..common(arguments)?
     })
+}
+
+/// Asks whether a clone that was refused may be tried with this computer's credentials.
+fn grants(output: Output, request: &mut UpRequest, end: &Result<Environment, Failure>) -> bool {
+    let is_denied = matches!(end, Err(Failure::Problem(problem)) if problem.code == ProblemCode::CloneDenied);
+    let Some(repository) =
+        request.repository.as_mut().filter(|it| is_denied && !it.grant && output.can_ask())
+    else {
+        return false;
+    };
+    output.note(&format!(
+        "{} wants a login. Git can use this computer's credentials for this one clone; they stay on this computer.",
+        harmless(&repository.url)
+    ));
+    repository.grant = Output::confirm("Let it?");
+    repository.grant
 }
 
 /// Agrees to what a folder wants of this computer before it is asked for: its command would run twice otherwise, before

@@ -10,6 +10,7 @@ mod migrate;
 mod open;
 mod processes;
 mod secret;
+mod sources;
 mod ssh;
 mod start;
 mod terminal;

@@ -38,13 +38,19 @@ pub(super) fn wish(
     said: &BTreeMap<String, AutomationWish>,
     before: &AutomationsStatus,
     run: &Run,
+    is_prebuild: bool,
     kept: impl Fn(&str, &str) -> Option<BTreeMap<String, String>>,
 ) -> Wish {
     let mut wish = Wish::default();
     for item in declared.items() {
         let said =
             said.get(&item.to_string()).filter(|said| said.container_run.as_ref() == Some(&run.started));
-        let triggered = session(declared.triggers(&item), matches!(item, Item::Task(_)), run);
+        let triggers = declared.triggers(&item);
+        let triggered = if is_prebuild {
+            triggers.contains(&Trigger::Prebuild).then(|| format!("prebuild {}", run.container))
+        } else {
+            session(triggers, matches!(item, Item::Task(_)), run)
+        };
         let (run, session) = match (said, triggered) {
             (Some(said), _) => (said.run, said.session.0.clone()),
             (None, Some(session)) => (true, session),
@@ -117,7 +123,8 @@ tasks:
             let session = Session((*session).to_owned());
             ((*name).to_owned(), AutomationWish { run: *run, session, container_run: Some((*of).to_owned()) })
         });
-        let wish = wish(&declared, &said.collect(), before, &Run::of(container, run, before), |_, _| None);
+        let wish =
+            wish(&declared, &said.collect(), before, &Run::of(container, run, before), false, |_, _| None);
         let verb = |run: bool| if run { "run" } else { "stop" };
         let services =
             wish.services.iter().map(|(name, it)| format!("{name}: {} {}", verb(it.run), it.session));

@@ -7,11 +7,13 @@ use api::{DesiredPhase, Problem, ProblemCode};
 use devcontainer::{ContainerSource, METADATA_LABEL, Resolved};
 use engine::{ContainerError, ContainerState, Engine, Extras, Identity, plan_container};
 use provision::container::{self, StartError};
+use provision::image::PreparedImage;
 
 use super::{Turn, compose, gate};
 use crate::configuration::BASE_ENTRIES_LABEL;
 use crate::consent;
 use crate::observe::{self, CONFIG_LABEL, REBUILD_LABEL};
+use crate::prebuild::{BEGAN_LABEL, FOR_PREBUILD_LABEL};
 use crate::problems;
 use crate::reconcile::{Prepared, Started};
 use crate::store::MadeFrom;
@@ -27,6 +29,10 @@ pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let prepared = prepared(turn)?;
     record_made_from(turn, &prepared)?;
     let mut resolved = devcontainer::merge(&prepared.image.metadata, &config);
+    if turn.environment.spec.prebuild.is_some() {
+        // They reach each process as it starts, and not the image.
+        resolved.container_env.clear();
+    }
     let judge = turn.parts.judge(turn.environment);
     consent::withhold_mounts(&mut resolved.mounts, &consent::roots_of(&config), &judge);
     if let ContainerSource::Compose(compose) = &config.container {
@@ -38,7 +44,8 @@ pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
         return Err(gate::not_agreed("the configuration would bring in", &since));
     }
     let engine = turn.parts.machine.engine();
-    let extras = Extras { labels: labels(turn, &prepared), ..Extras::default() };
+    let mounts = config.additional_mount.iter().cloned().collect();
+    let extras = Extras { labels: labels(turn, &prepared), mounts, ..Extras::default() };
     let image = &prepared.image;
     let spec = plan_container(&config, &resolved, &image.image, &image.info, &identity(turn), extras);
     let made = engine.create_container(&spec).await;
@@ -148,9 +155,32 @@ fn whole_project(desired: DesiredPhase, project: Option<String>) -> Option<Strin
 }
 
 /// The image made ready for this spec.
-fn prepared(turn: &Turn<'_>) -> Result<Prepared, Problem> {
+pub(super) fn prepared(turn: &Turn<'_>) -> Result<Prepared, Problem> {
     let image = turn.memory.image.clone();
     image.ok_or_else(|| Problem::new(ProblemCode::Internal, "a container came before its image was prepared"))
+}
+
+/// What the container that is there was made of: the image, and what it and its features say.
+///
+/// # Errors
+/// The engine does not have it any more.
+pub(super) async fn made_with(turn: &Turn<'_>) -> Result<PreparedImage, Problem> {
+    if let Some(prepared) = &turn.memory.image {
+        return Ok(prepared.image.clone());
+    }
+    // A daemon that began since did not prepare it.
+    let engine = turn.parts.machine.engine();
+    let gone = || problems::from_start(&StartError::Gone);
+    let state = observe::main_container(turn.parts, turn.environment).await?.ok_or_else(gone)?;
+    let image = engine.image(&state.image_id).await.map_err(|error| problems::from_engine(&error))?;
+    let info = image.ok_or_else(gone)?;
+    let label = state.labels.get(METADATA_LABEL).cloned().unwrap_or_default();
+    let mut metadata = container::metadata(&state.labels);
+    if let Some(base) = state.labels.get(BASE_ENTRIES_LABEL).and_then(|count| count.parse().ok()) {
+        metadata.truncate(base);
+    }
+    let user = info.user.clone().unwrap_or_else(|| "root".to_owned());
+    Ok(PreparedImage { image: state.image.clone(), info, metadata, label, user })
 }
 
 /// What Cove calls the environment in the engine.
@@ -169,6 +199,12 @@ pub(super) fn labels(turn: &Turn<'_>, prepared: &Prepared) -> BTreeMap<String, S
         (REBUILD_LABEL.to_owned(), turn.environment.spec.rebuild.0.clone()),
         (BASE_ENTRIES_LABEL.to_owned(), prepared.image.metadata.len().to_string()),
     ]);
+    if turn.environment.spec.prebuild.is_some() {
+        labels.insert(FOR_PREBUILD_LABEL.to_owned(), "true".to_owned());
+    }
+    if let Some(image) = &prepared.began_from {
+        labels.insert(BEGAN_LABEL.to_owned(), image.clone());
+    }
     // A longer one is in no argument's reach; then that of the image has to do.
     if prepared.image.label.len() <= MAX_LABEL {
         labels.insert(METADATA_LABEL.to_owned(), prepared.image.label.clone());

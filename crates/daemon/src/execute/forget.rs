@@ -1,4 +1,4 @@
-//! Remove what Cove made for an environment, and forget it. The folder and volumes are not touched.
+//! Remove what Cove made for an environment, and forget it. A folder is not touched, and no volume but that of a clone.
 
 use api::Problem;
 
@@ -9,6 +9,7 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     if turn.parts.machine.state().is_ready() {
         super::image::remove_built(turn).await;
     }
+    crate::clone::remove(turn).await?;
     turn.parts.callers.forget_all_of(&turn.environment.id);
     if let Err(problem) = turn.parts.secrets.remove(&turn.environment.id) {
         // Secrets that cannot be read now keep nobody from removing an environment; the next daemon does it.

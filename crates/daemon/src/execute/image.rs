@@ -17,6 +17,7 @@ use crate::configuration::DEFAULT_IMAGE;
 use crate::consent;
 use crate::observe::ENVIRONMENT_LABEL;
 use crate::paths;
+use crate::prebuild::{self, Found};
 use crate::problems;
 use crate::reconcile::Prepared;
 
@@ -31,6 +32,10 @@ const PIECE: usize = 1 << 20;
 pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let config = turn.config()?;
     let engine = turn.parts.machine.engine();
+    let stale = match prebuilt(turn, &config).await? {
+        Prebuilt::Begun => return Ok(()),
+        Prebuilt::Not(stale) => stale,
+    };
     // First what can be wrong with words alone: nothing is built or pulled for a feature that does not exist.
     let request = features::Request {
         config: &config,
@@ -40,7 +45,8 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     };
     let features = features::resolve(&request, turn.report).await;
     let features = features.map_err(|error| problems::from_features(&error))?;
-    let feature_warnings = problems::from_feature_warnings(&features.warnings);
+    let mut feature_warnings = problems::from_feature_warnings(&features.warnings);
+    feature_warnings.extend(stale);
     for problem in feature_warnings.clone() {
         turn.report.emit(EventKind::Warning { problem });
     }
@@ -51,8 +57,13 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     if may_use_base(&config) {
         provide_base(&engine, &turn.parts.base, turn.report).await?;
     }
+    // Of a clone the engine builds what it has itself.
+    let mut built = crate::clone::with_sources(turn, &config).await?;
+    if turn.environment.spec.prebuild.is_some() {
+        built = prebuild::without_variables(&built);
+    }
     let request = image::Request {
-        config: &config,
+        config: &built,
         features: &features,
         registry: &turn.parts.registry,
         project: project.as_ref(),
@@ -76,9 +87,50 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
         rebuild: turn.environment.spec.rebuild.clone(),
         image: prepared,
         withheld,
+        began_from: None,
         feature_warnings,
     });
     Ok(())
+}
+
+/// Whether the image is a prebuild.
+enum Prebuilt {
+    /// It is, and is ready.
+    Begun,
+    /// It is not; and why one that is there does not serve.
+    Not(Option<Problem>),
+}
+
+/// Takes a prebuild for the image, if there is one that fits.
+async fn prebuilt(turn: &mut Turn<'_>, config: &Config) -> Result<Prebuilt, Problem> {
+    if turn.environment.spec.prebuild.is_some() {
+        return Ok(Prebuilt::Not(None));
+    }
+    let mut unfetched = None;
+    if let Err(problem) = prebuild::fetch_named(turn.parts, config, turn.report).await {
+        let title = format!("the prebuild that the configuration names could not be had: {}", problem.title);
+        unfetched = Some(Problem::new(ProblemCode::PrebuildStale, title));
+    }
+    let name = match prebuild::find(turn.parts, turn.environment, config).await? {
+        Found::Fits(name) => name,
+        Found::Stale(problem) => return Ok(Prebuilt::Not(Some(*problem))),
+        Found::None => return Ok(Prebuilt::Not(unfetched)),
+    };
+    turn.report.line(format!("the container begins from the prebuild `{name}`"));
+    let engine = turn.parts.machine.engine();
+    let image = prebuild::prepared(&engine, &name, config).await?;
+    let judge = turn.parts.judge(turn.environment);
+    let mut merged = devcontainer::merge(&image.metadata, config);
+    let withheld = consent::withhold_mounts(&mut merged.mounts, &consent::roots_of(config), &judge);
+    turn.memory.image = Some(Prepared {
+        digest: config.digest.clone(),
+        rebuild: turn.environment.spec.rebuild.clone(),
+        image,
+        withheld,
+        began_from: Some(name),
+        feature_warnings: Vec::new(),
+    });
+    Ok(Prebuilt::Begun)
 }
 
 /// What the images of an environment are called.

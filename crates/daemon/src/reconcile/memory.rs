@@ -82,6 +82,20 @@ impl Memory {
         last.map(|last| last.container.as_str())
     }
 
+    /// The configuration as it was read for this generation. The copy of a clone's that was read while the machine was off
+    /// is forgotten once that is on: what was edited in the container is not in it.
+    pub(crate) fn reading_for(&mut self, generation: u64, is_machine_ready: bool) -> Option<Reading> {
+        if is_machine_ready && self.reading.as_ref().is_some_and(|reading| reading.is_older_copy) {
+            self.reading = None;
+        }
+        self.reading.clone().filter(|reading| reading.generation == generation)
+    }
+
+    /// Whether dotfiles could not be installed for this wish.
+    pub(crate) fn dotfiles_failed_for(&self, retry: &Session) -> bool {
+        self.dotfiles.as_ref().is_some_and(|failed| failed.retry == *retry)
+    }
+
     /// A step failed.
     pub(crate) fn note_failure(&mut self, failure: Failure) {
         if let StepKind::RunHook(stage) = failure.step {
@@ -156,6 +170,8 @@ pub(crate) struct Prepared {
     pub(crate) image: PreparedImage,
     /// Mounts of the image, of features and of compose services that nobody agreed to.
     pub(crate) withheld: Withheld,
+    /// The prebuild that it is, by name.
+    pub(crate) began_from: Option<String>,
     /// What a person should know of its features.
     pub(crate) feature_warnings: Vec<Problem>,
 }

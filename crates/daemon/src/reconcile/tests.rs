@@ -1,12 +1,15 @@
 //! Whole environments on a real engine, with a machine that is only played.
 
 mod automations;
+mod clone;
 mod grants;
 mod host_mounts;
 mod idle;
 mod ports;
+mod prebuild;
 mod secrets;
 mod ssh;
+mod worktree;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -100,19 +103,7 @@ impl Place {
     }
 
     fn request(&self) -> UpRequest {
-        UpRequest {
-            folder: self.folder.clone(),
-            config: None,
-            name: None,
-            rebuild: false,
-            consents: Vec::new(),
-            unasked: Unasked::LeaveOut,
-            variables: BTreeMap::new(),
-            secrets: None,
-            caller_variables: None,
-            dotfiles: None,
-            idle: None,
-        }
+        UpRequest { folder: self.folder.clone(), ..UpRequest::default() }
     }
 
     /// Asks for the environment as a client does, and waits until that is answered.

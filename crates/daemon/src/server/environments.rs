@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{
-    AutomationWish, DesiredPhase, Environment, EnvironmentId, EnvironmentPatch, ErrorBody, EventKind, Https,
-    HttpsWish, KeepAlive, ObjectReference, Phase, PlanRequest, Preview, Problem, ProblemCode, Session,
-    Unasked, UpRequest,
+    AutomationWish, CloneRequest, DesiredPhase, Environment, EnvironmentId, EnvironmentPatch, ErrorBody,
+    EventKind, Https, HttpsWish, KeepAlive, ObjectReference, Phase, PlanRequest, Preview, Problem,
+    ProblemCode, RepositoryUrl, Session, Unasked, UpRequest,
 };
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::answer::{Body, Refusal};
+use super::answer::{Body, Parameters, Refusal};
 use super::secrets::patiently;
 use super::{Api, logs};
 use crate::store::{Store, StoreError};
@@ -49,7 +49,16 @@ pub(super) async fn up(
     State(api): State<Api>,
     Body(mut request): Body<UpRequest>,
 ) -> Result<(StatusCode, Json<Environment>), Refusal> {
-    request.folder = check(&request.folder, request.config.as_deref()).await?;
+    request.folder = match &request.repository {
+        Some(repository) => {
+            check_config_of_clone(request.config.as_deref())?;
+            crate::clone::folder_of(&api.clones, &read_url(repository)?, &request)
+        }
+        None => check(&request.folder, request.config.as_deref()).await?,
+    };
+    if let Some(common) = &request.worktree_of {
+        request.worktree_of = Some(check(common, None).await?);
+    }
     if !is_known(&api.store, &request)? {
         request.dotfiles = request.dotfiles.or_else(|| api.dotfiles.clone());
         request.idle = request.idle.or(Some(api.idle));
@@ -106,6 +115,9 @@ pub(super) async fn change(
     Body(mut patch): Body<EnvironmentPatch>,
 ) -> Result<Json<Environment>, Refusal> {
     let mut found = find(&api.store, &environment)?;
+    if patch.desired_phase == Some(DesiredPhase::Deleted) {
+        api.environments.unsaved(&found).await?;
+    }
     if !patch.automations.is_empty() {
         found = change_automations(&api, &found, std::mem::take(&mut patch.automations))?;
         // Nothing else of the environment is touched by that.
@@ -170,15 +182,32 @@ fn change_automations(
     Ok(changed)
 }
 
-/// The environment shall go away, with its container and images; its folder is not touched. Answers at once.
+/// How an environment is removed.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct Removal {
+    force: bool,
+}
+
+/// The environment shall go away, with its container and images; its folder is not touched.
+///
+/// The volume of a clone goes with it: that is refused while it holds work that is nowhere else. Otherwise it answers at
+/// once.
 #[utoipa::path(delete, path = "/v1/environments/{environment}", tag = "environments",
-    params(("environment" = String, Path, description = "Name or id")),
+    params(
+        ("environment" = String, Path, description = "Name or id"),
+        ("force" = Option<bool>, Query, description = "Also with work that would be lost"),
+    ),
     responses((status = 200, body = Environment), (status = "default", body = ErrorBody)))]
 pub(super) async fn remove(
     State(api): State<Api>,
     Path(environment): Path<String>,
+    Parameters(removal): Parameters<Removal>,
 ) -> Result<Json<Environment>, Refusal> {
     let found = find(&api.store, &environment)?;
+    if !removal.force {
+        api.environments.unsaved(&found).await?;
+    }
     let changed =
         api.store.change_spec(&found.id, None, |spec| spec.desired_phase = DesiredPhase::Deleted)?;
     api.environments.asked(&changed.id);
@@ -310,13 +339,40 @@ async fn check(folder: &Utf8Path, config: Option<&Utf8Path>) -> Result<Utf8PathB
     if !real.is_dir() {
         return Err(missing(format!("`{folder}` is not a folder")).into());
     }
-    if let Some(config) = config
-        && (config.is_absolute() || config.as_str().is_empty())
-    {
-        let title = format!("`config` is `{config}`; it must be a path relative to the folder");
-        return Err(Problem::new(ProblemCode::InvalidRequest, title).into());
-    }
+    check_config(config)?;
     Ok(real.to_owned())
+}
+
+fn check_config(config: Option<&Utf8Path>) -> Result<(), Refusal> {
+    match config {
+        Some(config) if config.is_absolute() || config.as_str().is_empty() => {
+            let title = format!("`config` is `{config}`; it must be a path relative to the folder");
+            Err(Problem::new(ProblemCode::InvalidRequest, title).into())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The path is one within a repository, which is not there yet.
+fn check_config_of_clone(config: Option<&Utf8Path>) -> Result<(), Refusal> {
+    check_config(config)?;
+    let is_below = |part: Utf8Component<'_>| matches!(part, Utf8Component::Normal(_) | Utf8Component::CurDir);
+    match config.filter(|config| !config.components().all(is_below)) {
+        Some(config) => {
+            let title = format!("`config` is `{config}`; it must be a path within the repository");
+            Err(Problem::new(ProblemCode::InvalidRequest, title).into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// The repository of a request.
+fn read_url(request: &CloneRequest) -> Result<RepositoryUrl, Refusal> {
+    let read = RepositoryUrl::parse(&request.url).and_then(|url| match &request.branch {
+        Some(branch) => url.with_branch(branch),
+        None => Ok(url),
+    });
+    read.map_err(|error| Problem::new(ProblemCode::InvalidRequest, error.to_string()).into())
 }
 
 /// Returns when the environment is gone, or when that takes too long.

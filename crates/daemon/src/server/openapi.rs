@@ -3,7 +3,7 @@
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 
-use super::{audit, environments, exec, grants, logs, machine, secrets, system, watch};
+use super::{audit, environments, exec, grants, logs, machine, prebuilds, secrets, system, watch};
 
 /// The document of this version.
 pub fn document() -> OpenApi {
@@ -46,6 +46,8 @@ pub fn json() -> String {
         environments::https,
         environments::set_https,
         environments::plan_folder,
+        prebuilds::list,
+        prebuilds::remove,
         secrets::list,
         secrets::change,
         logs::of_environment,

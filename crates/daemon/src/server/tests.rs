@@ -96,6 +96,20 @@ impl EnvironmentWork for Stub {
     fn hold_caller_variables(&self, _: &Session, _: Secrets) {}
     fn settle_caller_variables(&self, _: &Session, _: Option<&EnvironmentId>) {}
 
+    fn prebuilds(&self) -> BoxFuture<'_, Result<Vec<api::Prebuild>, Problem>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn remove_prebuild<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), Problem>> {
+        async move { Err(Problem::new(ProblemCode::ImageNotFound, name)) }.boxed()
+    }
+
+    fn unsaved<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<(), Problem>> {
+        let holds_work = environment.metadata.name.as_str() == "unsaved";
+        let problem = || Problem::new(ProblemCode::UnsavedWork, "it holds work");
+        async move { if holds_work { Err(problem()) } else { Ok(()) } }.boxed()
+    }
+
     fn plan<'a>(
         &'a self,
         _: &'a PlanRequest,
@@ -183,6 +197,7 @@ impl Served {
         let store = Store::open(&home.join("state.db")).unwrap();
         let (stub, shutdown) = (Arc::new(Stub::default()), CancellationToken::new());
         let api = Api {
+            clones: "/nowhere/clones".into(),
             dotfiles: None,
             audit: Audit::open(&home.join("audit")).unwrap(),
             idle: api::IdlePolicy::NEVER,

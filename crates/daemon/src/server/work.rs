@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::{
     Activity, ContainerLogLine, Diagnosis, Environment, EnvironmentId, ExecRequest, Https, MachineLogLine,
-    PlanRequest, Preview, Problem, SecretStatus, SecretWish, Secrets, Session,
+    PlanRequest, Prebuild, Preview, Problem, SecretStatus, SecretWish, Secrets, Session,
 };
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -65,6 +65,18 @@ pub trait EnvironmentWork: Send + Sync {
     /// # Errors
     /// The authority could not be made or removed.
     fn set_https(&self, on: bool) -> BoxFuture<'_, Result<Https, Problem>>;
+
+    /// Succeeds if nothing that is an environment's alone would go with it.
+    ///
+    /// # Errors
+    /// It would lose work, or it cannot be told whether it would.
+    fn unsaved<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<(), Problem>>;
+
+    /// The prebuilds there are.
+    fn prebuilds(&self) -> BoxFuture<'_, Result<Vec<Prebuild>, Problem>>;
+
+    /// Removes a prebuild.
+    fn remove_prebuild<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), Problem>>;
 
     /// What asking for a folder, which may have an environment, would do.
     fn plan<'a>(

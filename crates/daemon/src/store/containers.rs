@@ -52,6 +52,18 @@ impl Store {
         serde_json::from_str(&text).map_err(|error| StoreError::bad_row(self.path(), &what, &error))
     }
 
+    /// Keeps a person's variables for an environment, instead of the earlier ones.
+    ///
+    /// # Errors
+    /// [`StoreError`], also when the environment is gone.
+    pub fn set_variables(
+        &self,
+        id: &EnvironmentId,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<(), StoreError> {
+        self.write(Durability::Disk, |write| keep_variables(write, id, variables))
+    }
+
     /// The configuration that the container of an environment was last made from.
     ///
     /// # Errors

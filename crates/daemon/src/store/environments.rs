@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::{
-    AutomationWish, DEFAULT_MACHINE, DesiredPhase, Environment, EnvironmentId, EnvironmentSpec,
+    AutomationWish, CloneRequest, DEFAULT_MACHINE, DesiredPhase, Environment, EnvironmentId, EnvironmentSpec,
     EnvironmentStatus, EventKind, Grant, Metadata, Name, ObjectReference, PortStatus, Session, Source,
     UpRequest,
 };
@@ -80,8 +80,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<(Environment, bool), StoreError> {
         self.write(Durability::Disk, |write| {
-            let config = request.config.as_deref().map_or("", Utf8Path::as_str);
-            let key = [request.folder.as_str(), config];
+            let config = key_of(request);
+            let key = [request.folder.as_str(), config.as_str()];
             let found = one(&write.transaction, write.path, "folder = ?1 AND config = ?2", key)?;
             let is_new = found.is_none();
             let environment = match found {
@@ -227,12 +227,18 @@ fn renew(
     spec.desired_phase = DesiredPhase::Running;
     spec.idle = request.idle.unwrap_or(spec.idle);
     spec.idle_since = None;
+    if request.worktree_of.is_some() || request.repository.is_some() {
+        spec.source = source_of(request, &spec.retry);
+    }
     for digest in &request.consents {
         if !spec.consents.contains(digest) {
             spec.consents.push(digest.clone());
         }
     }
     spec.unasked = request.unasked;
+    if request.prebuild.is_some() {
+        spec.prebuild.clone_from(&request.prebuild);
+    }
     if request.dotfiles.is_some() {
         spec.dotfiles.clone_from(&request.dotfiles);
     }
@@ -256,7 +262,7 @@ fn create(
         metadata: Metadata { name, created_at: now, generation: 1, resource_version: version },
         spec: EnvironmentSpec {
             desired_phase: DesiredPhase::Running,
-            source: Source::Folder { path: request.folder.clone() },
+            source: source_of(request, &session),
             config: request.config.clone(),
             machine: Name::from_text(DEFAULT_MACHINE),
             // With a session of its own, a container that another tool made counts as an older one.
@@ -265,6 +271,7 @@ fn create(
             consents,
             unasked: request.unasked,
             dotfiles: request.dotfiles.clone(),
+            prebuild: request.prebuild.clone(),
             ports: Vec::new(),
             automations: BTreeMap::new(),
             grants: Vec::new(),
@@ -283,7 +290,7 @@ fn create(
                 environment.id.as_str(),
                 environment.metadata.name.as_str(),
                 request.folder.as_str(),
-                request.config.as_deref().map_or("", Utf8Path::as_str),
+                key_of(request),
                 to_json(&environment.spec),
                 to_sql(version),
                 now.to_string(),
@@ -299,6 +306,28 @@ fn create(
     Ok(environment)
 }
 
+/// What tells apart the environments of one folder: its configuration, and whether it is for a prebuild. No path holds a
+/// line break that a person typed.
+pub(crate) fn key_of(request: &UpRequest) -> String {
+    let config = request.config.as_deref().map_or("", Utf8Path::as_str);
+    if request.prebuild.is_some() { format!("prebuild\n{config}") } else { config.to_owned() }
+}
+
+/// Where the files come from that a request is about.
+fn source_of(request: &UpRequest, session: &Session) -> Source {
+    let path = request.folder.clone();
+    match (&request.repository, &request.worktree_of) {
+        (Some(CloneRequest { url, branch, grant }), _) => Source::Clone {
+            url: url.clone(),
+            branch: branch.clone(),
+            folder: path,
+            granted: grant.then(|| session.clone()),
+        },
+        (None, Some(common)) => Source::Worktree { path, common: common.clone() },
+        (None, None) => Source::Folder { path },
+    }
+}
+
 /// The asked-for name, or one made from the folder's, with a number behind it if others have it.
 fn free_name(write: &Write<'_>, request: &UpRequest) -> Result<Name, StoreError> {
     let holder = |name: &Name| one(&write.transaction, write.path, "name = ?1", [name.as_str()]);
@@ -311,7 +340,8 @@ fn free_name(write: &Write<'_>, request: &UpRequest) -> Result<Name, StoreError>
             }),
         };
     }
-    let first = Name::from_text(request.folder.file_name().unwrap_or_default());
+    let suffix = if request.prebuild.is_some() { "-prebuild" } else { "" };
+    let first = Name::from_text(&format!("{}{suffix}", request.folder.file_name().unwrap_or_default()));
     let mut name = first.clone();
     for number in 2.. {
         if holder(&name)?.is_none() {

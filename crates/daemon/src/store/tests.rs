@@ -29,19 +29,7 @@ impl Place {
 }
 
 fn request(folder: &str) -> UpRequest {
-    UpRequest {
-        folder: folder.into(),
-        config: None,
-        name: None,
-        rebuild: false,
-        consents: Vec::new(),
-        unasked: api::Unasked::LeaveOut,
-        variables: std::collections::BTreeMap::new(),
-        secrets: None,
-        caller_variables: None,
-        dotfiles: None,
-        idle: None,
-    }
+    UpRequest { folder: folder.into(), ..UpRequest::default() }
 }
 
 fn up(store: &Store, request: &UpRequest) -> (api::Environment, bool) {

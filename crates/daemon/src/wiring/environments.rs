@@ -2,7 +2,7 @@
 
 use api::{
     Activity, ContainerLogLine, Environment, EnvironmentId, ExecRequest, Https, LogStream, PlanRequest,
-    Preview, Problem, SecretStatus, SecretWish, Secrets, Session, UseKind,
+    Prebuild, Preview, Problem, SecretStatus, SecretWish, Secrets, Session, UseKind,
 };
 use bytes::Bytes;
 use engine::{Channel, EngineError};
@@ -93,6 +93,18 @@ impl EnvironmentWork for LiveEnvironments {
 
     fn set_https(&self, on: bool) -> BoxFuture<'_, Result<Https, Problem>> {
         self.reconciler.parts().ports.set_https(on).boxed()
+    }
+
+    fn prebuilds(&self) -> BoxFuture<'_, Result<Vec<Prebuild>, Problem>> {
+        self.reconciler.prebuilds().boxed()
+    }
+
+    fn remove_prebuild<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), Problem>> {
+        self.reconciler.remove_prebuild(name).boxed()
+    }
+
+    fn unsaved<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<(), Problem>> {
+        self.reconciler.unsaved(environment).boxed()
     }
 
     fn plan<'a>(

@@ -1,6 +1,6 @@
 //! The tool `up`: what `cove up` does where nobody can be asked.
 
-use api::{Problem, ProblemCode, Unasked, UpRequest};
+use api::{CloneRequest, Problem, ProblemCode, Source, Unasked, UpRequest};
 use rmcp::model::ProgressNotificationParam;
 use tokio::sync::mpsc;
 
@@ -15,6 +15,16 @@ use crate::progress::Progress;
 /// Lines of progress on their way to the agent. When it does not take them, later ones are left out.
 const LINES_ON_THE_WAY: usize = 64;
 
+/// The clone that an environment already is.
+fn repository_of(source: &Source) -> Option<CloneRequest> {
+    match source {
+        Source::Clone { url, branch, .. } => {
+            Some(CloneRequest { url: url.clone(), branch: branch.clone(), grant: false })
+        }
+        Source::Folder { .. } | Source::Worktree { .. } => None,
+    }
+}
+
 pub(super) async fn run(asked: &Asked<'_>) -> Result<Answer, Failure> {
     let environment = asked.environment().await?;
     let folder = environment.spec.source.folder().clone();
@@ -24,13 +34,9 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<Answer, Failure> {
         caller_variables: personal::caller_variables_of(&folder, config.as_deref()),
         folder,
         config,
-        name: None,
-        rebuild: false,
-        consents: Vec::new(),
         unasked: Unasked::LeaveOut,
-        secrets: None,
-        dotfiles: None,
-        idle: None,
+        repository: repository_of(&environment.spec.source),
+        ..UpRequest::default()
     };
     let (tell, lines) = mpsc::channel(LINES_ON_THE_WAY);
     let context = &asked.server.context;
