@@ -221,10 +221,24 @@ fn a_burst_arrives_whole(folder: &Path, inotifywait: &Watcher, watchdog: &Watche
     for number in 0..BURST {
         fs::write(burst.join(format!("f{number}")), "").unwrap();
     }
-    until("inotifywait hears of every file", || inotifywait.count("CREATE ./src/fresh/f") == BURST);
-    until("watchdog hears of every file", || watchdog.count("FileCreatedEvent ./src/fresh/f") == BURST);
+    every_file_is_heard(inotifywait, "CREATE ./src/fresh/f");
+    every_file_is_heard(watchdog, "FileCreatedEvent ./src/fresh/f");
     fs::remove_dir_all(&burst).unwrap();
-    until("inotifywait hears of every end", || inotifywait.count("DELETE ./src/fresh/f") == BURST);
+    every_file_is_heard(inotifywait, "DELETE ./src/fresh/f");
+}
+
+/// Waits for as long as the watcher has something new to say.
+fn every_file_is_heard(watcher: &Watcher, line: &str) {
+    let (mut heard, mut since) = (0, Instant::now());
+    while heard != BURST {
+        let now = watcher.count(line);
+        if now != heard {
+            (heard, since) = (now, Instant::now());
+        }
+        let name = watcher.lines.display();
+        assert!(since.elapsed() < PATIENCE, "{name}: {heard} of {BURST} times `{line}`, and no more");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// A folder with more in it than is told one by one: watchers are told that they missed something.

@@ -63,6 +63,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("net/core/somaxconn", "4096"),
     ("fs/inotify/max_user_watches", "1048576"),
     ("fs/inotify/max_user_instances", "8192"),
+    // A burst of ten thousand files is some forty thousand events for a watcher that is slow to read them.
+    ("fs/inotify/max_queued_events", "262144"),
     ("fs/file-max", "2097152"),
     ("fs/aio-max-nr", "1048576"),
     // Elasticsearch and its kin refuse to start below.

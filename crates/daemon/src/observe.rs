@@ -21,7 +21,7 @@ use crate::left_out::LeftOut;
 use crate::machine::MachineState;
 use crate::prebuild::{self, BEGAN_LABEL, Found};
 use crate::problems;
-use crate::reconcile::{Memory, Parts, Started};
+use crate::reconcile::{Memory, Parts, Prepared, Started};
 use crate::secrets::{Given, place};
 use crate::warnings;
 
@@ -140,11 +140,8 @@ pub(crate) async fn observe(
         sources: clone::facts_with_engine(parts, environment, state.as_ref()).await?,
         config: match (&reading, &resolved) {
             (Some(reading), Some(resolved)) => {
-                let left_out = LeftOut::of(parts, environment, &container, prepared.as_ref())?;
-                let given = given.as_ref().ok();
-                let warnings =
-                    warnings::of(parts, environment, reading, resolved, &container, &left_out, given)?;
-                Some(config_facts(environment, reading, resolved, &left_out, warnings))
+                let (prepared, given) = (prepared.as_ref(), given.as_ref().ok());
+                Some(config_facts(parts, environment, reading, resolved, &container, prepared, given)?)
             }
             _ => None,
         },
@@ -431,25 +428,29 @@ async fn left_services(
 }
 
 fn config_facts(
+    parts: &Parts,
     environment: &Environment,
     reading: &Reading,
     resolved: &Resolved,
-    left_out: &LeftOut,
-    warnings: Vec<Problem>,
-) -> ConfigFacts {
+    container: &ContainerFacts,
+    prepared: Option<&Prepared>,
+    given: Option<&Given>,
+) -> Result<ConfigFacts, Problem> {
+    let left_out = LeftOut::of(parts, environment, container, prepared)?;
+    let warnings = warnings::of(parts, environment, reading, resolved, container, &left_out, given)?;
     let mut hooks = hook_stages(&resolved.lifecycle);
     if environment.spec.dotfiles.is_some() {
         hooks.push(HookStage::Dotfiles);
         hooks.sort_unstable();
     }
-    ConfigFacts {
+    Ok(ConfigFacts {
         digest: reading.config.digest.clone(),
         hooks,
         warnings,
         initialize: reading.initialize.clone().map(|(consent, trust)| InitializeFacts { trust, consent }),
         open_mounts: left_out.with(&reading.withheld).open(),
         wait_for: stage_of(resolved.wait_for),
-    }
+    })
 }
 
 fn stage_of(wait_for: WaitFor) -> HookStage {
