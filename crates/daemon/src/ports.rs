@@ -11,6 +11,7 @@
 //! configuration, wishes -----+    (keep, beside the steps)        \---> names: <port>.<environment>.cove.localhost
 //! ```
 
+mod bind;
 mod datagrams;
 mod dial;
 mod doorbell;

@@ -23,6 +23,8 @@ use crate::machine::wire::FrameReader;
 
 /// How long a flow may be quiet. Resolvers and games ask again long before; QUIC keeps its connections alive itself.
 const QUIET: Duration = Duration::from_mins(1);
+/// How long the guest may leave a datagram unread.
+const STUCK: Duration = Duration::from_secs(5);
 /// Clients that a port may have at once.
 pub(super) const MOST_FLOWS: usize = 256;
 /// Datagrams of one client that may wait.
@@ -129,7 +131,9 @@ async fn exchange(
             Err(_) | Ok(Ok((None, None))) => return Ok(()),
             Ok(Err(error)) => return Err(error),
             Ok(Ok((Some(datagram), _))) => {
-                write.write_all(&Frame::new(FrameKind::Input, datagram).encode()).await?;
+                let frame = Frame::new(FrameKind::Input, datagram).encode();
+                // Each end may wait for the other to read, for ever: the next datagram begins a new flow.
+                tokio::time::timeout(STUCK, write.write_all(&frame)).await??;
             }
             Ok(Ok((None, Some(frame)))) if frame.kind == FrameKind::Output => {
                 // A client that is gone, or an answer that is too long for it: lost.

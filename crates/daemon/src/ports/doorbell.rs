@@ -44,7 +44,7 @@ impl Inner {
             for address in [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()] {
                 let address: std::net::SocketAddr = address;
                 // Whoever took it meanwhile has it.
-                let Ok(listener) = TcpListener::bind(address).await else { continue };
+                let Ok(listener) = super::bind::listen(address).await else { continue };
                 let waiting = wait(listener, self.this.clone(), id.clone());
                 tasks.spawn(cancel.clone().run_until_cancelled_owned(waiting));
             }
@@ -107,7 +107,10 @@ async fn wait(listener: TcpListener, inner: Weak<Inner>, id: EnvironmentId) {
     let Ok(port) = listener.local_addr().map(|address| address.port()) else { return };
     let room = Arc::new(tokio::sync::Semaphore::new(MOST_WAITING));
     while let Ok(place) = Arc::clone(&room).acquire_owned().await {
-        let Ok((client, _)) = listener.accept().await else { return tokio::time::sleep(PAUSE).await };
+        let Ok((client, _)) = listener.accept().await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
         let Some(strong) = inner.upgrade() else { return };
         let environment = strong.store.environment(&id).ok().flatten();
         if !environment.is_some_and(|environment| strong.ring(&environment)) {

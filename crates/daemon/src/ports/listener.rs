@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::bind;
 use super::datagrams;
 use super::dial::{Dialer, Target};
 use crate::machine::splice;
@@ -87,7 +88,7 @@ enum Bound {
 impl Bound {
     async fn new(transport: Transport, address: SocketAddr) -> io::Result<Self> {
         match transport {
-            Transport::Tcp => TcpListener::bind(address).await.map(Self::Tcp),
+            Transport::Tcp => bind::listen(address).await.map(Self::Tcp),
             Transport::Udp => UdpSocket::bind(address).await.map(Self::Udp),
         }
     }

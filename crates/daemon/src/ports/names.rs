@@ -137,9 +137,9 @@ async fn open_near(first: u16, router: &Weak<Inner>, tls: Option<Arc<ServerConfi
 
 /// Binds a port on both loopbacks, or on the one that this computer has.
 async fn bind(port: u16) -> std::io::Result<Vec<TcpListener>> {
-    let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let first = super::bind::listen((Ipv4Addr::LOCALHOST, port).into()).await?;
     let port = first.local_addr()?.port();
-    match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
+    match super::bind::listen((Ipv6Addr::LOCALHOST, port).into()).await {
         Ok(second) => Ok(vec![first, second]),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(error),
         Err(_) => Ok(vec![first]),

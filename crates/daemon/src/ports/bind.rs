@@ -1,0 +1,80 @@
+//! Taking a TCP port of the loopback, only if nobody has it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// How long an answer from this computer itself may take. Whoever is there and does not answer has a full queue.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Listens at an address of the loopback; port 0 is any.
+///
+/// # Errors
+/// [`io::ErrorKind::AddrInUse`]: a program has this address, or the port at all addresses. The latter is no hindrance to
+/// macOS (`ip(4)`: `SO_REUSEADDR`, without which a port that just closed cannot be had): the more exact address wins, and
+/// connections meant for that program, Node.js say, would come to us.
+pub(super) async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    if address.port() != 0 {
+        // First without a word to anybody: a connection is a use, and an environment that sleeps there would wake.
+        drop(bound(address)?);
+        if is_served(address).await {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+    }
+    TcpListener::bind(address).await
+}
+
+/// The address, with nobody listening at it.
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Whether a program takes connections there.
+async fn is_served(address: SocketAddr) -> bool {
+    tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await.map_or(true, |answer| answer.is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_somebody_has_at_all_addresses_is_taken() {
+        let loopbacks = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let holders: [(std::net::IpAddr, &[std::net::IpAddr]); 3] = [
+            (Ipv4Addr::UNSPECIFIED.into(), &loopbacks[..1]),
+            (Ipv6Addr::UNSPECIFIED.into(), &loopbacks),
+            (Ipv4Addr::LOCALHOST.into(), &loopbacks[..1]),
+        ];
+        for (holder, taken) in holders {
+            let held = TcpListener::bind((holder, 0)).await.unwrap();
+            let port = held.local_addr().unwrap().port();
+            for address in taken.iter().map(|it| SocketAddr::new(*it, port)) {
+                // What macOS would not say of itself.
+                assert!(is_served(address).await, "{holder} has {address}");
+                let error = listen(address).await.unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{holder} has {address}");
+            }
+            drop(held);
+            for address in taken.iter().map(|it| SocketAddr::new(*it, port)) {
+                assert!(!is_served(address).await, "nobody has {address}");
+                listen(address).await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_is_asked_for_without_a_connection_to_who_has_it() {
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        listen(held.local_addr().unwrap()).await.unwrap_err();
+        let knocked = tokio::time::timeout(Duration::from_millis(100), held.accept()).await;
+        assert!(knocked.is_err(), "{knocked:?}");
+    }
+}
