@@ -113,8 +113,6 @@ async fn start(
             certificate: host.certificate,
             client_key: keys.client_key()?,
             shell,
-            // Keys come by grant and through the daemon, which sees each use of them; a client's own agent would pass by it.
-            agent: false,
         })
     });
     let made = made.await.map_err(std::io::Error::other).and_then(|made| made);

@@ -4,7 +4,6 @@
 //! certificate, and the one key that may come in. Everything it starts runs as the user that runs it, with its
 //! variables and in its folder, and is hung up when the connection ends.
 
-mod agent;
 mod channels;
 mod forward;
 mod process;
@@ -64,7 +63,7 @@ async fn serve() -> Result<(), ServeError> {
         start = start::read(&mut input) => start?,
         () = gone.cancelled() => return Ok(()),
     };
-    let Start { host_key, certificate, client_key, shell, agent } = start;
+    let Start { host_key, certificate, client_key, shell } = start;
     let config = Config {
         server_id: SshId::Standard(concat!("SSH-2.0-Cove_", env!("CARGO_PKG_VERSION")).into()),
         methods: MethodSet::from(&[MethodKind::PublicKey][..]),
@@ -77,7 +76,7 @@ async fn serve() -> Result<(), ServeError> {
         preferred: Preferred { key: vec![Algorithm::Ed25519].into(), ..Preferred::default() },
         ..Config::default()
     };
-    let server = Server::new(client_key, shell, agent);
+    let server = Server::new(client_key, shell);
     let processes = server.processes();
     let running = russh::server::run_stream(Arc::new(config), tokio::io::join(input, output), server).await?;
     let ended = tokio::select! {

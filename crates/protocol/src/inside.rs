@@ -25,20 +25,16 @@ pub struct SshStart {
     pub client_key: String,
     /// The user's login shell.
     pub shell: String,
-    /// Whether the client's ssh agent may be used from inside.
-    #[serde(default)]
-    pub agent: bool,
 }
 
 impl std::fmt::Debug for SshStart {
     /// Without the key: what is printed ends up in logs.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { host_key: _, certificate, client_key, shell, agent } = self;
+        let Self { host_key: _, certificate, client_key, shell } = self;
         f.debug_struct("SshStart")
             .field("certificate", certificate)
             .field("client_key", client_key)
             .field("shell", shell)
-            .field("agent", agent)
             .finish_non_exhaustive()
     }
 }

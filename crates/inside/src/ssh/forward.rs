@@ -232,7 +232,7 @@ async fn serve_unix(listener: UnixListener, path: String, client: Handle, channe
 }
 
 /// Carries a connection from inside on a channel that the client has taken; one that it has not ends here.
-pub(super) async fn to_client(
+async fn to_client(
     opened: Result<Channel<Msg>, russh::Error>,
     from: impl AsyncRead + Unpin,
     to: impl AsyncWrite + Unpin,

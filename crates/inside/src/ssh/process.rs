@@ -23,7 +23,6 @@ use tokio::net::unix::pipe;
 use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 
-use super::agent::Agent;
 use super::channels::Inlet;
 use super::signals;
 use super::terminal::{self, Wish};
@@ -108,10 +107,7 @@ pub(super) fn start(program: &Program<'_>, processes: &Processes) -> io::Result<
     };
     command.env("SHELL", program.shell);
     // What programs look at to know that they are used from afar. There is no network in between to name.
-    command
-        .env("SSH_CONNECTION", "127.0.0.1 0 127.0.0.1 22")
-        .env_remove("SSH_TTY")
-        .env_remove("SSH_AUTH_SOCK");
+    command.env("SSH_CONNECTION", "127.0.0.1 0 127.0.0.1 22").env_remove("SSH_TTY");
     command.envs(program.env.iter().map(|(name, value)| (name, value)));
     let terminal = if let Some(wish) = &program.terminal {
         let (ours, theirs, path) = terminal::open(wish)?;
@@ -142,7 +138,6 @@ impl Started {
         inlet: Inlet,
         closed: CancellationToken,
         client: Handle,
-        _agent: Option<Agent>,
     ) {
         let ended = tokio::select! {
             ended = self.until_its_end(&write, inlet) => ended,

@@ -6,7 +6,6 @@ use russh::keys::PublicKey;
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelWriteHalf, Pty, Sig};
 
-use super::agent::Agent;
 use super::channels::Channels;
 use super::forward::{self, Listeners, Place};
 use super::process::{self, Processes, Program, Running};
@@ -38,7 +37,6 @@ const VARIABLES: &[&str] = &[
 pub(super) struct Server {
     key: PublicKey,
     shell: String,
-    may_use_agent: bool,
     channels: Channels,
     processes: Processes,
     listeners: Listeners,
@@ -51,16 +49,14 @@ struct Waiting {
     write: ChannelWriteHalf<Msg>,
     env: Vec<(String, String)>,
     terminal: Option<Wish>,
-    agent: Option<Agent>,
 }
 
 impl Server {
     /// A server that lets one key in.
-    pub(super) fn new(key: PublicKey, shell: String, may_use_agent: bool) -> Self {
+    pub(super) fn new(key: PublicKey, shell: String) -> Self {
         Self {
             key,
             shell,
-            may_use_agent,
             channels: Channels::default(),
             processes: Processes::default(),
             listeners: Listeners::default(),
@@ -81,15 +77,14 @@ impl Server {
         session: &mut Session,
     ) -> Result<(), russh::Error> {
         let Some(waiting) = self.sessions.remove(&id) else { return session.channel_failure(id) };
-        let Waiting { write, mut env, terminal, agent } = waiting;
-        env.extend(agent.as_ref().map(Agent::variable));
+        let Waiting { write, env, terminal } = waiting;
         let program = Program { shell: &self.shell, command, env, terminal };
         match process::start(&program, &self.processes) {
             Ok(started) => {
                 session.channel_success(id)?;
                 self.running.insert(id, started.running());
                 let (inlet, closed) = self.channels.claim(id.number());
-                tokio::spawn(started.carry(write, inlet, closed, session.handle(), agent));
+                tokio::spawn(started.carry(write, inlet, closed, session.handle()));
                 Ok(())
             }
             Err(error) => {
@@ -128,7 +123,7 @@ impl Handler for Server {
     ) -> Result<(), Self::Error> {
         let id = channel.id();
         let (_, write) = channel.split();
-        self.sessions.insert(id, Waiting { write, env: Vec::new(), terminal: None, agent: None });
+        self.sessions.insert(id, Waiting { write, env: Vec::new(), terminal: None });
         reply.accept().await;
         Ok(())
     }
@@ -255,12 +250,9 @@ impl Handler for Server {
         session.channel_success(id)
     }
 
-    async fn agent_request(&mut self, id: ChannelId, session: &mut Session) -> Result<bool, Self::Error> {
-        let Some(waiting) = self.sessions.get_mut(&id).filter(|_| self.may_use_agent) else {
-            return Ok(false);
-        };
-        waiting.agent = Agent::open(session.handle(), self.channels.clone()).ok();
-        Ok(waiting.agent.is_some())
+    /// The person's agent comes by grant, through the daemon, which sees each use of it: a client's would pass by it.
+    async fn agent_request(&mut self, _id: ChannelId, _session: &mut Session) -> Result<bool, Self::Error> {
+        Ok(false)
     }
 
     async fn signal(

@@ -14,7 +14,6 @@ pub(super) struct Start {
     pub(super) certificate: Certificate,
     pub(super) client_key: PublicKey,
     pub(super) shell: String,
-    pub(super) agent: bool,
 }
 
 /// There is no start message that can be used. No words of it are told: it holds a key.
@@ -54,7 +53,6 @@ fn understood(frame: Frame) -> Result<Start, StartError> {
         certificate: Certificate::from_openssh(&said.certificate).map_err(fault("certificate"))?,
         client_key: PublicKey::from_openssh(&said.client_key).map_err(fault("client's key"))?,
         shell: if said.shell.is_empty() { "/bin/sh".to_owned() } else { said.shell },
-        agent: said.agent,
     })
 }
 
@@ -84,7 +82,6 @@ mod tests {
             certificate: String::new(),
             client_key: String::new(),
             shell: String::new(),
-            agent: false,
         };
         assert!(!format!("{start:?}").contains("SECRET"));
         let error = read_now(&protocol::encode_json(&start)).unwrap_err();

@@ -12,36 +12,22 @@ pub(crate) struct Client {
     _temp: tempfile::TempDir,
 }
 
-/// What a test changes of the usual.
-#[derive(Clone, Copy)]
-pub(crate) struct Setting<'a> {
-    pub(crate) agent: bool,
-    /// The host that the server proves to be.
-    pub(crate) host: &'a str,
-}
-
-impl Default for Setting<'_> {
-    fn default() -> Self {
-        Self { agent: false, host: "web.cove" }
-    }
-}
-
 impl Client {
     pub(crate) fn new() -> Self {
-        Self::with(Setting::default())
+        Self::of("web.cove")
     }
 
-    pub(crate) fn with(setting: Setting<'_>) -> Self {
+    /// The server proves to be this host.
+    pub(crate) fn of(host: &str) -> Self {
         let temp = tempfile::Builder::new().prefix("ssh ").tempdir().unwrap();
         let folder = Utf8PathBuf::from_path_buf(temp.path().to_owned()).unwrap();
         let keys = SshKeys::provide(&folder.join("keys")).unwrap();
-        let host = keys.host(&[setting.host.to_owned()]).unwrap();
+        let host = keys.host(&[host.to_owned()]).unwrap();
         let start = SshStart {
             host_key: host.private,
             certificate: host.certificate,
             client_key: keys.client_key().unwrap(),
             shell: "/bin/bash".to_owned(),
-            agent: setting.agent,
         };
         std::fs::write(folder.join("start"), protocol::encode_json(&start)).unwrap();
         // `cat` is the daemon: the start message, then the client's bytes.

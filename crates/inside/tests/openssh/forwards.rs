@@ -1,12 +1,12 @@
-//! Connections through ssh, in both directions, and the client's agent.
+//! Connections through ssh, in both directions, and agents.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
-use crate::client::{Client, Setting, noise, text, until};
+use crate::client::{Client, noise, text, until};
 
 /// Ends a client that only forwards.
 struct Forwarding(Child);
@@ -185,30 +185,14 @@ fn a_dynamic_forward_reaches_names_and_many_at_once() {
     }
 }
 
-/// An agent with a key in it, on the client's side.
-fn agent(client: &Client) -> (Forwarding, String) {
-    let socket = client.path("agent.sock").to_string();
-    let child = Command::new("ssh-agent").args(["-D", "-a", &socket]).stdout(Stdio::null()).spawn().unwrap();
-    let agent = Forwarding(child);
-    until("the agent", || UnixStream::connect(&socket).is_ok());
-    let key = client.path("keys/id_ed25519");
-    let added =
-        Command::new("ssh-add").arg(&key).env("SSH_AUTH_SOCK", &socket).stderr(Stdio::null()).status();
-    assert!(added.unwrap().success());
-    (agent, socket)
-}
-
 #[test]
-fn the_clients_agent_is_not_to_be_had_unless_granted() {
-    for granted in [false, true] {
-        let client = Client::with(Setting { agent: granted, ..Setting::default() });
-        let (_agent, socket) = agent(&client);
-        // The client itself uses the one key of its file all the same.
-        let forward = format!("IdentityAgent=\"{socket}\"");
-        let script = "echo ${SSH_AUTH_SOCK:-none}; ssh-add -l; stat -c %a $SSH_AUTH_SOCK";
-        let output = client.ssh(&["-A", "-o", &forward, "web.cove", script]).output().unwrap();
-        let said = text(&output);
-        assert_eq!(said.contains("none"), !granted, "{said}");
-        assert_eq!(said.contains("(ED25519)") && said.contains("600"), granted, "{said}");
-    }
+fn an_agent_is_that_of_the_environment_and_never_the_clients_own() {
+    let client = Client::new();
+    // As the daemon gives it, once it is granted; here it comes by way of the client.
+    let given = "/granted/agent.sock";
+    let script = "echo $SSH_AUTH_SOCK";
+    let output = client.ssh(&["-A", "web.cove", script]).env("SSH_AUTH_SOCK", given).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{given}\n"), "{}", text(&output));
+    let output = client.ssh(&["-A", "web.cove", script]).env_remove("SSH_AUTH_SOCK").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "\n", "{}", text(&output));
 }

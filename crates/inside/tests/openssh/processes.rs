@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
-use crate::client::{Client, Setting, line_in, noise, runs, text, until};
+use crate::client::{Client, line_in, noise, runs, text, until};
 
 #[test]
 fn a_command_has_its_outputs_apart_and_its_status() {
@@ -209,7 +209,7 @@ fn only_the_one_key_comes_in_and_only_the_vouched_host_is_spoken_to() {
     let output = client.ssh(&["web.cove", "true"]).output().unwrap();
     assert!(text(&output).contains("Permission denied (publickey)"), "{}", text(&output));
 
-    let stranger = Client::with(Setting { host: "other.cove", ..Setting::default() });
+    let stranger = Client::of("other.cove");
     let output = stranger.ssh(&["web.cove", "true"]).output().unwrap();
     assert!(text(&output).contains("Host key verification failed"), "{}", text(&output));
 }

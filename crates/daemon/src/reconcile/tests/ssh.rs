@@ -11,7 +11,12 @@ use tokio::net::TcpListener;
 use super::*;
 
 /// Lets clients of a TCP port speak with the server of an environment, as `cove ssh-proxy` does by the API.
-async fn serve(listener: TcpListener, reconciler: Reconciler, environment: Environment, asked: &'static str) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    reconciler: Reconciler,
+    environment: Environment,
+    asked: &'static str,
+) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let (mut from, mut to) = stream.into_split();
@@ -41,7 +46,7 @@ async fn serve(listener: TcpListener, reconciler: Reconciler, environment: Envir
 }
 
 /// A client of OpenSSH's that comes in by that port.
-async fn client(place: &Place, program: &str, port: u16, host: &str, words: &[&str]) -> Output {
+pub(super) async fn client(place: &Place, program: &str, port: u16, host: &str, words: &[&str]) -> Output {
     let keys = SshKeys::provide(&place.fixture.paths.ssh_dir()).unwrap();
     let options = [
         format!("HostKeyAlias={host}"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use host::ssh_keys::SshKeys;
 use protocol::inside::SshStart;
 
+use super::super::ssh;
 use super::*;
 
 /// The real agent of a person, with one key.
@@ -53,7 +54,6 @@ impl Server {
             certificate: host.certificate,
             client_key: fs_err::read_to_string(person.home.join("key.pub")).unwrap(),
             shell: "/bin/sh".to_owned(),
-            agent: false,
         };
         fs_err::write(folder.join("start"), protocol::encode_json(&start)).unwrap();
         let program = test_support::inside::program();
@@ -100,6 +100,17 @@ async fn request(stream: &UnixStream, message: &'static [u8]) -> Option<Vec<u8>>
 const LIST: &[u8] = &[11];
 const REMOVE_ALL: &[u8] = &[19];
 
+/// What a command says that comes by ssh, as editors come.
+async fn over_ssh(story: &Story, script: &str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = ssh::serve(listener, story.place.reconciler.clone(), story.web.clone(), "web");
+    let serving = tokio::spawn(serving);
+    let output = ssh::client(&story.place, "ssh", port, "web.cove", &["127.0.0.1", script]).await;
+    serving.abort();
+    said(&output)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_agent_logs_in_where_it_is_granted_and_nowhere_else() {
     let Some(mut story) = Story::begin("").await else { return };
@@ -118,6 +129,7 @@ async fn the_agent_logs_in_where_it_is_granted_and_nowhere_else() {
 
     story.grant(GrantKind::SshAgent, Some("work.example")).await;
     assert_eq!(story.place.output(&story.web, "echo $SSH_AUTH_SOCK").await, path);
+    assert_eq!(over_ssh(&story, "echo $SSH_AUTH_SOCK").await, path);
     let listing = "stat -c '%a %U' $(dirname $SSH_AUTH_SOCK) $SSH_AUTH_SOCK";
     assert_eq!(story.place.output(&story.web, listing).await, "700 vscode\n600 vscode");
     let socket = story.inside(&path);
