@@ -1,5 +1,7 @@
 //! The proxy between real clients and real servers; the guest alone is one of memory.
 
+mod servers;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -30,6 +32,12 @@ struct Stage {
 
 impl Stage {
     async fn new(inside: u16, command: &str) -> Self {
+        Self::with(inside, command, devcontainer::PortRules::default()).await
+    }
+
+    async fn with(inside: u16, command: &str, rules: devcontainer::PortRules) -> Self {
+        let attributes = rules.attributes(&devcontainer::ForwardPort::own(inside), None);
+        let scheme = if attributes.protocol.is_some() { "https" } else { "http" };
         let fixture = Fixture::new();
         fixture.run().await.unwrap();
         let request = serde_json::json!({ "folder": "/src/web" });
@@ -50,12 +58,7 @@ impl Stage {
             command: Some(command.into()),
         };
         let mut events = fixture.store.subscribe();
-        let of = EnvironmentPorts {
-            main: "c0".into(),
-            project: None,
-            forward: Vec::new(),
-            rules: devcontainer::PortRules::default(),
-        };
+        let of = EnvironmentPorts { main: "c0".into(), project: None, forward: Vec::new(), rules };
         ports.set(&environment.id, of).await;
         fixture.shim.guest().add_listener(listener);
         let told = soon("the news of a listener", async {
@@ -67,7 +70,7 @@ impl Stage {
         })
         .await;
         assert_eq!((told.container_port, told.on_listen), (inside, PortAction::Notify));
-        assert_eq!(told.url(), Some(format!("http://localhost:{}", told.host_port.unwrap())));
+        assert_eq!(told.url(), Some(format!("{scheme}://localhost:{}", told.host_port.unwrap())));
         let outside = ports.inner.names.ports().0.unwrap();
         assert_eq!(told.address, Some(format!("http://{inside}.web.cove.localhost:{outside}")));
         Self { fixture, ports, id: environment.id, inside, outside }
