@@ -127,6 +127,9 @@ pub struct PortStatus {
     /// Whether a program listens on it now. Not known of UDP.
     #[serde(default)]
     pub listening: bool,
+    /// The environment is stopped because nobody used it, and starts when somebody connects.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
     /// The name of that program, where known. Not its command line: that may hold secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
@@ -148,6 +151,7 @@ impl PortStatus {
             protocol: PortProtocol::Tcp,
             origin: PortOrigin::Configured,
             listening: false,
+            waits: false,
             program: None,
             on_listen: PortAction::Notify,
         }

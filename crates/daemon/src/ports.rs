@@ -116,6 +116,9 @@ impl Ports {
         let environments = store.environments().unwrap_or_default();
         let mut table = Table::default();
         for environment in environments {
+            if let Some(doorbells) = Doorbells::of(&environment, environment.status.ports.clone()) {
+                table.doorbells.insert(environment.id.clone(), doorbells);
+            }
             let ports = environment.status.ports;
             let told = ports.iter().filter(|port| port.listening).map(key_of).collect();
             table.earlier.insert(environment.id.clone(), numbers_of(&ports));
@@ -138,6 +141,11 @@ impl Ports {
             changed: watch::Sender::default(),
             troubles: watch::Sender::default(),
         });
+        let waiting = inner.lock().doorbells.clone();
+        for (id, doorbells) in waiting {
+            let inner = Arc::clone(&inner);
+            tokio::spawn(async move { inner.await_somebody(&id, doorbells).await });
+        }
         tokio::spawn(published::follow(Arc::clone(&inner)));
         tokio::spawn(seen::follow(Arc::clone(&inner), seen));
         tokio::spawn(keep::follow(Arc::clone(&inner)));
@@ -180,20 +188,17 @@ impl Ports {
     /// Closes all ports of an environment and cuts their connections.
     pub async fn close(&self, id: &EnvironmentId) {
         let _turn = self.inner.applying.lock().await;
-        let closed = {
+        let (closed, ports) = {
             let mut table = self.inner.lock();
+            let ports = self.inner.statuses_in(&table, id);
             table.environments.remove(id);
             table.wanted.remove(id);
             table.problems.remove(id);
             table.names.remove(id);
-            table.forwards.remove(id)
+            (table.forwards.remove(id), ports)
         };
         self.inner.count_interest();
-        let mut ports = Vec::new();
         for forward in closed.into_iter().flatten() {
-            if forward.wanted.transport == Transport::Tcp {
-                ports.push(forward.listener.port());
-            }
             forward.listener.close().await;
         }
         self.inner.hang_doorbells(id, ports).await;
@@ -234,7 +239,8 @@ impl Ports {
         table.environments.contains_key(&environment.id) || (waits && !environment.spec.starts_on_use())
     }
 
-    /// The ports of an environment: those that are wanted, and those that its containers publish.
+    /// The ports of an environment: those that are wanted, and those that its containers publish; of one that starts on
+    /// use, those that wait for somebody.
     pub fn statuses(&self, id: &EnvironmentId) -> Vec<PortStatus> {
         self.inner.statuses(id)
     }
@@ -255,7 +261,9 @@ impl Inner {
         let containers = Arc::clone(&self.containers.borrow());
         let table = self.lock();
         let mut statuses = self.statuses_in(&table, id);
-        let Some(of) = table.environments.get(id) else { return statuses };
+        let Some(of) = table.environments.get(id) else {
+            return table.doorbells.get(id).map_or(statuses, |doorbells| doorbells.ports.clone());
+        };
         for known in containers.iter() {
             let Some(part) = of.part(known) else { continue };
             for ((host_port, transport), open) in &table.published {

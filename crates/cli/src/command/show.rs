@@ -110,7 +110,8 @@ pub(super) fn ports(ports: &[PortStatus]) -> Vec<(String, String)> {
         let plain = || port.host_port.map(|number| format!("localhost:{number}"));
         let here = port.url().or_else(plain).unwrap_or_else(|| "not open".to_owned());
         let address = port.address.as_ref().map(|address| format!("  {address}")).unwrap_or_default();
-        (name, format!("{here}{address}"))
+        let waits = if port.waits { "  starts when somebody connects" } else { "" };
+        (name, format!("{here}{address}{waits}"))
     };
     ports.iter().map(text).collect()
 }

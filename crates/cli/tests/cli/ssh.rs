@@ -24,7 +24,6 @@ pub(crate) async fn serve(
         certificate: host.certificate,
         client_key: keys.client_key()?,
         shell: "/bin/sh".to_owned(),
-        agent: false,
     };
     let mut child = tokio::process::Command::new(test_support::inside::program())
         .arg("ssh")

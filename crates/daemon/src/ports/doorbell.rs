@@ -1,13 +1,13 @@
 //! Environments that were stopped because nobody used them start when somebody comes to one of their ports.
 //!
-//! Their forwarded TCP ports stay taken meanwhile. Who connects waits until the environment has its ports again and is
+//! Their forwarded TCP ports stay taken meanwhile, also by the next daemon. Who connects waits until the environment has its ports again and is
 //! joined with the real one then; so is a request for a name of a port.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use api::{DesiredPhase, Environment, EnvironmentId, Session, Transport, Unasked};
+use api::{DesiredPhase, Environment, EnvironmentId, PortStatus, Session, Transport, Unasked};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,38 +25,61 @@ const PAUSE: Duration = Duration::from_millis(200);
 const MOST_WAITING: usize = 64;
 
 /// Ports that wait for somebody.
+#[derive(Clone)]
 pub(super) struct Doorbells {
     cancel: CancellationToken,
     tasks: TaskTracker,
+    pub(super) ports: Vec<PortStatus>,
+}
+
+impl Doorbells {
+    /// Those of an environment with these ports, none of which is taken yet. `None` if it does not start on use.
+    pub(super) fn of(environment: &Environment, mut ports: Vec<PortStatus>) -> Option<Self> {
+        ports.retain(|port| port.transport == Transport::Tcp && port.host_port.is_some());
+        if ports.is_empty() || !environment.spec.starts_on_use() {
+            return None;
+        }
+        for port in &mut ports {
+            (port.listening, port.program, port.waits) = (false, None, true);
+        }
+        Some(Self { cancel: CancellationToken::new(), tasks: TaskTracker::new(), ports })
+    }
 }
 
 impl Inner {
     /// Lets the ports that an environment had on this computer wait for somebody, if it starts on use.
-    pub(super) async fn hang_doorbells(&self, id: &EnvironmentId, ports: Vec<u16>) {
+    pub(super) async fn hang_doorbells(&self, id: &EnvironmentId, ports: Vec<PortStatus>) {
         self.take_doorbells_away(id).await;
-        if ports.is_empty()
-            || !self.store.environment(id).ok().flatten().is_some_and(|it| it.spec.starts_on_use())
+        if let Some(environment) = self.store.environment(id).ok().flatten()
+            && let Some(doorbells) = Doorbells::of(&environment, ports)
         {
-            return;
+            self.lock().doorbells.insert(id.clone(), doorbells.clone());
+            self.await_somebody(id, doorbells).await;
         }
-        let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
-        for port in ports {
-            for address in [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()] {
-                let address: std::net::SocketAddr = address;
-                // Whoever took it meanwhile has it.
+    }
+
+    /// Takes the ports. One that somebody else took meanwhile is theirs.
+    pub(super) async fn await_somebody(&self, id: &EnvironmentId, doorbells: Doorbells) {
+        let Doorbells { cancel, tasks, ports } = doorbells;
+        for number in ports.iter().filter_map(|port| port.host_port) {
+            let mut is_taken = true;
+            for address in [(Ipv4Addr::LOCALHOST, number).into(), (Ipv6Addr::LOCALHOST, number).into()] {
                 let Ok(listener) = super::bind::listen(address).await else { continue };
+                is_taken = false;
                 let waiting = wait(listener, self.this.clone(), id.clone());
                 tasks.spawn(cancel.clone().run_until_cancelled_owned(waiting));
             }
+            if is_taken && let Some(doorbells) = self.lock().doorbells.get_mut(id) {
+                doorbells.ports.retain(|port| port.host_port != Some(number));
+            }
         }
         tasks.close();
-        self.lock().doorbells.insert(id.clone(), Doorbells { cancel, tasks });
     }
 
     /// Frees the ports, so that they can be opened in earnest; who waits goes on waiting.
     pub(super) async fn take_doorbells_away(&self, id: &EnvironmentId) {
         let taken = self.lock().doorbells.remove(id);
-        if let Some(Doorbells { cancel, tasks }) = taken {
+        if let Some(Doorbells { cancel, tasks, ports: _ }) = taken {
             cancel.cancel();
             tasks.wait().await;
         }

@@ -266,6 +266,7 @@ impl WantedPort {
             protocol: self.protocol,
             origin: self.origin,
             listening: self.listener.is_some(),
+            waits: false,
             program: self.listener.as_ref().and_then(|program| program.name.clone()),
             on_listen: self.on_listen,
         }

@@ -87,6 +87,7 @@ impl Place {
     /// The daemon ends, and the next one begins with what is on the disk; the machine runs on.
     async fn restart(&mut self) {
         self.reconciler.stop().await;
+        testing::free_doorbells(&self.reconciler.parts().ports).await;
         self.reconciler = Self::begin(&self.fixture, &self.machine);
     }
 

@@ -61,7 +61,7 @@ impl Place {
 
 #[tokio::test]
 async fn an_environment_stops_when_nothing_uses_it_and_not_before() {
-    let Some((place, server)) = story("idle").await else { return };
+    let Some((mut place, server)) = story("idle").await else { return };
     let request = UpRequest { idle: Some(IdlePolicy { stop_after: Some(LIMIT) }), ..place.request() };
     let environment = place.up(&request).await;
     let id = environment.id.clone();
@@ -103,7 +103,22 @@ async fn an_environment_stops_when_nothing_uses_it_and_not_before() {
 
     // Who comes to a port of it starts it, and waits meanwhile. What computes is used, whoever started it.
     let port = environment.status.ports[0].host_port.expect("it is forwarded");
-    let client = TcpStream::connect(("127.0.0.1", port)).await.expect("the port waits");
+    // Also by the next daemon, which finds it stopped.
+    place.restart().await;
+    let sleeps = place.fixture.store.environment(&id).unwrap().unwrap();
+    assert_eq!(
+        sleeps.status.ports.iter().map(|it| (it.host_port, it.waits)).collect::<Vec<_>>(),
+        [(Some(port), true)]
+    );
+    let client = async {
+        loop {
+            match TcpStream::connect(("127.0.0.1", port)).await {
+                Ok(client) => break client,
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    let client = tokio::time::timeout(PATIENCE, client).await.expect("the port waits");
     let runs = |now: &Environment| now.status.phase == Phase::Running && now.status.step.is_none();
     let again = place.until(&id, |now| now.spec.desired_phase == DesiredPhase::Running && runs(now)).await;
     assert_eq!((again.spec.idle.stop_after, again.spec.idle_since), (Some(LIMIT), None));
