@@ -33,20 +33,24 @@ impl Engine {
         Ok(usage_of(said.unwrap_or_default()))
     }
 
-    /// The programs that run in a container by the engine's exec, each with its arguments, whoever started them; some
-    /// may be missing if there are very many.
+    /// The programs that run in a container by the engine's exec, each with its arguments, whoever started them, but for
+    /// its own health check; some may be missing if there are very many.
     pub async fn running_execs(&self, container: &str) -> Result<Vec<Vec<String>>, EngineError> {
         let operation = format!("look at what runs in the container `{container}`");
         let api = self.api(&operation)?;
         let found = api.inspect_container(container, None::<InspectContainerOptions>).await;
         let found = found.map_err(|error| self.failed(&operation, error))?;
+        let probe = found.config.and_then(|config| config.healthcheck?.test).unwrap_or_default();
         let mut programs = Vec::new();
         for id in found.exec_ids.unwrap_or_default().iter().take(MOST_EXECS) {
             match api.inspect_exec(id).await.map_err(|error| self.failed(&operation, error)) {
                 Ok(exec) if exec.running == Some(true) => {
                     let process = exec.process_config.unwrap_or_default();
                     let arguments = process.arguments.unwrap_or_default();
-                    programs.push(process.entrypoint.into_iter().chain(arguments).collect());
+                    let program: Vec<String> = process.entrypoint.into_iter().chain(arguments).collect();
+                    if !is_health_check(&program, &probe) {
+                        programs.push(program);
+                    }
                 }
                 Ok(_) => {}
                 // It has ended since.
@@ -55,6 +59,16 @@ impl Engine {
             }
         }
         Ok(programs)
+    }
+}
+
+/// Whether a program is what `HEALTHCHECK` says: `["CMD", PROGRAM, ARGUMENT...]` or `["CMD-SHELL", LINE]`.
+fn is_health_check(program: &[String], probe: &[String]) -> bool {
+    match probe.split_first() {
+        Some((kind, argv)) if kind == "CMD" => !argv.is_empty() && program == argv,
+        // The image says which shell.
+        Some((kind, line)) if kind == "CMD-SHELL" => !line.is_empty() && program.ends_with(line),
+        _ => false,
     }
 }
 

@@ -13,7 +13,7 @@ const LIMIT: u64 = 6;
 
 const INSIDE: &str = "/dev/cove/bin/cove-inside";
 
-/// With who listens in the container. The guest of these tests has the network of this computer, so its port is taken
+/// With who listens in the container, and the engine looking after its health most of the time: that is no use. The guest of these tests has the network of this computer, so its port is taken
 /// here, and forwarded as another one.
 async fn story(name: &str) -> Option<(Place, TcpListener)> {
     let place = Place::start(name)?;
@@ -21,6 +21,7 @@ async fn story(name: &str) -> Option<(Place, TcpListener)> {
     let port = server.local_addr().unwrap().port();
     let config = format!(
         r#"{{"image": "{BASE_IMAGE}", "forwardPorts": [{port}],
+            "runArgs": ["--health-cmd=sleep 4", "--health-interval=1s"],
             "mounts": ["type=bind,source=${{localWorkspaceFolder}}/.bin/cove-inside,target={INSIDE}"]}}"#
     );
     place.write(&[(".devcontainer/devcontainer.json", &config)]);
