@@ -141,10 +141,10 @@ fn begin(app: &AppHandle, home: HomeLayout) -> tauri::Result<()> {
     let first = menu::menu(&known.borrow());
     let tray = Tray::new(app, first, home.app_dir().as_std_path(), looked_at)?;
     let hands = Hands::new(Client::new(&home), known.clone());
-    app.manage(Reach { tray: Mutex::new(tray), hands, orders });
+    app.manage(Reach { tray: Mutex::new(tray), hands: hands.clone(), orders });
     app.on_menu_event(|app, event| clicked(app, event.id().as_ref()));
     tauri::async_runtime::spawn(show(app.clone(), known.subscribe()));
-    tauri::async_runtime::spawn(follow::follow(home, known, given));
+    tauri::async_runtime::spawn(follow::follow(home, known, hands, given));
     Ok(())
 }
 

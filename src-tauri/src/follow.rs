@@ -17,6 +17,9 @@ use futures::StreamExt;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::act::Hands;
+use crate::browse::Browsing;
+use crate::menu::Action;
 use crate::snapshot::{Daemon, Reading, Snapshot};
 
 /// Least time between two readings, and so between two changes of the menu.
@@ -40,13 +43,14 @@ pub(crate) enum Order {
     Look,
 }
 
-/// Follows for as long as the app runs.
+/// Follows for as long as the app runs. `hands` open what is to be opened without a click.
 pub(crate) async fn follow(
     home: HomeLayout,
     known: watch::Sender<Snapshot>,
+    hands: Hands,
     mut orders: mpsc::UnboundedReceiver<Order>,
 ) {
-    let mut follower = Follower::new(home, known);
+    let mut follower = Follower::new(home, known, hands);
     follower.start().await;
     loop {
         let due = follower.due();
@@ -106,6 +110,8 @@ struct Follower {
     home: HomeLayout,
     client: Client,
     known: watch::Sender<Snapshot>,
+    hands: Hands,
+    browsing: Browsing,
     watch: Option<Watch>,
     stale: Stale,
     read_at: Option<Instant>,
@@ -122,12 +128,14 @@ struct Stale {
 }
 
 impl Follower {
-    fn new(home: HomeLayout, known: watch::Sender<Snapshot>) -> Self {
+    fn new(home: HomeLayout, known: watch::Sender<Snapshot>, hands: Hands) -> Self {
         let client = Client::new(&home);
         Self {
             home,
             client,
             known,
+            hands,
+            browsing: Browsing::default(),
             watch: None,
             stale: Stale::default(),
             read_at: None,
@@ -170,7 +178,12 @@ impl Follower {
 
     async fn take(&mut self, update: Option<Result<WatchUpdate, CallError>>) {
         match update {
-            Some(Ok(WatchUpdate::Event(event))) => self.mark(&event),
+            Some(Ok(WatchUpdate::Event(event))) => {
+                self.mark(&event);
+                if let Some(address) = self.browsing.address(&event.kind, Instant::now()) {
+                    self.hands.act(Action::Open(address)).await;
+                }
+            }
             Some(Ok(WatchUpdate::Synced { .. } | WatchUpdate::ListAgain { .. })) => self.connected().await,
             Some(Ok(WatchUpdate::Interrupted(error))) => self.interrupted(&error).await,
             Some(Err(error)) => {

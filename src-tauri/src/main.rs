@@ -6,6 +6,7 @@
 
 mod act;
 mod app;
+mod browse;
 mod diff;
 mod follow;
 mod host;

@@ -83,6 +83,37 @@ async fn the_menu_follows_an_environment_and_commands_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_wants_a_browser_gets_one_without_a_click() {
+    let Some(engine) = Dockerd::start() else { return };
+    let Some(mut place) = Place::new().await else { return };
+    place.put_engine(&engine);
+    let (_app, mut menu) = place.open_app().await;
+    menu.status("Stopped").await;
+    let config = format!(
+        r#"{{ "image": "{BASE_IMAGE}", "remoteUser": "root", "updateRemoteUserUID": false,
+              "portsAttributes": {{ "29877": {{ "onAutoForward": "openBrowser" }} }} }}"#
+    );
+    let folder = place.project("web", &config);
+    place.up(&folder).await;
+    menu.status("Running — 1 environment").await;
+    let container = place.client.environment("web").await.unwrap().status.container.unwrap().id;
+    for (port, command) in [(29_878, "node quiet"), (29_877, "node site")] {
+        place.shim.guest().add_listener(protocol::agent::Listener {
+            protocol: "tcp".to_owned(),
+            address: "127.0.0.1".to_owned(),
+            port,
+            network_of: Some(1),
+            container: Some(container.clone()),
+            command: Some(command.to_owned()),
+        });
+    }
+    let opened = place.called("xdg-open").await;
+    let environment = place.client.environment("web").await.unwrap();
+    let port = environment.status.ports.iter().find(|port| port.container_port == 29_877).unwrap();
+    assert_eq!(Some(opened.trim_end()), port.url().as_deref());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_problem_gets_attention_and_an_explanation() {
     let Some(mut place) = Place::new().await else { return };
     let (_app, mut menu) = place.open_app().await;

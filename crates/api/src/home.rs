@@ -125,6 +125,11 @@ impl HomeLayout {
         self.root.join("editor")
     }
 
+    /// The folder of what editors were told of containers.
+    pub fn editors_dir(&self) -> Utf8PathBuf {
+        self.root.join("editors")
+    }
+
     /// The folder of what ssh clients need to reach environments.
     pub fn ssh_dir(&self) -> Utf8PathBuf {
         self.root.join("ssh")

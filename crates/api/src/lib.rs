@@ -10,6 +10,7 @@ mod audit;
 mod automation;
 mod condition;
 mod consent;
+mod customizations;
 mod environment;
 mod event;
 mod grant;
@@ -34,6 +35,7 @@ pub use audit::{AuditBreak, AuditCheck, AuditEnvironment, AuditEvent, AuditRecor
 pub use automation::{AutomationPhase, AutomationStatus, AutomationWish, AutomationsStatus, FirstRun};
 pub use condition::{Condition, ConditionKind};
 pub use consent::{Consent, ConsentKind, Unasked};
+pub use customizations::Customizations;
 pub use environment::{
     ContainerStatus, DesiredPhase, Environment, EnvironmentSpec, EnvironmentStatus, HookStage, HookStatus,
     Phase, ServiceStatus,

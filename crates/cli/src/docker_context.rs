@@ -10,6 +10,8 @@ use api::{Problem, ProblemCode};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 
+use crate::whole_file;
+
 /// Name of the context.
 pub(crate) const NAME: &str = "cove";
 /// SHA-256 of the name, in hex.
@@ -126,13 +128,9 @@ fn host_of(meta: &Value) -> Option<&str> {
     meta["Endpoints"]["docker"]["Host"].as_str()
 }
 
-/// Writes a file so that a reader sees the old or the new one, never a part.
 fn write_whole(file: &Utf8Path, content: &str) -> io::Result<()> {
-    let folder = file.parent().unwrap_or(file);
-    std::fs::create_dir_all(folder)?;
-    let new = file.with_extension(format!("{}.new", std::process::id()));
-    std::fs::write(&new, content)?;
-    std::fs::rename(&new, file)
+    std::fs::create_dir_all(file.parent().unwrap_or(file))?;
+    whole_file::write(file, content.as_bytes(), 0o644)
 }
 
 fn unwritable(path: &Utf8Path, error: &io::Error) -> Problem {

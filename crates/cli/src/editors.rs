@@ -147,8 +147,10 @@ impl Editor {
         match self {
             Self::Code | Self::CodeInsiders | Self::Cursor | Self::Windsurf => attached_uri(target),
             Self::Zed => format!("ssh://{host}{}", encoded(folder, "/")),
+            // Neither `deploy=true`, which goes with the product and build to install, nor `deploy=false`, which goes
+            // with the path of one that is there: a person chooses the IDE.
             Self::Jetbrains => format!(
-                "jetbrains-gateway://connect#type=ssh&host={}&port=22&user={}&projectPath={}&deploy=true",
+                "jetbrains-gateway://connect#type=ssh&host={}&port=22&user={}&projectPath={}",
                 encoded(host, ""),
                 encoded(user, ""),
                 encoded(folder, "")
@@ -242,7 +244,7 @@ mod tests {
         cursor vscode-remote://attached-container+HEX/work%20spaces/web%2B1
         windsurf vscode-remote://attached-container+HEX/work%20spaces/web%2B1
         zed ssh://web.cove/work%20spaces/web%2B1
-        jetbrains jetbrains-gateway://connect#type=ssh&host=web.cove&port=22&user=vscode&projectPath=%2Fwork%20spaces%2Fweb%2B1&deploy=true
+        jetbrains jetbrains-gateway://connect#type=ssh&host=web.cove&port=22&user=vscode&projectPath=%2Fwork%20spaces%2Fweb%2B1
         terminal cove shell web
         ");
         let hex = hex_of(&attached_uri(&target()));

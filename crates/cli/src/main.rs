@@ -25,6 +25,7 @@ mod select;
 mod ssh;
 mod table;
 mod text;
+mod whole_file;
 
 use std::process::ExitCode;
 

@@ -5,13 +5,15 @@ mod include;
 mod words;
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
 use api::{HomeLayout, Problem, ProblemCode};
 use camino::{Utf8Path, Utf8PathBuf};
 use host::ssh_keys::{ENDING, SshKeys};
+
+use crate::whole_file;
 
 /// The host that an environment is to ssh clients.
 pub(crate) fn host_of(environment: &str) -> String {
@@ -44,7 +46,7 @@ impl OwnConfig {
         let (identity, known) = (keys.identity_file(), keys.known_hosts_file());
         let text = text(&identity, &known, &proxy)?;
         if std::fs::read(&file).ok().as_deref() != Some(text.as_bytes()) {
-            write_beside(&file, text.as_bytes(), 0o600).map_err(|error| unusable(&error))?;
+            whole_file::write(&file, text.as_bytes(), 0o600).map_err(|error| unusable(&error))?;
         }
         let expected = vec![
             ("proxycommand", proxy.replace("%%", "%")),
@@ -146,12 +148,13 @@ impl PersonsConfig {
         Ok(Self { file: Utf8Path::new(&home).join(".ssh/config") })
     }
 
-    /// Whether its first line includes Cove's.
+    /// Whether it includes Cove's for every host. Something before it may still override that: see
+    /// [`OwnConfig::overridden_in`].
     pub(crate) fn includes(&self, line: &str) -> Result<bool, Problem> {
         Ok(self.read()?.is_some_and(|text| include::is_there(&text, line)))
     }
 
-    /// Puts the line in front of everything. False: it was there.
+    /// Puts the line in front of everything, or moves it there. False: it was there, and nowhere else.
     pub(crate) fn add(&self, line: &str) -> Result<bool, Problem> {
         let before = self.read()?;
         match include::added(before.as_deref(), line) {
@@ -203,12 +206,12 @@ impl PersonsConfig {
             let Ok(metadata) = std::fs::metadata(&real) else {
                 let folder = real.parent().unwrap_or(&real);
                 std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-                return write_beside(&real, text, 0o600);
+                return whole_file::write(&real, text, 0o600);
             };
             if metadata.permissions().readonly() {
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the file is read-only"));
             }
-            write_beside(&real, text, metadata.permissions().mode() & 0o7777)?;
+            whole_file::write(&real, text, metadata.permissions().mode() & 0o7777)?;
             let now = std::fs::metadata(&real)?;
             if (now.uid(), now.gid()) != (metadata.uid(), metadata.gid()) {
                 std::os::unix::fs::chown(&real, Some(metadata.uid()), Some(metadata.gid()))?;
@@ -224,26 +227,6 @@ fn unwritable(file: &Utf8Path, error: &io::Error, line: &str) -> Problem {
         .caused_by(error)
         .with_hint(format!("if another tool writes it, tell that to begin it with the line `{line}`"))
         .with_command("or do without it", "cove ssh ENV")
-}
-
-/// Writes a file so that a reader sees the old or the new one, never a part.
-fn write_beside(file: &Utf8Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let name = file.file_name().unwrap_or_default();
-    let new = file.with_file_name(format!(".{name}.cove-{}", std::process::id()));
-    let write = || {
-        let mut options = std::fs::OpenOptions::new();
-        let mut opened = options.write(true).create_new(true).mode(mode).open(&new)?;
-        opened.set_permissions(std::fs::Permissions::from_mode(mode))?;
-        opened.write_all(content)?;
-        opened.sync_all()?;
-        std::fs::rename(&new, file)
-    };
-    let written = write();
-    if written.is_err() {
-        // Nothing of ours is left behind in a person's folder.
-        let _ = std::fs::remove_file(&new);
-    }
-    written
 }
 
 #[cfg(test)]

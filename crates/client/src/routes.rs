@@ -1,9 +1,10 @@
 //! Every route of the daemon, as a method.
 
 use api::{
-    AuditCheck, AuditRecord, ContainerLogLine, Diagnosis, Environment, EnvironmentPatch, ExecRequest,
-    GrantKind, GrantRequest, HomeLayout, Https, HttpsWish, KeepAlive, Machine, MachineLogLine, MachinePatch,
-    ObjectReference, PlanRequest, Prebuild, Preview, SecretStatus, SecretWish, UpRequest, Version,
+    AuditCheck, AuditRecord, ContainerLogLine, Customizations, Diagnosis, Environment, EnvironmentPatch,
+    ExecRequest, GrantKind, GrantRequest, HomeLayout, Https, HttpsWish, KeepAlive, Machine, MachineLogLine,
+    MachinePatch, ObjectReference, PlanRequest, Prebuild, Preview, SecretStatus, SecretWish, UpRequest,
+    Version,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use hyper::Method;
@@ -82,6 +83,11 @@ impl Client {
     /// One environment.
     pub async fn environment(&self, environment: &str) -> Result<Environment, CallError> {
         self.get(&environment_path(environment, "")).await
+    }
+
+    /// What an environment's image, features and configuration ask of editors and other tools, as it holds now.
+    pub async fn customizations(&self, environment: &str) -> Result<Customizations, CallError> {
+        self.get(&environment_path(environment, "/customizations")).await
     }
 
     /// The environment of a folder shall run; answers at once, the work is followed by a watch.

@@ -1,9 +1,10 @@
 //! Where a person works in a running container, and what can be done there outside of the loop: exec and logs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Environment, EnvironmentId, ExecRequest, MachinePhase, Problem, ProblemCode};
+use api::{Customizations, Environment, EnvironmentId, ExecRequest, MachinePhase, Problem, ProblemCode};
 use bytes::Bytes;
 use devcontainer::{Config, Resolved};
 use engine::{Channel, ContainerState, ExecSession, LogRange, Progress, TerminalSize};
@@ -58,13 +59,18 @@ impl Reconciler {
     /// Runs a process in the main container of an environment, as the person who works there would, with the secrets
     /// that were given for it.
     ///
+    /// Where those cannot be read it starts without any, and says so first; unless its output is to be masked, which
+    /// cannot be done then.
+    ///
     /// # Errors
     /// The environment does not run, or the process cannot be started.
     pub async fn exec(&self, id: &EnvironmentId, request: &ExecRequest) -> Result<ExecSession, Problem> {
         let place = self.working_place(id).await?;
         let environment = existing(self.parts(), id)?;
-        self.parts().secrets.settled().await;
-        let resolved = self.parts().secrets.of(&environment)?;
+        let (resolved, warning) = match self.secrets_for(&environment).await {
+            (_, Some(problem)) if request.masked => return Err(problem),
+            found => found,
+        };
         let mut env = resolved.secrets.variables().clone();
         env.extend(request.env.clone());
         let program = Program {
@@ -80,8 +86,19 @@ impl Reconciler {
         Ok(if request.masked {
             ExecSession { output: masks::pieces(&resolved.secrets.masks(), session.output), ..session }
         } else {
-            self.counted(session, &environment.id, &resolved)
+            warned(warning, self.counted(session, &environment.id, &resolved))
         })
+    }
+
+    /// The secrets that a person's program is started with. Where they cannot be read there are none, and the reason: a
+    /// keyring that is locked locks nobody out of a container, which may need none of them.
+    pub(crate) async fn secrets_for(&self, environment: &Environment) -> (Given, Option<Problem>) {
+        let secrets = &self.parts().secrets;
+        secrets.settled().await;
+        match secrets.of(environment) {
+            Ok(given) => (given, None),
+            Err(problem) => (Given::default(), Some(problem)),
+        }
     }
 
     /// The same process, known as one that was given these secrets for as long as its output is read.
@@ -106,14 +123,33 @@ impl Reconciler {
         let parts = self.parts();
         parts.machine.awake().await?;
         let (environment, state) = running(parts, id).await?;
-        // A mistake in the file, or a folder that is away, locks nobody out of a container that runs.
-        let variables = parts.store.variables(id)?;
-        let config = configuration::read_with(parts, &environment, Person::new(&variables))
-            .map(|reading| reading.config)
-            .or_else(|problem| self.config_read_last(id).ok_or(problem))?;
+        let config = self.config_now(&environment)?;
         // Whoever comes in first may commit.
         parts.grants.ready(id).await;
         Ok(of(parts, &environment, &config, &state, &()).await?.0)
+    }
+
+    /// The configuration as it is now. With a mistake in the file, or while the folder is away, the one that was read
+    /// last: that locks nobody out of a container that runs.
+    fn config_now(&self, environment: &Environment) -> Result<Arc<Config>, Problem> {
+        let parts = self.parts();
+        let variables = parts.store.variables(&environment.id)?;
+        configuration::read_with(parts, environment, Person::new(&variables))
+            .map(|reading| reading.config)
+            .or_else(|problem| self.config_read_last(&environment.id).ok_or(problem))
+    }
+
+    /// What the image and the features of the main container ask of tools, and the configuration as it is now.
+    ///
+    /// # Errors
+    /// The environment has no container that can be seen.
+    pub(crate) async fn customizations(&self, environment: &Environment) -> Result<Customizations, Problem> {
+        let parts = self.parts();
+        parts.machine.awake().await?;
+        let state = container(parts, environment).await?;
+        let mut resolved = configuration::resolve(&*self.config_now(environment)?, Some(&state));
+        devcontainer::substitute_container_env(&mut resolved, &state.env);
+        Ok(Customizations(resolved.customizations))
     }
 
     /// What the main container of an environment has said, and goes on saying if asked to follow.
@@ -130,6 +166,15 @@ impl Reconciler {
         let state = container(parts, &environment).await?;
         parts.machine.engine().logs(&state.id, range).map_err(|error| problems::from_engine(&error))
     }
+}
+
+/// The same process, which says first on standard error that it has no secrets, if it has none.
+pub(crate) fn warned(warning: Option<Problem>, session: ExecSession) -> ExecSession {
+    let Some(problem) = warning else { return session };
+    // A terminal that is joined to a process does not return to the beginning of a line by itself.
+    let text = format!("cove: {problem}\r\ncove: this starts without any of them\r\n");
+    let first = futures::stream::iter([Ok((Channel::Err, Bytes::from(text)))]);
+    ExecSession { output: first.chain(session.output).boxed(), ..session }
 }
 
 /// Who was given secrets; the environment looks again when it is gone.

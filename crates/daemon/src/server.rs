@@ -114,6 +114,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
             get(environments::show).patch(environments::change).delete(environments::remove),
         ),
         ("/v1/environments/{environment}/plan", get(environments::plan)),
+        ("/v1/environments/{environment}/customizations", get(environments::customizations)),
         ("/v1/environments/{environment}/grants", post(grants::grant).delete(grants::revoke)),
         ("/v1/audit", get(audit::read)),
         ("/v1/audit/check", get(audit::check)),

@@ -15,6 +15,7 @@ use provision::Workplace;
 use provision::workplace::Program;
 use tokio::io::AsyncWriteExt;
 
+use crate::place::warned;
 use crate::problems;
 use crate::reconcile::Reconciler;
 
@@ -35,8 +36,7 @@ impl Reconciler {
         let parts = self.parts();
         let place = self.working_place(&environment.id).await?;
         let start = start(parts.ssh.clone(), environment, asked, &place).await?;
-        parts.secrets.settled().await;
-        let resolved = parts.secrets.of(environment)?;
+        let (resolved, warning) = self.secrets_for(environment).await;
         let program = Program {
             argv: vec![PROGRAM.to_owned(), "ssh".to_owned()],
             env: resolved.secrets.variables().clone(),
@@ -51,7 +51,7 @@ impl Reconciler {
         };
         told.await.map_err(|error| no_server(environment).caused_by(&error))?;
         let session = greeted(session, environment).await?;
-        Ok(self.counted(session, &environment.id, &resolved))
+        Ok(warned(warning, self.counted(session, &environment.id, &resolved)))
     }
 }
 

@@ -1,29 +1,26 @@
 //! `cove open`
 
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Environment, HomeLayout, Problem, ProblemCode};
+use client::Client;
 use devcontainer_cli::terminal;
-use engine::{Engine, HostTools};
 use serde::Serialize;
 
 use super::{exec, ssh};
 use crate::arguments::{OpenArguments, ProcessOptions, ShellArguments};
 use crate::context::Context;
 use crate::docker_context::DockerFiles;
-use crate::editors::attached::{self, Customizations};
+use crate::editors::attached::{self, Customizations, Folders};
 use crate::editors::{Editor, Target};
 use crate::failure::Failure;
 use crate::select;
 use crate::ssh::{OwnConfig, PersonsConfig, host_of};
 
-/// The label with a container's metadata.
-const METADATA: &str = "devcontainer.metadata";
 /// How long an editor's program is watched for a failure; most hand over and end at once.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the engine may take to tell of the container.
+/// How long the daemon may take to tell what the configuration wants.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// What opens terminals, the person's choice first.
 #[cfg(not(target_os = "macos"))]
@@ -56,7 +53,7 @@ pub(super) async fn run(context: &Context, arguments: OpenArguments) -> Result<(
     let Some(program) = program else { return in_a_terminal(context, &environment).await };
     if editor.attaches() {
         DockerFiles::from_environment()?.point_at(&context.home.docker_socket())?;
-        tell_editor(context, editor, &target).await;
+        tell_editor(context, &client, editor, &target).await;
     } else {
         reachable_by_ssh(&context.home)?;
     }
@@ -116,23 +113,19 @@ fn target(environment: &Environment) -> Result<Target, Problem> {
 }
 
 /// Writes down what the configuration wants of the editor. Without it the environment opens all the same.
-async fn tell_editor(context: &Context, editor: Editor, target: &Target) {
-    let (Some(extension), Some(folder)) = (editor.extension(), attached::user_folder()) else { return };
-    let engine = Engine::new(&context.home.docker_socket(), Arc::new(HostTools::default()));
-    let told = async {
-        let found = tokio::time::timeout(ANSWER_TIME, engine.container(&target.container)).await;
-        let label = found.ok()?.ok()??.labels.remove(METADATA);
-        Some(Customizations::of_label(&label.unwrap_or_default()))
+async fn tell_editor(context: &Context, client: &Client, editor: Editor, target: &Target) {
+    let (Some(_), Some(folder)) = (editor.extension(), attached::user_folder()) else { return };
+    let tell = async {
+        let told = client.customizations(&target.environment).await.map_err(|error| error.to_string())?;
+        let wanted = told.0.get("vscode").map(|parts| Customizations::of(parts)).unwrap_or_default();
+        let of_cove = context.home.editors_dir();
+        let folders = Folders { of_editors: &folder, of_cove: &of_cove };
+        attached::write(folders, editor, target, &wanted).map_err(|error| error.to_string())
     };
-    let Some(wanted) = told.await else {
-        context
-            .output
-            .note("The configuration's extensions and settings are not known: the container did not answer.");
-        return;
-    };
-    if let Err(error) = attached::write(&folder, extension, target, &wanted) {
+    let told = tokio::time::timeout(ANSWER_TIME, tell).await;
+    if let Err(reason) = told.unwrap_or_else(|_| Err("the daemon did not answer in time".to_owned())) {
         context.output.note(&format!(
-            "{} could not be told the configuration's extensions and settings: {error}",
+            "{} could not be told the configuration's extensions and settings: {reason}",
             editor.title()
         ));
     }
@@ -142,7 +135,19 @@ fn reachable_by_ssh(home: &HomeLayout) -> Result<(), Problem> {
     let own = OwnConfig::provide(home)?;
     let person = PersonsConfig::from_environment()?;
     if person.includes(&own.line()?)? {
-        return Ok(());
+        let overridden = own.overridden_in(&person.file);
+        if overridden.is_empty() {
+            return Ok(());
+        }
+        let title = format!(
+            "the editor comes by ssh, and something in `{}` comes before what leads there",
+            person.file
+        );
+        let mut problem = Problem::new(ProblemCode::SshConfig, title);
+        problem.causes.extend(overridden.into_iter().map(|(option, value)| format!("{option} is {value}")));
+        return Err(
+            problem.with_command("let Cove's line be the first of the file", "cove ssh-config install")
+        );
     }
     Err(Problem::new(
         ProblemCode::SshConfig,
@@ -203,17 +208,53 @@ fn new_terminal(environment: &str) -> Result<Command, Problem> {
 #[cfg(target_os = "macos")]
 #[expect(clippy::unnecessary_wraps, reason = "on Linux there may be no such program")]
 fn new_terminal(environment: &str) -> Result<Command, Problem> {
-    let quoted = own_shell(environment).map(|word| format!("'{}'", word.replace('\'', r"'\''"))).join(" ");
-    let script = format!(
-        "tell application \"Terminal\" to do script \"{}\"",
-        quoted.replace('\\', "\\\\").replace('"', "\\\"")
-    );
+    let script = terminal_script(&own_shell(environment));
     let mut command = Command::new("osascript");
     command.args(["-e", "tell application \"Terminal\" to activate", "-e", &script]);
     Ok(command)
 }
 
+/// The AppleScript that has Terminal run a command: words within a shell's quotes, within AppleScript's.
+#[cfg(any(target_os = "macos", test))]
+fn terminal_script(words: &[String]) -> String {
+    let for_shell: Vec<_> = words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
+    let for_script = for_shell.join(" ").replace('\\', "\\\\").replace('"', "\\\"");
+    format!("tell application \"Terminal\" to do script \"{for_script}\"")
+}
+
 fn own_shell(environment: &str) -> [String; 3] {
     let own = std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
     [own.unwrap_or_else(|| "cove".to_owned()), "shell".to_owned(), environment.to_owned()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes AppleScript's quotes away, as Terminal gets the command.
+    fn command_of(script: &str) -> String {
+        let text = script.strip_prefix("tell application \"Terminal\" to do script \"").unwrap();
+        let text = text.strip_suffix('"').unwrap();
+        let (mut command, mut letters) = (String::new(), text.chars());
+        while let Some(letter) = letters.next() {
+            assert_ne!(letter, '"', "the text ends before its end: {script}");
+            command.push(if letter == '\\' { letters.next().unwrap() } else { letter });
+        }
+        command
+    }
+
+    /// Asks a real shell which words it got.
+    #[test]
+    fn a_terminal_on_a_mac_runs_the_very_words() {
+        for words in [
+            &["/Applications/Cove.app/Contents/MacOS/cove", "shell", "web"][..],
+            &["/Users/o'neil/my \"own\" tools\\cove", "shell", "web"],
+            &["$(touch x)`touch y`", "a;b & c", "", "\\'\\\"", "!$HOME"],
+        ] {
+            let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+            let line = format!("printf '%s\\n' {}", command_of(&terminal_script(&words)));
+            let said = Command::new("/bin/sh").args(["-c", &line]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&said.stdout), format!("{}\n", words.join("\n")));
+        }
+    }
 }

@@ -109,18 +109,33 @@ pub(super) async fn proxy(context: &Context, host: &str) -> Result<(), Failure> 
     attach(client.ssh(name).await?, Joint::Pipes).await
 }
 
-/// The environment as it runs: started, with its progress on standard error, if it does not.
+/// The environment as it runs: started, with its progress on standard error, if it does not. One that runs though its
+/// start ended in a problem, as after a failed hook, can be worked in, and the problem is a warning.
 pub(super) async fn bring_up(
     context: &Context,
     client: &Client,
     environment: Environment,
 ) -> Result<Environment, Failure> {
-    let container_runs = environment.status.container.as_ref().is_some_and(|container| container.running);
-    let is_up = environment.status.phase == Phase::Running && container_runs;
-    if is_up && environment.spec.desired_phase == DesiredPhase::Running {
+    if environment.status.phase == Phase::Running && has_container(&environment) {
         return Ok(environment);
     }
-    lifecycle::bring_up(context, client, &environment).await
+    let problem = match lifecycle::bring_up(context, client, &environment).await {
+        Err(Failure::Problem(problem)) => problem,
+        end => return end,
+    };
+    match client.environment(environment.id.as_str()).await {
+        Ok(now) if has_container(&now) => {
+            context.output.warning(&problem);
+            Ok(now)
+        }
+        _ => Err(problem.into()),
+    }
+}
+
+/// Whether its container runs, and is to.
+fn has_container(environment: &Environment) -> bool {
+    environment.spec.desired_phase == DesiredPhase::Running
+        && environment.status.container.as_ref().is_some_and(|container| container.running)
 }
 
 /// Becomes ssh, with Cove's configuration alone.

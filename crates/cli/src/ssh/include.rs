@@ -13,50 +13,58 @@ pub(super) enum Removed {
     Whole,
 }
 
-/// Whether the line is the first, or stands alone somewhere.
-pub(super) fn is_there(text: &[u8], line: &str) -> bool {
-    place(text, line).is_some()
-}
-
 /// What a file holds besides the line that was not there before it.
 const MADE: &str = "# Cove made this file, for the line above, and takes it away with that.\n";
 
-/// The text with the line in front, in the text's own kind of line ends; `None` when the first line is it.
+/// Whether the line holds for every host: it stands before the first `Host` and `Match`.
+pub(super) fn is_there(text: &[u8], line: &str) -> bool {
+    lines(text).take_while(|(bare, _)| !begins_block(bare)).any(|(bare, _)| bare == line.as_bytes())
+}
+
+/// The text with the line in front and nowhere else, in the text's own kind of line ends; `None` when it is so.
 pub(super) fn added(text: Option<&[u8]>, line: &str) -> Option<Vec<u8>> {
-    let end: &[u8] = match text {
-        Some(text)
-            if text.split(|byte| *byte == b'\n').next().is_some_and(|first| first.ends_with(b"\r")) =>
-        {
-            b"\r\n"
-        }
-        _ => b"\n",
-    };
-    let text = text.unwrap_or(MADE.as_bytes());
-    if place(text, line).is_some_and(|(from, _)| from == 0) {
+    let rest = text.map_or(MADE.as_bytes().to_vec(), |text| without(text, line));
+    let is_crlf = rest.split(|byte| *byte == b'\n').next().is_some_and(|first| first.ends_with(b"\r"));
+    let end: &[u8] = if is_crlf { b"\r\n" } else { b"\n" };
+    let is_first =
+        text.is_some_and(|text| lines(text).next().is_some_and(|(bare, _)| bare == line.as_bytes()));
+    let is_once =
+        text.is_some_and(|text| lines(text).filter(|(bare, _)| *bare == line.as_bytes()).count() == 1);
+    if is_first && is_once {
         return None;
     }
-    Some([line.as_bytes(), end, text].concat())
+    Some([line.as_bytes(), end, &rest].concat())
 }
 
-/// The text without the line, wherever it stands.
+/// The text without the line, wherever and however often it stands.
 pub(super) fn removed(text: &[u8], line: &str) -> Removed {
-    let Some((from, to)) = place(text, line) else { return Removed::Nothing };
-    let rest = [&text[..from], &text[to..]].concat();
-    if rest == MADE.as_bytes() { Removed::Whole } else { Removed::Rest(rest) }
+    let rest = without(text, line);
+    if rest.len() == text.len() {
+        Removed::Nothing
+    } else if rest == MADE.as_bytes() {
+        Removed::Whole
+    } else {
+        Removed::Rest(rest)
+    }
 }
 
-/// Where the line stands, with its end.
-fn place(text: &[u8], line: &str) -> Option<(usize, usize)> {
-    let mut from = 0;
-    for piece in text.split_inclusive(|byte| *byte == b'\n') {
-        let bare = piece.strip_suffix(b"\n").unwrap_or(piece);
-        let bare = bare.strip_suffix(b"\r").unwrap_or(bare);
-        if bare == line.as_bytes() {
-            return Some((from, from + piece.len()));
-        }
-        from += piece.len();
-    }
-    None
+fn without(text: &[u8], line: &str) -> Vec<u8> {
+    lines(text).filter(|(bare, _)| *bare != line.as_bytes()).flat_map(|(_, whole)| whole).copied().collect()
+}
+
+/// The lines, without and with their ends.
+fn lines(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    text.split_inclusive(|byte| *byte == b'\n').map(|whole| {
+        let bare = whole.strip_suffix(b"\n").unwrap_or(whole);
+        (bare.strip_suffix(b"\r").unwrap_or(bare), whole)
+    })
+}
+
+/// Whether what follows holds for some hosts alone. ssh takes a name in any letters, and `=` after it.
+fn begins_block(line: &[u8]) -> bool {
+    let name = line.trim_ascii_start();
+    let end = name.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(name.len());
+    ["host", "match"].iter().any(|block| name[..end].eq_ignore_ascii_case(block.as_bytes()))
 }
 
 #[cfg(test)]
@@ -93,9 +101,39 @@ mod tests {
 
     #[test]
     fn a_line_that_somebody_moved_is_put_in_front_again_and_found_to_be_removed() {
-        let moved = format!("Host a\n{LINE}\nHost b\n");
-        assert!(added(Some(moved.as_bytes()), LINE).is_some());
-        assert_eq!(removed(moved.as_bytes(), LINE), Removed::Rest(b"Host a\nHost b\n".into()));
+        for moved in [
+            format!("Host a\n{LINE}\nHost b\n"),
+            format!("Host a\n{LINE}\n{LINE}\nHost b\n{LINE}\n"),
+            format!("{LINE}\nHost a\nHost b\n{LINE}\n"),
+        ] {
+            let with = added(Some(moved.as_bytes()), LINE).unwrap();
+            assert_eq!(with, format!("{LINE}\nHost a\nHost b\n").into_bytes(), "{moved:?}");
+            assert_eq!(removed(moved.as_bytes(), LINE), Removed::Rest(b"Host a\nHost b\n".into()));
+        }
+    }
+
+    /// Beside the real ssh, which is asked whether the included file holds for a host that nothing else names.
+    #[test]
+    fn a_line_holds_as_far_as_ssh_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let (included, file) = (folder.path().join("included"), folder.path().join("config"));
+        std::fs::write(&included, "Host *\n  Port 4711\n").unwrap();
+        let line = format!("Include \"{}\"", included.display());
+        for (text, holds) in [
+            (format!("{line}\n"), true),
+            (format!("# Host x\n\nUser ada\r\n{line}\r\nHost b\n"), true),
+            (format!("HostName h\nHostKeyAlias x\n{line}\n"), true),
+            (format!("Host a\n{line}\n"), false),
+            (format!("\thOsT=a\n{line}\n"), false),
+            (format!("Match host a\nUser x\n{line}\n"), false),
+            (format!("# {line}\n"), false),
+        ] {
+            std::fs::write(&file, &text).unwrap();
+            let mut ssh = std::process::Command::new("ssh");
+            let said = ssh.arg("-F").arg(&file).args(["-G", "web.cove"]).output().unwrap();
+            let is_held = String::from_utf8_lossy(&said.stdout).lines().any(|line| line == "port 4711");
+            assert_eq!((is_there(text.as_bytes(), &line), is_held), (holds, holds), "{text:?}");
+        }
     }
 
     #[test]
@@ -112,7 +150,8 @@ mod tests {
                 text.extend(alphabet[(state % 6) as usize]);
             }
             if let Some(with) = added(Some(&text), LINE) {
-                assert_eq!(removed(&with, LINE), Removed::Rest(text));
+                assert_eq!(removed(&with, LINE), Removed::Rest(without(&text, LINE)));
+                assert_eq!(added(Some(&with), LINE), None);
             }
         }
     }

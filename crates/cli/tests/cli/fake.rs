@@ -1,6 +1,8 @@
 //! A daemon of few words on a real unix socket, and the `cove` that speaks to it.
 //!
-//! It keeps environments as they were given, and plays a script of events and changes when one shall come up.
+//! It keeps environments as they were given, and plays a script of events and changes when one shall come up or start.
+
+mod credentials;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -58,6 +60,8 @@ struct Known {
     sequence: u64,
     requests: Vec<String>,
     secrets: Vec<api::SecretWish>,
+    customizations: api::Customizations,
+    is_audit_broken: bool,
     /// Told when an environment is read: the script begins then, so that its events are seen one by one.
     read: Arc<Notify>,
 }
@@ -83,6 +87,8 @@ impl Fake {
             sequence: 0,
             requests: Vec::new(),
             secrets: Vec::new(),
+            customizations: api::Customizations::default(),
+            is_audit_broken: false,
             read: Arc::default(),
         };
         let at = camino::Utf8PathBuf::from_path_buf(home.path().to_owned()).unwrap();
@@ -124,6 +130,12 @@ impl Fake {
         let listener = UnixListener::bind(self.home.path().join("run/docker.sock")).unwrap();
         let routes = Router::new().fallback(|| async { "OK" });
         self.runtime.spawn(async move { axum::serve(listener, routes).await });
+    }
+
+    /// What all environments ask of VS Code from now on.
+    pub(crate) fn customize(&self, parts: &[Value]) {
+        let of_tools = [("vscode".to_owned(), parts.to_vec())];
+        self.world.known.lock().unwrap().customizations = api::Customizations(of_tools.into());
     }
 
     /// Lets the daemon say that its machine is off.
@@ -242,6 +254,10 @@ fn routes(world: Arc<World>) -> Router {
         .route("/v1/version", get(version))
         .route("/v1/environments", get(list).post(up))
         .route("/v1/environments/{id}", get(one).patch(patch).delete(remove))
+        .route("/v1/environments/{id}/customizations", get(customizations))
+        .route("/v1/environments/{id}/grants", post(credentials::grant).delete(credentials::revoke))
+        .route("/v1/audit", get(credentials::audit))
+        .route("/v1/audit/check", get(credentials::audit_check))
         .route("/v1/environments/{id}/exec", post(exec))
         .route("/v1/environments/{id}/ssh", post(ssh))
         .route("/v1/environments/{id}/logs", get(logs))
@@ -290,6 +306,10 @@ async fn up(State(world): State<Arc<World>>, Json(request): Json<UpRequest>) -> 
     Json(environment)
 }
 
+async fn customizations(State(world): State<Arc<World>>) -> Json<api::Customizations> {
+    Json(world.known.lock().unwrap().customizations.clone())
+}
+
 async fn play(world: Arc<World>, id: String, script: Vec<Act>) {
     let object = ObjectReference::environment(&api::EnvironmentId(id.clone()));
     for act in script {
@@ -319,6 +339,7 @@ async fn patch(
     }
     let mut known = world.known.lock().unwrap();
     known.requests.push(format!("PATCH {id} {:?}", patch.desired_phase));
+    let is_scripted = patch.desired_phase == Some(DesiredPhase::Running) && !known.script.is_empty();
     let Some(environment) = known.environments.iter_mut().find(|each| each.id.0 == id) else {
         return not_found(&id);
     };
@@ -337,6 +358,16 @@ async fn patch(
         environment.spec.ports = ports;
     }
     let before = environment.clone();
+    if is_scripted {
+        known.read = Arc::default();
+        let (script, read) = (known.script.clone(), known.read.clone());
+        let world = world.clone();
+        tokio::spawn(async move {
+            read.notified().await;
+            play(world, id, script).await;
+        });
+        return Json(before).into_response();
+    }
     environment.status.observed_generation = environment.metadata.generation;
     if let Some(desired) = patch.desired_phase {
         environment.spec.desired_phase = desired;

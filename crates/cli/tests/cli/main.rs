@@ -5,6 +5,7 @@
 mod automations;
 mod commands;
 mod fake;
+mod grants;
 mod mcp;
 mod migrate;
 mod open;

@@ -3,13 +3,14 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
+use api::{Environment, EventKind, HookStage, Problem, ProblemCode, StepKind};
 use host::ssh_keys::SshKeys;
 use protocol::agent::ExecEnd;
 use protocol::inside::SshStart;
 use protocol::{Frame, FrameDecoder, FrameKind, encode_json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::fake::{Fake, Ran, environment, running};
+use crate::fake::{Act, Fake, Ran, environment, running};
 
 /// What the daemon does for an ssh client: the program that containers have, told its keys.
 pub(crate) async fn serve(
@@ -116,6 +117,61 @@ fn ssh_finds_an_environment_by_its_name_and_starts_one_that_is_stopped() {
     --- status 0
     ");
     assert_eq!(std::fs::read_to_string(ssh_folder.join("config")).unwrap(), before);
+}
+
+/// The end of a start: the container runs, and its last command failed.
+pub(crate) fn with_a_failed_hook(web: &mut Environment) {
+    web.status.observed_generation = web.metadata.generation;
+    web.status.phase = api::Phase::Running;
+    web.status.retry = web.spec.retry.clone();
+    let failed = Problem::new(ProblemCode::HookFailed, "postStartCommand failed with status 3");
+    web.status.problem = Some(failed.with_log(vec!["no such table".to_owned()]));
+}
+
+#[test]
+fn a_start_is_shown_on_standard_error_and_one_that_ends_in_a_problem_is_no_closed_door() {
+    let mut web = running("web", "/srv/web");
+    web.id.0 = "web".to_owned();
+    web.status.phase = api::Phase::Stopped;
+    let started = |step| EventKind::StepStarted { step, detail: String::new() };
+    let script = vec![
+        Act::Tell(started(StepKind::StartContainer)),
+        Act::Tell(started(StepKind::RunHook(HookStage::PostStart))),
+        Act::Change(with_a_failed_hook),
+    ];
+    let fake = Fake::start(vec![web], script);
+    assert_eq!(fake.run(&["ssh-config", "install", "--yes"]).status, Some(0));
+    let ran = ssh(&fake, &["web.cove", "echo here"]);
+    assert_eq!(
+        (ran.status, ran.out.as_str()),
+        (Some(0), "here\n"),
+        "what ssh says and nothing else: {}",
+        ran.all()
+    );
+    for told in [
+        "Starting the container",
+        "postStartCommand",
+        "warning[E0205]: postStartCommand failed with status 3",
+    ] {
+        assert!(ran.err.contains(told), "{told}: {}", ran.err);
+    }
+    assert!(ran.err.contains("| no such table"), "{}", ran.err);
+}
+
+#[test]
+fn a_start_that_leaves_no_container_is_the_end() {
+    let mut web = running("web", "/srv/web");
+    web.id.0 = "web".to_owned();
+    web.status.phase = api::Phase::Stopped;
+    web.status.container = None;
+    let fake = Fake::start(vec![web], vec![Act::Change(with_a_failed_hook)]);
+    assert_eq!(fake.run(&["ssh-config", "install", "--yes"]).status, Some(0));
+    let ran = ssh(&fake, &["web.cove", "echo here"]);
+    assert!(
+        ran.status == Some(255) && ran.err.contains("error[E0205]: postStartCommand failed"),
+        "{}",
+        ran.all()
+    );
 }
 
 #[test]

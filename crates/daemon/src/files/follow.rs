@@ -19,6 +19,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 /// Pause before a folder is tried again that could not be followed.
 const TRY_AGAIN: Duration = Duration::from_mins(1);
 
+/// The same for one with too much in it: that is found out by walking all of it, and seldom passes.
+const COUNT_AGAIN: Duration = Duration::from_hours(1);
+
 /// Why a folder is not followed.
 #[derive(Debug, thiserror::Error)]
 enum FollowError {
@@ -42,10 +45,19 @@ pub(super) async fn follow(machine: MachineHost, root: Utf8PathBuf, standings: S
             Err(error) => error,
         };
         set(&standings, &root, Standing::Refused(Box::new(problem(&root, &error))));
-        match error {
-            FollowError::Guest(_) => next_life(&machine).await,
-            FollowError::Tree(_) | FollowError::Watch { .. } => tokio::time::sleep(TRY_AGAIN).await,
+        match pause_after(&error) {
+            None => next_life(&machine).await,
+            Some(pause) => tokio::time::sleep(pause).await,
         }
+    }
+}
+
+/// How long a folder is left alone that is not followed; `None`: until another guest is there.
+fn pause_after(error: &FollowError) -> Option<Duration> {
+    match error {
+        FollowError::Guest(_) => None,
+        FollowError::Tree(TreeError::TooMany { .. }) => Some(COUNT_AGAIN),
+        FollowError::Tree(TreeError::Root { .. }) | FollowError::Watch { .. } => Some(TRY_AGAIN),
     }
 }
 
@@ -150,9 +162,9 @@ fn problem(root: &Utf8Path, error: &FollowError) -> Problem {
     let title = format!("file watchers do not hear of changes in `{root}`");
     let problem = Problem::new(ProblemCode::FilesNotFollowed, title).caused_by(error);
     match error {
-        FollowError::Tree(TreeError::TooMany { .. }) => {
-            problem.with_hint("open a folder further down, or let the watcher poll")
-        }
+        FollowError::Tree(TreeError::TooMany { .. }) => problem
+            .with_hint("open a folder further down, or let the watcher poll")
+            .with_hint("it is counted again every hour, and when the environment starts again"),
         FollowError::Watch { source, .. } if matches!(source.kind, notify::ErrorKind::MaxFilesWatch) => {
             problem.with_command("allow more watches", "sudo sysctl fs.inotify.max_user_watches=1048576")
         }
@@ -167,4 +179,30 @@ fn problem(root: &Utf8Path, error: &FollowError) -> Problem {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("the work does not panic, and the runtime outlives it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The hint of each tells the pause.
+    #[test]
+    fn what_takes_long_to_find_out_is_not_found_out_again_and_again() {
+        let root = PathBuf::from("/w");
+        let gone = std::io::Error::from(std::io::ErrorKind::NotFound);
+        for (error, pause, hint) in [
+            (TreeError::TooMany { root: root.clone() }.into(), Some(COUNT_AGAIN), "every hour"),
+            (TreeError::Root { root: root.clone(), source: gone }.into(), Some(TRY_AGAIN), "every minute"),
+            (
+                FollowError::Watch { root, source: notify::Error::generic("no") },
+                Some(TRY_AGAIN),
+                "every minute",
+            ),
+        ] {
+            assert_eq!(pause_after(&error), pause, "{error}");
+            let told = problem("/w".into(), &error);
+            assert!(told.hints.iter().any(|it| it.text.contains(hint)), "{told:?}");
+        }
+        assert!(COUNT_AGAIN >= Duration::from_mins(30));
+    }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{
-    AutomationWish, CloneRequest, DesiredPhase, Environment, EnvironmentId, EnvironmentPatch, ErrorBody,
-    EventKind, Https, HttpsWish, KeepAlive, ObjectReference, Phase, PlanRequest, Preview, Problem,
+    AutomationWish, CloneRequest, Customizations, DesiredPhase, Environment, EnvironmentId, EnvironmentPatch,
+    ErrorBody, EventKind, Https, HttpsWish, KeepAlive, ObjectReference, Phase, PlanRequest, Preview, Problem,
     ProblemCode, RepositoryUrl, Session, Unasked, UpRequest,
 };
 use axum::Json;
@@ -259,6 +259,22 @@ pub(super) async fn plan(
         features: true,
     };
     Ok(Json(api.environments.plan(&request, Some(&found)).await?))
+}
+
+/// What its image, its features and its configuration, as that is now, ask of editors and other tools.
+#[utoipa::path(get, path = "/v1/environments/{environment}/customizations", tag = "environments",
+    params(("environment" = String, Path, description = "Name or id")),
+    responses(
+        (status = 200, body = Customizations),
+        (status = 409, description = "It has no container that can be seen", body = ErrorBody),
+        (status = "default", body = ErrorBody),
+    ))]
+pub(super) async fn customizations(
+    State(api): State<Api>,
+    Path(environment): Path<String>,
+) -> Result<Json<Customizations>, Refusal> {
+    let found = find(&api.store, &environment)?;
+    Ok(Json(api.environments.customizations(&found).await?))
 }
 
 /// What asking for a folder now would do, and why; whether it has an environment or not.

@@ -104,6 +104,14 @@ impl EnvironmentWork for Stub {
         async move { Err(Problem::new(ProblemCode::ImageNotFound, name)) }.boxed()
     }
 
+    fn customizations<'a>(
+        &'a self,
+        _: &'a Environment,
+    ) -> BoxFuture<'a, Result<api::Customizations, Problem>> {
+        let of_tools = [("vscode".to_owned(), vec![json!({"extensions": ["a.a"]})])];
+        async { Ok(api::Customizations(of_tools.into())) }.boxed()
+    }
+
     fn unsaved<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<(), Problem>> {
         let holds_work = environment.metadata.name.as_str() == "unsaved";
         let problem = || Problem::new(ProblemCode::UnsavedWork, "it holds work");

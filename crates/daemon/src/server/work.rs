@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use api::{
-    Activity, ContainerLogLine, Diagnosis, Environment, EnvironmentId, ExecRequest, Https, MachineLogLine,
-    PlanRequest, Prebuild, Preview, Problem, SecretStatus, SecretWish, Secrets, Session,
+    Activity, ContainerLogLine, Customizations, Diagnosis, Environment, EnvironmentId, ExecRequest, Https,
+    MachineLogLine, PlanRequest, Prebuild, Preview, Problem, SecretStatus, SecretWish, Secrets, Session,
 };
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -84,6 +84,15 @@ pub trait EnvironmentWork: Send + Sync {
         request: &'a PlanRequest,
         environment: Option<&'a Environment>,
     ) -> BoxFuture<'a, Result<Preview, Problem>>;
+
+    /// What the main container's image and features and the configuration ask of tools.
+    ///
+    /// # Errors
+    /// There is no container that can be seen.
+    fn customizations<'a>(
+        &'a self,
+        environment: &'a Environment,
+    ) -> BoxFuture<'a, Result<Customizations, Problem>>;
 
     /// What the main container wrote, and will write if it is followed.
     fn logs<'a>(

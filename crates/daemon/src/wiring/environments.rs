@@ -1,8 +1,8 @@
 //! The server's view of environments, by way of the reconciler.
 
 use api::{
-    Activity, ContainerLogLine, Environment, EnvironmentId, ExecRequest, Https, LogStream, PlanRequest,
-    Prebuild, Preview, Problem, SecretStatus, SecretWish, Secrets, Session, UseKind,
+    Activity, ContainerLogLine, Customizations, Environment, EnvironmentId, ExecRequest, Https, LogStream,
+    PlanRequest, Prebuild, Preview, Problem, SecretStatus, SecretWish, Secrets, Session, UseKind,
 };
 use bytes::Bytes;
 use engine::{Channel, EngineError};
@@ -113,6 +113,13 @@ impl EnvironmentWork for LiveEnvironments {
         environment: Option<&'a Environment>,
     ) -> BoxFuture<'a, Result<Preview, Problem>> {
         self.reconciler.preview(request, environment).boxed()
+    }
+
+    fn customizations<'a>(
+        &'a self,
+        environment: &'a Environment,
+    ) -> BoxFuture<'a, Result<Customizations, Problem>> {
+        self.reconciler.customizations(environment).boxed()
     }
 
     fn logs<'a>(

@@ -261,12 +261,42 @@ async fn secrets_that_cannot_be_read_keep_nobody_from_an_environment() {
     let folder = place.fixture.paths.secrets_dir();
     fs_err::create_dir_all(&folder).unwrap();
     fs_err::write(folder.join("store.age"), "damaged").unwrap();
-    let config = format!(r#"{{"image": "{BASE_IMAGE}", "secrets": {{"TOKEN": {{}}}}}}"#);
+    fs_err::create_dir(place.folder.join(".bin")).unwrap();
+    fs_err::copy(test_support::inside::program(), place.folder.join(".bin/cove-inside")).unwrap();
+    let config = format!(
+        r#"{{"image": "{BASE_IMAGE}", "secrets": {{"TOKEN": {{}}}},
+            "mounts": ["type=bind,source=${{localWorkspaceFolder}}/.bin,target=/dev/cove/bin,readonly"]}}"#
+    );
     place.write(&[(".devcontainer.json", &config)]);
     let app = place.up(&place.request()).await;
     assert_eq!((app.status.phase, &app.status.problem), (Phase::Running, &None), "{:?}", place.events());
     assert_eq!(of(&app, ProblemCode::SecretsUnreadable).len(), 1, "{:?}", app.status.warnings);
     assert_eq!(of(&app, ProblemCode::SecretMissing).len(), 0, "nobody knows which are missing");
     assert!(!is_in_sync(&app));
+
+    // Shells start, and say first that they have none.
+    let mut session = place.open(&app, "echo ${TOKEN-none}").await;
+    let mut said = Vec::new();
+    while let Some(Ok((channel, piece))) = session.output.next().await {
+        said.push((channel, String::from_utf8_lossy(&piece).into_owned()));
+    }
+    let (channel, first) = &said[0];
+    assert!(
+        *channel == engine::Channel::Err && first.contains("cannot be used") && first.contains("[E0318]"),
+        "{said:?}"
+    );
+    assert_eq!(said[1..], [(engine::Channel::Out, "none\n".to_owned())]);
+    let mut session = place.reconciler.ssh(&app, "app").await.unwrap();
+    let (channel, first) = session.output.next().await.unwrap().unwrap();
+    let first = String::from_utf8_lossy(&first);
+    assert!(channel == engine::Channel::Err && first.contains("cannot be used"), "{first}");
+    let (channel, greeting) = session.output.next().await.unwrap().unwrap();
+    assert!(channel == engine::Channel::Out && greeting.starts_with(b"SSH-2.0-"), "ssh goes on");
+    drop(session);
+    // What is to be masked cannot be.
+    let argv = vec!["true".to_owned()];
+    let masked = ExecRequest { argv, masked: true, ..ExecRequest::default() };
+    let refused = place.reconciler.exec(&app.id, &masked).await.err();
+    assert_eq!(refused.map(|problem| problem.code), Some(ProblemCode::SecretsUnreadable));
     place.end().await;
 }
