@@ -5,6 +5,29 @@ use std::fmt;
 /// Longest URL that is taken, in bytes.
 const LONGEST: usize = 2048;
 
+/// From so many characters on, the user in a web URL is taken for a token: those of all hosts are longer.
+const SHORTEST_TOKEN: usize = 20;
+
+/// How tokens of common hosts begin, and names that only stand before one.
+const TOKENS: [&str; 16] = [
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "gldt-",
+    "glptt-",
+    "gitlab-ci-token",
+    "atbb",
+    "atctt",
+    "x-token-auth",
+    "x-access-token",
+    "x-oauth-basic",
+    "oauth2",
+];
+
 /// A repository to clone: where it is, and what of it is checked out.
 ///
 /// Only `https`, `ssh` (also `user@host:path`) and `file` are taken, and `http` to this computer itself. Git has other
@@ -21,20 +44,20 @@ pub enum RepositoryUrlError {
     /// Git would understand it, or not; it is not cloned.
     #[error("`{url}` is no repository to clone: give an https, ssh or file URL, or user@host:path")]
     Scheme {
-        /// The text, without a password.
+        /// The text, without what may be secret.
         url: String,
     },
     /// What it names is no name of a host, path or branch.
     #[error("`{url}` is no repository to clone: {why}")]
     Malformed {
-        /// The text, without a password.
+        /// The text, without what may be secret.
         url: String,
         /// What is wrong.
         why: &'static str,
     },
     /// It holds a password or token, which would be written down in many places.
     #[error(
-        "the URL of the repository on `{host}` holds a password: leave it out, and grant git's own credentials"
+        "the URL of the repository on `{host}` holds a password or what looks like a token: leave out what is before the @, and grant git's own credentials"
     )]
     Password {
         /// The host.
@@ -53,12 +76,12 @@ struct Parts<'a> {
 impl RepositoryUrl {
     /// Whether a text is meant as a URL, and not as the path of a folder.
     pub fn is_meant(text: &str) -> bool {
-        let scheme = text.split_once("::").or_else(|| text.split_once("://")).map(|(scheme, _)| scheme);
-        let is_scheme = scheme.is_some_and(|scheme| {
+        let is_scheme = |scheme: &str| {
             !scheme.is_empty()
                 && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
-        });
-        is_scheme || scp_like(text).is_some()
+        };
+        let begins = |mark| text.split_once(mark).is_some_and(|(scheme, _)| is_scheme(scheme));
+        begins("::") || begins("://") || scp_like(text).is_some()
     }
 
     /// Reads a URL, with a branch or tag behind `#` if it is not the repository's own choice.
@@ -70,20 +93,31 @@ impl RepositoryUrl {
             Some((url, branch)) => (url, Some(branch)),
             None => (text, None),
         };
-        let parts = parts(url).ok_or_else(|| RepositoryUrlError::Scheme { url: without_password(url) })?;
-        let malformed = |why| RepositoryUrlError::Malformed { url: without_password(url), why };
+        let parts = parts(url).ok_or_else(|| RepositoryUrlError::Scheme { url: without_secrets(url) })?;
+        let malformed = |why| RepositoryUrlError::Malformed { url: without_secrets(url), why };
         if url.len() > LONGEST || url.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
             return Err(malformed("it is too long, or holds spaces"));
+        }
+        // What others than git and its helpers could read in two ways is not read at all: the host that a person is
+        // asked about is the one that git contacts.
+        if !is_host(parts.host) || !parts.user.is_none_or(is_user) {
+            return Err(malformed("what is before its path is no plain `host`, `host:port` or `user@host`"));
         }
         match parts.scheme {
             "https" | "ssh" => {}
             "file" if parts.host.is_empty() || parts.host == "localhost" => {}
             "http" if is_here(parts.host) => {}
             "http" => return Err(malformed("what passes without encryption can be changed: use https")),
-            _ => return Err(RepositoryUrlError::Scheme { url: without_password(url) }),
+            _ => return Err(RepositoryUrlError::Scheme { url: without_secrets(url) }),
         }
-        if parts.user.is_some_and(|user| user.contains(':')) {
+        let is_web = matches!(parts.scheme, "https" | "http");
+        if parts.user.is_some_and(|user| user.contains(':') || is_token(user, is_web)) {
             return Err(RepositoryUrlError::Password { host: parts.host.to_owned() });
+        }
+        if is_web && parts.path.contains(['?', '\\']) {
+            return Err(malformed(
+                "a repository has no query (`?`) or `\\`, and a token does not belong there",
+            ));
         }
         // Programs that git starts would take what begins with a dash for an option.
         let begins = [parts.host, parts.user.unwrap_or_default(), parts.path.trim_start_matches("/~")];
@@ -187,22 +221,56 @@ fn parts(url: &str) -> Option<Parts<'_>> {
     Some(Parts { scheme, user, host, path })
 }
 
-/// Whether a host is this computer.
-fn is_here(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+/// A name or number of a host, with a port or not; nothing for files.
+fn is_host(host: &str) -> bool {
+    let (name, port) = host_and_port(host);
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
+    let is_number = |letter: char| letter.is_ascii_hexdigit() || ":.".contains(letter);
+    let is_name = match name.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').is_some_and(|number| number.chars().all(is_number)),
+        None => name.chars().all(is_plain),
+    };
+    is_name && port.is_none_or(|port| !name.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
-/// A URL for people to read.
-fn without_password(url: &str) -> String {
-    let Some((before, after)) = url.rsplit_once('@') else { return url.to_owned() };
-    match before.split_once("://") {
-        Some((scheme, user)) => {
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}@{after}")
-        }
-        None => url.to_owned(),
+fn host_and_port(host: &str) -> (&str, Option<&str>) {
+    match host.rsplit_once(':') {
+        // The last colon of a number is within its brackets.
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        Some(_) | None => (host, None),
     }
+}
+
+/// The name of a user, also with a password, which is told of apart. Nothing is written as `%40`.
+fn is_user(user: &str) -> bool {
+    !user.is_empty() && user.chars().all(|letter| letter.is_ascii_graphic() && !"%?\\/@[]".contains(letter))
+}
+
+/// Whether what stands for a user looks like a secret.
+fn is_token(user: &str, is_web: bool) -> bool {
+    let user = user.to_ascii_lowercase();
+    TOKENS.iter().any(|token| user.starts_with(token)) || (is_web && user.len() >= SHORTEST_TOKEN)
+}
+
+/// Whether a host is this computer.
+fn is_here(host: &str) -> bool {
+    matches!(host_and_port(host).0, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+/// A URL for people to read, however it is written: without who logs in, and without a query.
+fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), url),
+    };
+    let (query, rest) = match rest.rsplit_once('@') {
+        Some((before, after)) => (before.contains('?'), format!("…@{after}")),
+        None => (false, rest.to_owned()),
+    };
+    let shown = rest.split('?').next().unwrap_or_default();
+    let cut = if query || shown.len() < rest.len() { "?…" } else { "" };
+    let shown = format!("{scheme}{shown}{cut}");
+    shown.chars().take(200).filter(|letter| !letter.is_control()).collect()
 }
 
 #[cfg(test)]
@@ -219,6 +287,10 @@ mod tests {
             ("git@git.example:web.git", "web", "git.example"),
             ("file:///srv/git/.hidden/.git", "hidden", "this computer"),
             ("http://127.0.0.1:8000/x.git#v1.0/rc", "x", "127.0.0.1:8000"),
+            ("http://[::1]/x", "x", "[::1]"),
+            ("https://my-team@dev.git.example/team/web", "web", "dev.git.example"),
+            ("ssh://git@[fe80::1]:22/x%20y", "x-20y", "[fe80::1]:22"),
+            ("ssh://a-very-long-name-of-a-person@git.example/x", "x", "git.example"),
         ] {
             let read = RepositoryUrl::parse(text);
             let seen = read.as_ref().map_or((String::new(), ""), |it| (it.name(), it.host()));
@@ -239,6 +311,19 @@ mod tests {
             "https://git.example",
             "https://git.example/x#--upload-pack=evil",
             "https://git.example/x#a..b",
+            "https://evil.example?@git.example/x",
+            "https://evil.example\\@git.example/x",
+            "https://evil.example%2f@git.example/x",
+            "https://evil.example%00.git.example/x",
+            "https://a@evil.example@git.example/x",
+            "https://git.example:x/y",
+            "https://git.example:99999/y",
+            "https://[evil/y",
+            "https://bücher.example/x",
+            "https://@git.example/x",
+            "https://git.example/x?a=b",
+            "http://[::1].evil.example/x",
+            "git@[::1]:x",
             "https://git.example/x\ny",
             "file://server/share",
         ] {
@@ -247,11 +332,32 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_refused_and_not_repeated() {
-        let error = RepositoryUrl::parse("https://me:s3cret@git.example/x").unwrap_err().to_string();
-        assert!(error.contains("git.example") && !error.contains("s3cret"), "{error}");
-        let error = RepositoryUrl::parse("git://me:s3cret@git.example/x").unwrap_err().to_string();
-        assert!(!error.contains("s3cret"), "{error}");
+    fn what_is_secret_is_refused_and_not_repeated() {
+        for text in [
+            "https://me:s3cret@git.example/x",
+            "git://me:s3cret@git.example/x",
+            "git://s3cret@git.example/x",
+            "https://ghp_s3cret@git.example/x",
+            "https://GHP_s3cret@git.example/x",
+            "https://github_pat_s3cret@git.example/x",
+            "https://glpat-s3cret@git.example/x",
+            "https://ATBBs3cret@git.example/x",
+            "https://x-token-auth:s3cret@git.example/x",
+            "https://oauth2-s3cret@git.example/x",
+            "https://0123456789-0123-s3cret@git.example/x",
+            "https://me%3As3cret@git.example/x",
+            "https://me:s3/cret/s3cret@git.example/x",
+            "https://git.example/x?private_token=s3cret",
+            "https://git.example/x?private_token=s3cret@y",
+            "https://s3cret?@git.example/x",
+            "ssh://ghp_s3cret@git.example/x",
+            "ghp_s3cret@git.example:x",
+            "me:s3cret@git.example:x",
+            "https://s3cret s3cret@git.example/x",
+        ] {
+            let error = RepositoryUrl::parse(text).expect_err(text).to_string();
+            assert!(error.contains("repository") && !error.contains("s3cret"), "{error}");
+        }
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub struct UpRequest {
     /// Name for a new environment; made from the folder's if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
+    /// The same, from who asks and not from a person: numbered if another environment has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suggested_name: Option<Name>,
     /// Make the container anew.
     #[serde(default)]
     pub rebuild: bool,

@@ -79,15 +79,15 @@ pub(super) async fn run(context: &Context, arguments: UpArguments) -> Result<(),
 
 fn request(output: Output, arguments: &UpArguments) -> Result<UpRequest, Failure> {
     let name = arguments.name.as_deref().map(Name::parse).transpose();
-    let mut name = name.map_err(|error| Failure::request(error.to_string()))?;
+    let name = name.map_err(|error| Failure::request(error.to_string()))?;
     if let Some(repository) = repository(arguments)? {
         return clone_request(arguments, name, repository);
     }
     let mut folder = existing_folder(arguments.path.as_deref().unwrap_or_else(|| ".".into()))?;
-    let mut worktree_of = None;
+    let (mut worktree_of, mut suggested_name) = (None, None);
     if let Some(branch) = &arguments.worktree {
         let tree = worktree::of(output, &folder, branch)?;
-        name = name.or(Some(tree.name));
+        suggested_name = Some(tree.name);
         worktree_of = tree.common;
         folder = tree.folder;
     }
@@ -99,6 +99,7 @@ fn request(output: Output, arguments: &UpArguments) -> Result<UpRequest, Failure
         worktree_of,
         config,
         name,
+        suggested_name,
         ..common(arguments)?
     })
 }

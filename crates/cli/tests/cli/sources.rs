@@ -42,6 +42,8 @@ fn a_url_is_cloned_and_a_folder_of_that_name_wins() {
     for (arguments, word) in [
         (&["up", "ext::sh -c evil"][..], "no repository to clone"),
         (&["up", "https://me:s3cret@git.example/x"], "holds a password"),
+        (&["up", "https://ghp_s3cret@git.example/x"], "looks like a token"),
+        (&["up", "https://git.example/x?private_token=s3cret"], "no query"),
         (&["up", "--grant", "git"], "give its URL"),
         (&["up", "https://git.example/x", "--branch=-x"], "no name of a branch"),
         (&["up", "https://git.example/x", "--worktree", "y"], "give its folder"),
@@ -78,7 +80,9 @@ fn a_branch_gets_a_worktree_once_and_a_name_of_its_own() {
     let (request, told) = up("fix/login", "web");
     assert_eq!(request.folder.as_std_path(), tree);
     assert_eq!(request.worktree_of.as_deref().map(|it| it.as_std_path().to_owned()), Some(main.join(".git")));
-    assert_eq!(request.name.map(|name| name.to_string()).as_deref(), Some("web-fix-login"));
+    // A part of the repository may have that name already: nobody typed it, so it may be numbered.
+    assert_eq!(request.suggested_name.map(|name| name.to_string()).as_deref(), Some("web-fix-login"));
+    assert_eq!(request.name, None);
     assert!(told.contains("Made the worktree") && told.contains("a new branch"), "{told}");
     // The same again, from a part of the repository: the same part of what is there already.
     let (request, told) = up("fix/login", "web/api");

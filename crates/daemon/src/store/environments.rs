@@ -328,7 +328,7 @@ fn source_of(request: &UpRequest, session: &Session) -> Source {
     }
 }
 
-/// The asked-for name, or one made from the folder's, with a number behind it if others have it.
+/// The asked-for name, or the suggested one or one made from the folder's, with a number behind it if others have it.
 fn free_name(write: &Write<'_>, request: &UpRequest) -> Result<Name, StoreError> {
     let holder = |name: &Name| one(&write.transaction, write.path, "name = ?1", [name.as_str()]);
     if let Some(name) = &request.name {
@@ -341,7 +341,9 @@ fn free_name(write: &Write<'_>, request: &UpRequest) -> Result<Name, StoreError>
         };
     }
     let suffix = if request.prebuild.is_some() { "-prebuild" } else { "" };
-    let first = Name::from_text(&format!("{}{suffix}", request.folder.file_name().unwrap_or_default()));
+    let suggested = request.suggested_name.as_ref().map(Name::as_str);
+    let first = suggested.or(request.folder.file_name()).unwrap_or_default();
+    let first = Name::from_text(&format!("{first}{suffix}"));
     let mut name = first.clone();
     for number in 2.. {
         if holder(&name)?.is_none() {

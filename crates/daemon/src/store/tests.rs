@@ -83,6 +83,13 @@ fn names_are_unique_and_a_taken_one_is_refused_only_when_asked_for() {
     let refused = store.up(&named, Session::fresh(), Timestamp::now()).unwrap_err();
     assert!(matches!(&refused, StoreError::NameTaken { folder, .. } if folder == "/a/app"), "{refused}");
     assert_eq!(store.environments().unwrap().len(), 3);
+    // What a worktree is called nobody typed: two parts of one repository both come up.
+    for (folder, name) in [("/w/fix/api", "app-fix"), ("/w/fix/web", "app-fix-2"), ("/w/fix/api", "app-fix")]
+    {
+        let suggested_name = Some(api::Name::parse("app-fix").unwrap());
+        let made = up(&store, &UpRequest { suggested_name, ..request(folder) }).0;
+        assert_eq!(made.metadata.name.as_str(), name, "{folder}");
+    }
 }
 
 #[test]
