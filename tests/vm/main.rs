@@ -11,6 +11,7 @@
 mod arm64;
 mod automations;
 mod bad_input;
+mod clones;
 mod cove;
 mod daily;
 mod docker;
@@ -66,6 +67,14 @@ const CASES: &[Case] = &[
     ("a_port_that_is_taken", bad_input::a_port_that_is_taken),
     ("a_mistyped_name", bad_input::a_mistyped_name),
     ("no_space_left_in_the_machine", bad_input::no_space_left_in_the_machine),
+    (
+        "a_clone_survives_kills_and_its_work_is_not_lost",
+        clones::a_clone_survives_kills_and_its_work_is_not_lost,
+    ),
+    (
+        "git_works_in_a_worktree_and_in_two_parts_of_it",
+        clones::git_works_in_a_worktree_and_in_two_parts_of_it,
+    ),
     ("killing_the_command_line", healing::killing_the_command_line),
     ("killing_the_daemon", healing::killing_the_daemon),
     ("killing_the_engine", healing::killing_the_engine),

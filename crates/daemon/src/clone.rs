@@ -11,8 +11,10 @@
 //! is known here can lead to a volume being filled anew that somebody worked in.
 
 mod archive;
+mod building;
 mod copy;
 mod git;
+mod mounts;
 mod progress;
 mod unsaved;
 mod volume;
@@ -24,7 +26,6 @@ use api::{
     Source, StepKind, Unit, UpRequest,
 };
 use camino::{Utf8Path, Utf8PathBuf};
-use devcontainer::{Config, ContainerSource, Mount, MountKind};
 use engine::ContainerState;
 use reconciler::SourceFacts;
 use serde::{Deserialize, Serialize};
@@ -37,13 +38,18 @@ use copy::Origin;
 use git::Git;
 use progress::News;
 
-pub(crate) use volume::{fill, remove, with_sources};
+pub(crate) use building::with_sources;
+pub(crate) use mounts::{mount_volume, mount_volume_in, parts_of};
+pub(crate) use volume::{fill, give, remove};
 
 /// Hexadecimal digits of the key that an environment's clone is kept under.
 const KEY_DIGITS: usize = 16;
 
 /// The most files that may be checked out.
 const MOST_FILES: usize = 1_000_000;
+
+/// How often removing is tried of what another process may still write to.
+const REMOVALS: usize = 8;
 
 /// Where a clone is while it is on this computer.
 struct Paths {
@@ -105,7 +111,11 @@ pub(crate) fn facts(environment: &Environment) -> SourceFacts {
     if known.is_some_and(|known| known.environment == environment.id) {
         return SourceFacts::InVolume;
     }
-    if paths.tree().is_dir() && folder.is_dir() { SourceFacts::Fetched } else { SourceFacts::Nowhere }
+    match paths.tree().is_dir() && folder.is_dir() {
+        true if paths.filling().exists() => SourceFacts::Filling,
+        true => SourceFacts::Fetched,
+        false => SourceFacts::Nowhere,
+    }
 }
 
 /// The same, once more than this computer can be asked: a volume that somebody removed is not there.
@@ -120,7 +130,7 @@ pub(crate) async fn facts_with_engine(
     let mut facts = facts(environment);
     let volume = volume_of(&environment.id);
     let has_it = |state: &ContainerState| state.mounts.iter().any(|it| it.is_volume() && it.source == volume);
-    if matches!(facts, SourceFacts::Nowhere | SourceFacts::Fetched) && container.is_some_and(has_it) {
+    if facts != SourceFacts::Folder && facts != SourceFacts::InVolume && container.is_some_and(has_it) {
         // Nobody makes a container before its sources are whole. What was known here is lost.
         note_known(&Paths::of(environment.spec.source.folder()), environment)?;
         facts = SourceFacts::InVolume;
@@ -197,14 +207,24 @@ pub(crate) async fn fetch(turn: &mut Turn<'_>) -> Result<(), Problem> {
     origin.copy(folder, turn.environment.spec.config.as_deref()).await
 }
 
-/// A folder to clone into. What was cut off before is gone, and a git that goes on there ends by that.
+/// A folder to clone into. What was cut off before is removed. A git that a killed daemon left may go on in it, and make
+/// files as they are removed: it is moved out of its way first, and stays for the next time if it cannot be removed.
 fn fresh_part(paths: &Paths) -> Result<Utf8PathBuf, Problem> {
     let failed = |error: std::io::Error| unwritable(&paths.key, &error);
     fs_err::create_dir_all(&paths.key).map_err(failed)?;
-    for entry in paths.key.read_dir_utf8().map_err(failed)? {
-        let path = entry.map_err(failed)?.path().to_owned();
-        if path.file_name().is_some_and(|name| name.starts_with("part-")) {
-            fs_err::remove_dir_all(&path).map_err(failed)?;
+    let found = paths.key.read_dir_utf8().and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    for entry in found.map_err(failed)? {
+        let mut path = entry.path().to_owned();
+        if !path.file_name().is_some_and(|name| name.starts_with("part-")) {
+            continue;
+        }
+        let aside = paths.fresh_part();
+        if fs_err::rename(&path, &aside).is_ok() {
+            path = aside;
+        }
+        let removed = (0..REMOVALS).any(|_| fs_err::remove_dir_all(&path).is_ok());
+        if !removed {
+            tracing::warn!(%path, "a clone that was cut off cannot be removed yet");
         }
     }
     let part = paths.fresh_part();
@@ -271,31 +291,12 @@ pub(crate) async fn refresh(parts: &Parts, environment: &Environment) -> Result<
     }
     let Some(container) = crate::observe::main_container(parts, environment).await? else { return Ok(()) };
     let volume = volume_of(&environment.id);
-    let mount = container.mounts.iter().find(|mount| mount.is_volume() && mount.source == volume);
+    let mount = container.mounts.iter().find(|mount| mount.is_all_of(&volume));
+    // Who sees a part of it alone cannot have edited its configuration.
     let Some(mount) = mount else { return Ok(()) };
     let engine = parts.machine.engine();
     let origin = Origin::Container { engine: &engine, container: &container.id, folder: &mount.target };
     origin.copy(folder, environment.spec.config.as_deref()).await
-}
-
-/// Puts the volume in place of the folder in what a configuration mounts.
-pub(crate) fn mount_volume(config: &mut Config, environment: &Environment) -> Result<(), Problem> {
-    let Source::Clone { folder, .. } = &environment.spec.source else { return Ok(()) };
-    if matches!(config.container, ContainerSource::Compose(_)) {
-        let title =
-            "a clone cannot be brought up with `dockerComposeFile`: compose mounts a folder of this computer";
-        return Err(Problem::new(ProblemCode::ConfigInvalid, title)
-            .with_hint("clone the repository yourself, and run `cove up` in its folder"));
-    }
-    let is_ours =
-        |mount: &Mount| mount.kind == MountKind::Bind && mount.source.as_deref() == Some(folder.as_str());
-    if let Some(mount) = config.workspace_mount.as_mut().filter(|mount| is_ours(mount)) {
-        mount.kind = MountKind::Volume;
-        mount.source = Some(volume_of(&environment.id));
-        mount.consistency = None;
-        mount.options.clear();
-    }
-    Ok(())
 }
 
 /// The variables that a configuration names, out of those of who asked: the command line cannot read a configuration
@@ -391,6 +392,38 @@ mod tests {
         fs_err::remove_dir_all(folder.join(".git")).unwrap();
         fs_err::remove_dir_all(empty.join(".git")).unwrap();
         assert!(listing(empty).await.is_err());
+    }
+
+    #[test]
+    fn a_git_that_goes_on_keeps_nobody_from_cloning_anew() {
+        let temp = tempfile::tempdir().unwrap();
+        let paths = Paths { key: Utf8Path::from_path(temp.path()).unwrap().join("k") };
+        for _ in 0..20 {
+            let before = fresh_part(&paths).unwrap();
+            // As git does: into folders that it made, until they are gone.
+            let objects = before.join("clone/objects");
+            fs_err::create_dir_all(&objects).unwrap();
+            let (begun, begins) = std::sync::mpsc::channel();
+            let writing = std::thread::spawn(move || {
+                for number in 0.. {
+                    let folder = objects.join(number.to_string());
+                    let made = fs_err::create_dir(&folder).and_then(|()| fs_err::write(folder.join("a"), ""));
+                    if made.is_err() {
+                        return;
+                    }
+                    if number == 50 {
+                        begun.send(()).unwrap();
+                    }
+                }
+            });
+            begins.recv().unwrap();
+            let part = fresh_part(&paths).unwrap();
+            assert!(part != before && part.read_dir_utf8().unwrap().next().is_none());
+            writing.join().unwrap();
+        }
+        // Nothing of it stays for long.
+        fresh_part(&paths).unwrap();
+        assert_eq!(paths.key.read_dir_utf8().unwrap().count(), 1);
     }
 
     #[test]

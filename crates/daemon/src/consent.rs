@@ -29,6 +29,7 @@ use host_mount::{Ground, HostMount, real};
 
 pub(crate) use compose::{Kept, kept_file};
 pub(crate) use host_command::of_initialize;
+pub(crate) use host_mount::shortened;
 
 /// What a person decided once for all, per kind: the `[consent]` table of `config.toml`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

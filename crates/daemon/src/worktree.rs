@@ -24,13 +24,14 @@ const SETTINGS: [(&str, &str); 3] = [
 /// The worktree does not lead into the folder that a person meant.
 pub(crate) fn mount_common(config: &mut Config, environment: &Environment) -> Result<(), Problem> {
     let Source::Worktree { path, common } = &environment.spec.source else { return Ok(()) };
-    let written = written_in(path, common)?;
+    let tree = tree_of(path);
+    let written = written_in(&tree, common)?;
     if matches!(config.container, ContainerSource::Compose(_)) {
         // Compose files say themselves what is mounted where; `cove up` tells that git does not work there.
         return Ok(());
     }
     let Some(workspace) =
-        config.workspace_mount.as_ref().filter(|mount| mount.source.as_deref() == Some(path.as_str()))
+        config.workspace_mount.as_ref().filter(|mount| mount.source.as_deref() == Some(tree.as_str()))
     else {
         return Ok(());
     };
@@ -42,6 +43,12 @@ pub(crate) fn mount_common(config: &mut Config, environment: &Environment) -> Re
         variables.extend(SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
     Ok(())
+}
+
+/// The worktree around a folder, which is a part of it where a repository has several.
+fn tree_of(folder: &Utf8Path) -> Utf8PathBuf {
+    let tree = folder.ancestors().find(|above| above.join(".git").exists());
+    tree.unwrap_or(folder).to_owned()
 }
 
 /// The common folder as the worktree's `.git` file spells it.
@@ -127,6 +134,8 @@ mod tests {
         assert_eq!(written(&format!("gitdir: {common}/worktrees/tree\n")), Ok(common.to_string()));
         assert_eq!(written("gitdir: ../main/.git/worktrees/tree"), Ok("../main/.git".to_owned()));
         assert_eq!(written("gitdir: /etc/ssh/x"), Err(ProblemCode::WorktreeInvalid));
+        fs_err::create_dir(tree.join("part")).unwrap();
+        assert_eq!(tree_of(&tree.join("part")), tree);
         assert_eq!(written("nothing"), Err(ProblemCode::WorktreeInvalid));
         fs_err::remove_file(tree.join(".git")).unwrap();
         fs_err::create_dir(tree.join(".git")).unwrap();

@@ -110,9 +110,16 @@ pub struct MountedAt {
     pub read_only: bool,
     /// Whether later mounts below it are seen on the other side, in the kernel's words; empty where that has no meaning.
     pub propagation: String,
+    /// The path below a volume, where a part of it is mounted alone.
+    pub part: Option<String>,
 }
 
 impl MountedAt {
+    /// Whether it is the whole of a volume.
+    pub fn is_all_of(&self, volume: &str) -> bool {
+        self.is_volume() && self.source == volume && self.part.is_none()
+    }
+
     /// Whether it is a volume.
     pub fn is_volume(&self) -> bool {
         self.kind == MountedKind::Volume
@@ -357,6 +364,12 @@ fn container_state(said: ContainerInspectResponse) -> ContainerState {
     let addresses = network.networks.unwrap_or_default().into_iter().filter_map(|(name, endpoint)| {
         Some((name, endpoint.ip_address.filter(|address| !address.is_empty())?))
     });
+    // Only what was asked for tells of parts of volumes.
+    let asked = said.host_config.and_then(|asked| asked.mounts).unwrap_or_default();
+    let below: BTreeMap<String, String> = asked
+        .into_iter()
+        .filter_map(|mount| Some((mount.target?, mount.volume_options?.subpath.filter(|it| !it.is_empty())?)))
+        .collect();
     let mounts = said.mounts.unwrap_or_default().into_iter().map(|mount| {
         let kind = match mount.typ.as_deref().unwrap_or_default() {
             "bind" => MountedKind::Bind,
@@ -366,6 +379,7 @@ fn container_state(said: ContainerInspectResponse) -> ContainerState {
         };
         MountedAt {
             source: if kind == MountedKind::Volume { mount.name } else { mount.source }.unwrap_or_default(),
+            part: mount.destination.as_ref().and_then(|target| below.get(target)).cloned(),
             target: mount.destination.unwrap_or_default(),
             read_only: !mount.rw.unwrap_or(true),
             propagation: mount.propagation.unwrap_or_default(),

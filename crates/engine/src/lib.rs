@@ -54,4 +54,4 @@ pub use tools::{
 };
 pub use transfer::{ByteStream, ContainerRecord, EngineFacts, ImageRecord, NetworkRecord, VolumeRecord};
 pub use usage::ContainerUse;
-pub use users::{Account, UserError};
+pub use users::{Account, PathFound, UserError};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
+use bollard::query_parameters::{ContainerArchiveInfoOptionsBuilder, DownloadFromContainerOptionsBuilder};
 use futures::TryStreamExt;
 
 use crate::connect::Engine;
@@ -13,6 +13,9 @@ use crate::error::{EngineError, absent_is_none};
 
 /// The most that is read out of a container at once.
 const LARGEST_ARCHIVE: usize = 16 * 1024 * 1024;
+
+/// The bit of a mode that says link, where Go writes it.
+const LINK: u32 = 1 << 27;
 
 /// An account of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,17 @@ impl Account {
         };
         by_name.or_else(by_number)
     }
+}
+
+/// What is at a path of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathFound {
+    /// Nothing.
+    Nothing,
+    /// A link, and where that leads by the files of the container alone.
+    Link(String),
+    /// A file or folder.
+    Other,
 }
 
 /// A user could not be looked up.
@@ -112,6 +126,22 @@ impl Engine {
         // The engine puts the folder's own name before each.
         let below = |(path, bytes): (String, Vec<u8>)| Some((path.split_once('/')?.1.to_owned(), bytes));
         Ok(Some(files.into_iter().filter_map(below).collect()))
+    }
+
+    /// What is at a path of a container, which need not run. Only its last part is not followed.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    pub async fn path_in_container(&self, container: &str, path: &str) -> Result<PathFound, EngineError> {
+        let operation = format!("look at `{path}` in `{container}`");
+        let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
+        let found = self.api(&operation)?.get_container_archive_info(container, Some(options)).await;
+        let found = absent_is_none(found.map_err(|error| self.failed(&operation, error)))?;
+        Ok(match found {
+            None => PathFound::Nothing,
+            Some(found) if found.file_mode & LINK != 0 => PathFound::Link(found.link_target),
+            Some(_) => PathFound::Other,
+        })
     }
 
     /// A path of a container as the engine packs it; `None` when there is no such path.

@@ -61,6 +61,8 @@ pub enum SourceFacts {
     Nowhere,
     /// Cloned, and on this computer still.
     Fetched,
+    /// The same, and it was begun to put them into a volume of the machine: half a volume may be there.
+    Filling,
     /// In a volume of the machine, whole.
     InVolume,
 }

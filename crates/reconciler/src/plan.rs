@@ -171,7 +171,7 @@ impl Steps {
 
     /// Behind the image, which says who shall own the sources.
     fn fill_volume(&mut self, observed: &Observed) {
-        if observed.sources == SourceFacts::Fetched {
+        if matches!(observed.sources, SourceFacts::Fetched | SourceFacts::Filling) {
             self.add(StepKind::FillVolume, "the clone is not on the machine's disk yet");
         }
     }
@@ -262,7 +262,8 @@ impl Steps {
             }
             // Forgetting takes the volume along, which only an engine can do.
             ContainerFacts::Absent | ContainerFacts::Foreign
-                if observed.sources == SourceFacts::InVolume && observed.machine != MachineFacts::Ready =>
+                if matches!(observed.sources, SourceFacts::Filling | SourceFacts::InVolume)
+                    && observed.machine != MachineFacts::Ready =>
             {
                 self.add(StepKind::StartMachine, "its sources are on the machine's disk");
             }

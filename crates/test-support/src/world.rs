@@ -343,6 +343,9 @@ impl World {
     fn take(&mut self, step: StepKind) -> Result<(), Problem> {
         self.now = self.now.saturating_add(SignedDuration::from_secs(1)).expect("stories are short");
         if let Some(code) = self.faults.get_mut(&step).and_then(Vec::pop) {
+            if step == StepKind::FillVolume {
+                self.sources = SourceFacts::Filling;
+            }
             return Err(Problem::new(code, "a fault of the story"));
         }
         match step {
@@ -427,7 +430,8 @@ impl World {
                 self.left = LeftServices::None;
             }
             StepKind::Forget => {
-                let is_reached = self.sources != SourceFacts::InVolume || self.machine.is_on();
+                let has_volume = matches!(self.sources, SourceFacts::Filling | SourceFacts::InVolume);
+                let is_reached = !has_volume || self.machine.is_on();
                 assert!(is_reached, "the volume would stay behind");
                 self.forgotten = true;
             }

@@ -108,6 +108,67 @@ fn a_branch_gets_a_worktree_once_and_a_name_of_its_own() {
 }
 
 #[test]
+fn a_worktree_that_is_not_clear_or_not_whole_is_told_of_with_what_mends_it() {
+    let fake = Fake::start(Vec::new(), vec![Act::Change(is_up)]);
+    let home = std::fs::canonicalize(fake.home.path()).unwrap();
+    let main = home.join("web");
+    std::fs::create_dir(&main).unwrap();
+    git(&main, &["init", "--quiet", "--initial-branch=main"]);
+    git(&main, &["commit", "--quiet", "--allow-empty", "--message=first"]);
+    for (remote, branch) in [("origin", "both"), ("upstream", "both"), ("upstream", "feature/one")] {
+        git(&main, &["update-ref", &format!("refs/remotes/{remote}/{branch}"), "HEAD"]);
+    }
+    for remote in ["origin", "upstream"] {
+        git(&main, &["config", &format!("remote.{remote}.url"), "/nowhere"]);
+        let fetched = format!("+refs/heads/*:refs/remotes/{remote}/*");
+        git(&main, &["config", &format!("remote.{remote}.fetch"), &fetched]);
+    }
+    let up = |branch: &str| {
+        let ran = fake.run(&["up", "web", "--worktree", branch]);
+        (ran.status == Some(0), ran.all())
+    };
+    let (done, told) = up("both");
+    assert!(!done && told.contains("origin, upstream"), "{told}");
+    assert!(told.contains("branch --track both upstream/both"), "{told}");
+    assert!(!home.join("web-worktrees/both").exists());
+    git(&main, &["config", "checkout.defaultRemote", "upstream"]);
+    let (done, told) = up("both");
+    assert!(done && !told.contains("a new branch"), "{told}");
+    let (done, told) = up("feature/one");
+    assert!(done && !told.contains("a new branch"), "{told}");
+
+    // As a git leaves it that was killed while it made one.
+    std::fs::write(main.join(".git/worktrees/both/locked"), "initializing").unwrap();
+    let (done, told) = up("both");
+    assert!(!done && told.contains("worktree remove --force --force"), "{told}");
+    let mend = told.lines().find_map(|line| line.split_once("git --git-dir=")).unwrap().1;
+    let mend = mend.trim().replace("HOME", home.to_str().unwrap());
+    let mend: Vec<&str> = mend.split(' ').collect();
+    git(&main, &[&[format!("--git-dir={}", mend[0]).as_str()][..], &mend[1..]].concat());
+    assert!(up("both").0);
+    // One that a person locked is whole.
+    git(
+        &main,
+        &["worktree", "lock", "--reason", "on a stick", home.join("web-worktrees/both").to_str().unwrap()],
+    );
+    assert!(up("both").0);
+
+    // A git that does not know `-z` yet.
+    let old = home.join("bin/git");
+    std::fs::create_dir(home.join("bin")).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let script = format!(
+        "#!/bin/sh\nfor word; do [ \"$word\" != -z ] || exit 129; done\nPATH='{path}' exec git \"$@\"\n"
+    );
+    std::fs::write(&old, script).unwrap();
+    std::fs::set_permissions(&old, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut command = fake.cove(&["up", "web", "--worktree", "main"]);
+    let ran = command.env("PATH", format!("{}:{path}", home.join("bin").display())).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(asked(&fake).folder.as_std_path(), main);
+}
+
+#[test]
 fn a_prebuild_asks_for_one_and_is_told_when_it_failed() {
     let failed = |environment: &mut Environment| {
         environment.status.problem =

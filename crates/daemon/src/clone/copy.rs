@@ -115,7 +115,8 @@ async fn objects(
         let (mut files, mut sum) = (Files::new(), 0);
         let mut all = Objects::of(&clone)?;
         for entry in entries(&listing)? {
-            let Some(path) = Utf8Path::from_path(&entry.path).filter(|path| wanted(path)) else { continue };
+            let path = Utf8Path::from_path(&entry.path).filter(|path| wanted(path));
+            let Some(path) = path.filter(|path| plain_path(path.as_str()).is_some()) else { continue };
             if !matches!(entry.mode, Mode::File | Mode::Program) {
                 continue;
             }
@@ -145,8 +146,9 @@ async fn objects(
 fn lay_out(to: &Utf8Path, files: &Files) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs_err::create_dir_all(to)?;
-    for (path, bytes) in files {
-        let path = to.join(path);
+    for (below, bytes) in files {
+        let path = to.join(below);
+        unlink(to, below)?;
         if fs_err::read(&path).is_ok_and(|there| there == *bytes) {
             continue;
         }
@@ -165,6 +167,18 @@ fn lay_out(to: &Utf8Path, files: &Files) -> std::io::Result<()> {
         fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o700))?;
     }
     remove_others(to, to, files)
+}
+
+/// Removes links on the way to a file: what a command of the repository may leave leads nowhere that is written to.
+fn unlink(to: &Utf8Path, below: &Utf8Path) -> std::io::Result<()> {
+    let mut at = to.to_owned();
+    for part in below {
+        at.push(part);
+        if at.is_symlink() {
+            return fs_err::remove_file(&at);
+        }
+    }
+    Ok(())
 }
 
 fn remove_others(top: &Utf8Path, folder: &Utf8Path, files: &Files) -> std::io::Result<()> {
@@ -229,9 +243,18 @@ impl Sources for Asking<'_> {
     }
 }
 
-/// A path that stays below where it begins.
+/// Letters that the file system of older Macs does not look at.
+fn is_ignored(letter: char) -> bool {
+    matches!(letter, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
+}
+
+/// A path that stays below where it begins, and in no git folder, whatever this computer's file system takes for the same
+/// name.
 fn plain_path(path: &str) -> Option<Utf8PathBuf> {
-    let is_plain = |part: &str| !matches!(part, "" | "." | ".." | ".git");
+    let is_plain = |part: &str| {
+        let seen: String = part.chars().filter(|letter| !is_ignored(*letter)).collect();
+        !matches!(seen.to_ascii_lowercase().as_str(), "" | "." | ".." | ".git" | "git~1")
+    };
     path.split('/').all(is_plain).then(|| path.into())
 }
 
@@ -263,6 +286,21 @@ mod tests {
         lay_out(&to, &files(&[".devcontainer/x", "Dockerfile/c"])).unwrap();
         assert!(to.join(".devcontainer/x").is_file() && to.join("Dockerfile/c").is_file());
         assert!(!to.join(".devcontainer/a").exists());
-        assert_eq!(plain_path("a/../b"), None);
+        for path in
+            ["a/../b", "a/.GIT/config", "a/.g\u{200c}it/config", "a/\u{feff}../b", "GIT~1/config", "a//b"]
+        {
+            assert_eq!(plain_path(path), None, "{path}");
+        }
+        assert!(plain_path(".github/a.git").is_some());
+        // What a command left there leads nowhere that is written to.
+        let outside = to.with_file_name("outside");
+        fs_err::create_dir(&outside).unwrap();
+        fs_err::write(outside.join("a"), "mine").unwrap();
+        fs_err::remove_dir_all(to.join(".devcontainer")).unwrap();
+        std::os::unix::fs::symlink(&outside, to.join(".devcontainer")).unwrap();
+        std::os::unix::fs::symlink(outside.join("a"), to.join("link")).unwrap();
+        lay_out(&to, &files(&[".devcontainer/a", "link"])).unwrap();
+        assert_eq!(fs_err::read_to_string(outside.join("a")).unwrap(), "mine");
+        assert!(to.join(".devcontainer/a").is_file() && !to.join("link").is_symlink());
     }
 }

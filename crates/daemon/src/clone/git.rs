@@ -6,8 +6,9 @@ use std::process::{Output, Stdio};
 
 use api::{Problem, ProblemCode, RepositoryUrl};
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::progress::{News, Words};
 
@@ -77,6 +78,7 @@ impl Git<'_> {
         }
         command.args(["--", repository.url(), to.as_str()]).stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().map_err(|error| cannot_run(&error))?;
+        let mut group = Group::of(&child);
         let mut words = Words::new(TAIL);
         if let Some(mut said) = child.stderr.take() {
             let mut piece = [0; 4096];
@@ -86,6 +88,7 @@ impl Git<'_> {
             }
         }
         let status = child.wait().await.map_err(|error| cannot_run(&error))?;
+        group.ended();
         if status.success() {
             return Ok(());
         }
@@ -119,11 +122,16 @@ impl Git<'_> {
         command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_SSH_COMMAND", SSH_WITHOUT_KEYS);
         command.env("GIT_ASKPASS", "").env("SSH_ASKPASS", "").env("SSH_ASKPASS_REQUIRE", "never");
         command.args(["-c", "credential.helper=", "-c", "core.askPass="]);
+        // A proxy may want a password, and whoever lists processes sees their arguments.
+        let mut count = 0;
         for name in NETWORK {
             if let Some(value) = self.setting(name).await {
-                command.arg("-c").arg(format!("{name}={value}"));
+                command.env(format!("GIT_CONFIG_KEY_{count}"), name);
+                command.env(format!("GIT_CONFIG_VALUE_{count}"), value);
+                count += 1;
             }
         }
+        command.env("GIT_CONFIG_COUNT", count.to_string());
         safe(&mut command);
         command
     }
@@ -178,6 +186,30 @@ impl Git<'_> {
             );
         }
         problem
+    }
+}
+
+/// Git and all that it starts (`git-remote-https`, ssh). They end together: one that went on would write into a folder that
+/// another clone is in by then.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| Pid::from_raw(id.cast_signed())))
+    }
+
+    /// Git ended by itself: its number may be another's soon.
+    fn ended(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // All of it may have ended meanwhile.
+            let _ = rustix::process::kill_process_group(leader, Signal::KILL);
+        }
     }
 }
 
@@ -297,4 +329,92 @@ fn safe(command: &mut Command) {
 fn cannot_run(error: &std::io::Error) -> Problem {
     let problem = Problem::new(ProblemCode::CloneFailed, "this computer's git could not be run");
     problem.caused_by(error).with_hint("install git, so that `git --version` answers")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+
+    struct Quiet;
+
+    impl News for Quiet {
+        fn count(&mut self, _: &str, _: u64, _: u64) {}
+
+        fn line(&mut self, _: &str) {}
+    }
+
+    /// Somebody with a home of their own, and a server that answers nothing.
+    fn person(settings: &str) -> (tempfile::TempDir, Utf8PathBuf, BTreeMap<String, String>) {
+        let temp = tempfile::tempdir().unwrap();
+        let home = Utf8Path::from_path(temp.path()).unwrap().to_owned();
+        fs_err::write(home.join(".gitconfig"), settings).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let caller = [("HOME", home.as_str()), ("PATH", path.as_str())];
+        let caller = caller.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        (temp, home, caller)
+    }
+
+    /// Begins a clone and gives it up once it has asked for something: the first line of that, and the connection.
+    async fn begun(git: &Git<'_>, url: &str, server: TcpListener) -> (String, TcpStream) {
+        let repository = RepositoryUrl::parse(url).unwrap();
+        let to = git.home.join("clone");
+        let heard = tokio::task::spawn_blocking(move || {
+            let stream = server.accept().unwrap().0;
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).unwrap();
+            (line, stream)
+        });
+        let mut quiet = Quiet;
+        tokio::select! {
+            ended = git.clone(&repository, &to, &mut quiet) => panic!("nobody answered: {ended:?}"),
+            heard = heard => heard.unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_git_started_ends_with_it() {
+        let (_temp, home, caller) = person("");
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/web", server.local_addr().unwrap());
+        // The clone was given up by now: nobody holds the connection any more.
+        let (_, mut left) = begun(&Git { caller: &caller, granted: false, home: &home }, &url, server).await;
+        left.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut said = Vec::new();
+        let end = left.read_to_end(&mut said);
+        assert!(end.is_ok() || end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
+    }
+
+    #[tokio::test]
+    async fn the_host_that_is_shown_is_the_one_that_git_contacts() {
+        for (url, host) in [
+            ("https://git.example/x", "git.example:443"),
+            ("https://git.example:8443/x@evil.example/y", "git.example:8443"),
+            ("https://me@git.example/:@evil.example", "git.example:443"),
+        ] {
+            let server = TcpListener::bind("127.0.0.1:0").unwrap();
+            let proxy = format!("[http]\n\tproxy = http://{}\n", server.local_addr().unwrap());
+            let (_temp, home, caller) = person(&proxy);
+            let (line, _) = begun(&Git { caller: &caller, granted: false, home: &home }, url, server).await;
+            assert_eq!(line.split(' ').nth(1), Some(host), "{line}");
+            let shown = RepositoryUrl::parse(url).unwrap();
+            assert!(host.starts_with(shown.host()), "{}", shown.host());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_password_of_a_proxy_is_no_argument() {
+        let (_temp, home, caller) =
+            person("[http]\n\tproxy = http://me:s3cret@proxy.example\n\tversion = HTTP/1.1\n");
+        let git = Git { caller: &caller, granted: false, home: &home };
+        let mut command = git.without_credentials().await;
+        let arguments = format!("{:?}", command.as_std().get_args().collect::<Vec<_>>());
+        assert!(!arguments.contains("s3cret"), "{arguments}");
+        let said = command.args(["config", "--get-regexp", "^http[.]"]).output().await.unwrap().stdout;
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(said, "http.proxy http://me:s3cret@proxy.example\nhttp.version HTTP/1.1\n");
+    }
 }

@@ -166,6 +166,9 @@ pub(super) async fn clear(engine: &Engine, environment: &Environment) -> Result<
     Ok(())
 }
 
+/// Where sources are looked at that the container has a part of alone.
+const APART: &str = "/cove-source";
+
 /// Looks from a container of the same image, so that it does not matter whether the environment runs.
 async fn look(
     engine: &Engine,
@@ -173,8 +176,8 @@ async fn look(
     container: &ContainerState,
 ) -> Result<(i64, Vec<String>), Problem> {
     let volume = volume_of(&environment.id);
-    let target = container.mounts.iter().find(|mount| mount.is_volume() && mount.source == volume);
-    let Some(target) = target.map(|mount| mount.target.clone()) else { return Ok((3, Vec::new())) };
+    let target = container.mounts.iter().find(|mount| mount.is_all_of(&volume));
+    let target = target.map_or(APART, |mount| &mount.target);
     let seen = environment.status.container.as_ref().map(|seen| seen.remote_user.as_str());
     let user = seen.filter(|user| !user.is_empty()).unwrap_or(&container.user);
     let body = json!({
@@ -194,7 +197,8 @@ async fn look(
     looked.unwrap_or_else(|_| Err(unknown(environment, "looking took too long")))
 }
 
-async fn run(engine: &Engine, id: &str) -> Result<(i64, Vec<String>), Problem> {
+/// Runs a container to its end, and gives its status and what it said.
+pub(super) async fn run(engine: &Engine, id: &str) -> Result<(i64, Vec<String>), Problem> {
     engine.start_container(id).await.map_err(|error| from_container(&error))?;
     let status = loop {
         let state = engine.container(id).await.map_err(|error| from_engine(&error))?;

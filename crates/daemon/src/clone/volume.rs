@@ -1,23 +1,24 @@
 //! The volume that a clone is put into.
 
 use std::io;
+use std::time::Duration;
 
 use api::{Environment, Problem, ProblemCode, Source};
-use devcontainer::{Config, ContainerSource};
-use engine::{Engine, Progress, ProgressEvent, ProgressKind};
+use camino::{Utf8Path, Utf8PathBuf};
+use engine::{Engine, PathFound, Progress, ProgressEvent, ProgressKind};
 use futures::StreamExt;
 use provision::image::PreparedImage;
 use serde_json::json;
 use tokio_util::io::{ReaderStream, StreamReader, SyncIoBridge};
 
 use super::archive::{self, Owner, Tally};
-use super::{Paths, listing, note_known, unwritable, volume_of};
+use super::{Paths, REMOVALS, listing, note_known, unwritable, volume_of};
 use crate::execute::Turn;
 use crate::observe::ENVIRONMENT_LABEL;
 use crate::problems::from_engine;
 
 /// Where the volume is mounted in our containers, which never run.
-const TOP: &str = "cove-source";
+pub(super) const TOP: &str = "cove-source";
 
 /// What is in a volume that is whole, below it: written last.
 const MARK: &str = ".git/cove";
@@ -35,8 +36,17 @@ const PIECE: usize = 1 << 18;
 /// News after so many bytes.
 const NEWS_BYTES: u64 = 1 << 20;
 
+/// How long changing the owner of all files may take.
+const PATIENCE: Duration = Duration::from_hours(1);
+
+/// Changes whose the files of one user ($0) are ($1). Links are changed themselves, and not followed.
+const HAND_OVER: &str = r#"
+cd /cove-source || exit 3
+exec find . -xdev -user "$0" -exec chown -h "$1" {} +
+"#;
+
 /// Who owns files before it is known who will work with them: whom most images have, and others are moved to.
-const USUAL: Owner = Owner { uid: 1000, gid: 1000 };
+pub(super) const USUAL: Owner = Owner { uid: 1000, gid: 1000 };
 
 /// The step that puts the clone into the volume, owned by the user who works in a container of this image.
 pub(crate) async fn fill(turn: &mut Turn<'_>, image: &PreparedImage, user: &str) -> Result<(), Problem> {
@@ -45,9 +55,7 @@ pub(crate) async fn fill(turn: &mut Turn<'_>, image: &PreparedImage, user: &str)
     hands.begin().await?;
     let container = hands.open(Some(&image.info.id)).await?;
     let filled = async {
-        let account = hands.engine.account(&container, user).await;
-        let account = account.map_err(|error| crate::problems::from_user(&error))?;
-        let owner = Owner { uid: account.uid, gid: account.gid };
+        let owner = hands.owner_for(&container, user).await?;
         if hands.is_whole(&container).await? {
             turn.report.line("the sources are there already, and stay as they are");
             return Ok(());
@@ -70,33 +78,39 @@ pub(crate) async fn fill(turn: &mut Turn<'_>, image: &PreparedImage, user: &str)
     note_known(&Paths::of(turn.environment.spec.source.folder()), turn.environment)
 }
 
-/// A configuration whose build sees the sources where the engine has them. They are put there first, if they are on
-/// this computer still.
-pub(crate) async fn with_sources(turn: &Turn<'_>, config: &Config) -> Result<Config, Problem> {
-    let mut config = config.clone();
-    let Source::Clone { folder, .. } = &turn.environment.spec.source else { return Ok(config) };
-    let ContainerSource::Build(build) = &mut config.container else { return Ok(config) };
+/// Gives the sources to the user who is about to work in a container of this image, if they belong to another: a
+/// container made anew may have another `remoteUser`. What others own in between, a database for instance, stays theirs.
+/// `parts` of the volume that are mounted by themselves are made where there is nothing, as docker makes folders for `-v`.
+pub(crate) async fn give(
+    turn: &Turn<'_>,
+    image: &PreparedImage,
+    user: &str,
+    parts: &[Utf8PathBuf],
+) -> Result<(), Problem> {
+    if !matches!(turn.environment.spec.source, Source::Clone { .. }) {
+        return Ok(());
+    }
     let hands = Hands::of(turn);
-    if super::facts(turn.environment) == reconciler::SourceFacts::Fetched {
-        hands.clear().await?;
-        hands.begin().await?;
-        let container = hands.open(None).await?;
-        let is_there = hands.is_whole(&container).await? || hands.owner(&container).await?.is_some();
-        hands.close(&container).await?;
-        if !is_there {
-            hands.begin_again().await?;
-            hands.put(USUAL, None, turn.report).await?;
+    hands.clear().await?;
+    let container = hands.open(Some(&image.info.id)).await?;
+    let owners = async {
+        let wanted = hands.owner_for(&container, user).await?;
+        for part in parts {
+            hands.provide(&container, part, wanted).await?;
         }
+        Ok::<_, Problem>((hands.owner(&container).await?, wanted))
     }
-    let gone = || Problem::new(ProblemCode::CloneFailed, "the volume with the sources is gone");
-    let found = hands.engine.volume_folder(&hands.volume).await;
-    let place = found.map_err(|error| from_engine(&error))?.ok_or_else(gone)?;
-    for path in [&mut build.context, &mut build.dockerfile] {
-        if let Ok(below) = path.strip_prefix(folder) {
-            *path = camino::Utf8Path::new(&place).join(below);
+    .await;
+    hands.close(&container).await?;
+    match owners? {
+        (Some(owner), wanted) if owner != wanted => {
+            turn.report
+                .line(format!("the sources go from user {} to user {} (`{user}`)", owner.uid, wanted.uid));
+            hands.hand_over(&image.info.id, owner, wanted).await
         }
+        // Without the note a person has made the git folder anew, and knows best whose the files are.
+        (Some(_) | None, _) => Ok(()),
     }
-    Ok(config)
 }
 
 /// Removes the volume of an environment, and what is known of its clone.
@@ -108,21 +122,23 @@ pub(crate) async fn remove(turn: &Turn<'_>) -> Result<(), Problem> {
         hands.discard().await?;
     }
     let key = Paths::of(folder).key;
-    match fs_err::remove_dir_all(&key) {
+    // A git that a killed daemon left may write to it still.
+    let removed = (1..REMOVALS).find_map(|_| fs_err::remove_dir_all(&key).ok());
+    match removed.map_or_else(|| fs_err::remove_dir_all(&key), Ok) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(&key, &error)),
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
 /// Reaches into the volume of one environment, by containers that never run.
-struct Hands<'a> {
-    engine: Engine,
+pub(super) struct Hands<'a> {
+    pub(super) engine: Engine,
     environment: &'a Environment,
-    volume: String,
+    pub(super) volume: String,
 }
 
 impl<'a> Hands<'a> {
-    fn of(turn: &Turn<'a>) -> Self {
+    pub(super) fn of(turn: &Turn<'a>) -> Self {
         let environment = turn.environment;
         Self { engine: turn.parts.machine.engine(), environment, volume: volume_of(&environment.id) }
     }
@@ -132,7 +148,7 @@ impl<'a> Hands<'a> {
     }
 
     /// Removes the containers that were left by who was cut off.
-    async fn clear(&self) -> Result<(), Problem> {
+    pub(super) async fn clear(&self) -> Result<(), Problem> {
         super::unsaved::clear(&self.engine, self.environment).await?;
         let left = self.engine.find_containers(&[self.label()]).await.map_err(|error| from_engine(&error))?;
         for container in left {
@@ -143,7 +159,7 @@ impl<'a> Hands<'a> {
 
     /// Makes a container with the volume, and the volume with it where there is none. Any image serves; without one an
     /// empty one is made, which goes with the container.
-    async fn open(&self, image: Option<&str>) -> Result<String, Problem> {
+    pub(super) async fn open(&self, image: Option<&str>) -> Result<String, Problem> {
         let image = if let Some(image) = image {
             image.to_owned()
         } else {
@@ -166,7 +182,7 @@ impl<'a> Hands<'a> {
     }
 
     /// Removes such a container, and an image that was made for it; the volume stays.
-    async fn close(&self, container: &str) -> Result<(), Problem> {
+    pub(super) async fn close(&self, container: &str) -> Result<(), Problem> {
         self.engine.remove_container(container).await.map_err(|error| from_engine(&error))?;
         let made = self.engine.images(&[self.label()]).await.map_err(|error| from_engine(&error))?;
         for image in made {
@@ -176,7 +192,7 @@ impl<'a> Hands<'a> {
     }
 
     /// Notes that there is no volume yet, so that what comes of a filling that is cut off is nobody's work.
-    async fn begin(&self) -> Result<(), Problem> {
+    pub(super) async fn begin(&self) -> Result<(), Problem> {
         let found = self.engine.volume(&self.volume).await.map_err(|error| from_engine(&error))?;
         if found.is_some() {
             return Ok(());
@@ -187,7 +203,7 @@ impl<'a> Hands<'a> {
     }
 
     /// Removes a volume that is not whole, to fill it anew; never one that somebody may have worked in.
-    async fn begin_again(&self) -> Result<(), Problem> {
+    pub(super) async fn begin_again(&self) -> Result<(), Problem> {
         let paths = Paths::of(self.environment.spec.source.folder());
         if self.environment.status.started_at.is_none() || paths.filling().exists() {
             return self.discard().await;
@@ -208,7 +224,7 @@ impl<'a> Hands<'a> {
         self.engine.remove_volume(&self.volume).await.map_err(|error| from_engine(&error))
     }
 
-    async fn is_whole(&self, container: &str) -> Result<bool, Problem> {
+    pub(super) async fn is_whole(&self, container: &str) -> Result<bool, Problem> {
         let mark = self.engine.file_of_container(container, &format!("/{TOP}/{MARK}")).await;
         Ok(mark.map_err(|error| from_engine(&error))?.is_some())
     }
@@ -227,7 +243,7 @@ impl<'a> Hands<'a> {
     }
 
     /// Who owns what was put into the volume; `None` where that did not come to its end.
-    async fn owner(&self, container: &str) -> Result<Option<Owner>, Problem> {
+    pub(super) async fn owner(&self, container: &str) -> Result<Option<Owner>, Problem> {
         let note = self.engine.file_of_container(container, &format!("/{TOP}/{OWNER}")).await;
         let note = note.map_err(|error| from_engine(&error))?.unwrap_or_default();
         let text = String::from_utf8_lossy(&note).into_owned();
@@ -235,8 +251,78 @@ impl<'a> Hands<'a> {
         Ok(numbers.and_then(|(uid, gid)| Some(Owner { uid: uid.parse().ok()?, gid: gid.parse().ok()? })))
     }
 
+    /// Makes a folder below the volume, with those above it, unless something is there.
+    async fn provide(&self, container: &str, below: &Utf8Path, owner: Owner) -> Result<(), Problem> {
+        let mut made = tar::Builder::new(Vec::new());
+        let mut at = Utf8PathBuf::from(TOP);
+        let mut is_missing = false;
+        for part in below {
+            at.push(part);
+            if !is_missing {
+                let found = self.engine.path_in_container(container, &format!("/{at}")).await;
+                match found.map_err(|error| from_engine(&error))? {
+                    PathFound::Other => continue,
+                    // The engine follows it within the volume, and tells of one that leads nowhere.
+                    PathFound::Link(_) => return Ok(()),
+                    PathFound::Nothing => is_missing = true,
+                }
+            }
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_size(0);
+            header.set_mode(0o755);
+            header.set_uid(owner.uid.into());
+            header.set_gid(owner.gid.into());
+            made.append_data(&mut header, &at, io::empty()).map_err(|error| broken(&error))?;
+        }
+        if !is_missing {
+            return Ok(());
+        }
+        let packed = made.into_inner().map_err(|error| broken(&error))?;
+        let once = futures::stream::iter([Ok(bytes::Bytes::from(packed))]);
+        let written = self.engine.extract_into(container, "/", "a folder of the sources", once).await;
+        written.map_err(|error| from_engine(&error))
+    }
+
+    /// The numbers of a user in the image of such a container.
+    async fn owner_for(&self, container: &str, user: &str) -> Result<Owner, Problem> {
+        let account = self.engine.account(container, user).await;
+        let account = account.map_err(|error| crate::problems::from_user(&error))?;
+        Ok(Owner { uid: account.uid, gid: account.gid })
+    }
+
+    /// Changes whose the files are. The note is written last: what is cut off is done again, and [`Self::clear`] ends it.
+    async fn hand_over(&self, image: &str, from: Owner, to: Owner) -> Result<(), Problem> {
+        let body = json!({
+            "Image": image,
+            "Entrypoint": ["/bin/sh", "-c", HAND_OVER, from.uid.to_string(), format!("{}:{}", to.uid, to.gid)],
+            "Cmd": [],
+            "User": "0:0",
+            "WorkingDir": "/",
+            "Labels": { FILLING_LABEL: self.environment.id.as_str() },
+            "HostConfig": { "NetworkMode": "none", "Mounts": [
+                { "Type": "volume", "Source": self.volume, "Target": format!("/{TOP}") },
+            ]},
+        });
+        let id = self.engine.create_from(None, &body).await.map_err(|error| from_engine(&error))?;
+        let ran = tokio::time::timeout(PATIENCE, super::unsaved::run(&self.engine, &id)).await;
+        let given = match ran {
+            Ok(Ok((0, _))) => self.note(&id, OWNER, &format!("{}:{}\n", to.uid, to.gid)).await,
+            Ok(Ok((_, lines))) => Err(not_given(to).with_log(lines)),
+            Ok(Err(problem)) => Err(problem),
+            Err(_) => Err(not_given(to).with_hint("it took longer than an hour")),
+        };
+        self.close(&id).await?;
+        given
+    }
+
     /// Puts the clone into a new volume, and reads it back.
-    async fn put(&self, owner: Owner, image: Option<&str>, progress: &dyn Progress) -> Result<(), Problem> {
+    pub(super) async fn put(
+        &self,
+        owner: Owner,
+        image: Option<&str>,
+        progress: &dyn Progress,
+    ) -> Result<(), Problem> {
         let container = self.open(image).await?;
         let put = self.put_into(&container, owner, progress).await;
         self.close(&container).await?;
@@ -292,6 +378,12 @@ impl<'a> Hands<'a> {
         let counting = tokio::task::spawn_blocking(move || archive::tally(SyncIoBridge::new(reader)));
         counting.await.map_err(|error| broken(&io::Error::other(error)))?.map_err(|error| broken(&error))
     }
+}
+
+fn not_given(to: Owner) -> Problem {
+    let title = format!("the sources could not be given to user {}, who works in the container now", to.uid);
+    Problem::new(ProblemCode::CloneFailed, title)
+        .with_hint("the image needs `/bin/sh`, `find` and `chown` for that; or set `remoteUser` back")
 }
 
 fn broken(error: &io::Error) -> Problem {

@@ -116,7 +116,7 @@ fn seen_at(path: &Utf8Path, ground: &Ground<'_>) -> Option<(String, Option<Strin
 }
 
 /// A path as the engine takes it: without `..`, which it goes back by the words alone.
-fn shortened(path: &Utf8Path) -> Utf8PathBuf {
+pub(crate) fn shortened(path: &Utf8Path) -> Utf8PathBuf {
     let mut short = Utf8PathBuf::new();
     for component in path.components() {
         match component {
@@ -201,6 +201,7 @@ mod tests {
             target: target.to_owned(),
             read_only: false,
             propagation: "rprivate".to_owned(),
+            part: None,
         }
     }
 

@@ -48,7 +48,8 @@ fn host_mount(mount: &Mount) -> Option<HostMount> {
 
 /// What of the host the mounts of a configuration lead to.
 pub(super) fn bind_sources(config: &Config) -> Vec<String> {
-    let written = config.properties.mounts.iter().chain(&config.workspace_mount).filter_map(host_mount);
+    let written = config.properties.mounts.iter().chain(&config.workspace_mount);
+    let written = written.chain(&config.additional_mount).filter_map(host_mount);
     let options = run_options(&config.run_args);
     let of_options = options.iter().filter_map(|option| match wish(option) {
         Wish::Mount(mount) => Some(mount),

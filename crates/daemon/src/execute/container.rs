@@ -7,9 +7,10 @@ use api::{DesiredPhase, Problem, ProblemCode};
 use devcontainer::{ContainerSource, METADATA_LABEL, Resolved};
 use engine::{ContainerError, ContainerState, Engine, Extras, Identity, plan_container};
 use provision::container::{self, StartError};
-use provision::image::PreparedImage;
+use provision::image::{self, PreparedImage};
 
 use super::{Turn, compose, gate};
+use crate::clone;
 use crate::configuration::BASE_ENTRIES_LABEL;
 use crate::consent;
 use crate::observe::{self, CONFIG_LABEL, REBUILD_LABEL};
@@ -34,6 +35,7 @@ pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
         resolved.container_env.clear();
     }
     let judge = turn.parts.judge(turn.environment);
+    clone::mount_volume_in(&mut resolved.mounts, turn.environment)?;
     consent::withhold_mounts(&mut resolved.mounts, &consent::roots_of(&config), &judge);
     if let ContainerSource::Compose(compose) = &config.container {
         return compose::create(turn, &config, compose, &resolved, &prepared).await;
@@ -43,6 +45,9 @@ pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
     if !since.0.is_empty() {
         return Err(gate::not_agreed("the configuration would bring in", &since));
     }
+    let user = image::user_of(&resolved, &config, &prepared.image.user);
+    let parts = clone::parts_of(&config, &resolved.mounts, turn.environment);
+    clone::give(turn, &prepared.image, &user, &parts).await?;
     let engine = turn.parts.machine.engine();
     let mounts = config.additional_mount.iter().cloned().collect();
     let extras = Extras { labels: labels(turn, &prepared), mounts, ..Extras::default() };

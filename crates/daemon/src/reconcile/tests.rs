@@ -2,6 +2,7 @@
 
 mod automations;
 mod clone;
+mod clone_work;
 mod customizations;
 mod grants;
 mod host_mounts;

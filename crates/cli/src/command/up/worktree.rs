@@ -24,6 +24,8 @@ struct Listed {
     folder: Utf8PathBuf,
     branch: Option<String>,
     is_prunable: bool,
+    /// Whether git has not finished making it.
+    is_begun: bool,
 }
 
 /// The worktree of a branch of the repository around a folder. It is made beside the repository if there is none.
@@ -39,7 +41,7 @@ pub(super) fn of(output: Output, folder: &Utf8Path, branch: &str) -> Result<Work
     let common = real(common.into())?;
     // A package of a repository with several is meant in the worktree too.
     let below = folder.strip_prefix(real(top.into())?).map(Utf8Path::to_owned).unwrap_or_default();
-    let all = listed(&git(folder, &["worktree", "list", "--porcelain", "-z"])?);
+    let all = list(folder)?;
     let main = all.first().map(|main| main.folder.clone()).ok_or_else(|| nowhere(folder))?;
     let repository = repository_name(&main, &common);
     let name = Name::from_text(&format!("{repository}-{}", branch.replace('/', "-")));
@@ -48,6 +50,7 @@ pub(super) fn of(output: Output, folder: &Utf8Path, branch: &str) -> Result<Work
         Some(listed) if listed.is_prunable || !listed.folder.is_dir() => {
             return Err(gone(listed, branch, &common).into());
         }
+        Some(listed) if listed.is_begun => return Err(half_made(listed, branch, &common).into()),
         Some(listed) => {
             output.note(&format!("`{branch}` is checked out in {}.", listed.folder));
             real(listed.folder.clone())?
@@ -79,12 +82,37 @@ fn make(
     // Git takes a branch that one remote has for what is meant; else a new one begins where the folder stands.
     let taken = ["worktree", "add", "--", tree.as_str(), branch];
     let begun = ["worktree", "add", "-b", branch, "--", tree.as_str(), "HEAD"];
-    let remote = git(folder, &["for-each-ref", "--format=%(refname)", &format!("refs/remotes/*/{branch}")]);
-    let is_remote = remote.is_ok_and(|refs| refs.lines().count() == 1);
+    let is_remote = !is_there && is_of_a_remote(folder, branch)?;
     git(folder, if is_there || is_remote { &taken } else { &begun })?;
     let how = if is_there || is_remote { "" } else { ", a new branch" };
     output.note(&format!("Made the worktree {tree} of `{branch}`{how}."));
     real(tree)
+}
+
+/// Whether a branch that is not here is taken from a remote.
+fn is_of_a_remote(folder: &Utf8Path, branch: &str) -> Result<bool, Failure> {
+    let found = git(folder, &["for-each-ref", "--format=%(refname)", &format!("refs/remotes/*/{branch}")])?;
+    let of = |reference: &str| {
+        let remote = reference.strip_prefix("refs/remotes/")?.strip_suffix(branch)?.strip_suffix('/')?;
+        Some(remote.to_owned())
+    };
+    let remotes: Vec<String> = found.lines().filter_map(of).collect();
+    if remotes.len() < 2 {
+        return Ok(!remotes.is_empty());
+    }
+    // The person's own answer to which of them is meant, which git heeds too.
+    let default = git(folder, &["config", "--get", "checkout.defaultRemote"]).unwrap_or_default();
+    if remotes.iter().any(|remote| remote == default.trim()) {
+        return Ok(true);
+    }
+    let title =
+        format!("which `{branch}` is meant is not clear: the remotes {} have one", remotes.join(", "));
+    let mut problem = Problem::new(ProblemCode::WorktreeInvalid, title);
+    for remote in &remotes {
+        let command = format!("git -C {folder} branch --track {branch} {remote}/{branch}");
+        problem = problem.with_command(format!("take that of {remote}, and run this again"), command);
+    }
+    Err(problem.into())
 }
 
 /// What a repository is called: its folder, or for one without files what its git folder is called.
@@ -102,6 +130,16 @@ fn inside(tree: &Utf8Path, below: &Utf8Path) -> Result<Utf8PathBuf, Failure> {
     if folder.is_dir() { real(folder) } else { Ok(tree.to_owned()) }
 }
 
+/// The worktrees of a repository, its own folder first.
+fn list(folder: &Utf8Path) -> Result<Vec<Listed>, Failure> {
+    let told = git(folder, &["worktree", "list", "--porcelain", "-z"]);
+    match told {
+        Ok(text) => Ok(listed(&text)),
+        // Before git 2.36 lines ended as lines do. What else is wrong it says again.
+        Err(_) => Ok(listed(&git(folder, &["worktree", "list", "--porcelain"])?.replace('\n', "\0"))),
+    }
+}
+
 /// Takes the listing apart: lines end with a zero, and a worktree with an empty one.
 fn listed(text: &str) -> Vec<Listed> {
     let mut all = Vec::new();
@@ -112,12 +150,25 @@ fn listed(text: &str) -> Vec<Listed> {
                 ("worktree", folder) => one.folder = folder.into(),
                 ("branch", name) => one.branch = name.strip_prefix("refs/heads/").map(str::to_owned),
                 ("prunable", _) => one.is_prunable = true,
+                ("locked", "initializing") => one.is_begun = true,
                 _ => {}
             }
         }
         all.push(one);
     }
     all
+}
+
+fn half_made(listed: &Listed, branch: &str, common: &Utf8Path) -> Problem {
+    let title = format!(
+        "git is making the worktree of `{branch}` in `{}`, or was cut off while it was",
+        listed.folder
+    );
+    let command = format!("git --git-dir={common} worktree remove --force --force {}", listed.folder);
+    Problem::new(ProblemCode::WorktreeInvalid, title).with_command(
+        "if nothing makes it at present, remove it with all that is in it, and run this again",
+        command,
+    )
 }
 
 fn gone(listed: &Listed, branch: &str, common: &Utf8Path) -> Problem {
@@ -164,8 +215,8 @@ mod tests {
         let all = listed(text);
         assert_eq!(
             all[0],
-            Listed { folder: "/src/my web".into(), branch: Some("main".into()), is_prunable: false }
+            Listed { folder: "/src/my web".into(), branch: Some("main".into()), ..Listed::default() }
         );
-        assert_eq!(all[1], Listed { folder: "/src/x".into(), branch: None, is_prunable: true });
+        assert_eq!(all[1], Listed { folder: "/src/x".into(), is_prunable: true, ..Listed::default() });
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn repository(folder: &Utf8Path, files: &[(&str, &str)]) {
     git(folder, &["commit", "--quiet", "--message=first"]);
 }
 
-fn clone_of(place: &Place, url: &str) -> UpRequest {
+pub(super) fn clone_of(place: &Place, url: &str) -> UpRequest {
     let read = RepositoryUrl::parse(url).unwrap();
     UpRequest {
         folder: crate::clone::folder_of(&place.fixture.paths.clones_dir(), &read, &UpRequest::default()),
@@ -68,7 +68,7 @@ fn clone_of(place: &Place, url: &str) -> UpRequest {
     }
 }
 
-async fn removed(place: &Place, environment: &Environment) {
+pub(super) async fn removed(place: &Place, environment: &Environment) {
     let id = &environment.id;
     place.fixture.store.change_spec(id, None, |spec| spec.desired_phase = DesiredPhase::Deleted).unwrap();
     place.reconciler.ask(id);

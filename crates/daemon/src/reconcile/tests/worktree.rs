@@ -53,3 +53,50 @@ async fn git_works_in_a_worktree_and_sees_nothing_of_the_main_folder_but_its_rep
     assert_eq!(problem.code, ProblemCode::WorktreeInvalid);
     place.end().await;
 }
+
+#[tokio::test]
+async fn a_worktree_whose_repository_is_not_shared_or_not_mounted_is_told_of() {
+    let Some(place) = Place::start("none") else { return };
+    provide_git(&place);
+    let share = place.fixture.share().canonicalize_utf8().unwrap();
+    // Its repository is where the machine sees nothing.
+    let hidden = share.parent().unwrap().join("hidden/web");
+    let config = r#"{"image": "IMAGE", "workspaceFolder": "/w",
+        "workspaceMount": "type=bind,source=${localWorkspaceFolder},target=/w"}"#;
+    repository(
+        &hidden,
+        &[(".devcontainer.json", r#"{"image": "IMAGE"}"#), ("own/.devcontainer.json", config)],
+    );
+    let tree = share.join("of-hidden");
+    git(&hidden, &["worktree", "add", "--quiet", "-b", "fix", tree.as_str()]);
+    let request = UpRequest { folder: tree, worktree_of: Some(hidden.join(".git")), ..UpRequest::default() };
+    let problem = place.up(&request).await.status.problem.expect("the machine cannot see it");
+    assert_eq!(problem.code, ProblemCode::FolderNotShared);
+    assert!(problem.title.contains(hidden.as_str()), "{problem:?}");
+
+    // A configuration that mounts for itself has to mount that too, and says so in the warnings.
+    let main = share.join("web");
+    repository(&main, &[(".devcontainer.json", config)]);
+    let tree = share.join("web-fix");
+    git(&main, &["worktree", "add", "--quiet", "-b", "fix", tree.as_str()]);
+    let request =
+        UpRequest { folder: tree.clone(), worktree_of: Some(main.join(".git")), ..UpRequest::default() };
+    let up = place.up(&request).await;
+    // Where the mount is the workspace itself nothing is missing.
+    assert_eq!((up.status.problem, codes(&up.status.warnings)), (None, Vec::new()));
+    let elsewhere = config.replace("${localWorkspaceFolder},", "${localWorkspaceFolder}/sub,");
+    fs_err::create_dir(tree.join("sub")).unwrap();
+    fs_err::write(tree.join(".devcontainer.json"), elsewhere.replace("IMAGE", BASE_IMAGE)).unwrap();
+    let up = place.up(&UpRequest { rebuild: true, ..request }).await;
+    assert_eq!(
+        (up.status.problem.clone(), codes(&up.status.warnings)),
+        (None, vec![ProblemCode::WorktreeInvalid])
+    );
+
+    // It goes although its folder went first, and the repository keeps its branch.
+    fs_err::remove_dir_all(&tree).unwrap();
+    super::clone::removed(&place, &up).await;
+    assert_eq!(place.docker(&["ps", "--all", "--quiet"]), "");
+    assert_eq!(git(&main, &["branch", "--list", "--format=%(refname:short)", "fix"]), "fix");
+    place.end().await;
+}
