@@ -1,6 +1,7 @@
 //! Make, start, stop and remove the container of an environment, or its compose project.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::{DesiredPhase, Problem, ProblemCode};
@@ -13,7 +14,7 @@ use super::{Turn, compose, gate};
 use crate::configuration::BASE_ENTRIES_LABEL;
 use crate::consent;
 use crate::observe::{self, CONFIG_LABEL, REBUILD_LABEL};
-use crate::prebuild::{BEGAN_LABEL, FOR_PREBUILD_LABEL};
+use crate::prebuild::{self, BEGAN_LABEL, FOR_PREBUILD_LABEL};
 use crate::problems;
 use crate::reconcile::{Prepared, Started};
 use crate::store::MadeFrom;
@@ -44,6 +45,13 @@ pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
         return Err(gate::not_agreed("the configuration would bring in", &since));
     }
     let engine = turn.parts.machine.engine();
+    let config = if turn.environment.spec.prebuild.is_some() {
+        // Told before anything runs in it.
+        prebuild::variables_of(turn.parts, turn.environment, &config)?;
+        Arc::new(prebuild::without_variables(&config))
+    } else {
+        config
+    };
     let mounts = config.additional_mount.iter().cloned().collect();
     let extras = Extras { labels: labels(turn, &prepared), mounts, ..Extras::default() };
     let image = &prepared.image;
