@@ -338,7 +338,7 @@ async fn digests_in_registry(parts: &Parts, name: &str) -> Option<[String; 2]> {
     let reference: Reference = name.parse().ok()?;
     let manifest = tokio::time::timeout(ANSWER, parts.registry.manifest(&reference)).await.ok()?.ok()?;
     let is_now = matches!(manifest.freshness, Freshness::Current);
-    is_now.then(|| [manifest.config.digest, manifest.digest])
+    is_now.then_some([manifest.config.digest, manifest.digest])
 }
 
 /// A prebuild as an image that was made ready, so that nothing of it is made again.
