@@ -4,16 +4,13 @@
 //! compressed or encoded nothing is found.
 
 use std::collections::BTreeMap;
-use std::io::{self, Cursor, Read};
+use std::io::{self, Read};
 
 /// Shorter values are found everywhere.
 const SHORTEST: usize = 6;
 
 /// Bytes that are looked at in one go.
 const PIECE: usize = 1 << 18;
-
-const GZIP: &[u8] = &[0x1f, 0x8b];
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// Values to look for, by the names of their secrets. It has no `Debug`: it holds values.
 pub(super) struct Wanted(Vec<(String, Vec<u8>)>);
@@ -47,19 +44,8 @@ impl Wanted {
         let mut archive = tar::Archive::new(archive);
         let mut is_empty = true;
         for entry in archive.entries()? {
-            let mut entry = entry?;
             is_empty = false;
-            let mut head = Vec::new();
-            entry.by_ref().take(ZSTD.len() as u64).read_to_end(&mut head)?;
-            let (is_gzip, is_zstd) = (head.starts_with(GZIP), head.starts_with(ZSTD));
-            let whole = Cursor::new(head).chain(entry);
-            let found = if is_gzip {
-                self.in_bytes(flate2::read::MultiGzDecoder::new(whole))?
-            } else if is_zstd {
-                self.in_bytes(zstd::Decoder::new(whole)?)?
-            } else {
-                self.in_bytes(whole)?
-            };
+            let found = self.in_bytes(oci::decompressed(entry?)?)?;
             if let Some(name) = found {
                 return Ok(Some(name.to_owned()));
             }
