@@ -74,6 +74,10 @@ pub struct AutomationStatus {
     pub since: Option<Timestamp>,
     /// The session it acted on last.
     pub session: Session,
+    /// The trigger that began that session, in the words of its file; `manual` for a person. What was started because
+    /// something else needs it has the trigger of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_by: Option<String>,
     /// What starts it by itself, in the words of its file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggered_by: Vec<String>,

@@ -410,7 +410,8 @@ impl Reader {
         span.or_else(|| spot.unexpected("a span of time such as `30s` or `1h30m`", &mut self.mistakes))
     }
 
-    /// Where other tools can run it. Here it is the dev container; what asks for another place is read and refused.
+    /// Where other tools can run it. Here it is the dev container, also for what is meant for the machine around it; an
+    /// image of its own is read and refused.
     fn runs_on(&mut self, item: &Item, spot: Option<Spot>) -> Option<Refusal> {
         let mut fields = spot?.fields("`docker` or `machine`", &mut self.mistakes)?;
         let at = fields.at;
@@ -420,26 +421,28 @@ impl Reader {
         if docker.is_some() && machine.is_some() {
             self.mistakes.add(at, &path, "`docker` and `machine` exclude each other");
         }
-        let reason = if let Some(docker) = docker {
-            let mut docker = docker.fields("`image` and `environment`", &mut self.mistakes)?;
-            let image = docker.needed("image", &mut self.mistakes).and_then(|it| it.text(&mut self.mistakes));
-            let environment = docker.take("environment");
-            environment.and_then(|spot| spot.items("a list of `NAME=VALUE`", &mut self.mistakes));
-            docker.end(&mut self.mistakes);
-            let image = image.unwrap_or_default();
-            format!(
+        if let Some(docker) = docker {
+            let image = self.image_of(docker)?;
+            let reason = format!(
                 "`runsOn.docker` is not supported, so it does not run: make `{image}` a service of a compose file that \
                  devcontainer.json names, or start it in the dev container and leave `runsOn` out"
-            )
-        } else {
-            if let Some(machine) = machine {
-                machine.fields("an empty mapping", &mut self.mistakes)?.end(&mut self.mistakes);
-            }
-            "`runsOn.machine` is not supported, so it does not run: everything runs in the dev container; leave `runsOn` \
-             out to run it there"
-                .to_owned()
-        };
-        self.warnings.push(Warning { item: item.clone(), position: at, message: reason.clone() });
-        Some(Refusal { reason, at })
+            );
+            self.warnings.push(Warning { item: item.clone(), position: at, message: reason.clone() });
+            return Some(Refusal { reason, at });
+        }
+        machine?.fields("an empty mapping", &mut self.mistakes)?.end(&mut self.mistakes);
+        let message = "`runsOn.machine` counts as the dev container: there is no other place here, so it runs as its user, \
+                       with its files and its tools";
+        self.warnings.push(Warning { item: item.clone(), position: at, message: message.to_owned() });
+        None
+    }
+
+    fn image_of(&mut self, docker: Spot) -> Option<String> {
+        let mut docker = docker.fields("`image` and `environment`", &mut self.mistakes)?;
+        let image = docker.needed("image", &mut self.mistakes).and_then(|it| it.text(&mut self.mistakes));
+        let environment = docker.take("environment");
+        environment.and_then(|spot| spot.items("a list of `NAME=VALUE`", &mut self.mistakes));
+        docker.end(&mut self.mistakes);
+        Some(image.unwrap_or_default())
     }
 }

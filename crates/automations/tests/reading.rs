@@ -94,15 +94,22 @@ fn good_files_are_read_and_what_is_odd_is_told() {
         );
     }
     insta::assert_snapshot!(said.join("\n"), @r##"
-    elsewhere.yaml: services/db tasks/here tasks/host
+    elsewhere.yaml: services/db tasks/here tasks/host tasks/nowhere
       5:7 services/db: `runsOn.docker` is not supported, so it does not run: make `postgres:17` a service of a compose file that devcontainer.json names, or start it in the dev container and leave `runsOn` out
-      9:13 tasks/host: `runsOn.machine` is not supported, so it does not run: everything runs in the dev container; leave `runsOn` out to run it there
+      9:13 tasks/host: `runsOn.machine` counts as the dev container: there is no other place here, so it runs as its user, with its files and its tools
     empty.yaml:
     gitpod.yaml: services/database services/editor tasks/build tasks/save tasks/seed
       16:19 services/editor: `postMachineStart` counts as `postEnvironmentStart`: everything runs in the container
       32:19 tasks/save: nothing is saved as a snapshot here: `beforeSnapshot` never comes
     whole.yaml: services/db services/seed services/web tasks/seed
     "##);
+}
+
+#[test]
+fn what_asks_for_another_place_runs_here_and_what_needs_an_image_is_alone_in_not_running() {
+    let automations = good("elsewhere.yaml").automations;
+    let refused = automations.items().filter(|item| automations.refused(item).is_some());
+    assert_eq!(refused.map(|item| item.to_string()).collect::<Vec<_>>(), ["services/db"]);
 }
 
 #[test]

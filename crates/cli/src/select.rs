@@ -65,8 +65,7 @@ fn choose<'a>(
 /// The environment of the nearest folder, going up.
 fn of_this_folder<'a>(all: &'a [Environment], folder: &Utf8Path) -> Result<&'a Environment, Box<Problem>> {
     for ancestor in folder.ancestors() {
-        let here: Vec<_> = all.iter().filter(|each| each.spec.source.folder() == ancestor).collect();
-        match here.as_slice() {
+        match in_folder(all, ancestor).as_slice() {
             [] => {}
             [environment] => return Ok(environment),
             several => {
@@ -86,8 +85,7 @@ fn of_folder<'a>(
     folder: &Utf8Path,
     typed: &str,
 ) -> Result<&'a Environment, Box<Problem>> {
-    let here: Vec<_> = all.iter().filter(|each| each.spec.source.folder() == folder).collect();
-    match here.as_slice() {
+    match in_folder(all, folder).as_slice() {
         [] => Err(Box::new(
             Problem::new(
                 ProblemCode::EnvironmentNotFound,
@@ -98,6 +96,13 @@ fn of_folder<'a>(
         [environment] => Ok(environment),
         several => Err(Box::new(ambiguous(&format!("the folder `{folder}` has several"), several))),
     }
+}
+
+/// The environments that a folder means. One for a prebuild is of the same folder, and nobody's to work in: what is left in
+/// it would be in the image.
+fn in_folder<'a>(all: &'a [Environment], folder: &Utf8Path) -> Vec<&'a Environment> {
+    let is_meant = |each: &&Environment| each.spec.prebuild.is_none() && each.spec.source.folder() == folder;
+    all.iter().filter(is_meant).collect()
 }
 
 fn unknown(all: &[Environment], text: &str) -> Problem {
@@ -190,6 +195,32 @@ mod tests {
         }
         assert_eq!(name_of(None, "/srv/web/api/src"), Ok("web-api".to_owned()), "the nearest folder above");
         assert_eq!(name_of(None, "/srv/web/src"), Ok("web".to_owned()));
+    }
+
+    #[test]
+    fn a_folder_never_means_what_its_prebuild_is_made_in() {
+        let for_prebuild = |name: &str, id: &str, folder: &str| {
+            let mut made = environment(name, id, folder);
+            made.spec.prebuild = Some(api::PrebuildWish::default());
+            made
+        };
+        let all = [
+            environment("web", "aa11", "/srv/web"),
+            for_prebuild("web-prebuild", "bb22", "/srv/web"),
+            for_prebuild("api-prebuild", "cc33", "/srv/web/api"),
+        ];
+        let chosen = |text: Option<&str>, folder: &str| {
+            let chosen = choose(&all, text, Utf8Path::new(folder));
+            chosen.map(|it| it.metadata.name.to_string()).map_err(|problem| problem.title)
+        };
+        assert_eq!(chosen(None, "/srv/web/src"), Ok("web".to_owned()));
+        assert_eq!(chosen(Some("/srv/web"), "/"), Ok("web".to_owned()));
+        assert_eq!(chosen(None, "/srv/web/api"), Ok("web".to_owned()), "the nearest that is meant");
+        let none = Err("the folder `/srv/web/api` has no environment".to_owned());
+        assert_eq!(chosen(Some("./api"), "/srv/web"), none);
+        // Named, it is meant: to look at why it failed.
+        assert_eq!(chosen(Some("web-prebuild"), "/srv/web"), Ok("web-prebuild".to_owned()));
+        assert_eq!(chosen(Some("bb22"), "/srv/web"), Ok("web-prebuild".to_owned()));
     }
 
     #[test]

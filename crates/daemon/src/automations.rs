@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(read.file.as_deref(), Some(Utf8Path::new(".gitpod/automations.yaml")));
         let told: Vec<String> = read.warnings().iter().map(ToString::to_string).collect();
         assert!(told[0].contains("`.ona/automations.yaml` is not read"), "{told:?}");
-        assert!(told[1].contains("`tasks/a`: `runsOn.machine` is not supported"), "{told:?}");
+        assert!(told[1].contains("`tasks/a`: `runsOn.machine` counts as the dev container"), "{told:?}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use api::{Consent, ConsentKind};
 use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::{Config, Mount};
-use engine::{MountedAt, VolumeFacts, run_options};
+use engine::{MountedAt, RunOption, VolumeFacts, run_options};
 use reconciler::Trust;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -180,6 +180,21 @@ pub(crate) fn withhold(config: &mut Config, judge: &Judge<'_>) -> Withheld {
     let kept = options.into_iter().filter(|it| withheld.passes(mounts::of_option(it, &ground), judge));
     config.run_args = kept.flat_map(|option| option.words).collect();
     withheld
+}
+
+/// The real path of the file that an option of `runArgs` has read.
+///
+/// # Errors
+/// What nobody agreed to.
+pub(crate) fn file_of(
+    option: &RunOption,
+    config: &Config,
+    judge: &Judge<'_>,
+) -> Result<Utf8PathBuf, Withheld> {
+    let roots = roots_of(config);
+    let mut withheld = Withheld::default();
+    let Some((real, consent)) = mounts::file_of(option, &ground(&roots)) else { return Err(withheld) };
+    if withheld.passes(consent, judge) { Ok(real) } else { Err(withheld) }
 }
 
 /// Takes the mounts out of what an image or feature says that nobody agreed to.

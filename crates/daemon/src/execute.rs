@@ -25,6 +25,7 @@ use devcontainer::Config;
 
 pub(crate) use self::compose::left_of;
 pub(crate) use self::container::ended;
+pub(crate) use self::gate::not_agreed;
 use crate::configuration::Reading;
 use crate::observe::Observation;
 use crate::reconcile::{Memory, Parts, Report};

@@ -1,6 +1,5 @@
 //! Where a person works in a running container, and what can be done there outside of the loop: exec and logs.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use crate::grants;
 use crate::machine::MachineState;
 use crate::masks;
 use crate::observe;
-use crate::prebuild::FOR_PREBUILD_LABEL;
+use crate::prebuild;
 use crate::problems;
 use crate::reconcile::{Parts, Reconciler};
 use crate::secrets::Given;
@@ -37,22 +36,19 @@ pub(crate) async fn of(
     progress: &dyn Progress,
 ) -> Result<(Workplace, Resolved), Problem> {
     let mut resolved = configuration::resolve(config, Some(state));
-    devcontainer::substitute_container_env(&mut resolved, &state.env);
+    let beside = prebuild::variables_beside(parts, environment, config, &resolved, state)?;
+    let mut known = state.env.clone();
+    known.extend(beside.clone());
+    devcontainer::substitute_container_env(&mut resolved, &known);
     let circumstances = Circumstances {
         folder: Some(config.workspace_folder.clone()),
-        env: variables_beside(&resolved, state),
+        env: beside,
         cache: Some(parts.probes.clone()),
     };
     let found = Workplace::find(&parts.machine.engine(), state, &resolved, circumstances, progress).await;
     let place = found.map_err(|error| problems::from_user(&error))?;
     let granted = grants::variables(environment, place.account().uid);
     Ok((place.with_variables(granted), resolved))
-}
-
-/// The configuration's variables, where the container itself has none of them: it is for a prebuild.
-fn variables_beside(resolved: &Resolved, state: &ContainerState) -> BTreeMap<String, String> {
-    let is_without = state.labels.get(FOR_PREBUILD_LABEL).is_some_and(|label| !label.is_empty());
-    if is_without { resolved.container_env.clone() } else { BTreeMap::new() }
 }
 
 impl Reconciler {

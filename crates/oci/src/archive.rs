@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use camino::Utf8PathBuf;
 
 pub use self::pack::pack;
-pub use self::unpack::{LinkFault, PathFault, UnpackError, unpack};
+pub use self::unpack::{LinkFault, PathFault, UnpackError, decompressed, unpack};
 
 /// The files of an archive by their relative paths. Folders are there when files are in them.
 pub type Files = BTreeMap<Utf8PathBuf, File>;

@@ -23,7 +23,7 @@ mod retry;
 mod session;
 mod store;
 
-pub use archive::{File, Files, Limits, LinkFault, PathFault, UnpackError, pack, unpack};
+pub use archive::{File, Files, Limits, LinkFault, PathFault, UnpackError, decompressed, pack, unpack};
 pub use auth_hosts::{AuthHost, AuthHostError, AuthHosts};
 pub use credentials::{Credential, docker_credential};
 pub use download::Download;

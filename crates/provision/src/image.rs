@@ -124,9 +124,19 @@ pub async fn provide(
     image: &str,
     progress: &dyn Progress,
 ) -> Result<ImageInfo, ImageError> {
-    if let Some(info) = engine.image(image).await? {
-        return Ok(info);
+    match engine.image(image).await? {
+        Some(info) => Ok(info),
+        None => fetch(engine, registry, image, progress).await,
     }
+}
+
+/// Fetches an image from its registry, also where the engine has one of that name.
+pub async fn fetch(
+    engine: &Engine,
+    registry: &Registry,
+    image: &str,
+    progress: &dyn Progress,
+) -> Result<ImageInfo, ImageError> {
     let login = registry.credential(engine::registry_of(image)).await.map(|credential| match credential {
         Credential::Basic { user, secret } => Login::User { user, secret },
         Credential::Identity(token) => Login::Identity(token),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use provision::Masks;
 
 use super::DeclaredFile;
-use super::wishes::Run;
+use super::wishes::{self, Run};
 use crate::masks;
 
 /// The status after one look. Without a report, what was seen before is kept, as far as it can still be true.
@@ -61,6 +61,8 @@ fn seen_now(declared: &Automations, item: &Item, status: &Status, masks: &Masks)
         phase: phase_of(status.phase),
         since: i64::try_from(status.since).ok().and_then(|since| Timestamp::from_second(since).ok()),
         session: Session(status.session.clone()),
+        started_by: wishes::started_by(&status.session, declared.triggers(item))
+            .map(|trigger| word(trigger).to_owned()),
         pid: status.pid,
         exit_code: status.exit.and_then(automations::Exit::code),
         restarts: status.restarts,
@@ -120,6 +122,7 @@ fn idle(declared: &Automations, item: &Item) -> AutomationStatus {
         phase: AutomationPhase::Idle,
         since: None,
         session: Session::default(),
+        started_by: None,
         triggered_by: declared.triggers(item).iter().map(|trigger| word(*trigger).to_owned()).collect(),
         depends_on: declared.depends_on(item).iter().map(Item::to_string).collect(),
         pid: None,

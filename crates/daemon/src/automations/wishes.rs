@@ -8,6 +8,11 @@ use std::collections::BTreeMap;
 use api::{AutomationPhase, AutomationWish, AutomationsStatus, FirstRun};
 use automations::{Automations, Item, Outcome, ServiceWish, TaskWish, Trigger, Wish};
 
+/// What the sessions of triggers begin with; those of people have none of it.
+const PREBUILD: &str = "prebuild ";
+const START: &str = "start ";
+const CONTAINER: &str = "container ";
+
 /// A run of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Run {
@@ -47,7 +52,7 @@ pub(super) fn wish(
             said.get(&item.to_string()).filter(|said| said.container_run.as_ref() == Some(&run.started));
         let triggers = declared.triggers(&item);
         let triggered = if is_prebuild {
-            triggers.contains(&Trigger::Prebuild).then(|| format!("prebuild {}", run.container))
+            triggers.contains(&Trigger::Prebuild).then(|| format!("{PREBUILD}{}", run.container))
         } else {
             session(triggers, matches!(item, Item::Task(_)), run)
         };
@@ -78,11 +83,25 @@ pub(super) fn wish(
 fn session(triggers: &[Trigger], is_task: bool, run: &Run) -> Option<String> {
     let has = |trigger| triggers.contains(&trigger);
     if has(Trigger::PostEnvironmentStart) || has(Trigger::PostMachineStart) {
-        return Some(format!("start {}", run.started));
+        return Some(format!("{START}{}", run.started));
     }
     // A task that did not end in the first run still has to; a service of an earlier run has ended with it.
     let counts = is_task || run.first == run.started;
-    (has(Trigger::PostDevcontainerStart) && counts).then(|| format!("container {}", run.container))
+    (has(Trigger::PostDevcontainerStart) && counts).then(|| format!("{CONTAINER}{}", run.container))
+}
+
+/// The trigger that began a session; `None` where there was no session yet. `declared` are those of what runs in it.
+pub(super) fn started_by(session: &str, declared: &[Trigger]) -> Option<Trigger> {
+    let is_machine =
+        declared.contains(&Trigger::PostMachineStart) && !declared.contains(&Trigger::PostEnvironmentStart);
+    match session {
+        "" => None,
+        _ if session.starts_with(PREBUILD) => Some(Trigger::Prebuild),
+        _ if session.starts_with(CONTAINER) => Some(Trigger::PostDevcontainerStart),
+        _ if session.starts_with(START) && is_machine => Some(Trigger::PostMachineStart),
+        _ if session.starts_with(START) => Some(Trigger::PostEnvironmentStart),
+        _ => Some(Trigger::Manual),
+    }
 }
 
 /// How a task ended for a session, as the daemon remembers it.
@@ -162,6 +181,35 @@ tasks:
         let second = "always: stop s1; hand: run s2; each: run start r2; setup: run container c1, done";
         assert_eq!(told(&said, &before, "c1", "r2"), second);
         assert!(told(&said, &before, "c1", "r4").starts_with("always: run start r4; each"));
+    }
+
+    #[test]
+    fn a_session_tells_what_began_it() {
+        let declared = automations::read("x".into(), FILE.as_bytes()).unwrap().automations;
+        let run = Run::of("c1", "r1", &AutomationsStatus::default());
+        let session = api::Session::fresh().0;
+        let said = BTreeMap::from([(
+            "services/hand".to_owned(),
+            AutomationWish { run: true, session: Session(session), container_run: Some("r1".to_owned()) },
+        )]);
+        let told = |is_prebuild| {
+            let wish = wish(&declared, &said, &AutomationsStatus::default(), &run, is_prebuild, |_, _| None);
+            let sessions = wish.services.into_iter().map(|(name, it)| (Item::Service(name), it.session));
+            let all = sessions.chain(wish.tasks.into_iter().map(|(name, it)| (Item::Task(name), it.session)));
+            all.map(|(item, session)| {
+                let by = started_by(&session, declared.triggers(&item));
+                format!("{}: {:?}", item.name(), by.unwrap())
+            })
+            .collect::<Vec<_>>()
+            .join("; ")
+        };
+        assert_eq!(
+            told(false),
+            "always: PostEnvironmentStart; hand: Manual; once: PostDevcontainerStart; each: PostMachineStart; \
+             setup: PostDevcontainerStart"
+        );
+        assert_eq!(told(true), "hand: Manual; setup: Prebuild");
+        assert_eq!(started_by("", &[Trigger::Prebuild]), None);
     }
 
     fn idle() -> AutomationStatus {

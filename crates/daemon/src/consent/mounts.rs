@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::{Consent, ConsentKind};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::{Config, Mount, MountKind};
 use engine::{RunOption, VolumeFacts, run_options};
 
@@ -123,14 +123,25 @@ pub(super) fn of_option(option: &RunOption, ground: &Ground<'_>) -> Option<Conse
     match wish(option) {
         Wish::Nothing => None,
         Wish::Mount(mount) => mount.consent(ground),
-        Wish::File(path) => {
-            let real = (ground.real)(Utf8Path::new(&path));
-            let is_inside = path.starts_with('/') && ground.roots.iter().any(|root| real.starts_with(root));
-            let text = option.words.join(" ");
-            let digest = digest_of(&format!("file\n{real}\n{text}"));
-            (!is_inside).then_some(Consent { kind: ConsentKind::HostMount, text, digest })
-        }
+        Wish::File(path) => of_file(option, &path, ground).1,
     }
+}
+
+/// The file that an option has read, by its real path, and the consent that it needs.
+pub(super) fn file_of(option: &RunOption, ground: &Ground<'_>) -> Option<(Utf8PathBuf, Option<Consent>)> {
+    match wish(option) {
+        Wish::File(path) => Some(of_file(option, &path, ground)),
+        Wish::Nothing | Wish::Mount(_) => None,
+    }
+}
+
+fn of_file(option: &RunOption, path: &str, ground: &Ground<'_>) -> (Utf8PathBuf, Option<Consent>) {
+    let real = (ground.real)(Utf8Path::new(path));
+    let is_inside = path.starts_with('/') && ground.roots.iter().any(|root| real.starts_with(root));
+    let text = option.words.join(" ");
+    let digest = digest_of(&format!("file\n{real}\n{text}"));
+    let consent = (!is_inside).then_some(Consent { kind: ConsentKind::HostMount, text, digest });
+    (real, consent)
 }
 
 /// A volume of a compose service, as compose itself understands it.

@@ -1,6 +1,7 @@
 //! Make, start, stop and remove the container of an environment, or its compose project.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::{DesiredPhase, Problem, ProblemCode};
@@ -14,7 +15,7 @@ use crate::clone;
 use crate::configuration::BASE_ENTRIES_LABEL;
 use crate::consent;
 use crate::observe::{self, CONFIG_LABEL, REBUILD_LABEL};
-use crate::prebuild::{BEGAN_LABEL, FOR_PREBUILD_LABEL};
+use crate::prebuild::{self, BEGAN_LABEL, FOR_PREBUILD_LABEL};
 use crate::problems;
 use crate::reconcile::{Prepared, Started};
 use crate::store::MadeFrom;
@@ -49,6 +50,13 @@ pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let parts = clone::parts_of(&config, &resolved.mounts, turn.environment);
     clone::give(turn, &prepared.image, &user, &parts).await?;
     let engine = turn.parts.machine.engine();
+    let config = if turn.environment.spec.prebuild.is_some() {
+        // Told before anything runs in it.
+        prebuild::variables_of(turn.parts, turn.environment, &config)?;
+        Arc::new(prebuild::without_variables(&config))
+    } else {
+        config
+    };
     let mounts = config.additional_mount.iter().cloned().collect();
     let extras = Extras { labels: labels(turn, &prepared), mounts, ..Extras::default() };
     let image = &prepared.image;

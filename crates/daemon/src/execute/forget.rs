@@ -8,6 +8,9 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     turn.parts.ports.close(&turn.environment.id).await;
     if turn.parts.machine.state().is_ready() {
         super::image::remove_built(turn).await;
+        if turn.environment.spec.prebuild.is_some() {
+            crate::prebuild::remove_unsearched(turn.parts, &turn.environment.id).await?;
+        }
     }
     crate::clone::remove(turn).await?;
     turn.parts.callers.forget_all_of(&turn.environment.id);

@@ -71,7 +71,7 @@ async fn volumes_of(
 }
 
 /// Why something does not start.
-pub(super) fn not_agreed(what: &str, withheld: &Withheld) -> Problem {
+pub(crate) fn not_agreed(what: &str, withheld: &Withheld) -> Problem {
     let all = withheld.consents();
     let list: Vec<&str> = all.iter().map(|consent| consent.text.as_str()).collect();
     let title = format!("{what} what nobody agreed to: {}", list.join("; "));

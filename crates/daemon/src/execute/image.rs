@@ -17,7 +17,7 @@ use crate::configuration::DEFAULT_IMAGE;
 use crate::consent;
 use crate::observe::ENVIRONMENT_LABEL;
 use crate::paths;
-use crate::prebuild::{self, Found};
+use crate::prebuild::{self, Found, Named};
 use crate::problems;
 use crate::reconcile::Prepared;
 
@@ -106,12 +106,21 @@ async fn prebuilt(turn: &mut Turn<'_>, config: &Config) -> Result<Prebuilt, Prob
     if turn.environment.spec.prebuild.is_some() {
         return Ok(Prebuilt::Not(None));
     }
-    let mut unfetched = None;
-    if let Err(problem) = prebuild::fetch_named(turn.parts, config, turn.report).await {
+    let (parts, environment) = (turn.parts, turn.environment);
+    let fetched = prebuild::fetch_named(parts, config, turn.report).await;
+    let unfetched = fetched.as_ref().err().map(|problem| {
         let title = format!("the prebuild that the configuration names could not be had: {}", problem.title);
-        unfetched = Some(Problem::new(ProblemCode::PrebuildStale, title));
+        Problem::new(ProblemCode::PrebuildStale, title)
+    });
+    let mut found = prebuild::find(parts, environment, config).await?;
+    // One that does not fit may have been followed by one that does.
+    if matches!(found, Found::Stale(_)) && fetched.ok() == Some(Named::Unknown) {
+        match prebuild::fetch_again(parts, config, turn.report).await {
+            Ok(()) => found = prebuild::find(parts, environment, config).await?,
+            Err(problem) => tracing::info!(%problem, "the named prebuild stays as it is"),
+        }
     }
-    let name = match prebuild::find(turn.parts, turn.environment, config).await? {
+    let name = match found {
         Found::Fits(name) => name,
         Found::Stale(problem) => return Ok(Prebuilt::Not(Some(*problem))),
         Found::None => return Ok(Prebuilt::Not(unfetched)),

@@ -16,6 +16,7 @@ use super::Turn;
 use crate::consent;
 use crate::masks;
 use crate::paths::user_home;
+use crate::prebuild::Initialized;
 
 /// What a person can do about a command that the sandbox hinders.
 const WITHOUT: &str = "or read the command, and agree to run it without a sandbox";
@@ -46,6 +47,12 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     } else {
         masks_of(&secrets, &variables)
     };
+    if turn.environment.spec.prebuild.is_some() {
+        let all = if variables.is_empty() { own_variables() } else { variables.clone() };
+        let secrets = all.into_iter().filter(|(name, _)| reconciler::is_secret_variable(name)).collect();
+        let session = turn.environment.spec.retry.clone();
+        turn.memory.initialized = Some(Initialized { session, secrets: api::Secrets(secrets) });
+    }
     let sandbox = if judge.is_sandboxed(&wanted) { Some(sandbox_around(folder)?) } else { None };
     let ran = match &sandbox {
         None => {

@@ -27,7 +27,11 @@ pub(super) async fn commit(turn: &mut Turn<'_>) -> Result<(), Problem> {
         let title = "what Cove keeps in the container for the time being could not be removed";
         Problem::new(ProblemCode::PrebuildFailed, title).caused_by(&error)
     })?;
-    let image = prebuild::commit(parts, environment, &config, &state, &base, turn.report).await?;
+    let image = {
+        let initialized = turn.memory.initialized.clone();
+        let container = (&state, &base);
+        prebuild::commit(parts, environment, &config, container, initialized.as_ref(), turn.report).await?
+    };
     prebuild::publish(parts, environment, &image, turn.report).await?;
     turn.report.line(format!("the prebuild is the image `{image}`"));
     // It was made for that alone.

@@ -7,6 +7,7 @@ use reconciler::Failure;
 use crate::automations::{DeclaredFile, Untold};
 use crate::configuration::Reading;
 use crate::consent::Withheld;
+use crate::prebuild::Initialized;
 use crate::secrets::place::Placed;
 
 /// Saved work.
@@ -43,6 +44,8 @@ pub(crate) struct Memory {
     pub(crate) untold: Option<Untold>,
     /// The files of secrets that the container was told of.
     pub(crate) placed: Option<Placed>,
+    /// What `initializeCommand` had, for a prebuild.
+    pub(crate) initialized: Option<Initialized>,
     /// Whether the machine was seen on since.
     pub(crate) machine_seen: bool,
 }

@@ -167,7 +167,7 @@ pub fn unpack(archive: &[u8], limits: Limits) -> Result<Files, UnpackError> {
 fn read(archive: &[u8], limits: Limits) -> Result<BTreeMap<Utf8PathBuf, Node>, UnpackError> {
     check_beginning(archive)?;
     let exhausted = Rc::new(Cell::new(false));
-    let decoder = decoder(archive).map_err(|error| damaged(None, &error))?;
+    let decoder = decompressed(archive).map_err(|error| damaged(None, &error))?;
     let most = limits.bytes.saturating_add(OVERHEAD.saturating_mul(limits.entries as u64 + 1));
     let bounded = Bounded { inner: decoder, left: most, exhausted: Rc::clone(&exhausted) };
     let mut tar = tar::Archive::new(bounded);
@@ -286,13 +286,21 @@ fn path_of(bytes: &[u8]) -> Result<Utf8PathBuf, PathFault> {
     Ok(path)
 }
 
-fn decoder(archive: &[u8]) -> io::Result<Box<dyn Read + '_>> {
-    Ok(if archive.starts_with(GZIP) {
-        Box::new(flate2::read::MultiGzDecoder::new(archive))
-    } else if archive.starts_with(ZSTD) {
-        Box::new(zstd::stream::read::Decoder::new(archive)?)
+/// The plain bytes of what may be compressed, by gzip or zstd: its first bytes say so.
+///
+/// # Errors
+/// The first bytes cannot be read.
+pub fn decompressed<'a>(mut bytes: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let mut beginning = Vec::new();
+    bytes.by_ref().take(ZSTD.len() as u64).read_to_end(&mut beginning)?;
+    let (is_gzip, is_zstd) = (beginning.starts_with(GZIP), beginning.starts_with(ZSTD));
+    let whole = io::Cursor::new(beginning).chain(bytes);
+    Ok(if is_gzip {
+        Box::new(flate2::read::MultiGzDecoder::new(whole))
+    } else if is_zstd {
+        Box::new(zstd::stream::read::Decoder::new(whole)?)
     } else {
-        Box::new(archive)
+        Box::new(whole)
     })
 }
 
