@@ -83,6 +83,10 @@ const CASES: &[Case] = &[
         "what_is_not_used_stops_and_starts_with_the_next_use",
         idle::what_is_not_used_stops_and_starts_with_the_next_use,
     ),
+    (
+        "the_machine_stops_when_nothing_runs_and_a_name_starts_all",
+        idle::the_machine_stops_when_nothing_runs_and_a_name_starts_all,
+    ),
     ("missing_and_damaged_parts", bad_input::missing_and_damaged_parts),
     ("the_example_answers", daily::the_example_answers),
     ("the_example_of_automations_heals", automations::the_example_of_automations_heals),
