@@ -1,8 +1,11 @@
 //! What is not used stops and starts again, and what a person waits for has a share of its own.
 
-use std::process::Stdio;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
 
-use crate::cove::{Cove, until};
+use crate::cove::{Cove, finish, until};
+use crate::ports::{curl, port_of, web};
 
 pub(crate) fn what_is_not_used_stops_and_starts_with_the_next_use(cove: &Cove) {
     let folder = cove.project("idle", &[]);
@@ -44,4 +47,73 @@ pub(crate) fn what_is_not_used_stops_and_starts_with_the_next_use(cove: &Cove) {
     let said = cove.run(&["exec", "idle", "--", "true"]);
     assert!(said.status != 0 && said.err.contains("E0006"), "{said:?}");
     cove.ok(&["rm", "-y", "idle"]);
+}
+
+/// A command of Cove that says `ready` and is then told a signal, by itself and not by keys; its exit status.
+fn told(cove: &Cove, arguments: &[&str], signal: &str) -> i32 {
+    let mut command = cove.command(arguments);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    finish(child, arguments).status
+}
+
+pub(crate) fn the_machine_stops_when_nothing_runs_and_a_name_starts_all(cove: &Cove) {
+    let config = r#"{
+        "image": "cove/base:trixie",
+        "forwardPorts": [28096],
+        "postStartCommand": "setsid perl web.pl > /dev/null 2>&1 < /dev/null &"
+    }"#;
+    let web = web("INET", "127.0.0.1", 28_096);
+    let folder = cove.project("rests", &[(".devcontainer.json", config), ("web.pl", &web)]);
+    let folder = folder.to_str().unwrap();
+    // Nobody keeps it running, as somebody who started it by hand would.
+    cove.ok(&["machine", "stop"]);
+    cove.ok(&["up", folder]);
+
+    // What is kept alive ends as it would by itself, and is told what its keeper is told: on this computer, and inside.
+    let script = "trap 'exit 3' TERM; trap 'exit 4' INT; echo ready; while :; do sleep 0.1; done";
+    let here = ["keep-alive", "rests", "--"];
+    let inside = "/dev/cove/bin/cove-inside keep-alive --";
+    assert_eq!(cove.run(&[&here[..], &["sh", "-c", "exit 7"]].concat()).status, 7);
+    assert_eq!(cove.run(&[&here[..], &["sh", "-c", "kill -KILL $$"]].concat()).status, 137);
+    for (signal, status) in [("-TERM", 3), ("-INT", 4)] {
+        assert_eq!(told(cove, &[&here[..], &["sh", "-c", script]].concat(), signal), status, "{signal}");
+        // Told inside as well: nothing of this goes through a terminal.
+        let keeper = format!(
+            "{inside} sh -c \"$1\" > said & until grep -q ready said; do sleep 0.1; done; kill {signal} $!; wait $!"
+        );
+        let said = cove.run(&["exec", "rests", "--", "sh", "-c", &keeper, "sh", script]);
+        assert_eq!(said.status, status, "{signal} inside: {said:?}");
+    }
+    let said = cove.run(&["exec", "rests", "--", "sh", "-c", &format!("{inside} sh -c 'exit 7'")]);
+    assert_eq!(said.status, 7, "{said:?}");
+
+    let mut address = None;
+    until("the server has its name", || {
+        address = port_of(cove, "rests", 28_096).and_then(|port| Some(port["address"].as_str()?.to_owned()));
+        address.is_some()
+    });
+    let address = address.unwrap();
+    assert_eq!(curl(&[], &address).out, "from 28096\n");
+
+    // First the environment stops, and then the machine, in which nothing runs any more.
+    cove.ok(&["machine", "set", "--idle", "20s"]);
+    let phase = || cove.json(&["machine", "status"])["status"]["phase"].clone();
+    std::thread::sleep(std::time::Duration::from_secs(40));
+    assert_eq!(phase(), "running", "a container runs in it");
+    cove.ok(&["up", folder, "--idle", "20s"]);
+    until("the machine stops", || phase() == "stopped");
+    assert_eq!(cove.json(&["show", "rests"])["status"]["phase"], "stopped");
+    until("nothing of it is left", || cove.processes("qemu-system").is_empty());
+
+    // Who asks for the name waits for both. On a slow computer the first request may be over before that.
+    until("the server answers by its name", || curl(&[], &address).out == "from 28096\n");
+    assert_eq!(phase(), "running");
+    assert_eq!(cove.json(&["show", "rests"])["status"]["phase"], "running");
+    cove.ok(&["machine", "set", "--idle", "10m"]);
+    cove.ok(&["rm", "--yes", "rests"]);
 }

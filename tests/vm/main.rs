@@ -16,12 +16,14 @@ mod cove;
 mod daily;
 mod docker;
 mod files;
+mod grants;
 mod healing;
 mod idle;
 mod ports;
 mod rest;
 mod rosetta;
 mod specification;
+mod ssh;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,6 +52,11 @@ const CASES: &[Case] = &[
         specification::the_drop_in_and_cove_find_each_other_s_containers,
     ),
     ("servers_are_found_reached_and_named", ports::servers_are_found_reached_and_named),
+    ("ssh_clients_work_in_an_environment_and_start_it", ssh::ssh_clients_work_in_an_environment_and_start_it),
+    (
+        "what_is_granted_is_used_from_inside_until_it_is_revoked",
+        grants::what_is_granted_is_used_from_inside_until_it_is_revoked,
+    ),
     ("docker_sees_the_host_s_files", docker::docker_sees_the_host_s_files),
     ("host_edits_reach_watchers", files::host_edits_reach_watchers),
     ("published_ports_answer_on_the_host", docker::published_ports_answer_on_the_host),
@@ -84,6 +91,10 @@ const CASES: &[Case] = &[
     (
         "what_is_not_used_stops_and_starts_with_the_next_use",
         idle::what_is_not_used_stops_and_starts_with_the_next_use,
+    ),
+    (
+        "the_machine_stops_when_nothing_runs_and_a_name_starts_all",
+        idle::the_machine_stops_when_nothing_runs_and_a_name_starts_all,
     ),
     ("missing_and_damaged_parts", bad_input::missing_and_damaged_parts),
     ("the_example_answers", daily::the_example_answers),

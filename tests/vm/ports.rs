@@ -5,10 +5,10 @@ use std::net::UdpSocket;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::cove::{Cove, fetch, finish, until};
+use crate::cove::{Cove, Said, fetch, finish, until};
 
 /// A web server in Perl on an address of one family, which says when it listens.
-fn web(family: &str, address: &str, port: u16) -> String {
+pub(crate) fn web(family: &str, address: &str, port: u16) -> String {
     let pack = if family == "INET6" { "pack_sockaddr_in6" } else { "pack_sockaddr_in" };
     format!(
         "use Socket qw(:all); $| = 1; socket(S, PF_{family}, SOCK_STREAM, 0) or die; \
@@ -21,11 +21,11 @@ fn web(family: &str, address: &str, port: u16) -> String {
 }
 
 /// A server in an environment, which ends with it.
-struct Server(Option<Child>);
+pub(crate) struct Server(Option<Child>);
 
 impl Server {
     /// Starts one; returns when it says that it listens.
-    fn start(cove: &Cove, environment: &str, script: &str) -> (Self, Instant) {
+    pub(crate) fn start(cove: &Cove, environment: &str, script: &str) -> (Self, Instant) {
         let mut command = cove.command(&["exec", environment, "--", "perl", "-e", script]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -45,7 +45,15 @@ impl Drop for Server {
     }
 }
 
-fn port_of(cove: &Cove, environment: &str, inside: u64) -> Option<serde_json::Value> {
+/// Asks for an address by a name below `localhost`, which not every system knows to be this computer.
+pub(crate) fn curl(options: &[&str], address: &str) -> Said {
+    let authority = address.strip_prefix("http://").unwrap().split('/').next().unwrap();
+    let mut curl = std::process::Command::new("curl");
+    curl.args(["-sS", "--resolve", &format!("{authority}:127.0.0.1")]).args(options).arg(address);
+    curl.output().unwrap().into()
+}
+
+pub(crate) fn port_of(cove: &Cove, environment: &str, inside: u64) -> Option<serde_json::Value> {
     let ports = cove.json(&["ports", environment]);
     ports
         .as_array()?
@@ -89,18 +97,8 @@ pub(crate) fn servers_are_found_reached_and_named(cove: &Cove) {
         let outside = u16::try_from(found["host_port"].as_u64().unwrap()).unwrap();
         assert!(fetch(outside).unwrap().ends_with(&format!("from {inside}\n")));
         let address = found["address"].as_str().unwrap();
-        let host = address.strip_prefix("http://").unwrap().split(':').next().unwrap();
-        let port = address.rsplit(':').next().unwrap();
-        let mut curl = std::process::Command::new("curl");
-        curl.args([
-            "-sS",
-            "--http2-prior-knowledge",
-            "--resolve",
-            &format!("{host}:{port}:127.0.0.1"),
-            address,
-        ]);
-        let said = String::from_utf8(curl.output().unwrap().stdout).unwrap();
-        assert_eq!(said, format!("from {inside}\n"), "{address}");
+        let said = curl(&["--http2-prior-knowledge"], address);
+        assert_eq!(said.out, format!("from {inside}\n"), "{said:?}");
     }
 
     let echo = "use Socket qw(:all); $| = 1; socket(S, PF_INET, SOCK_DGRAM, 0); \

@@ -9,15 +9,17 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitCode;
 
 use protocol::inside::{KEEP_ALIVE, PROGRAM};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpgrp, kill_process};
+use rustix::termios::tcgetpgrp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::chain;
 
-/// What is handed on to the command. A terminal's keys reach it anyway, as all of the foreground.
-const HANDED_ON: [(SignalKind, Signal); 5] = [
+/// What is handed on to the command.
+const HANDED_ON: [(SignalKind, Signal); 6] = [
     (SignalKind::hangup(), Signal::HUP),
+    (SignalKind::interrupt(), Signal::INT),
     (SignalKind::quit(), Signal::QUIT),
     (SignalKind::terminate(), Signal::TERM),
     (SignalKind::user_defined1(), Signal::USR1),
@@ -49,20 +51,31 @@ async fn run(program: &OsString, arguments: &[OsString]) -> std::io::Result<std:
         let (mut signals, tell) = (signal(kind)?, tell.clone());
         tokio::spawn(async move { while signals.recv().await.is_some() && tell.send(number).is_ok() {} });
     }
-    // The command has it from the terminal; we wait for what it makes of it.
-    let _interrupt = signal(SignalKind::interrupt())?;
     let mut child = tokio::process::Command::new(program).args(arguments).spawn()?;
     let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     loop {
         tokio::select! {
             ended = child.wait() => return ended,
             Some(number) = told.recv() => {
-                if let Some(pid) = pid {
+                if let Some(pid) = pid.filter(|_| !(is_key(number) && is_foreground())) {
+                    // It may have ended just now.
                     let _ = kill_process(pid, number);
                 }
             }
         }
     }
+}
+
+/// Whether a signal is what a terminal makes of Ctrl-C and Ctrl-\.
+fn is_key(signal: Signal) -> bool {
+    matches!(signal, Signal::INT | Signal::QUIT)
+}
+
+/// Whether keys of a terminal reach this process. They reach the command as well then, and we wait for what it makes of
+/// them.
+fn is_foreground() -> bool {
+    let Ok(terminal) = fs::File::open("/dev/tty") else { return false };
+    tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp())
 }
 
 /// `kept-alive`: whether a hold is there.

@@ -4,9 +4,12 @@ pub mod dockerd;
 mod errors;
 mod fake_machine;
 pub mod fake_shim;
+pub mod git_server;
 pub mod inside;
+mod portable;
 pub mod registry;
 pub mod world;
 
 pub use errors::error_page;
 pub use fake_machine::FakeMachine;
+pub use portable::portable;

@@ -113,7 +113,8 @@ fn common(arguments: &UpArguments) -> Result<UpRequest, Failure> {
     });
     let secrets = arguments.secrets_file.as_deref().map(personal::secrets_of).transpose()?;
     let (rebuild, unasked) = (arguments.rebuild, Unasked::LeaveOut);
-    Ok(UpRequest { rebuild, unasked, secrets, dotfiles, ..UpRequest::default() })
+    let idle = arguments.idle;
+    Ok(UpRequest { rebuild, unasked, secrets, dotfiles, idle, ..UpRequest::default() })
 }
 
 /// The repository that was typed instead of a folder. A folder of that name wins.

@@ -250,3 +250,19 @@ fn a_folder_that_is_not_there_or_a_name_that_is_none_is_refused_at_once() {
     ");
     assert!(fake.requests().is_empty());
 }
+
+#[test]
+fn when_it_stops_by_itself_is_asked_for_as_it_was_said() {
+    let fake = Fake::start(Vec::new(), vec![Act::Change(is_up)]);
+    fake.folder("web");
+    for (words, stop_after) in
+        [(&[][..], None), (&["--idle", "1h30m"], Some(Some(5400))), (&["--idle", "never"], Some(None))]
+    {
+        let ran = fake.run(&[&["up", "web"], words].concat());
+        assert_eq!(ran.status, Some(0), "{}", ran.all());
+        let requests = fake.requests();
+        let asked = requests.last().unwrap().strip_prefix("UP ").unwrap();
+        let asked: api::UpRequest = serde_json::from_str(asked).unwrap();
+        assert_eq!(asked.idle.map(|policy| policy.stop_after), stop_after, "{words:?}");
+    }
+}

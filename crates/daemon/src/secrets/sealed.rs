@@ -65,7 +65,13 @@ impl Sealed {
             Found::Nothing | Found::Unknown(_) => {
                 let identity = x25519::Identity::generate();
                 let text = identity.to_string();
-                let place = keyring.keep(text.expose_secret().as_bytes()).map_err(|error| failed(&error))?;
+                let place = keyring.keep(text.expose_secret().as_bytes()).map_err(|error| {
+                    if error.kind() == std::io::ErrorKind::StorageFull {
+                        unwritten("there is no place for their key", &error)
+                    } else {
+                        failed(&error)
+                    }
+                })?;
                 tracing::info!(place, "made the key to secrets");
                 identity
             }
@@ -82,13 +88,14 @@ impl Sealed {
             .map_err(std::io::Error::from)
             .and_then(|text| age::encrypt(&self.identity.to_public(), &text).map_err(std::io::Error::other))
             .and_then(|bytes| private_file::write(&self.folder, NAME, &bytes));
-        written.map_err(|error| {
-            let full = error.kind() == std::io::ErrorKind::StorageFull;
-            let code = if full { ProblemCode::HostDiskFull } else { ProblemCode::Internal };
-            Problem::new(code, "the secrets could not be written; those before are still there")
-                .caused_by(&error)
-        })
+        written.map_err(|error| unwritten("those before are still there", &error))
     }
+}
+
+fn unwritten(rest: &str, error: &std::io::Error) -> Problem {
+    let full = error.kind() == std::io::ErrorKind::StorageFull;
+    let code = if full { ProblemCode::HostDiskFull } else { ProblemCode::Internal };
+    Problem::new(code, format!("the secrets could not be written; {rest}")).caused_by(error)
 }
 
 fn identity_of(key: &[u8]) -> Option<x25519::Identity> {

@@ -189,3 +189,73 @@ fn nobody_is_held_up_by_an_attempt_that_takes_its_time() {
     assert_eq!(waiting.join().unwrap(), ["TOKEN"], "who may wait gets it");
     assert!(attempts.has_changed().unwrap());
 }
+
+/// A disk of 64 KiB over a folder, for as long as this lives.
+struct SmallDisk<'a>(&'a Utf8Path);
+
+impl<'a> SmallDisk<'a> {
+    /// `None` where nobody may mount, which needs root.
+    fn over(folder: &'a Utf8Path) -> Option<Self> {
+        fs_err::create_dir_all(folder).unwrap();
+        let argv = ["-t", "tmpfs", "-o", "size=64k,mode=700", "none", folder.as_str()];
+        let mounted = Command::new("mount").args(argv).status().is_ok_and(|status| status.success());
+        let needed = std::env::var_os("COVE_REQUIRE_ENGINE").is_some_and(|value| value == "1");
+        assert!(mounted || !needed, "a small disk cannot be mounted; that needs root");
+        mounted.then_some(Self(folder))
+    }
+
+    /// Takes all that is left of it.
+    fn fill(&self) -> Utf8PathBuf {
+        let filler = self.0.join("filler");
+        let mut file = fs_err::File::create(&filler).unwrap();
+        let full = std::io::Write::write_all(&mut file, &vec![b'x'; 65 << 10]).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+        filler
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["--lazy", self.0.as_str()]).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_what_was_kept_is_kept() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = folder(&temp);
+    let Some(disk) = SmallDisk::over(&folder) else { return };
+    let value = |kept: &KeptSecrets| {
+        let given = kept.read(MOMENT, |book| book.resolve(&EnvironmentId("x".into()), Utf8Path::new("/")));
+        given.unwrap().values.remove("TOKEN")
+    };
+    let told = |problem: Problem| {
+        assert_eq!(problem.code, ProblemCode::HostDiskFull, "{problem:?}");
+        assert!(problem.causes.iter().any(|cause| cause.contains("No space left")), "{problem:?}");
+        problem.title
+    };
+
+    // Not even the key has a place.
+    let kept = KeptSecrets::new(&folder, false);
+    let filler = disk.fill();
+    assert_eq!(
+        told(set(&kept, "TOKEN", "nowhere").unwrap_err()),
+        "the secrets could not be written; there is no place for their key"
+    );
+    assert_eq!(value(&kept), None);
+    fs_err::remove_file(&filler).unwrap();
+    set(&kept, "TOKEN", "first").unwrap();
+
+    let filler = disk.fill();
+    let long = "second".repeat(4000);
+    let title = "the secrets could not be written; those before are still there";
+    assert_eq!(told(set(&kept, "TOKEN", &long).unwrap_err()), title);
+    for kept in [&kept, &KeptSecrets::new(&folder, false)] {
+        assert_eq!(value(kept).as_deref(), Some("first"), "for this daemon and the next");
+    }
+    assert!(!folder.join("store.age.new").exists(), "no half of it takes room");
+
+    fs_err::remove_file(&filler).unwrap();
+    set(&kept, "TOKEN", &long).unwrap();
+    assert_eq!(value(&KeptSecrets::new(&folder, false)), Some(long));
+}

@@ -15,6 +15,7 @@ use api::{AuditEvent, Environment, GrantKind, GrantRequest};
 use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
 use test_support::dockerd::BASE_IMAGE;
+use test_support::portable;
 
 use super::Place;
 
@@ -153,21 +154,4 @@ impl Story {
     async fn end(self) {
         self.place.end().await;
     }
-}
-
-/// A program and all it needs of this computer, put where the container sees it: a folder of its own with a script.
-fn portable(program: &str, folder: &Utf8Path) {
-    fs_err::create_dir_all(folder).unwrap();
-    let listed = said(&Command::new("ldd").arg(program).output().unwrap());
-    for word in listed.split_ascii_whitespace().filter(|word| word.starts_with('/')) {
-        fs_err::copy(word, folder.join(Utf8Path::new(word).file_name().unwrap())).unwrap();
-    }
-    fs_err::copy(program, folder.join("program")).unwrap();
-    let loader = format!("ld-linux-{}.so.2", std::env::consts::ARCH.replace('_', "-"));
-    let name = Utf8Path::new(program).file_name().unwrap();
-    let script = format!(
-        "#!/bin/sh\nhere=$(dirname \"$0\")\nexec \"$here/{loader}\" --library-path \"$here\" \"$here/program\" \"$@\"\n"
-    );
-    fs_err::write(folder.join(name), script).unwrap();
-    fs_err::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
 }

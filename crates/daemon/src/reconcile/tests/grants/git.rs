@@ -1,86 +1,6 @@
-use std::process::Stdio;
-use std::sync::Arc;
-
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::extract::Request;
-use axum::http::{Response, StatusCode};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use test_support::git_server;
 
 use super::*;
-
-/// Serves repositories by https to who has the password, with git's own `http-backend`.
-async fn serve(root: Utf8PathBuf, authority: Utf8PathBuf) -> u16 {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    fs_err::write(authority, made.cert.pem()).unwrap();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder().with_no_client_auth();
-    let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let router = Router::new().fallback(move |request| backend(root.clone(), request));
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let (acceptor, router) = (acceptor.clone(), router.clone());
-            tokio::spawn(async move {
-                let Ok(stream) = acceptor.accept(stream).await else { return };
-                let service = hyper_util::service::TowerToHyperService::new(router);
-                let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                let _ = server.serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
-    });
-    port
-}
-
-async fn backend(root: Utf8PathBuf, request: Request) -> Response<Body> {
-    let (request, body) = request.into_parts();
-    let answer = Response::builder();
-    let header = |name: &str| request.headers.get(name).and_then(|it| it.to_str().ok()).map(str::to_owned);
-    let expected = format!("Basic {}", BASE64_STANDARD.encode("ada:t0ken-of-ada"));
-    if header("authorization") != Some(expected) {
-        let answer =
-            answer.status(StatusCode::UNAUTHORIZED).header("WWW-Authenticate", "Basic realm=\"git\"");
-        return answer.body(Body::empty()).unwrap();
-    }
-    let mut command = tokio::process::Command::new("git");
-    command
-        .arg("http-backend")
-        .env("GIT_PROJECT_ROOT", root)
-        .env("GIT_HTTP_EXPORT_ALL", "1")
-        .env("REMOTE_USER", "ada")
-        .env("REQUEST_METHOD", request.method.as_str())
-        .env("PATH_INFO", request.uri.path())
-        .env("QUERY_STRING", request.uri.query().unwrap_or_default())
-        .env("CONTENT_TYPE", header("content-type").unwrap_or_default())
-        .env("HTTP_CONTENT_ENCODING", header("content-encoding").unwrap_or_default())
-        .env("GIT_PROTOCOL", header("git-protocol").unwrap_or_default())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    let body = to_bytes(body, 1 << 24).await.unwrap();
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(&body).await.unwrap();
-    let said = child.wait_with_output().await.unwrap().stdout;
-    let end = said.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
-    let mut answer = answer;
-    for line in String::from_utf8_lossy(&said[..end]).lines() {
-        let (name, value) = line.split_once(": ").unwrap();
-        answer = match name {
-            "Status" => answer.status(value[..3].parse::<u16>().unwrap()),
-            _ => answer.header(name, value),
-        };
-    }
-    answer.body(Body::from(said[end + 4..].to_vec())).unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn git_has_a_login_by_https_for_the_granted_host_and_its_person_without_a_grant() {
@@ -90,7 +10,7 @@ async fn git_has_a_login_by_https_for_the_granted_host_and_its_person_without_a_
     let root = person.home.join("served");
     person.run(&["git", "init", "--quiet", "--bare", root.join("private.git").as_str()]);
     let authority = person.home.join("authority.pem");
-    let port = serve(root, authority.clone()).await;
+    let port = git_server::serve(root, &authority).await;
     let host = format!("localhost:{port}");
     let logins = format!("https://ada:t0ken-of-ada@localhost%3a{port}\n");
     fs_err::write(person.home.join("logins"), logins).unwrap();
@@ -144,7 +64,7 @@ async fn git_has_a_login_by_https_for_the_granted_host_and_its_person_without_a_
 
     // git in the container, which something else than Cove starts, knows of it, and of who the person is. What the
     // repository says of that wins.
-    portable("/usr/bin/git", &story.place.folder.join("git"));
+    portable("/usr/bin/git", story.place.folder.join("git"));
     let folder = story.web.status.container.as_ref().unwrap().workspace_folder.clone();
     let in_container = |line: &str| {
         let line = format!("export HOME=/home/vscode PATH={folder}/git:$PATH; {line}");

@@ -9,7 +9,7 @@ struct Repository<'a> {
 
 impl<'a> Repository<'a> {
     fn new(story: &'a Story) -> Self {
-        portable("/usr/bin/git", &story.place.folder.join("git"));
+        portable("/usr/bin/git", story.place.folder.join("git"));
         let container = story.web.status.container.as_ref().unwrap();
         let made = Self { story, folder: container.workspace_folder.clone(), id: container.id.clone() };
         made.run("git init -q /tmp/signed");
