@@ -75,7 +75,8 @@ fn answer(
     write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")?;
     let (begin, rest) = body.split_at(length / 2);
     stream.write_all(begin)?;
-    if path.ends_with(".pack") && is_slow.load(Ordering::SeqCst) {
+    if std::path::Path::new(path).extension().is_some_and(|it| it == "pack") && is_slow.load(Ordering::SeqCst)
+    {
         is_waiting.store(true, Ordering::SeqCst);
         while is_slow.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(20));
