@@ -265,14 +265,14 @@ problem_codes! {
     AutomationsChanged = "E0116", OnRequest, "Tasks and services run on as they were declared when the environment was last asked for. `cove up` reads the file again: services whose declaration changed are started again, those that are gone are stopped, and nothing else is touched.";
     /// Something that runs has an older value of a secret.
     SecretStale = "E0118", OnRequest, "A process keeps the variables it was started with. Files of secrets are replaced at once; a variable has its new value in everything that is started from now on. Nothing is started again by itself: the message gives the command.";
-    /// A repository could not be cloned.
-    CloneFailed = "E0122", OnRequest, "`cove up URL` lets this computer's git clone the repository, and the message ends with git's own words. Check the URL and the branch, and the network and proxy of this computer. Nothing is left half done; `cove up` tries it again.";
     /// A repository asks for a login.
     CloneDenied = "E0119", OnRequest, "Without a grant git uses no credentials of yours: neither the credential helper, nor the ssh agent or keys, nor anything of your git configuration. `cove up URL --grant git` lets it use all of them for this one clone; they stay on this computer. Many hosts say \"not found\" of a private repository.";
     /// A clone holds work that is nowhere else.
     UnsavedWork = "E0120", OnRequest, "The sources of an environment that was made from a URL are in a volume on the machine's disk, and go with the environment. The message lists what was not committed or not pushed, or says why that cannot be told. Push it from within (`cove shell ENV`), or remove the environment with `cove rm --force ENV` and lose it.";
     /// A git worktree is not what was said of it.
     WorktreeInvalid = "E0121", OnRequest, "`cove up --worktree BRANCH` makes a git worktree beside the repository, or takes the one that there is, and lets the container see the repository's git folder for it. The worktree's `.git` file must lead into that folder: `git worktree repair` mends it after a move.";
+    /// A repository could not be cloned.
+    CloneFailed = "E0122", OnRequest, "`cove up URL` lets this computer's git clone the repository, and the message ends with git's own words. Check the URL and the branch, and the network and proxy of this computer. Nothing is left half done; `cove up` tries it again.";
 
     /// The image does not exist.
     ImageNotFound = "E0201", OnRequest, "Check the spelling of the image and that its registry has it.";

@@ -22,8 +22,12 @@ pub(super) fn read(output: Output, name: &str) -> Result<String, Failure> {
             let problem = Failure::request(format!("nobody can be asked for the value of `{name}`"));
             return Err(problem.with_hint("give it on standard input").into());
         }
-        output::write_error(format!("Value of {name} (it is not shown): ").as_bytes())?;
-        let typed = typed(io::stdin().lock());
+        let typed = {
+            // Before the question: whoever answers at once would see what they type.
+            let _raw = RawTerminal::enter().map_err(failed)?;
+            output::write_error(format!("Value of {name} (it is not shown): ").as_bytes())?;
+            line_of(io::stdin().lock())
+        };
         output::write_error(b"\n")?;
         typed.map_err(failed)?.ok_or(Failure::Interrupted)?
     } else {
@@ -41,11 +45,6 @@ pub(super) fn read(output: Output, name: &str) -> Result<String, Failure> {
 }
 
 /// A line, key by key; `None` if it was broken off.
-fn typed(keys: impl BufRead) -> io::Result<Option<Vec<u8>>> {
-    let _raw = RawTerminal::enter()?;
-    line_of(keys)
-}
-
 fn line_of(keys: impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     for key in keys.bytes() {
