@@ -158,6 +158,8 @@ impl Drop for Cove {
 struct Shell {
     child: Child,
     terminal: File,
+    /// What was read and not looked for yet.
+    seen: Vec<u8>,
 }
 
 impl Shell {
@@ -169,7 +171,7 @@ impl Shell {
         let theirs = File::options().read(true).write(true).open(name.to_string_lossy().as_ref())?;
         let mut command = cove.command(&["shell"]);
         command.stdin(theirs.try_clone()?).stdout(theirs.try_clone()?).stderr(theirs).process_group(0);
-        let mut shell = Self { child: command.spawn()?, terminal: File::from(ours) };
+        let mut shell = Self { child: command.spawn()?, terminal: File::from(ours), seen: Vec::new() };
         shell.until(b"$ ")?;
         Ok(shell)
     }
@@ -177,8 +179,11 @@ impl Shell {
     /// Reads until something was written; how long that took.
     fn until(&mut self, what: &[u8]) -> Result<Duration, LatencyError> {
         let begun = Instant::now();
-        let (mut seen, mut piece) = (Vec::new(), [0; 4096]);
-        while !seen.windows(what.len()).any(|window| window == what) {
+        let mut piece = [0; 4096];
+        let end = loop {
+            if let Some(at) = self.seen.windows(what.len()).position(|window| window == what) {
+                break at + what.len();
+            }
             let left = LATE.saturating_sub(begun.elapsed());
             let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
             let count = poll(&mut [PollFd::new(&self.terminal, PollFlags::IN)], Some(&left));
@@ -186,8 +191,10 @@ impl Shell {
                 return Err(LatencyError::Late);
             }
             let count = self.terminal.read(&mut piece)?;
-            seen.extend_from_slice(&piece[..count]);
-        }
+            self.seen.extend_from_slice(&piece[..count]);
+        };
+        // A prompt may come with what is before it.
+        self.seen.drain(..end);
         Ok(begun.elapsed())
     }
 
@@ -196,6 +203,7 @@ impl Shell {
         let mut micros = Vec::new();
         for key in 0..KEYS {
             let letter = [b'a' + (key % 16) as u8];
+            self.seen.clear();
             self.terminal.write_all(&letter)?;
             micros.push(u64::try_from(self.until(&letter)?.as_micros()).unwrap_or(u64::MAX));
             std::thread::sleep(Duration::from_millis(20 + (key as u64 * 7) % 80));
