@@ -36,7 +36,12 @@ fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
 
 /// Whether a program takes connections there.
 async fn is_served(address: SocketAddr) -> bool {
-    tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await.map_or(true, |answer| answer.is_ok())
+    match tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await {
+        // One that the system gave the very same port has only met itself (RFC 9293, 3.5: simultaneous open).
+        Ok(Ok(answer)) => answer.local_addr().ok() != Some(address),
+        Ok(Err(_)) => false,
+        Err(_) => true,
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Environments that were stopped because nobody used them start when somebody comes to one of their ports.
 //!
-//! Their forwarded TCP ports stay taken meanwhile, also by the next daemon. Who connects waits until the environment has its ports again and is
-//! joined with the real one then; so is a request for a name of a port.
+//! Their forwarded TCP ports stay taken meanwhile, also by the next daemon. Who connects waits until the environment has
+//! its ports again and is joined with the real one then; so is a request for a name of a port.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Weak};
@@ -20,6 +20,10 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Pause between two looks at whether it is there.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// Looks at a port that somebody else has, before it is theirs: a program that was just being started may hold it for a
+/// moment, and so may a connection that goes out from it.
+const TRIES: usize = 5;
 
 /// Who may wait at one port.
 const MOST_WAITING: usize = 64;
@@ -62,15 +66,15 @@ impl Inner {
     pub(super) async fn await_somebody(&self, id: &EnvironmentId, doorbells: Doorbells) {
         let Doorbells { cancel, tasks, ports } = doorbells;
         for number in ports.iter().filter_map(|port| port.host_port) {
-            let mut is_taken = true;
-            for address in [(Ipv4Addr::LOCALHOST, number).into(), (Ipv6Addr::LOCALHOST, number).into()] {
-                let Ok(listener) = super::bind::listen(address).await else { continue };
-                is_taken = false;
+            let listeners = take(number, &cancel).await;
+            if listeners.is_empty()
+                && let Some(doorbells) = self.lock().doorbells.get_mut(id)
+            {
+                doorbells.ports.retain(|port| port.host_port != Some(number));
+            }
+            for listener in listeners {
                 let waiting = wait(listener, self.this.clone(), id.clone());
                 tasks.spawn(cancel.clone().run_until_cancelled_owned(waiting));
-            }
-            if is_taken && let Some(doorbells) = self.lock().doorbells.get_mut(id) {
-                doorbells.ports.retain(|port| port.host_port != Some(number));
             }
         }
         tasks.close();
@@ -123,6 +127,21 @@ impl Inner {
         let mut open = table.forwards.get(id).into_iter().flatten();
         open.any(|forward| forward.listener.port() == port && forward.wanted.transport == Transport::Tcp)
     }
+}
+
+/// Takes a port of this computer at those of its two loopback addresses that are free. None of them after some tries, if
+/// it is somebody else's.
+async fn take(number: u16, cancel: &CancellationToken) -> Vec<TcpListener> {
+    for _ in 0..TRIES {
+        let mut taken = Vec::new();
+        for address in [(Ipv4Addr::LOCALHOST, number).into(), (Ipv6Addr::LOCALHOST, number).into()] {
+            taken.extend(super::bind::listen(address).await.ok());
+        }
+        if !taken.is_empty() || cancel.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+            return taken;
+        }
+    }
+    Vec::new()
 }
 
 /// Waits at one port for as long as the environment starts on use.
@@ -189,4 +208,22 @@ async fn until(mut holds: impl FnMut() -> bool) -> bool {
         }
     };
     tokio::time::timeout(PATIENCE, waited).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::testing::free_port;
+
+    #[tokio::test]
+    async fn a_port_that_is_held_for_a_moment_is_had_and_one_that_stays_held_is_not() {
+        let (number, cancel) = (free_port().await, CancellationToken::new());
+        let held = TcpListener::bind((Ipv6Addr::UNSPECIFIED, number)).await.unwrap();
+        assert!(take(number, &cancel).await.is_empty());
+        let (taken, ()) = tokio::join!(take(number, &cancel), async {
+            tokio::time::sleep(PAUSE * 2).await;
+            drop(held);
+        });
+        assert_eq!(taken.len(), 2);
+    }
 }

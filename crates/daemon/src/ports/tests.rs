@@ -1,5 +1,3 @@
-use std::sync::atomic::{AtomicU16, Ordering};
-
 use api::{
     EnvironmentId, EnvironmentStatus, PortAction, PortOrigin, PortProtocol, PortStatus, ProblemCode,
     Transport, UpRequest,
@@ -9,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::open::candidates;
+use super::testing::free_port;
 use super::{Ports, WantedPort, published};
 use crate::machine::testing::{Fixture, soon};
 
@@ -57,20 +56,6 @@ async fn server(fixture: &Fixture) -> u16 {
         }
     });
     port
-}
-
-/// A port that nobody else takes meanwhile: below those that the system hands out by itself, and handed out here only
-/// once.
-async fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 20_000 + (std::process::id() % 10_000) as u16;
-    loop {
-        // Others are searched near a port that is taken, so they are kept well apart.
-        let port = first + NEXT.fetch_add(100, Ordering::Relaxed) % 2_700;
-        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
-            return port;
-        }
-    }
 }
 
 async fn ask(port: u16) -> std::io::Result<Vec<u8>> {

@@ -7,17 +7,18 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::idle::Used;
+use crate::ports::testing::free_port;
 
 /// Short, and long against what the engine takes to answer.
 const LIMIT: u64 = 6;
 
 const INSIDE: &str = "/dev/cove/bin/cove-inside";
 
-/// With who listens in the container, and the engine looking after its health most of the time: that is no use. The guest of these tests has the network of this computer, so its port is taken
-/// here, and forwarded as another one.
+/// With who listens in the container, and the engine looking after its health most of the time: that is no use. The
+/// guest of these tests has the network of this computer, so its port is taken here, and forwarded as another one.
 async fn story(name: &str) -> Option<(Place, TcpListener)> {
     let place = Place::start(name)?;
-    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = TcpListener::bind(("127.0.0.1", free_port().await)).await.unwrap();
     let port = server.local_addr().unwrap().port();
     let config = format!(
         r#"{{"image": "{BASE_IMAGE}", "forwardPorts": [{port}],
