@@ -5,16 +5,14 @@ import os
 import subprocess
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-QUERY = "SELECT coalesce(json_agg(coves ORDER BY name), '[]') FROM coves"
+QUERY = ["valkey-cli", "-e", "--json", "-s", os.environ["DATABASE_SOCKET"], "HGETALL", "coves"]
 
 
 class Coves(BaseHTTPRequestHandler):
     def do_GET(self):
-        asked = subprocess.run(
-            ["psql", "--tuples-only", "--no-align", f"--command={QUERY}"], capture_output=True, text=True
-        )
+        asked = subprocess.run(QUERY, capture_output=True, text=True)
         if asked.returncode == 0:
-            answer = {"pid": os.getpid(), "seeded": int(os.environ["ROWS"]), "coves": json.loads(asked.stdout)}
+            answer = {"pid": os.getpid(), "seeded": int(os.environ["SEEDED"]), "coves": json.loads(asked.stdout)}
         else:
             answer = {"error": asked.stderr.strip()}
         body = json.dumps(answer, ensure_ascii=False).encode() + b"\n"

@@ -1,12 +1,7 @@
 #!/bin/sh
-# Becomes Postgres, on a cluster that is made when there is none.
+# Becomes Valkey, without a TCP port. Each change is on the disk before it is answered.
 set -eu
 
-if [ ! -d "$PGDATA" ]; then
-    # Made elsewhere and moved when it is whole: a start that is cut off here begins anew.
-    rm -rf "$PGDATA.new"
-    initdb --pgdata="$PGDATA.new" --username="$PGUSER" --auth=trust --encoding=UTF8 --locale=C.UTF-8
-    mv "$PGDATA.new" "$PGDATA"
-fi
-
-exec postgres -c listen_addresses= -c unix_socket_directories="$PGHOST"
+mkdir -p "$DATABASE"
+exec valkey-server --port 0 --unixsocket "$DATABASE_SOCKET" --unixsocketperm 700 \
+    --dir "$DATABASE" --appendonly yes --appendfsync always --save ''
