@@ -141,7 +141,8 @@ impl RepositoryUrl {
     pub fn with_branch(mut self, branch: &str) -> Result<Self, RepositoryUrlError> {
         if !is_branch(branch) {
             let why = "what is behind # is no name of a branch or tag";
-            return Err(RepositoryUrlError::Malformed { url: format!("{}#{branch}", self.url), why });
+            let url = readable(&format!("{}#{branch}", self.url));
+            return Err(RepositoryUrlError::Malformed { url, why });
         }
         self.branch = Some(branch.to_owned());
         Ok(self)
@@ -269,8 +270,12 @@ fn without_secrets(url: &str) -> String {
     };
     let shown = rest.split('?').next().unwrap_or_default();
     let cut = if query || shown.len() < rest.len() { "?…" } else { "" };
-    let shown = format!("{scheme}{shown}{cut}");
-    shown.chars().take(200).filter(|letter| !letter.is_control()).collect()
+    readable(&format!("{scheme}{shown}{cut}"))
+}
+
+/// A text of others for one line of a terminal.
+fn readable(text: &str) -> String {
+    text.chars().take(200).filter(|letter| !letter.is_control()).collect()
 }
 
 #[cfg(test)]
@@ -326,8 +331,10 @@ mod tests {
             "git@[::1]:x",
             "https://git.example/x\ny",
             "file://server/share",
+            "https://git.example/x#a\n\u{1b}[2Jb",
         ] {
-            assert!(RepositoryUrl::parse(text).is_err(), "{text} was taken");
+            let Err(refused) = RepositoryUrl::parse(text) else { panic!("{text} was taken") };
+            assert!(!refused.to_string().contains(char::is_control), "{refused:?}");
         }
     }
 
