@@ -160,18 +160,27 @@ impl KeptSecrets {
 
     /// What was read. An attempt to open them is waited for until it has taken so long.
     fn state(&self, patience: Duration) -> Result<MutexGuard<'_, State>, Problem> {
+        let asked = Instant::now();
         let mut state = self.lock();
-        self.open(&mut state);
-        if let State::Opening(since) = &*state {
-            let left = patience.saturating_sub(since.elapsed());
+        // What another's change could not write is read again, and waited for like the first time.
+        loop {
+            self.open(&mut state);
+            let State::Opening(since) = &*state else { break };
+            let left = patience.saturating_sub(since.elapsed().max(asked.elapsed()));
+            if left.is_zero() {
+                break;
+            }
             let is_opening = |state: &mut State| matches!(state, State::Opening(_));
             let waited = self.inner.ended.wait_timeout_while(state, left, is_opening);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         match &*state {
             State::Failed(_, problem) => Err((**problem).clone()),
-            State::Opening(_) => Err(sealed::unreadable(&self.inner.folder, "they are not open yet")),
-            State::Unread | State::Nothing | State::Open(_) => Ok(state),
+            // Not read is not empty: whoever took it for that would write a book without what is in the file.
+            State::Unread | State::Opening(_) => {
+                Err(sealed::unreadable(&self.inner.folder, "they are not open yet"))
+            }
+            State::Nothing | State::Open(_) => Ok(state),
         }
     }
 

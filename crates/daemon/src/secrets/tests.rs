@@ -93,6 +93,25 @@ fn what_cannot_be_read_is_told_and_never_overwritten() {
     assert_eq!(names(&last), ["TOKEN"]);
 }
 
+/// As when two set secrets while a keyring asks its person, and the disk is full for the first of them.
+#[test]
+fn who_waits_while_a_change_fails_finds_all_that_is_there() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = folder(&temp);
+    set(&KeptSecrets::new(&folder, false), "TOKEN", "s3cret-value").unwrap();
+    let kept = KeptSecrets::new(&folder, false);
+    *kept.lock() = State::Opening(Instant::now());
+    let (reader, writer) = (kept.clone(), kept.clone());
+    let reading = std::thread::spawn(move || names(&reader));
+    let writing = std::thread::spawn(move || set(&writer, "MORE", "value").map(drop));
+    // Both wait by then.
+    std::thread::sleep(Duration::from_millis(300));
+    kept.end(&mut kept.lock(), State::Unread);
+    writing.join().unwrap().unwrap();
+    assert!(reading.join().unwrap().contains(&"TOKEN".to_owned()));
+    assert_eq!(names(&KeptSecrets::new(&folder, false)), ["MORE", "TOKEN"]);
+}
+
 #[test]
 fn what_earlier_versions_kept_in_the_clear_is_taken_over() {
     let temp = tempfile::tempdir().unwrap();
