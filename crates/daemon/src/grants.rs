@@ -270,10 +270,10 @@ async fn attend(
         if grants.is_empty() {
             link = None;
         } else if link.as_ref().is_none_or(|link| link.is_over() || link.registries != registries) {
-            link = None;
+            // The one before ends after this one has begun, and so takes nothing away that is this one's.
             match Link::open(&inner, &id, &place, registries).await {
                 Ok(opened) => link = Some(opened),
-                Err(error) => failed = Some(error),
+                Err(error) => (link, failed) = (None, Some(error)),
             }
         }
         if let Some(error) = &failed {

@@ -18,8 +18,7 @@ pub(crate) fn main(registries: Vec<OsString>) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    let _entries = docker::Entries::add(&registries);
-    let done = runtime.block_on(carry::carry());
+    let done = runtime.block_on(carry::carry(&registries));
     // A read of standard input cannot be called off.
     runtime.shutdown_background();
     done

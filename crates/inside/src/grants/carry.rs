@@ -19,20 +19,23 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
+use super::docker::Entries;
+
 /// How long nobody is let in after that failed: there may be no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Requests on their way.
 const OUTGOING: usize = 8;
 
-/// Carries until standard input ends, which is when the daemon lets go.
-pub(super) async fn carry() -> Result<(), String> {
+/// Carries until standard input ends, which is when the daemon lets go. docker asks us for these registries meanwhile.
+pub(super) async fn carry(registries: &[String]) -> Result<(), String> {
     let folder = PathBuf::from(folder(rustix::process::geteuid().as_raw()));
     own(&folder)?;
     let bound = |name: &str| {
         Socket::bind(folder.join(name)).map_err(|error| format!("cannot open `{name}`: {error}"))
     };
     let (agent, ask) = (bound(AGENT_SOCKET)?, bound(ASK_SOCKET)?);
+    let entries = Entries::add(registries);
     let (to, mut outgoing) = mpsc::channel::<Vec<u8>>(OUTGOING);
     let carrier = Carrier { to, open: Arc::default() };
     let writing = async move {
@@ -52,6 +55,10 @@ pub(super) async fn carry() -> Result<(), String> {
         () = carrier.serve(&agent, Service::SshAgent) => Ok(()),
         () = carrier.serve(&ask, Service::Ask) => Ok(()),
     };
+    // Where another one has begun meanwhile, as with other registries, the entries are those of that one.
+    if ask.has_its_name() {
+        entries.take_away();
+    }
     ended.map_err(|error| format!("the daemon is gone: {error}"))
 }
 
@@ -90,11 +97,15 @@ impl Socket {
         let inode = std::fs::symlink_metadata(&path)?.ino();
         Ok(Self { listener, path, inode })
     }
+
+    fn has_its_name(&self) -> bool {
+        std::fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode)
+    }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if std::fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode) {
+        if self.has_its_name() {
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -53,7 +53,7 @@ pub(super) fn helper(arguments: Vec<OsString>) -> Result<ExitCode, String> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Our entries in the user's configuration of docker, which go with it.
+/// Our entries in the user's configuration of docker.
 pub(super) struct Entries(Option<PathBuf>);
 
 impl Entries {
@@ -67,15 +67,17 @@ impl Entries {
         }
         Self(Some(path))
     }
-}
 
-impl Drop for Entries {
-    fn drop(&mut self) {
-        let _ = self.0.as_deref().map(|path| change(path, &[]));
+    /// Takes ours away.
+    pub(super) fn take_away(self) {
+        let _ = self.0.map(|path| change(&path, &[]));
     }
 }
 
 fn change(path: &Path, registries: &[String]) -> io::Result<()> {
+    let is_link = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    // A link stays one, as those to dotfiles are.
+    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let before = match std::fs::File::open(path) {
         Ok(file) => {
             let mut text = String::new();
@@ -86,7 +88,7 @@ fn change(path: &Path, registries: &[String]) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let Some(after) = changed(&before, registries)? else { return Ok(()) };
-    if after == Value::Object(Map::new()) {
+    if after == Value::Object(Map::new()) && !is_link {
         return std::fs::remove_file(path);
     }
     if let Some(folder) = path.parent() {
@@ -150,6 +152,17 @@ mod tests {
         assert_eq!(read(), expected);
         change(&path, &[]).unwrap();
         assert_eq!(read(), json!({"auths": {"x": {}}, "credHelpers": {"ghcr.io": "pass"}}));
+
+        let link = temp.path().join("link.json");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        for before in [json!({"auths": {"x": {}}}), json!({})] {
+            std::fs::write(&path, before.to_string()).unwrap();
+            change(&link, &["r.example".to_owned()]).unwrap();
+            assert_eq!(read()["credHelpers"], json!({"r.example": "cove"}));
+            change(&link, &[]).unwrap();
+            assert_eq!((read(), std::fs::read_link(&link).unwrap()), (before, path.clone()));
+        }
+
         std::fs::write(&path, "{ broken").unwrap();
         assert!(change(&path, &["r.example".to_owned()]).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{ broken");
