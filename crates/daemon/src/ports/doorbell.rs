@@ -7,16 +7,26 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use api::{DesiredPhase, Environment, EnvironmentId, PortStatus, Session, Transport, Unasked};
+use api::{
+    DesiredPhase, Environment, EnvironmentId, Phase, PortStatus, Session, Transport, Unasked, UseKind,
+};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Inner;
 use super::names::{HostName, Route};
+use super::open::Forward;
+use super::wanted::WantedPort;
+use crate::idle::{Use, Used};
+use crate::store::StoreError;
 
 /// How long who came waits for the start.
 const PATIENCE: Duration = Duration::from_mins(2);
+
+/// How long a program may take to listen once the environment is up. What listens is not always seen, so it is tried then.
+const LISTEN_TIME: Duration = Duration::from_secs(10);
 
 /// Pause between two looks at whether it is there.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -91,6 +101,21 @@ impl Inner {
 
     /// Wishes an environment running that was stopped because nobody used it. Whether it is on its way.
     fn ring(&self, environment: &Environment) -> bool {
+        let rung = self.try_to_ring(environment).or_else(|error| match error {
+            // Somebody else was first, with whatever they want: perhaps that it stays down.
+            StoreError::Stale { .. } => {
+                let now = self.store.environment(&environment.id)?;
+                now.map_or(Ok(false), |now| self.try_to_ring(&now))
+            }
+            error => Err(error),
+        });
+        rung.unwrap_or_else(|error| {
+            tracing::warn!(%error, "an environment was not started by a use of its port");
+            false
+        })
+    }
+
+    fn try_to_ring(&self, environment: &Environment) -> Result<bool, StoreError> {
         let status = &environment.status;
         if !environment.spec.starts_on_use() {
             let is_heard = status.observed_generation == environment.metadata.generation;
@@ -98,34 +123,60 @@ impl Inner {
                 && status.started_at.is_some()
                 && !(is_heard && status.step.is_none());
             // With its ports open, what is not there will not come by waiting.
-            return is_coming && !self.lock().environments.contains_key(&environment.id);
+            return Ok(is_coming && !self.lock().environments.contains_key(&environment.id));
         }
         let version = Some(environment.metadata.resource_version);
-        let changed = self.store.change_spec(&environment.id, version, |spec| {
+        self.store.change_spec(&environment.id, version, |spec| {
             spec.desired_phase = DesiredPhase::Running;
             spec.retry = Session::fresh();
             spec.idle_since = None;
             spec.unasked = Unasked::LeaveOut;
-        });
-        match changed {
-            Ok(_) => {
-                tracing::info!(environment = %environment.metadata.name, "starts: somebody came to a port of it");
-                // Its task is woken by that.
-                self.changed.send_modify(|count| *count += 1);
-                true
-            }
-            // Somebody else was first, with whatever they want.
-            Err(error) => {
-                tracing::debug!(%error, "an environment was not started by a use of its port");
-                true
-            }
-        }
+        })?;
+        tracing::info!(environment = %environment.metadata.name, "starts: somebody came to a port of it");
+        // Its task is woken by that.
+        self.changed.send_modify(|count| *count += 1);
+        Ok(true)
     }
 
-    fn has_open(&self, id: &EnvironmentId, port: u16) -> bool {
+    /// What is forwarded on a port of this computer, once that is open in earnest.
+    fn open_at(&self, id: &EnvironmentId, port: u16) -> Option<WantedPort> {
         let table = self.lock();
-        let mut open = table.forwards.get(id).into_iter().flatten();
-        open.any(|forward| forward.listener.port() == port && forward.wanted.transport == Transport::Tcp)
+        let mut open = table.forwards.get(id)?.iter();
+        let is_it = |it: &&Forward| it.listener.port() == port && it.wanted.transport == Transport::Tcp;
+        open.find(is_it).map(|forward| forward.wanted.clone())
+    }
+
+    /// Whether all that begins with an environment has been done. Programs of it may still be on their way to listen.
+    fn is_up(&self, id: &EnvironmentId) -> bool {
+        let environment = self.store.environment(id).ok().flatten();
+        environment.is_some_and(|Environment { metadata, status, .. }| {
+            let is_heard = status.observed_generation == metadata.generation;
+            is_heard && status.phase == Phase::Running && status.step.is_none()
+        })
+    }
+}
+
+/// Tells when a port that is open is worth a connection: ports are open before hooks and services run, by which mostly
+/// comes who listens there.
+struct Awaited<'a> {
+    inner: &'a Weak<Inner>,
+    up_since: Option<Instant>,
+}
+
+impl<'a> Awaited<'a> {
+    fn new(inner: &'a Weak<Inner>) -> Self {
+        Self { inner, up_since: None }
+    }
+
+    /// Whether a program listens there, or none is going to.
+    fn is_there(&mut self, id: &EnvironmentId, port: &WantedPort) -> bool {
+        if port.listener.is_some() {
+            return true;
+        }
+        let is_up = self.inner.upgrade().is_some_and(|inner| inner.is_up(id));
+        let since = is_up.then(|| self.up_since.unwrap_or_else(Instant::now));
+        self.up_since = since;
+        since.is_some_and(|since| since.elapsed() >= LISTEN_TIME)
     }
 }
 
@@ -167,12 +218,19 @@ async fn wait(listener: TcpListener, inner: Weak<Inner>, id: EnvironmentId) {
     }
 }
 
-/// Joins a client with the port once that is open in earnest.
+/// Joins a client with the port once that is open in earnest, and somebody listens.
 async fn join(mut client: TcpStream, inner: &Weak<Inner>, id: &EnvironmentId, port: u16) {
-    let is_open = || inner.upgrade().is_some_and(|inner| inner.has_open(id, port));
-    if !until(is_open).await {
+    let mut awaited = Awaited::new(inner);
+    // Who waits uses it, as who is joined does.
+    let waits = use_of(inner, id, port);
+    let is_there = || {
+        let open = inner.upgrade().and_then(|inner| inner.open_at(id, port));
+        open.is_some_and(|open| awaited.is_there(id, &open))
+    };
+    if !until(is_there).await {
         return;
     }
+    drop(waits);
     let joined = async {
         let mut real = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
         tokio::io::copy_bidirectional(&mut client, &mut real).await
@@ -191,13 +249,21 @@ pub(super) async fn route_after_start(inner: &Weak<Inner>, host: &HostName) -> O
             return None;
         }
     }
-    let mut route = None;
+    let (mut route, mut awaited, mut waits) = (None, Awaited::new(inner), None);
     until(|| {
-        route = inner.upgrade().and_then(|inner| inner.route(host));
-        route.is_some()
+        let Some((id, port)) = inner.upgrade().and_then(|inner| inner.named_by(host)) else { return false };
+        waits = waits.take().or_else(|| use_of(inner, &id, port.container_port));
+        route = Some(Route::to(&port));
+        awaited.is_there(&id, &port)
     })
     .await;
     route
+}
+
+/// The use of an environment by who waits for one of its ports.
+fn use_of(inner: &Weak<Inner>, id: &EnvironmentId, port: u16) -> Option<Use> {
+    let inner = inner.upgrade()?;
+    Some(inner.machine.uses().begin(Used::Environment(id.clone()), UseKind::Connection, port.to_string()))
 }
 
 /// Waits until something holds; whether it does in time.
@@ -213,7 +279,39 @@ async fn until(mut holds: impl FnMut() -> bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::testing::free_port;
+    use crate::machine::testing::Fixture;
+    use crate::ports::Ports;
+    use crate::ports::testing::{free_port, no_names};
+    use api::{EnvironmentSpec, UpRequest};
+
+    /// One that was stopped because nobody used it.
+    fn asleep(fixture: &Fixture) -> (Ports, Environment) {
+        let request: UpRequest = serde_json::from_value(serde_json::json!({ "folder": "/src/web" })).unwrap();
+        let (environment, _) = fixture.store.up(&request, Session::fresh(), jiff::Timestamp::now()).unwrap();
+        let rest = |spec: &mut EnvironmentSpec| {
+            spec.desired_phase = DesiredPhase::Stopped;
+            spec.idle_since = Some(jiff::Timestamp::now());
+        };
+        let asleep = fixture.store.change_spec(&environment.id, None, rest).unwrap();
+        let names = no_names(&fixture.paths);
+        (Ports::new(fixture.machine.clone(), fixture.store.clone(), names), asleep)
+    }
+
+    #[tokio::test]
+    async fn it_is_on_its_way_only_where_it_is() {
+        let fixture = Fixture::new();
+        let (ports, known) = asleep(&fixture);
+        let phase = || fixture.store.environment(&known.id).unwrap().unwrap().spec.desired_phase;
+        // Something else of it was changed since it was read.
+        fixture.store.change_spec(&known.id, None, |spec| spec.idle.stop_after = Some(60)).unwrap();
+        assert!(ports.inner.ring(&known));
+        assert_eq!(phase(), DesiredPhase::Running);
+        // A person stopped it since.
+        let (_, known) = asleep(&fixture);
+        fixture.store.change_spec(&known.id, None, |spec| spec.idle_since = None).unwrap();
+        assert!(!ports.inner.ring(&known));
+        assert_eq!(phase(), DesiredPhase::Stopped);
+    }
 
     #[tokio::test]
     async fn a_port_that_is_held_for_a_moment_is_had_and_one_that_stays_held_is_not() {

@@ -153,6 +153,13 @@ pub(super) struct Route {
     protocol: PortProtocol,
 }
 
+impl Route {
+    pub(super) fn to(port: &WantedPort) -> Self {
+        let target = Target::Container { id: port.container.clone(), port: port.container_port };
+        Self { target, protocol: port.protocol }
+    }
+}
+
 impl Inner {
     /// The lasting address of a port.
     pub(super) fn address_of(
@@ -179,6 +186,11 @@ impl Inner {
 
     /// Where a name leads, if it is one of ours.
     pub(super) fn route(&self, host: &HostName) -> Option<Route> {
+        self.named_by(host).map(|(_, port)| Route::to(&port))
+    }
+
+    /// The port that a name is for, and its environment.
+    pub(super) fn named_by(&self, host: &HostName) -> Option<(EnvironmentId, WantedPort)> {
         let table = self.lock();
         let is_it = |name: &&(&EnvironmentId, &api::Name)| name.1.as_str() == host.environment;
         let (id, _) = table.names.iter().find(|name| is_it(&name))?;
@@ -192,8 +204,7 @@ impl Inner {
         // Without a service it may still be clear which is meant.
         let mut any = ports.filter(|_| host.service.is_none());
         let port = of_service.next().or_else(|| any.next().filter(|_| any.next().is_none()))?;
-        let target = Target::Container { id: port.container.clone(), port: port.container_port };
-        Some(Route { target, protocol: port.protocol })
+        Some((id.clone(), port.clone()))
     }
 
     /// All ports that have a name, for a person who is lost.

@@ -31,6 +31,8 @@ pub(super) struct Publication {
     /// Port in the container.
     pub(super) container_port: u16,
     pub(super) listener: Listener,
+    /// Where its connections go.
+    pub(super) target: watch::Sender<Target>,
 }
 
 /// Keeps the open ports equal to the published ones, for as long as the process lives.
@@ -179,6 +181,7 @@ pub(super) async fn reconcile(inner: &Inner, published: Published) {
         for (port, open) in &mut table.published {
             if let Some(wanted) = wanted.get(port) {
                 open.container.clone_from(&wanted.container);
+                open.target.send_replace(Target::Guest { port: port.0, container: wanted.container.clone() });
             }
         }
         closed
@@ -191,10 +194,10 @@ pub(super) async fn reconcile(inner: &Inner, published: Published) {
             continue;
         }
         // In the guest's own network, where the engine listens for it.
-        let (_, target) = watch::channel(Target::Guest { port, container: container.clone() });
-        match Listener::open(inner.dialer.clone(), transport, port, target).await {
+        let target = watch::Sender::new(Target::Guest { port, container: container.clone() });
+        match Listener::open(inner.dialer.clone(), transport, port, target.subscribe()).await {
             Ok(listener) => {
-                let publication = Publication { container, name, container_port, listener };
+                let publication = Publication { container, name, container_port, listener, target };
                 inner.lock().published.insert((port, transport), publication);
             }
             Err(error) => {

@@ -6,9 +6,10 @@ use protocol::agent::Listener;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
+use super::dial::Target;
 use super::open::candidates;
 use super::testing::free_port;
-use super::{Ports, WantedPort, published};
+use super::{Ports, Program, WantedPort, published};
 use crate::machine::testing::{Fixture, soon};
 
 fn wanted(container_port: u16, host_port: u16) -> WantedPort {
@@ -272,6 +273,67 @@ async fn a_published_port_that_an_environment_of_another_container_holds_is_told
     let (statuses, problems) = ports.inner.set(&id, vec![wanted(inside, outside)]).await;
     assert_ne!(statuses[0].host_port, Some(outside));
     assert!(problems[0].title.contains("is taken by the container `web`"), "{}", problems[0].title);
+}
+
+#[tokio::test]
+async fn a_published_port_is_a_use_of_the_container_that_publishes_it_now() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    let ports = ports_of(&fixture);
+    let outside = free_port().await;
+    let published = |container: &str| {
+        let publication = published::WantedPublication {
+            container: container.into(),
+            name: "web".into(),
+            container_port: 80,
+        };
+        published::Published {
+            wanted: [((outside, Transport::Tcp), publication)].into(),
+            ..Default::default()
+        }
+    };
+    for container in ["c1", "c2"] {
+        published::reconcile(&ports.inner, published(container)).await;
+        // Not dialled: the guest of these tests has the network of this computer, where that is this very port.
+        let target = ports.inner.lock().published[&(outside, Transport::Tcp)].target.borrow().clone();
+        assert_eq!(target, Target::Guest { port: outside, container: container.into() });
+    }
+}
+
+#[tokio::test]
+async fn who_starts_an_environment_waits_until_somebody_listens() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    let ports = ports_of(&fixture);
+    let request: UpRequest = serde_json::from_value(serde_json::json!({ "folder": "/src/web" })).unwrap();
+    let (environment, _) = fixture.store.up(&request, api::Session::fresh(), jiff::Timestamp::now()).unwrap();
+    let id = environment.id;
+    let rest = |spec: &mut api::EnvironmentSpec| {
+        spec.desired_phase = api::DesiredPhase::Stopped;
+        spec.idle_since = Some(jiff::Timestamp::now());
+    };
+    fixture.store.change_spec(&id, None, rest).unwrap();
+    let (inside, outside) = (free_port().await, free_port().await);
+    let wanted = wanted(inside, outside);
+    ports.inner.hang_doorbells(&id, vec![wanted.status(Some(outside))]).await;
+    let asking = tokio::spawn(ask(outside));
+    let mut changed = ports.changed();
+    soon("the wish", changed.changed()).await.unwrap();
+    // Its ports are open before its hooks run.
+    ports.inner.take_doorbells_away(&id).await;
+    ports.inner.set(&id, vec![wanted.clone()]).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(!asking.is_finished(), "nobody listens there yet");
+    let server = TcpListener::bind(("127.0.0.1", inside)).await.unwrap();
+    fixture.shim.guest().add_listener(listener("c0", inside));
+    let program = Some(Program { name: None });
+    ports.inner.set(&id, vec![WantedPort { listener: program, ..wanted }]).await;
+    let (mut stream, _) = soon("who waited", server.accept()).await.unwrap();
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).await.unwrap();
+    stream.write_all(&heard).await.unwrap();
+    drop(stream);
+    assert_eq!(soon("the answer", asking).await.unwrap().unwrap(), b"question");
 }
 
 #[tokio::test]
