@@ -35,8 +35,9 @@ pub(crate) struct Follow<'a> {
     watch: Watch,
     progress: Progress,
     restarts: u32,
-    /// Listens all the time: ctrl-c between two waits counts as well.
-    interrupt: Signal,
+    /// Listens all the time: ctrl-c between two waits counts as well. Not where it is ignored, as with `&` in a script: what
+    /// is started afterwards is to ignore it too.
+    interrupt: Option<Signal>,
 }
 
 impl<'a> Follow<'a> {
@@ -51,7 +52,9 @@ impl<'a> Follow<'a> {
         client: &Client,
         progress: Progress,
     ) -> Result<Self, Failure> {
-        let interrupt = signal(SignalKind::interrupt()).map_err(|error| {
+        let kind = SignalKind::interrupt();
+        let is_heard = !host::signals::is_ignored(kind.as_raw_value());
+        let interrupt = is_heard.then(|| signal(kind)).transpose().map_err(|error| {
             Problem::new(ProblemCode::Internal, "could not listen for ctrl-c").caused_by(&error)
         })?;
         let mut watch = client.watch(None, None);
@@ -111,7 +114,7 @@ impl<'a> Follow<'a> {
             }
             let update = tokio::select! {
                 update = self.watch.next() => update,
-                _ = self.interrupt.recv() => return Err(Failure::Interrupted),
+                () = interrupted(&mut self.interrupt) => return Err(Failure::Interrupted),
             };
             look = match update {
                 Some(Ok(WatchUpdate::Event(event))) if objects.contains(&event.object) => {
@@ -145,5 +148,12 @@ impl<'a> Follow<'a> {
         self.restarts += 1;
         self.progress.say("the daemon went away; it is started again");
         self.context.client().await.map(drop)
+    }
+}
+
+async fn interrupted(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }

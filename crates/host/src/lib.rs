@@ -16,6 +16,7 @@ pub mod power;
 pub mod private_file;
 pub mod sandbox;
 pub mod service;
+pub mod signals;
 pub mod ssh_agent;
 pub mod ssh_keys;
 pub mod vault;

@@ -16,7 +16,8 @@ use tokio::sync::mpsc;
 
 use crate::chain;
 
-/// What is handed on to the command.
+/// What is handed on to the command, unless it was ignored from the beginning: then the command ignores it too, as it would
+/// without us.
 const HANDED_ON: [(SignalKind, Signal); 6] = [
     (SignalKind::hangup(), Signal::HUP),
     (SignalKind::interrupt(), Signal::INT),
@@ -47,7 +48,8 @@ pub(crate) fn main(mut words: Vec<OsString>) -> Result<ExitCode, String> {
 
 async fn run(program: &OsString, arguments: &[OsString]) -> std::io::Result<std::process::ExitStatus> {
     let (tell, mut told) = mpsc::unbounded_channel();
-    for (kind, number) in HANDED_ON {
+    let ignored = ignored();
+    for (kind, number) in HANDED_ON.into_iter().filter(|(_, it)| ignored >> (it.as_raw() - 1) & 1 == 0) {
         let (mut signals, tell) = (signal(kind)?, tell.clone());
         tokio::spawn(async move { while signals.recv().await.is_some() && tell.send(number).is_ok() {} });
     }
@@ -64,6 +66,13 @@ async fn run(program: &OsString, arguments: &[OsString]) -> std::io::Result<std:
             }
         }
     }
+}
+
+/// The signals that this process ignores, a bit for each: `nohup` and `&` in a script have their command begin so.
+fn ignored() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or_default()
 }
 
 /// Whether a signal is what a terminal makes of Ctrl-C and Ctrl-\.

@@ -32,7 +32,9 @@ fn its_end_is_that_of_the_command() {
 
 #[test]
 fn signals_are_handed_on() {
-    let mut held = Command::new(PROGRAM);
+    // Whoever runs the tests may ignore some, as `nohup` does.
+    let mut held = Command::new("env");
+    held.args(["--default-signal=HUP,INT,QUIT,USR1,USR2,TERM", PROGRAM]);
     held.args(["keep-alive", "--", "sh", "-c", COUNTS]).stdin(Stdio::null()).stdout(Stdio::piped());
     // Not the foreground of who runs the tests, whose keys it would have.
     std::os::unix::process::CommandExt::process_group(&mut held, 0);
@@ -47,6 +49,29 @@ fn signals_are_handed_on() {
     tell(&held, "TERM");
     assert_eq!(line(), "TERM");
     assert_eq!(held.wait().unwrap().code(), Some(9));
+}
+
+/// As those of `nohup`, and of `&` in a script.
+#[test]
+fn signals_that_were_ignored_before_are_ignored_by_both() {
+    let script = format!("trap '' HUP INT QUIT; exec {PROGRAM} keep-alive -- sh -c \"$COMMAND\"");
+    let mut held = Command::new("env")
+        .args(["--default-signal=HUP,INT,QUIT,USR1,USR2,TERM", "sh", "-c", &script])
+        .env("COMMAND", "grep SigIgn /proc/self/status; read end")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(held.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ignored = u64::from_str_radix(line.trim().trim_start_matches("SigIgn:").trim(), 16).unwrap();
+    // Hangup, interrupt and quit are the first three.
+    assert_eq!(ignored & 0b111, 0b111, "{line}");
+    for signal in ["HUP", "INT", "QUIT"] {
+        tell(&held, signal);
+    }
+    held.stdin.take().unwrap().write_all(b"end\n").unwrap();
+    assert_eq!(held.wait().unwrap().code(), Some(0));
 }
 
 /// A terminal tells all of its foreground, and the command would hear it twice. This one has left the foreground: what it

@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::{EnvironmentId, KeepAlive, Problem, ProblemCode};
 use client::Client;
 use futures::StreamExt;
+use host::signals::is_ignored;
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use rustix::termios::tcgetpgrp;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,7 +21,8 @@ use crate::select;
 /// Pause before a daemon that went away is asked again. One that begins anew stops nothing for minutes.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What is handed on to the command.
+/// What is handed on to the command, unless it was ignored from the beginning: then the command ignores it too, as it would
+/// without us.
 const HANDED_ON: [(SignalKind, Signal); 6] = [
     (SignalKind::hangup(), Signal::HUP),
     (SignalKind::interrupt(), Signal::INT),
@@ -64,7 +66,7 @@ async fn hold(client: Client, id: EnvironmentId, asked: KeepAlive, mut held: cli
 
 async fn run_here(command: &[String]) -> std::io::Result<ExitStatus> {
     let (tell, mut told) = mpsc::unbounded_channel();
-    for (kind, number) in HANDED_ON {
+    for (kind, number) in HANDED_ON.into_iter().filter(|(_, it)| !is_ignored(it.as_raw())) {
         let (mut signals, tell) = (signal(kind)?, tell.clone());
         tokio::spawn(async move { while signals.recv().await.is_some() && tell.send(number).is_ok() {} });
     }
