@@ -1,5 +1,6 @@
 //! `cove open`
 
+use std::io::{Read, Seek};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use crate::ssh::{OwnConfig, PersonsConfig, host_of};
 
 /// How long an editor's program is watched for a failure; most hand over and end at once.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Most that is told of what such a program said, in bytes.
+const LONGEST: u64 = 8 << 10;
 /// How long the daemon may take to tell what the configuration wants.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// What opens terminals, the person's choice first.
@@ -158,21 +161,31 @@ fn reachable_by_ssh(home: &HomeLayout) -> Result<(), Problem> {
 
 /// Starts a program that goes on without us. One that fails soon is told of.
 async fn start(mut command: Command, editor: Editor) -> Result<(), Failure> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let failed = |why: String| {
         let title = format!("{} could not be started", editor.title());
         Failure::from(Problem::new(ProblemCode::EditorMissing, title).with_hint(why))
     };
-    let child = tokio::process::Command::from(command).spawn().map_err(|error| failed(error.to_string()))?;
-    let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
-    match ended {
-        Ok(Ok(output)) if !output.status.success() => {
-            let said = String::from_utf8_lossy(&output.stderr);
+    let run = async {
+        // A file without a name, and no pipe: whatever it says later would end it, once nobody reads any more.
+        let mut said = tempfile::tempfile()?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said.try_clone()?);
+        let mut child = tokio::process::Command::from(command).spawn()?;
+        let ended = tokio::time::timeout(PATIENCE, child.wait()).await.ok().transpose()?;
+        // One that runs on is an editor that is open.
+        if ended.is_none_or(|status| status.success()) {
+            return std::io::Result::Ok(None);
+        }
+        let mut words = Vec::new();
+        said.rewind()?;
+        said.take(LONGEST).read_to_end(&mut words)?;
+        Ok(Some(words))
+    };
+    match run.await.map_err(|error| failed(error.to_string()))? {
+        Some(words) => {
+            let said = String::from_utf8_lossy(&words);
             Err(failed(format!("it said: {}", crate::text::harmless(said.trim()))))
         }
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        // One that runs on is an editor that is open.
-        Ok(Ok(_)) | Err(_) => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -198,10 +211,21 @@ fn new_terminal(environment: &str) -> Result<Command, Problem> {
         Problem::new(ProblemCode::EditorMissing, "there is no terminal here, and no program that opens one")
             .with_command("in a terminal", format!("cove shell {environment}"))
     })?;
-    let ends_options = if program.ends_with("gnome-terminal") { "--" } else { "-e" };
+    let option = before_command(program.file_name().unwrap_or_default());
     let mut command = Command::new(program);
-    command.arg(ends_options).args(own_shell(environment));
+    command.arg(option).args(own_shell(environment));
     Ok(command)
+}
+
+/// The option of a terminal's behind which all words are the command's.
+#[cfg(not(target_os = "macos"))]
+fn before_command(terminal: &str) -> &'static str {
+    match terminal {
+        "gnome-terminal" => "--",
+        // Its `-e` takes one word alone.
+        "xfce4-terminal" => "-x",
+        _ => "-e",
+    }
 }
 
 /// A window of Terminal's with a shell in the environment.
@@ -230,6 +254,38 @@ fn own_shell(environment: &str) -> [String; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// It says something when nobody is there to hear it any more, and goes on.
+    #[tokio::test]
+    async fn what_a_program_says_later_does_not_end_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("on");
+        let script = format!("sleep {}; echo warning >&2; echo > \"$0\"", PATIENCE.as_secs() + 1);
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).arg(&file);
+        start(command, Editor::Terminal).await.unwrap();
+        let gone_on = async {
+            while !file.exists() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), gone_on).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_program_says_that_fails_is_told() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no display >&2; exit 3"]);
+        let Err(Failure::Problem(problem)) = start(command, Editor::Terminal).await else { panic!() };
+        assert_eq!(problem.hints[0].text, "it said: no display");
+    }
+
+    #[cfg(not(target_os = "macos"))]
+    #[test]
+    fn all_words_are_the_commands_in_every_terminal() {
+        let options = TERMINALS.map(before_command);
+        assert_eq!(options, ["-e", "--", "-e", "-x", "-e"], "{TERMINALS:?}");
+    }
 
     /// Takes AppleScript's quotes away, as Terminal gets the command.
     fn command_of(script: &str) -> String {
