@@ -99,6 +99,7 @@ fn proxy_command(home: &HomeLayout) -> Result<String, Problem> {
     let program = program.ok_or_else(|| {
         Problem::new(ProblemCode::SshConfig, "the path of this program is not known, or not UTF-8")
     })?;
+    let program = lasting(program, &std::env::var("PATH").unwrap_or_default());
     let usual = std::env::var("HOME").is_ok_and(|user| Utf8Path::new(&user).join(".cove") == home.root());
     let place = if usual {
         String::new()
@@ -106,6 +107,17 @@ fn proxy_command(home: &HomeLayout) -> Result<String, Problem> {
         format!("env COVE_HOME={} ", words::for_shell(home.root().as_str())?)
     };
     Ok(format!("{place}{} ssh-proxy -- '%h'", words::for_shell(program.as_str())?))
+}
+
+/// The path by which a person finds the program, where there is one: the program's own may have its version in it, as where
+/// Homebrew keeps it, and be gone after an upgrade.
+fn lasting(program: Utf8PathBuf, path: &str) -> Utf8PathBuf {
+    let Some((name, real)) = program.file_name().zip(program.canonicalize().ok()) else { return program };
+    let folders = path.split(':').map(Utf8Path::new).filter(|folder| folder.is_absolute());
+    let found = folders
+        .map(|folder| folder.join(name))
+        .find(|file| file.canonicalize().is_ok_and(|other| other == real));
+    found.unwrap_or(program)
 }
 
 fn text(identity: &Utf8Path, known_hosts: &Utf8Path, proxy: &str) -> Result<String, Problem> {

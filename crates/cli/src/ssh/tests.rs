@@ -99,3 +99,20 @@ fn a_hostile_name_of_a_host_is_no_command() {
     assert!(proxy("web.cove").unwrap().ends_with(" ssh-proxy -- '%h'"));
     assert_eq!(proxy("a';touch x;'.cove"), None);
 }
+
+#[test]
+fn the_program_is_named_as_path_has_it_so_that_an_upgrade_changes_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let root = Utf8Path::from_path(temp.path()).unwrap();
+    let (kept, bin, other) = (root.join("Cellar/cove/1.2.3/bin"), root.join("bin"), root.join("other"));
+    for folder in [&kept, &bin, &other] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    std::fs::write(kept.join("cove"), "this").unwrap();
+    std::fs::write(other.join("cove"), "another").unwrap();
+    symlink("../Cellar/cove/1.2.3/bin/cove", bin.join("cove")).unwrap();
+    let lasting = |path: &str| super::lasting(kept.join("cove"), path);
+    assert_eq!(lasting(&format!("{other}:relative::{bin}:{kept}")), bin.join("cove"));
+    assert_eq!(lasting(other.as_str()), kept.join("cove"));
+    assert_eq!(lasting(""), kept.join("cove"));
+}
