@@ -8,6 +8,8 @@
 //! The two directions do not wait for each other: a process that does not read its input still gets its output shown.
 
 use std::io;
+use std::pin::pin;
+use std::time::Duration;
 
 use client::{ExecEvent, ExecInput, ExecSession};
 use devcontainer_cli::terminal::{self, RawTerminal};
@@ -17,6 +19,9 @@ use tokio::sync::mpsc;
 
 use crate::failure::Failure;
 use crate::output;
+
+/// How long what is being sent may hold up a signal that asks for an end.
+const SENDING: Duration = Duration::from_secs(1);
 
 /// How a process is joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +74,13 @@ pub(crate) async fn attach(session: ExecSession, joint: Joint) -> Result<(), Fai
     result
 }
 
+/// What goes to the process next.
+enum Next {
+    Input(Vec<u8>),
+    EndOfInput,
+    Control(ExecControl),
+}
+
 /// Hands input, sizes and signals over, as long as the process takes them. Ends, with the signal's number, only
 /// when this program shall end.
 async fn pump(
@@ -78,27 +90,54 @@ async fn pump(
     joint: Joint,
 ) -> u8 {
     let Signals { mut size, mut ending } = signals;
-    let mut asked = false;
+    // A terminal's ctrl-c is a key, so a signal comes from outside and means this program. Without one the process is
+    // asked first; whoever asks twice does not want to wait.
+    let is_for_us = |number, asked| joint == Joint::Terminal || asked || number == SIGHUP;
+    let (mut asked, mut due) = (false, None);
     loop {
+        let next = if let Some(number) = due.take() {
+            Next::Control(ExecControl::Signal { number: i32::from(number) })
+        } else {
+            tokio::select! {
+                piece = receive(&mut keys) => if let Some(bytes) = piece {
+                    Next::Input(bytes)
+                } else {
+                    keys = None;
+                    Next::EndOfInput
+                },
+                _ = size.recv(), if joint == Joint::Terminal => {
+                    let engine::TerminalSize { rows, columns } = terminal::size();
+                    Next::Control(ExecControl::Resize(TerminalSize { rows, columns }))
+                },
+                number = ending.next() => {
+                    if is_for_us(number, asked) {
+                        return number;
+                    }
+                    (asked, due) = (true, Some(number));
+                    continue;
+                },
+            }
+        };
+        let mut sending = pin!(async {
+            match &next {
+                Next::Input(bytes) => input.send(bytes).await,
+                Next::EndOfInput => input.close().await,
+                Next::Control(control) => input.control(control).await,
+            }
+        });
         let sent = tokio::select! {
-            piece = receive(&mut keys) => if let Some(bytes) = piece {
-                input.send(&bytes).await
-            } else {
-                keys = None;
-                input.close().await
-            },
-            _ = size.recv(), if joint == Joint::Terminal => {
-                let engine::TerminalSize { rows, columns } = terminal::size();
-                input.control(&ExecControl::Resize(TerminalSize { rows, columns })).await
-            },
+            sent = &mut sending => sent,
             number = ending.next() => {
-                // A terminal's ctrl-c is a key, so a signal comes from outside and means this program. Without
-                // one the process is asked first; whoever asks twice does not want to wait.
-                if joint == Joint::Terminal || asked || number == SIGHUP {
+                if is_for_us(number, asked) {
                     return number;
                 }
-                asked = true;
-                input.control(&ExecControl::Signal { number: i32::from(number) }).await
+                (asked, due) = (true, Some(number));
+                // The process may not read, and nothing can be said before the rest of this. With us gone it is ended.
+                tokio::select! {
+                    sent = &mut sending => sent,
+                    number = ending.next() => return number,
+                    () = tokio::time::sleep(SENDING) => return number,
+                }
             },
         };
         if sent.is_err() {

@@ -1,7 +1,8 @@
 //! What runs behind the fake daemon's exec, and the tests of `cove exec` that need no terminal.
 
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use api::ExecRequest;
 use protocol::agent::{ExecControl, ExecEnd};
@@ -32,6 +33,10 @@ pub(crate) async fn run(
             say(&mut stream, FrameKind::Output, &[b'x'; 4096]).await?;
         },
         ["cat"] => cat(&mut stream).await?,
+        ["deaf"] => {
+            say(&mut stream, FrameKind::Output, b"ready\n").await?;
+            std::future::pending().await
+        }
         ["sh", ..] => match really(&mut stream, &request).await? {
             Some(end) => end,
             None => return Ok(()),
@@ -227,4 +232,31 @@ fn signals_go_to_the_process() {
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(128 + 15));
+}
+
+#[test]
+fn a_process_that_does_not_read_its_input_can_be_interrupted() {
+    let fake = fake();
+    let mut much = tempfile::tempfile().unwrap();
+    much.write_all(&vec![b'x'; 16 << 20]).unwrap();
+    much.rewind().unwrap();
+    let mut command = fake.cove(&["exec", "web", "--", "deaf"]);
+    let mut child = command.stdin(much).stdout(Stdio::piped()).spawn().unwrap();
+    let mut greeting = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut greeting).unwrap();
+    // All that is between the two is full by then.
+    std::thread::sleep(Duration::from_millis(500));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let asked = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if asked.elapsed() > Duration::from_secs(20) {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status.code(), Some(128 + 2));
 }

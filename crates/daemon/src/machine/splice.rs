@@ -76,19 +76,25 @@ where
 }
 
 /// Waits until the peer of a connection has closed both directions.
-async fn hung_up(connection: &UnixStream) -> io::Result<()> {
+///
+/// # Errors
+/// The system does not tell.
+pub fn hung_up(connection: &UnixStream) -> impl Future<Output = io::Result<()>> + use<> {
     // A registration of its own, because what is cleared here belongs to the connection's writer there.
-    let watched = UnixStream::from_std(connection.as_fd().try_clone_to_owned()?.into())?;
-    loop {
-        if watched.ready(Interest::WRITABLE).await?.is_write_closed() {
-            return Ok(());
-        }
-        // Forget that it can be written, to wait for the next change. That the peer is gone is not forgotten.
-        let nothing = || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into());
-        if let Err(error) = watched.try_io(Interest::WRITABLE, nothing)
-            && error.kind() != io::ErrorKind::WouldBlock
-        {
-            return Err(error);
+    let watched = connection.as_fd().try_clone_to_owned().and_then(|it| UnixStream::from_std(it.into()));
+    async move {
+        let watched = watched?;
+        loop {
+            if watched.ready(Interest::WRITABLE).await?.is_write_closed() {
+                return Ok(());
+            }
+            // Forget that it can be written, to wait for the next change. That the peer is gone is not forgotten.
+            let nothing = || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into());
+            if let Err(error) = watched.try_io(Interest::WRITABLE, nothing)
+                && error.kind() != io::ErrorKind::WouldBlock
+            {
+                return Err(error);
+            }
         }
     }
 }

@@ -10,12 +10,15 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto::upgrade;
 use protocol::{Frame, FrameDecoder, FrameKind, MAX_PAYLOAD_BYTES, encode_json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use super::answer::{Body, Refusal};
 use super::{Api, FromProcess, Process, ToProcess, environments, machine, named};
+use crate::machine::splice;
 
 /// Name of the protocol in the `Upgrade` header.
 const PROTOCOL: &str = "cove-exec";
@@ -114,11 +117,12 @@ fn asks_for_it(headers: &HeaderMap) -> bool {
     header.is_some_and(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case(PROTOCOL)))
 }
 
-fn hand_over(upgrade: OnUpgrade, process: Process) -> Response {
+fn hand_over(upgraded: OnUpgrade, process: Process) -> Response {
     tokio::spawn(async move {
-        match upgrade.await {
-            Ok(connection) => carry(TokioIo::new(connection), process).await,
+        match upgraded.await.map(upgrade::downcast::<TokioIo<UnixStream>>) {
+            Ok(Ok(parts)) => carry(parts.io.into_inner(), &parts.read_buf, process).await,
             // The process is dropped, and so ended: nobody would ever speak to it.
+            Ok(Err(_)) => tracing::error!("a client of a process did not come by the socket of the API"),
             Err(error) => tracing::debug!(%error, "a client left before its process was handed over"),
         }
     });
@@ -126,9 +130,12 @@ fn hand_over(upgrade: OnUpgrade, process: Process) -> Response {
     (StatusCode::SWITCHING_PROTOCOLS, headers, HttpBody::empty()).into_response()
 }
 
-/// Carries frames until the process has ended or the client is gone, whichever is first.
-async fn carry(connection: impl AsyncRead + AsyncWrite, process: Process) {
-    let (read, write) = tokio::io::split(connection);
+/// Carries frames until the process has ended or the client is gone, whichever is first. `early` came from the client
+/// already.
+async fn carry(connection: UnixStream, early: &[u8], process: Process) {
+    // While the process does not read its input the client is not read either, so its end would not be seen there.
+    let hung_up = splice::hung_up(&connection);
+    let (read, write) = connection.into_split();
     let Process { input, output } = process;
     tokio::select! {
         ended = from_process(output, write) => {
@@ -136,7 +143,10 @@ async fn carry(connection: impl AsyncRead + AsyncWrite, process: Process) {
                 tracing::debug!(%error, "a client of a process is gone");
             }
         }
-        gone = to_process(read, input) => tracing::debug!(reason = gone, "a client of a process is gone"),
+        gone = to_process(read, early, input) => {
+            tracing::debug!(reason = gone, "a client of a process is gone");
+        }
+        _ = hung_up => tracing::debug!("a client of a process hung up"),
     }
 }
 
@@ -170,15 +180,15 @@ async fn send(
 
 /// Returns when the client is gone or sends what is not understood, with the reason. A process that no longer takes
 /// input is no reason: its output still counts.
-async fn to_process(mut connection: impl AsyncRead + Unpin, input: mpsc::Sender<ToProcess>) -> &'static str {
+async fn to_process(
+    mut connection: impl AsyncRead + Unpin,
+    early: &[u8],
+    input: mpsc::Sender<ToProcess>,
+) -> &'static str {
     let mut decoder = FrameDecoder::new();
+    decoder.push(early);
     let mut buffer = vec![0; READ_BYTES];
     loop {
-        match connection.read(&mut buffer).await {
-            Ok(0) => return "end of stream",
-            Ok(count) => decoder.push(&buffer[..count]),
-            Err(_) => return "broken stream",
-        }
         loop {
             let frame = match decoder.next() {
                 Ok(Some(frame)) => frame,
@@ -196,5 +206,30 @@ async fn to_process(mut connection: impl AsyncRead + Unpin, input: mpsc::Sender<
             };
             let _ = input.send(message).await;
         }
+        match connection.read(&mut buffer).await {
+            Ok(0) => return "end of stream",
+            Ok(count) => decoder.push(&buffer[..count]),
+            Err(_) => return "broken stream",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_client_that_vanishes_is_noticed_although_the_process_does_not_read() {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let (input, _unread) = mpsc::channel(1);
+        let process = Process { input, output: futures::stream::pending().boxed() };
+        let carrying = tokio::spawn(async move { carry(server, &[], process).await });
+        let piece = Frame::new(FrameKind::Input, vec![b'x'; READ_BYTES]).encode();
+        let full = async { while client.write_all(&piece).await.is_ok() {} };
+        let filling = tokio::time::timeout(Duration::from_millis(500), full).await;
+        assert!(filling.is_err() && !carrying.is_finished(), "all buffers are full");
+        drop(client);
+        tokio::time::timeout(Duration::from_secs(10), carrying).await.unwrap().unwrap();
     }
 }

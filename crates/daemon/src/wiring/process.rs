@@ -15,7 +15,7 @@ use crate::agent_client::{self, ExecPiece};
 use crate::idle::Use;
 use crate::server::{FromProcess, Process, ToProcess};
 
-/// Pieces of input on their way. A terminal's size waits behind them.
+/// Pieces of input on their way.
 const INPUT_QUEUE: usize = 8;
 
 /// Signals that end a process: the engine has no other for a process in a container.
@@ -58,14 +58,27 @@ fn in_container(session: engine::ExecSession, grace: Duration) -> Process {
     let (sender, mut receiver) = mpsc::channel(INPUT_QUEUE);
     let engine::ExecSession { mut input, output, control } = session;
     let told = control.clone();
-    let feeding = tokio::spawn(async move {
-        while let Some(message) = receiver.recv().await {
-            let done: io::Result<()> = match message {
-                ToProcess::Input(bytes) => match input.write_all(&bytes).await {
+    // Of their own, so that a process that does not read holds up what is for it to read, and no signal.
+    let (to_feed, mut pieces) = mpsc::channel::<Option<Vec<u8>>>(INPUT_QUEUE);
+    let feeding = async move {
+        while let Some(piece) = pieces.recv().await {
+            let done: io::Result<()> = match piece {
+                Some(bytes) => match input.write_all(&bytes).await {
                     Ok(()) => input.flush().await,
                     Err(error) => Err(error),
                 },
-                ToProcess::EndOfInput => input.shutdown().await,
+                None => input.shutdown().await,
+            };
+            if let Err(error) = done {
+                tracing::debug!(%error, "a process in a container did not take its input");
+            }
+        }
+    };
+    let steering = async move {
+        while let Some(message) = receiver.recv().await {
+            let done: io::Result<()> = match message {
+                ToProcess::Input(bytes) => to_feed.send(Some(bytes)).await.map_err(io::Error::other),
+                ToProcess::EndOfInput => to_feed.send(None).await.map_err(io::Error::other),
                 ToProcess::Control(ExecControl::Resize(size)) => {
                     let size = TerminalSize { rows: size.rows, columns: size.columns };
                     told.resize(size).await.map_err(io::Error::other)
@@ -79,7 +92,8 @@ fn in_container(session: engine::ExecSession, grace: Duration) -> Process {
                 tracing::debug!(%error, "a process in a container did not take what was sent");
             }
         }
-    });
+    };
+    let feeding = tokio::spawn(async move { tokio::join!(steering, feeding) });
     let state = InContainer {
         output,
         end: KillOnDrop { control: Some(control), grace },
@@ -115,7 +129,7 @@ fn in_container(session: engine::ExecSession, grace: Duration) -> Process {
 struct InContainer {
     output: futures::stream::BoxStream<'static, Result<(Channel, bytes::Bytes), engine::EngineError>>,
     end: KillOnDrop,
-    _feeding: AbortOnDropHandle<()>,
+    _feeding: AbortOnDropHandle<((), ())>,
 }
 
 /// Kills a process whose client went away before its end: the engine would let it run on.
