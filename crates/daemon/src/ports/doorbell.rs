@@ -212,12 +212,13 @@ async fn until(mut holds: impl FnMut() -> bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use test_support::free_port;
+
     use super::*;
-    use crate::ports::testing::free_port;
 
     #[tokio::test]
     async fn a_port_that_is_held_for_a_moment_is_had_and_one_that_stays_held_is_not() {
-        let (number, cancel) = (free_port().await, CancellationToken::new());
+        let (number, cancel) = (free_port(), CancellationToken::new());
         let held = TcpListener::bind((Ipv6Addr::UNSPECIFIED, number)).await.unwrap();
         assert!(take(number, &cancel).await.is_empty());
         let (taken, ()) = tokio::join!(take(number, &cancel), async {
