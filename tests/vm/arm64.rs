@@ -5,7 +5,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::cove::{Cove, fetch, free_port, until};
+use test_support::free_port;
+
+use crate::cove::{Cove, fetch, until};
 
 /// A tag for the smallest image of a processor, which is in the machine when this returns: Debian's static busybox.
 pub(crate) fn busybox(cove: &Cove, arch: &str) -> String {

@@ -3,7 +3,9 @@
 use std::fs;
 use std::net::TcpListener;
 
-use crate::cove::{Cove, free_port, has_base, image_folder};
+use test_support::free_port;
+
+use crate::cove::{Cove, has_base, image_folder};
 
 /// After a mistake the machine goes on working.
 fn still_works(cove: &Cove) {

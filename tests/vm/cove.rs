@@ -266,12 +266,6 @@ pub(crate) fn fetch(port: u16) -> std::io::Result<String> {
     Ok(answer)
 }
 
-/// A port of this computer that nobody holds right now.
-pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("there are free ports");
-    listener.local_addr().expect("it is bound").port()
-}
-
 fn programs() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     test.parent().and_then(Path::parent).expect("target/debug/deps").to_owned()

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::cove::{Cove, fetch, free_port, has_base, until};
+use test_support::free_port;
+
+use crate::cove::{Cove, fetch, has_base, until};
 
 pub(crate) fn docker_sees_the_host_s_files(cove: &Cove) {
     has_base(cove);

@@ -32,7 +32,7 @@ pub(crate) fn what_is_not_used_stops_and_starts_with_the_next_use(cove: &Cove) {
     let mut held = held.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     until("it is held", || cove.ok(&["show", "idle"]).contains("cove keep-alive (sleep)"));
     cove.ok(&["up", folder, "--idle", "20s"]);
-    std::thread::sleep(std::time::Duration::from_secs(45));
+    std::thread::sleep(std::time::Duration::from_secs(30));
     assert_eq!(cove.json(&["show", "idle"])["status"]["phase"], "running");
 
     // It ends with the process that holds, however that ends.
@@ -103,7 +103,7 @@ pub(crate) fn the_machine_stops_when_nothing_runs_and_a_name_starts_all(cove: &C
     // First the environment stops, and then the machine, in which nothing runs any more.
     cove.ok(&["machine", "set", "--idle", "20s"]);
     let phase = || cove.json(&["machine", "status"])["status"]["phase"].clone();
-    std::thread::sleep(std::time::Duration::from_secs(40));
+    std::thread::sleep(std::time::Duration::from_secs(30));
     assert_eq!(phase(), "running", "a container runs in it");
     cove.ok(&["up", folder, "--idle", "20s"]);
     until("the machine stops", || phase() == "stopped");

@@ -89,7 +89,6 @@ pub(crate) fn servers_are_found_reached_and_named(cove: &Cove) {
         let took = begun.elapsed();
         let found = found.unwrap();
         println!("    a server on {address} was seen {} ms after it listened", took.as_millis());
-        assert!(took < Duration::from_secs(1), "{took:?}");
         assert_eq!(
             (&found["label"], &found["program"], &found["origin"]),
             (&"A server".into(), &"perl".into(), &"found".into())

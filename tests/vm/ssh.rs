@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::cove::{Cove, Said, fetch, finish, free_port, until};
+use test_support::free_port;
+
+use crate::cove::{Cove, Said, fetch, finish, until};
 use crate::ports::{Server, web};
 
 /// Somebody whose ssh is set up for Cove, and was for the rest of the world before.

@@ -51,8 +51,9 @@ pub(crate) fn test() -> Result<(), CheckError> {
     let app = package::rehearse(&programs)?;
     let parts = test_parts()?;
     let watchers = watchers::provide()?;
-    // Programs first: tests of the whole product start them.
-    step("Building", || run(cargo().args(["build", "--workspace", "--locked"])))?;
+    // Programs first: tests of the whole product start them. With the tests, whose features are those of all: nothing is
+    // built twice.
+    step("Building", || run(cargo().args(["build", "--workspace", "--all-targets", "--locked"])))?;
     step("Testing", || {
         // A part that is missing is a failure here, not a reason to skip.
         run(cargo()

@@ -165,6 +165,15 @@ pub(crate) fn look(
     let shown = report.as_ref().filter(|_| secrets.is_some());
     look.status = status::of(&declared, shown, before, run.as_ref(), &masks);
     look.tasks = tasks_of(&look.status, wished.unwrap_or_default());
+    if environment.spec.prebuild.is_some() {
+        // An image without what its tasks make is none: nobody would see that later.
+        let untold = memory.untold.as_ref().filter(|_| run.is_some()).map(|untold| &untold.problem);
+        if let Some(problem) = declared.reading.as_ref().err().or(untold) {
+            look.tasks = TaskFacts::Failed(Box::new(problem.clone()));
+        } else if look.order.is_none() && !wanted.is_empty() {
+            look.tasks = TaskFacts::Pending;
+        }
+    }
     let failed = look.status.items.iter().any(|item| item.problem.is_some());
     look.is_well = !failed && declared.reading.is_ok() && memory.untold.is_none();
     Ok(look)

@@ -20,6 +20,7 @@ mod unsaved;
 mod volume;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use api::{
     AuditEvent, Environment, EnvironmentId, EventKind, GrantKind, Problem, ProblemCode, RepositoryUrl,
@@ -44,6 +45,9 @@ pub(crate) use volume::{fill, give, remove};
 
 /// Hexadecimal digits of the key that an environment's clone is kept under.
 const KEY_DIGITS: usize = 16;
+
+/// How long git may take for a question about a folder.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// The most files that may be checked out.
 const MOST_FILES: usize = 1_000_000;
@@ -154,10 +158,11 @@ fn note_known(paths: &Paths, environment: &Environment) -> Result<(), Problem> {
         fs_err::create_dir_all(&paths.key)?;
         let new = paths.key.join("volume.json.new");
         fs_err::write(&new, text)?;
+        // Known first: while neither is there, nobody would look for the volume.
+        fs_err::rename(new, paths.known())?;
         if paths.filling().exists() {
             fs_err::remove_file(paths.filling())?;
         }
-        fs_err::rename(new, paths.known())?;
         if !paths.tree().is_dir() {
             return Ok(());
         }
@@ -249,9 +254,9 @@ fn repository(url: &str, branch: Option<&str>) -> Result<RepositoryUrl, Problem>
 }
 
 /// Asks this computer's git something about a person's own folder, without anything of it being run; `None` where git has
-/// no answer.
+/// no answer, or none soon.
 pub(crate) async fn ask_git(folder: &Utf8Path, arguments: &[&str]) -> Option<String> {
-    let said = git::run_local(folder, arguments).await.ok()?;
+    let said = tokio::time::timeout(ANSWER_TIME, git::run_local(folder, arguments)).await.ok()?.ok()?;
     let text = String::from_utf8(said).ok()?.trim().to_owned();
     Some(text).filter(|text| !text.is_empty())
 }

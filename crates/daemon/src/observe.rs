@@ -328,9 +328,16 @@ pub(crate) async fn main_container(
     let engine = parts.machine.engine();
     let label = format!("{ENVIRONMENT_LABEL}={}", environment.id);
     let found = engine.find_containers(&[label, CONFIG_LABEL.to_owned()]).await;
-    let found = found.map_err(|error| problems::from_engine(&error))?;
-    if let Some(first) = found.first() {
-        return engine.container(&first.id).await.map_err(|error| problems::from_engine(&error));
+    let mut found = found.map_err(|error| problems::from_engine(&error))?;
+    // The one it has, or else the oldest: what others made of it came later.
+    let known = environment.status.container.as_ref().map(|known| &known.id);
+    found.sort_by_key(|container| (Some(&container.id) != known, container.created));
+    for container in found {
+        let state = engine.container(&container.id).await.map_err(|error| problems::from_engine(&error))?;
+        let Some(state) = state else { continue };
+        if Some(&state.id) == known || !is_made_of_another(&engine, &state).await? {
+            return Ok(Some(state));
+        }
     }
     let Some(adopted) = parts.store.adopted(&environment.id)? else { return Ok(None) };
     let state = engine.container(&adopted.container).await;
@@ -343,6 +350,14 @@ pub(crate) async fn main_container(
         state.labels.insert(ADOPTED_LABEL.to_owned(), adopted.container);
     }
     Ok(state)
+}
+
+/// Whether a container has our labels from its image only: somebody ran what `docker commit` made of the container of an
+/// environment.
+async fn is_made_of_another(engine: &Engine, state: &ContainerState) -> Result<bool, Problem> {
+    let image = engine.image(&state.image_id).await.map_err(|error| problems::from_engine(&error))?;
+    let of_image = image.map(|image| image.labels).unwrap_or_default();
+    Ok([ENVIRONMENT_LABEL, CONFIG_LABEL].iter().all(|name| state.labels.get(*name) == of_image.get(*name)))
 }
 
 /// A container that another tool made for the same folder and configuration: known by the labels that all such tools

@@ -218,12 +218,17 @@ pub(crate) async fn find(
     config: &Config,
 ) -> Result<Found, Problem> {
     let engine = parts.machine.engine();
+    let asked_for = named(config);
+    // Git is asked only where it matters. On macOS without the developer tools it opens a dialogue.
+    let any = engine.images(&[SOURCE_LABEL.to_owned()]).await.map_err(|error| from_engine(&error))?;
+    if any.is_empty() && asked_for.is_none() {
+        return Ok(Found::None);
+    }
     let Some(inputs) = inputs(&engine, environment, config).await? else { return Ok(Found::None) };
     let label = format!("{SOURCE_LABEL}={}", inputs.source);
     let mut names = engine.images(&[label]).await.map_err(|error| from_engine(&error))?;
     // Its own name is the one to tell.
     names.sort_by_key(|name| !name.starts_with(OWN_NAMES));
-    let asked_for = named(config);
     names.extend(asked_for.clone());
     let mut newest: Option<(String, Vec<String>)> = None;
     for name in names {
@@ -389,10 +394,11 @@ pub(crate) async fn commit(
     let made = MadePrebuild { source: inputs.source.clone(), inputs: inputs.parts.clone() };
     parts.store.keep_prebuild(&id, &made)?;
     // The one of that name before is of no use any more, unless somebody works in it.
-    if let Some(before) = before.filter(|before| before.id != id)
-        && let Err(error) = engine.remove_image(&before.id).await
-    {
-        tracing::info!(%error, "an earlier prebuild stays");
+    if let Some(before) = before.filter(|before| before.id != id) {
+        match engine.remove_image(&before.id).await {
+            Ok(()) => parts.store.forget_prebuild(&before.id)?,
+            Err(error) => tracing::info!(%error, "an earlier prebuild stays"),
+        }
     }
     Ok(image)
 }

@@ -300,12 +300,12 @@ tasks:
       setsid sh -c 'setsid sleep 86402.5 & sleep 86402.5' &
       (trap '' TERM; sleep 86402.5) &
       echo begun; sleep 86402.5
-    timeout: 1s
+    timeout: 5s
 ",
     );
     place.want("tasks/slow", true, "1").say();
     let status = place.until_phase("tasks/slow", Phase::Failed);
-    assert_eq!(status.message.as_deref(), Some("it took longer than 1s"));
+    assert_eq!(status.message.as_deref(), Some("it took longer than 5s"));
     assert_eq!(status.log_tail, ["begun"]);
     assert_eq!(Place::count("86402.5"), 0);
 }
@@ -388,9 +388,8 @@ services:
   both:
     commands:
       start: |
-        (trap 'sleep 1; echo one >> $D/ended; exit' TERM; while :; do sleep 0.1; done) &
-        (trap 'sleep 1; echo two >> $D/ended; exit' TERM; while :; do sleep 0.1; done) &
-        echo >> $D/up
+        (trap 'sleep 1; echo one >> $D/ended; exit' TERM; echo >> $D/up; while :; do sleep 0.1; done) &
+        (trap 'sleep 1; echo two >> $D/ended; exit' TERM; echo >> $D/up; while :; do sleep 0.1; done) &
         wait
     timeouts: {stop: 30s}
 ";
@@ -398,9 +397,7 @@ services:
         let mut place = Place::new(text);
         place.want("services/both", true, "1").say();
         place.until_phase("services/both", Phase::Running);
-        place.until_lines("up", 1);
-        // The traps are there a moment later.
-        std::thread::sleep(Duration::from_millis(300));
+        place.until_lines("up", 2);
         place.want("services/both", false, "2").say();
         if also_the_supervisor {
             place.until_phase("services/both", Phase::Stopping);

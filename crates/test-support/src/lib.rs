@@ -6,10 +6,12 @@ mod fake_machine;
 pub mod fake_shim;
 pub mod git_server;
 pub mod inside;
+mod port;
 mod portable;
 pub mod registry;
 pub mod world;
 
 pub use errors::error_page;
 pub use fake_machine::FakeMachine;
+pub use port::free_port;
 pub use portable::portable;

@@ -8,7 +8,6 @@
 mod artifact;
 
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::dockerd::{self, Dockerd};
+use crate::free_port;
 
 pub use artifact::{Artifact, DEV_CONTAINERS, LAYER};
 
@@ -108,7 +108,7 @@ impl Registry {
             return Err(format!("there is no `{program}`"));
         }
         let folder = tempfile::Builder::new().prefix("registry").tempdir().map_err(|e| e.to_string())?;
-        let port = free_port().map_err(|error| error.to_string())?;
+        let port = free_port();
         let mut registry = Self { folder, program, port, options, keepers: Vec::new() };
         registry.write_configuration().map_err(|error| error.to_string())?;
         let keeper = registry.keep(Command::new("sh"))?;
@@ -137,7 +137,7 @@ impl Registry {
     pub fn serve_folder(&mut self, folder: &Path) -> u16 {
         assert!(self.options.tls, "there is a certificate where the registry speaks TLS");
         std::fs::create_dir_all(folder).expect("the folder is the test's own");
-        let port = free_port().expect("the loopback has a free port");
+        let port = free_port();
         let mut shell = Command::new("sh");
         let keeper = shell
             .args(["-c", WEB_KEEPER, "keeper", self.place().as_str(), &port.to_string()])
@@ -280,11 +280,6 @@ impl Drop for Registry {
             }
         }
     }
-}
-
-/// Free at this moment; a test that takes it in between fails loudly.
-fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// Whether anyone listens on a loopback port, in the network that a process lives in. The kernel's own list is asked

@@ -13,6 +13,7 @@ use super::packages::Depot;
 use super::places::Places;
 use crate::output::say;
 use crate::rust::{LibraryError, Toolchain, setting};
+use crate::steps::target_folder;
 
 /// A program could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -57,13 +58,13 @@ pub(crate) fn build(
     Program { package, name }: Program,
 ) -> Result<Utf8PathBuf, ProgramError> {
     let target = arch.rust_target();
-    let target_folder = places.repository.join(format!("target/guest-{arch}"));
+    let folder = target_folder(&places.repository).join(format!("guest-{arch}"));
     let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
     cargo.current_dir(&places.repository);
     // This variable outranks every other that could bring flags.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(&places.repository).join("\x1f"));
     cargo.args(["build", "--quiet", "--package", package, "--profile", "guest"]);
-    cargo.args(["--target", target, "--target-dir", target_folder.as_str()]);
+    cargo.args(["--target", target, "--target-dir", folder.as_str()]);
     if arch != Arch::host() {
         let (linker, packages) = arch.cross_compiler();
         find(linker).ok_or(ProgramError::NoLinker { command: linker, packages })?;
@@ -84,16 +85,17 @@ pub(crate) fn build(
     if !built.success() {
         return Err(ProgramError::Build { program: name, arch });
     }
-    Ok(target_folder.join(target).join("guest").join(name))
+    Ok(folder.join(target).join("guest").join(name))
 }
 
 /// Linked statically, and without the folders of this machine, which panic messages would carry.
-fn flags(repository: &Utf8Path) -> [String; 3] {
+fn flags(repository: &Utf8Path) -> [String; 4] {
     let home = std::env::var("HOME").unwrap_or_default();
     let cargo_home = std::env::var("CARGO_HOME").unwrap_or_else(|_| format!("{home}/.cargo"));
     [
         "-Ctarget-feature=+crt-static".to_owned(),
         format!("--remap-path-prefix={repository}=/cove"),
+        format!("--remap-path-prefix={}=/cove/target", target_folder(repository)),
         format!("--remap-path-prefix={cargo_home}=/cargo"),
     ]
 }

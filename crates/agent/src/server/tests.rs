@@ -384,22 +384,21 @@ async fn a_thousand_streams_and_bulk_both_ways_arrive_whole() {
 }
 
 #[tokio::test]
-async fn a_follower_is_told_of_a_new_listener_and_of_its_end_within_a_second() {
+async fn a_follower_is_told_of_a_new_listener_and_of_its_end() {
     let host = Host::new();
     let mut talk = host.ask(&Request::FollowListeners).await;
     let Reply::Listeners { .. } = talk.message().await else { panic!("what listens now") };
     let listener = std::net::TcpListener::bind("[::1]:0").unwrap();
-    let (begun, port) = (std::time::Instant::now(), listener.local_addr().unwrap().port());
+    let port = listener.local_addr().unwrap().port();
     let mut heard = async |wanted: bool| loop {
         let Reply::Listeners { listeners } = talk.message().await else { panic!("listeners") };
         if listeners.iter().any(|it| it.port == port && it.address == "::1") == wanted {
             return;
         }
     };
-    heard(true).await;
+    timeout(DEADLINE, heard(true)).await.expect("it is seen");
     drop(listener);
-    heard(false).await;
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?} for both", begun.elapsed());
+    timeout(DEADLINE, heard(false)).await.expect("its end is seen");
 }
 
 #[tokio::test]

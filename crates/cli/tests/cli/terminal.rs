@@ -16,7 +16,7 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use crate::fake::{Act, Fake, running};
 
 /// How long anything on the screen may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Both ends of a pseudo-terminal, and what was shown on it.
 struct Screen {

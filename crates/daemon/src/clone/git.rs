@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use api::{Problem, ProblemCode, RepositoryUrl};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -11,6 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
 use super::progress::{News, Words};
+
+/// How long git's words are waited for once it has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Lines of git's own words that are kept for a failure.
 const TAIL: usize = 20;
@@ -80,14 +84,26 @@ impl Git<'_> {
         let mut child = command.spawn().map_err(|error| cannot_run(&error))?;
         let mut group = Group::of(&child);
         let mut words = Words::new(TAIL);
-        if let Some(mut said) = child.stderr.take() {
-            let mut piece = [0; 4096];
-            // A pipe that breaks has no more to say.
-            while let Ok(read @ 1..) = said.read(&mut piece).await {
-                words.push(&piece[..read], news);
+        let mut said = child.stderr.take().expect("it was asked for as a pipe");
+        let status = {
+            let reading = async {
+                let mut piece = [0; 4096];
+                // A pipe that breaks has no more to say.
+                while let Ok(read @ 1..) = said.read(&mut piece).await {
+                    words.push(&piece[..read], news);
+                }
+            };
+            tokio::pin!(reading);
+            tokio::select! {
+                () = &mut reading => child.wait().await,
+                // An ssh that stays for the next connection, or a helper that does, keeps the pipe.
+                status = child.wait() => {
+                    let _ = tokio::time::timeout(LAST_WORDS, reading).await;
+                    status
+                }
             }
-        }
-        let status = child.wait().await.map_err(|error| cannot_run(&error))?;
+        };
+        let status = status.map_err(|error| cannot_run(&error))?;
         group.ended();
         if status.success() {
             return Ok(());
@@ -382,7 +398,7 @@ mod tests {
         let url = format!("http://{}/web", server.local_addr().unwrap());
         // The clone was given up by now: nobody holds the connection any more.
         let (_, mut left) = begun(&Git { caller: &caller, granted: false, home: &home }, &url, server).await;
-        left.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        left.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         let mut said = Vec::new();
         let end = left.read_to_end(&mut said);
         assert!(end.is_ok() || end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));

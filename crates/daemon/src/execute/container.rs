@@ -207,17 +207,15 @@ pub(super) fn identity(turn: &Turn<'_>) -> Identity {
 /// Labels by which the container is found and compared later, and by which every dev container tool knows what holds
 /// for it.
 pub(super) fn labels(turn: &Turn<'_>, prepared: &Prepared) -> BTreeMap<String, String> {
+    let is_for_prebuild = turn.environment.spec.prebuild.is_some();
     let mut labels = BTreeMap::from([
         (CONFIG_LABEL.to_owned(), prepared.digest.clone()),
         (REBUILD_LABEL.to_owned(), turn.environment.spec.rebuild.0.clone()),
         (BASE_ENTRIES_LABEL.to_owned(), prepared.image.metadata.len().to_string()),
+        // Said in any case: the image may be what somebody made of a container for which it was true.
+        (FOR_PREBUILD_LABEL.to_owned(), if is_for_prebuild { "true" } else { "" }.to_owned()),
+        (BEGAN_LABEL.to_owned(), prepared.began_from.clone().unwrap_or_default()),
     ]);
-    if turn.environment.spec.prebuild.is_some() {
-        labels.insert(FOR_PREBUILD_LABEL.to_owned(), "true".to_owned());
-    }
-    if let Some(image) = &prepared.began_from {
-        labels.insert(BEGAN_LABEL.to_owned(), image.clone());
-    }
     // A longer one is in no argument's reach; then that of the image has to do.
     if prepared.image.label.len() <= MAX_LABEL {
         labels.insert(METADATA_LABEL.to_owned(), prepared.image.label.clone());

@@ -39,6 +39,25 @@ impl Followed {
     }
 }
 
+/// As deep as Linux lets a path be, and far deeper than a stack of calls could be on a thread like this.
+#[test]
+fn folders_lie_as_deep_as_they_like() {
+    let follow = || {
+        let mut followed = Followed::with(&[]);
+        let run = |followed: &Followed, program: &str, words: &[&str]| {
+            let mut command = std::process::Command::new(program);
+            assert!(command.args(words).current_dir(followed.folder.path()).status().unwrap().success());
+        };
+        run(&followed, "mkdir", &["-p", &"a/".repeat(1_900)]);
+        assert_eq!(followed.told(&["a"]).len(), 1_900);
+        run(&followed, "rm", &["-rf", "a"]);
+        assert_eq!(followed.told(&["a"]).len(), 1_900);
+        assert_eq!(followed.tree.len(), 0);
+    };
+    let thread = std::thread::Builder::new().stack_size(512 << 10).spawn(follow);
+    thread.unwrap().join().unwrap();
+}
+
 fn make(path: &Path, content: &str) {
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         std::fs::create_dir_all(path).unwrap();

@@ -206,20 +206,40 @@ impl Tree {
         Ok(found)
     }
 
-    /// Compares one name.
+    /// Compares one name, and all below it if that is another folder.
     fn look_at(&mut self, path: &Path, found: &mut dyn FnMut(Difference)) {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
-        let Some(folder) = self.folders.get(parent) else {
-            // Its folder is new, or gone: that is the difference.
-            if parent.starts_with(&self.root) {
-                self.look_at(parent, found);
+        // Where its folder is new, or gone, that is the difference.
+        let is_reached = |path: &&Path| path.parent().is_some_and(|parent| self.folders.contains_key(parent));
+        let within = path.ancestors().take_while(|path| path.starts_with(&self.root) && *path != self.root);
+        let Some(path) = { within }.find(is_reached).map(Path::to_owned) else { return };
+        self.look_through(vec![path], found);
+    }
+
+    /// Compares the names in a folder with those that are known, and looks at each.
+    fn look_into(&mut self, folder: &Path, found: &mut dyn FnMut(Difference)) {
+        self.look_through(self.paths_in(folder), found);
+    }
+
+    /// Compares names, the last one first, each with all below it. Folders may lie deeper than a stack is high.
+    fn look_through(&mut self, mut waiting: Vec<PathBuf>, found: &mut dyn FnMut(Difference)) {
+        while let Some(path) = waiting.pop() {
+            if self.names >= MAX_NAMES {
+                return;
             }
-            return;
-        };
+            if self.is_other_folder(&path, found) {
+                waiting.extend(self.paths_in(&path));
+            }
+        }
+    }
+
+    /// Compares one name; whether it stands for a folder that is new or changed, so that what is in it may have, too.
+    fn is_other_folder(&mut self, path: &Path, found: &mut dyn FnMut(Difference)) -> bool {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        let Some(folder) = self.folders.get(parent) else { return false };
         let (before, inode) = (folder.names.get(name).copied(), folder.inode);
         let now = Stamp::of(path, self.device);
         if before == now {
-            return;
+            return false;
         }
         let same =
             before.zip(now).is_some_and(|(before, now)| before.inode == now.inode && before.kind == now.kind);
@@ -228,27 +248,21 @@ impl Tree {
         }
         self.set(parent, name, now);
         found(Difference { path: path.to_owned(), parent: inode, before, now });
-        if let Some(now) = now.filter(|now| now.is_folder()) {
-            self.folders.entry(path.to_owned()).or_insert_with(|| Folder::new(now.inode));
-            self.look_into(path, found);
-        }
+        let Some(now) = now.filter(|now| now.is_folder()) else { return false };
+        self.folders.entry(path.to_owned()).or_insert_with(|| Folder::new(now.inode));
+        true
     }
 
-    /// Compares the names in a folder with those that are known, and looks at each.
-    fn look_into(&mut self, folder: &Path, found: &mut dyn FnMut(Difference)) {
+    /// What is in a folder, or is known to have been, in falling order.
+    fn paths_in(&self, folder: &Path) -> Vec<PathBuf> {
         // Unreadable: as if it were empty. A folder that went meanwhile is found missing by its own name.
         let there = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
         let mut names: Vec<_> = there.collect();
         let known = self.folders.get(folder).map(|folder| folder.names.keys());
         names.extend(known.into_iter().flatten().map(|name| name.clone().into_os_string()));
-        names.sort_unstable();
+        names.sort_unstable_by(|one, other| other.cmp(one));
         names.dedup();
-        for name in names {
-            if self.names >= MAX_NAMES {
-                return;
-            }
-            self.look_at(&folder.join(name), found);
-        }
+        names.into_iter().map(|name| folder.join(name)).collect()
     }
 
     fn set(&mut self, folder: &Path, name: &std::ffi::OsStr, stamp: Option<Stamp>) {
@@ -262,14 +276,19 @@ impl Tree {
 
     /// Forgets all that is known below a folder, the deepest first.
     fn forget(&mut self, folder: &Path, found: &mut dyn FnMut(Difference)) {
-        let Some(Folder { inode, names }) = self.folders.remove(folder) else { return };
-        self.names -= names.len();
-        for (name, before) in names {
-            let path = folder.join(&*name);
-            if before.is_folder() {
-                self.forget(&path, found);
+        let mut gone = Vec::new();
+        let mut folders = vec![folder.to_owned()];
+        while let Some(folder) = folders.pop() {
+            let Some(Folder { inode, names }) = self.folders.remove(&folder) else { continue };
+            self.names -= names.len();
+            for (name, before) in names.into_iter().rev() {
+                let path = folder.join(&*name);
+                if before.is_folder() {
+                    folders.push(path.clone());
+                }
+                gone.push(Difference { path, parent: inode, before: Some(before), now: None });
             }
-            found(Difference { path, parent: inode, before: Some(before), now: None });
         }
+        gone.into_iter().rev().for_each(found);
     }
 }

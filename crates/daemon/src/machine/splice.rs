@@ -106,7 +106,7 @@ mod tests {
     use tokio::io::AsyncReadExt;
     use tokio::time::timeout;
 
-    const DEADLINE: Duration = Duration::from_secs(10);
+    const DEADLINE: Duration = Duration::from_mins(1);
 
     fn joined() -> (UnixStream, UnixStream, tokio::task::JoinHandle<io::Result<()>>) {
         let (client, mut near) = UnixStream::pair().unwrap();

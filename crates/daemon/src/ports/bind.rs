@@ -48,7 +48,10 @@ async fn is_served(address: SocketAddr) -> bool {
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
+    use test_support::free_port;
+
     use super::*;
+    use crate::machine::testing::soon;
 
     #[tokio::test]
     async fn a_port_that_somebody_has_at_all_addresses_is_taken() {
@@ -59,8 +62,8 @@ mod tests {
             (Ipv4Addr::LOCALHOST.into(), &loopbacks[..1]),
         ];
         for (holder, taken) in holders {
-            let held = TcpListener::bind((holder, 0)).await.unwrap();
-            let port = held.local_addr().unwrap().port();
+            let port = free_port();
+            let held = TcpListener::bind((holder, port)).await.unwrap();
             for address in taken.iter().map(|it| SocketAddr::new(*it, port)) {
                 // What macOS would not say of itself.
                 assert!(is_served(address).await, "{holder} has {address}");
@@ -69,8 +72,13 @@ mod tests {
             }
             drop(held);
             for address in taken.iter().map(|it| SocketAddr::new(*it, port)) {
-                assert!(!is_served(address).await, "nobody has {address}");
-                listen(address).await.unwrap();
+                // A program that is just being started may have it for a moment still.
+                let free = async {
+                    while is_served(address).await || listen(address).await.is_err() {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                };
+                soon("a port that nobody has", free).await;
             }
         }
     }

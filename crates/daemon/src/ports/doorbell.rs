@@ -278,10 +278,12 @@ async fn until(mut holds: impl FnMut() -> bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use test_support::free_port;
+
     use super::*;
     use crate::machine::testing::Fixture;
     use crate::ports::Ports;
-    use crate::ports::testing::{free_port, no_names};
+    use crate::ports::testing::no_names;
     use api::{EnvironmentSpec, UpRequest};
 
     /// One that was stopped because nobody used it.
@@ -315,7 +317,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_that_is_held_for_a_moment_is_had_and_one_that_stays_held_is_not() {
-        let (number, cancel) = (free_port().await, CancellationToken::new());
+        let (number, cancel) = (free_port(), CancellationToken::new());
         let held = TcpListener::bind((Ipv6Addr::UNSPECIFIED, number)).await.unwrap();
         assert!(take(number, &cancel).await.is_empty());
         let (taken, ()) = tokio::join!(take(number, &cancel), async {

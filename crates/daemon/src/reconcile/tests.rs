@@ -3,6 +3,7 @@
 mod automations;
 mod clone;
 mod clone_work;
+mod copies;
 mod customizations;
 mod grants;
 mod host_mounts;

@@ -35,7 +35,7 @@ use crate::lock::DaemonLock;
 use crate::store::Store;
 
 /// How long anything may take here.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Remembers what it was asked, and runs processes that repeat their input.
 #[derive(Default)]

@@ -70,16 +70,18 @@ fn take(connection: UnixStream, tell: &Sender<Event>) {
         return;
     }
     let mut reader = BufReader::new(reading);
-    loop {
-        let mut line = Vec::new();
-        match reader.by_ref().take(MAX_ORDER).read_until(b'\n', &mut line) {
-            Ok(count) if count > 0 && line.ends_with(b"\n") => {}
-            _ => return,
-        }
-        // Who says what is no order is not listened to any more.
-        let Ok(order) = serde_json::from_slice::<Order>(&line) else { return };
+    while let Some(order) = next(&mut reader) {
         if tell.send(Event::Order(Box::new(order))).is_err() {
             return;
         }
     }
+    // Who says what is no order is to know that it was not heard.
+    let _ = reader.get_ref().shutdown(Shutdown::Both);
+}
+
+/// The next order; `None` at the end, and if what comes is none.
+fn next(reader: &mut BufReader<UnixStream>) -> Option<Order> {
+    let mut line = Vec::new();
+    reader.by_ref().take(MAX_ORDER).read_until(b'\n', &mut line).ok()?;
+    line.ends_with(b"\n").then(|| serde_json::from_slice(&line).ok())?
 }

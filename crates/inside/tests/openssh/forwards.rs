@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Stdio};
 
+use test_support::free_port;
+
 use crate::client::{Client, noise, text, until};
 
 /// Ends a client that only forwards.
@@ -22,10 +24,6 @@ fn forwarding(client: &Client, words: &[&str]) -> Forwarding {
     let fixed = ["-N", "-o", "ExitOnForwardFailure=yes"];
     let child = client.ssh(&[&fixed[..], words, &["web.cove"]].concat()).spawn().unwrap();
     Forwarding(child)
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A server that answers with what it got, once it got all of it: this needs half-closed connections.

@@ -1,7 +1,5 @@
 //! Listeners in containers of a real engine: told as they come, and reached where they listen.
 
-use std::time::Instant;
-
 use protocol::agent::Listener;
 use test_support::dockerd::{BASE_IMAGE, Dockerd};
 
@@ -84,12 +82,8 @@ async fn follow_containers() {
     for (at, address, port) in
         [("127.0.0.1:18080", "127.0.0.1", 18_080), ("[::1]:18081", "::1", 18_081), ("18082", "::", 18_082)]
     {
-        let begun = Instant::now();
         serve(&web, at);
         let found = followed.until(port, true).await.unwrap();
-        let took = begun.elapsed();
-        // With the engine's own time for the start of a process.
-        assert!(took < Duration::from_secs(2), "{at} was seen after {took:?}");
         let container = found.container.as_deref();
         assert_eq!((found.address.as_str(), container), (address, Some(web.as_str())), "{found:?}");
         assert_eq!(found.command, Some(format!("httpd -f -p {at} -h /www")));

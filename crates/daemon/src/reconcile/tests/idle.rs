@@ -3,11 +3,11 @@
 use std::os::unix::fs::PermissionsExt;
 
 use api::{Activity, DesiredPhase, IdlePolicy, Phase, UseKind};
+use test_support::free_port;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::idle::Used;
-use crate::ports::testing::free_port;
 
 /// Short, and long against what the engine takes to answer.
 const LIMIT: u64 = 6;
@@ -18,7 +18,7 @@ const INSIDE: &str = "/dev/cove/bin/cove-inside";
 /// guest of these tests has the network of this computer, so its port is taken here, and forwarded as another one.
 async fn story(name: &str) -> Option<(Place, TcpListener)> {
     let place = Place::start(name)?;
-    let server = TcpListener::bind(("127.0.0.1", free_port().await)).await.unwrap();
+    let server = TcpListener::bind(("127.0.0.1", free_port())).await.unwrap();
     let port = server.local_addr().unwrap().port();
     let config = format!(
         r#"{{"image": "{BASE_IMAGE}", "forwardPorts": [{port}],
@@ -138,7 +138,13 @@ async fn an_environment_stops_when_nothing_uses_it_and_not_before() {
     let version = place.fixture.store.change_spec(&id, None, stop).unwrap().metadata.generation;
     place.reconciler.wake(&id);
     place.until(&id, |now| now.status.observed_generation == version && now.status.step.is_none()).await;
-    assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err(), "the port is free");
+    // A program that is just being started may have it for a moment still.
+    let freed = async {
+        while TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, freed).await.expect("the port is free");
 
     // A person asks for it: what was said of its idling holds on.
     let again = place.up(&UpRequest { idle: None, ..request }).await;

@@ -48,10 +48,8 @@ async fn a_server_that_a_hook_waits_for_is_told_and_reached_while_the_hook_runs(
     let hook = StepKind::RunHook(api::HookStage::PostStart);
     let running = place.until(&id, |it| it.status.step == Some(hook)).await;
     let container = running.status.container.clone().unwrap().id;
-    let begun = std::time::Instant::now();
     place.fixture.shim.guest().add_listener(listener(&container, 29_876, "node vite --port 29876"));
     let seen = place.until(&id, |it| it.status.ports.iter().any(|port| port.listening)).await;
-    assert!(begun.elapsed() < Duration::from_secs(1), "seen after {:?}", begun.elapsed());
     assert_eq!(seen.status.step, Some(hook), "the hook still runs");
     let port = &seen.status.ports[0];
     assert_eq!((port.label.as_deref(), port.program.as_deref()), (Some("Site"), Some("node")));

@@ -184,7 +184,7 @@ async fn a_changed_secret_is_there_at_once_and_who_has_the_old_one_is_told_of() 
     let mut seen = String::new();
     while !seen.contains("two") {
         seen.push_str(&String::from_utf8_lossy(&shell.output.next().await.unwrap().unwrap().1));
-        assert!(asked.elapsed() < Duration::from_secs(20), "{seen}");
+        assert!(asked.elapsed() < Duration::from_mins(1), "{seen}");
     }
     eprintln!("a changed file was seen after {:?}", asked.elapsed());
     assert!(seen.lines().all(|line| ["one", "two", ""].contains(&line.trim())), "{seen}");
