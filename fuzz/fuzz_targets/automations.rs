@@ -1,6 +1,8 @@
 //! An automations.yaml: read or refused with a place, never a panic; what is read can be planned and comes to rest.
 #![no_main]
 
+use std::collections::BTreeSet;
+
 use automations::{Change, Graph, Item, ServiceWish, States, TaskWish, Wish, next, read};
 use libfuzzer_sys::fuzz_target;
 
@@ -25,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     for _ in 0..=count * 4 {
-        let due = next(&declared, &wish, &states, 1).due;
+        let due = next(&declared, &wish, &states, &BTreeSet::new(), 1).due;
         if due.is_empty() {
             return;
         }

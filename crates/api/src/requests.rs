@@ -197,6 +197,10 @@ pub struct ExecRequest {
     /// Whether secrets are taken out of what it writes, as for the logs of tasks and services.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub masked: bool,
+    /// A task or service, as `services/NAME` or `tasks/NAME`: it runs in the container of that, where it has one of its
+    /// own, as the user of its image and with the variables of that container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub automation: Option<String>,
 }
 
 /// Size of a terminal, in characters.

@@ -44,7 +44,10 @@ pub struct Service {
     pub ready_timeout: Option<Span>,
     /// How long it may take to stop, before it is killed.
     pub stop_timeout: Span,
-    /// Why it cannot run here, with its place.
+    /// Where it runs.
+    #[serde(default, skip_serializing_if = "Place::is_dev_container")]
+    pub place: Place,
+    /// Why it cannot run, with where the file asks for what is missing.
     pub refused: Option<Refusal>,
 }
 
@@ -67,11 +70,51 @@ pub struct Task {
     pub timeout: Option<Span>,
     /// Names of the values that it leaves for others.
     pub outputs: Vec<String>,
-    /// Why it cannot run here, with its place.
+    /// Where it runs.
+    #[serde(default, skip_serializing_if = "Place::is_dev_container")]
+    pub place: Place,
+    /// Why it cannot run, with where the file asks for what is missing.
     pub refused: Option<Refusal>,
 }
 
-/// Why an automation cannot run here.
+/// Where an automation runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Place {
+    /// In the dev container.
+    #[default]
+    DevContainer,
+    /// In a container of its own beside it.
+    Docker(Image),
+}
+
+impl Place {
+    /// Whether it is the dev container.
+    pub fn is_dev_container(&self) -> bool {
+        *self == Self::DevContainer
+    }
+}
+
+/// What a container of its own is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// The image, as an engine names it.
+    pub image: String,
+    /// Variables of the container, on top of the image's. Of a name that comes twice the last counts, as for `docker run`.
+    pub environment: BTreeMap<String, String>,
+    /// Where the file asks for it.
+    #[serde(skip, default = "start")]
+    pub at: Position,
+}
+
+impl Image {
+    /// Changes with everything that a container made of it depends on.
+    pub fn digest(&self) -> String {
+        short_digest(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// Why an automation cannot run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// The reason, with what to do instead.
@@ -220,7 +263,17 @@ impl Automations {
         env.into_iter().flatten()
     }
 
-    /// Why it cannot run here.
+    /// Where it runs; what cannot run at all is told of in the dev container.
+    pub fn place(&self, item: &Item) -> &Place {
+        let (place, refused) = match item {
+            Item::Service(name) => self.services.get(name).map(|it| (&it.place, &it.refused)),
+            Item::Task(name) => self.tasks.get(name).map(|it| (&it.place, &it.refused)),
+        }
+        .unwrap_or((&Place::DevContainer, &None));
+        if refused.is_some() { &Place::DevContainer } else { place }
+    }
+
+    /// Why it cannot run.
     pub fn refused(&self, item: &Item) -> Option<&Refusal> {
         match item {
             Item::Service(name) => self.services.get(name)?.refused.as_ref(),

@@ -1,6 +1,6 @@
 //! What changes next: a pure function of what is declared, what is wanted, how everything stands, and the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::Automations;
 use crate::state::{Millis, Phase, State, States};
@@ -84,17 +84,44 @@ pub struct Next {
 }
 
 /// Says what changes now. Apply the changes and ask again until there are none: each counts for those that follow.
-pub fn next(declared: &Automations, wish: &Wish, states: &States, now: Millis) -> Next {
+/// What is `elsewhere` counts as `states` has it, and nothing of it changes.
+pub fn next(
+    declared: &Automations,
+    wish: &Wish,
+    states: &States,
+    elsewhere: &BTreeSet<Item>,
+    now: Millis,
+) -> Next {
     let graph = Graph::of(declared);
     let wanted = wanted(declared, wish, states, &graph);
     let mut look = Look { declared, wish, states, now, graph: &graph, wanted: &wanted, wake: None };
     let mut due = Vec::new();
     // What runs and is not declared any more is stopped too.
     let removed = states.0.keys().filter(|item| !declared.has(item)).cloned();
-    for item in graph.in_order().into_iter().chain(removed) {
+    let all = graph.in_order().into_iter().chain(removed);
+    for item in all.filter(|item| !elsewhere.contains(item)) {
         due.extend(look.change(&item).map(|change| Due { item, change }));
     }
     Next { due, wake: look.wake }
+}
+
+/// What is down and shall run, with the session it shall run for.
+pub fn awaited(declared: &Automations, wish: &Wish, states: &States) -> BTreeMap<Item, String> {
+    let wanted = wanted(declared, wish, states, &Graph::of(declared));
+    let is_down = |item: &Item, want: &Want| {
+        let state = states.of(item);
+        let has_ended = match item {
+            Item::Task(name) => wish.tasks.get(name).is_some_and(|task| task.ended.is_some()),
+            Item::Service(_) => false,
+        };
+        let is_done = has_ended || !want.itself && state.phase == Phase::Succeeded;
+        declared.has(item)
+            && !is_done
+            && !state.phase.is_alive()
+            && (state.session != want.session || !state.phase.is_settled())
+    };
+    let down = wanted.into_iter().filter(|(item, want)| is_down(item, want));
+    down.map(|(item, want)| (item, want.session)).collect()
 }
 
 /// Why something shall run.

@@ -12,7 +12,7 @@ use crate::item::is_name;
 use crate::locate::MAX_BYTES;
 use crate::mistake::{Mistakes, ReadError};
 use crate::model::{
-    Automations, Policy, Refusal, Restart, Role, STOP_TIMEOUT, Service, Task, Trigger, Value,
+    Automations, Image, Place, Policy, Restart, Role, STOP_TIMEOUT, Service, Task, Trigger, Value,
 };
 use crate::{Item, Span, yaml};
 
@@ -155,7 +155,8 @@ impl Reader {
             restart: self.restart(fields.take("restart")),
             ready_timeout: None,
             stop_timeout: STOP_TIMEOUT,
-            refused: self.runs_on(item, fields.take("runsOn")),
+            place: self.runs_on(item, fields.take("runsOn")),
+            refused: None,
         };
         self.dependencies(item, fields.take("dependsOn"));
         if let Some(mut timeouts) =
@@ -187,7 +188,8 @@ impl Reader {
             env: self.env(item, fields.take("env")),
             timeout: self.span(fields.take("timeout")),
             outputs: self.output_names(fields.take("outputs")),
-            refused: self.runs_on(item, fields.take("runsOn")),
+            place: self.runs_on(item, fields.take("runsOn")),
+            refused: None,
         };
         self.dependencies(item, fields.take("dependsOn"));
         fields.end(&mut self.mistakes);
@@ -283,9 +285,8 @@ impl Reader {
         };
         let mut env = BTreeMap::new();
         for (name, at, spot) in fields.rest() {
-            let is_variable = !name.is_empty() && !name.contains(['=', '\0']) && !name.starts_with("COVE_");
-            if !is_variable {
-                self.mistakes.add(at, &spot.path, "cannot be the name of a variable, or begins with `COVE_`");
+            if !is_variable(&name) {
+                self.mistakes.add(at, &spot.path, BAD_VARIABLE);
                 continue;
             }
             env.extend(self.value(item, spot).map(|value| (name, value)));
@@ -410,10 +411,12 @@ impl Reader {
         span.or_else(|| spot.unexpected("a span of time such as `30s` or `1h30m`", &mut self.mistakes))
     }
 
-    /// Where other tools can run it. Here it is the dev container, also for what is meant for the machine around it; an
-    /// image of its own is read and refused.
-    fn runs_on(&mut self, item: &Item, spot: Option<Spot>) -> Option<Refusal> {
-        let mut fields = spot?.fields("`docker` or `machine`", &mut self.mistakes)?;
+    /// The dev container, also for what is meant for the machine around it, or a container of its own.
+    fn runs_on(&mut self, item: &Item, spot: Option<Spot>) -> Place {
+        let Some(mut fields) = spot.and_then(|it| it.fields("`docker` or `machine`", &mut self.mistakes))
+        else {
+            return Place::DevContainer;
+        };
         let at = fields.at;
         let (docker, machine) = (fields.take("docker"), fields.take("machine"));
         let path = docker.as_ref().or(machine.as_ref()).map_or_else(String::new, |spot| spot.path.clone());
@@ -422,27 +425,43 @@ impl Reader {
             self.mistakes.add(at, &path, "`docker` and `machine` exclude each other");
         }
         if let Some(docker) = docker {
-            let image = self.image_of(docker)?;
-            let reason = format!(
-                "`runsOn.docker` is not supported, so it does not run: make `{image}` a service of a compose file that \
-                 devcontainer.json names, or start it in the dev container and leave `runsOn` out"
-            );
-            self.warnings.push(Warning { item: item.clone(), position: at, message: reason.clone() });
-            return Some(Refusal { reason, at });
+            return self.image(docker).map_or(Place::DevContainer, Place::Docker);
         }
-        machine?.fields("an empty mapping", &mut self.mistakes)?.end(&mut self.mistakes);
-        let message = "`runsOn.machine` counts as the dev container: there is no other place here, so it runs as its user, \
-                       with its files and its tools";
-        self.warnings.push(Warning { item: item.clone(), position: at, message: message.to_owned() });
-        None
+        if let Some(machine) = machine.and_then(|it| it.fields("an empty mapping", &mut self.mistakes)) {
+            machine.end(&mut self.mistakes);
+            let message = "`runsOn.machine` counts as the dev container: there is no other place here, so it runs as its \
+                           user, with its files and its tools";
+            self.warnings.push(Warning { item: item.clone(), position: at, message: message.to_owned() });
+        }
+        Place::DevContainer
     }
 
-    fn image_of(&mut self, docker: Spot) -> Option<String> {
+    fn image(&mut self, docker: Spot) -> Option<Image> {
         let mut docker = docker.fields("`image` and `environment`", &mut self.mistakes)?;
+        let at = docker.at;
         let image = docker.needed("image", &mut self.mistakes).and_then(|it| it.text(&mut self.mistakes));
         let environment = docker.take("environment");
-        environment.and_then(|spot| spot.items("a list of `NAME=VALUE`", &mut self.mistakes));
+        let spots = environment.and_then(|spot| spot.items("a list of `NAME=VALUE`", &mut self.mistakes));
+        let mut environment = BTreeMap::new();
+        for spot in spots.into_iter().flatten() {
+            let (at, path) = (spot.at(), spot.path.clone());
+            let Some(text) = spot.text(&mut self.mistakes) else { continue };
+            match text.split_once('=') {
+                Some((name, value)) if is_variable(name) && !value.contains('\0') => {
+                    environment.insert(name.to_owned(), value.to_owned());
+                }
+                Some(_) => self.mistakes.add(at, &path, BAD_VARIABLE),
+                None => self.mistakes.add(at, &path, "expected `NAME=VALUE`: a variable of the container"),
+            }
+        }
         docker.end(&mut self.mistakes);
-        Some(image.unwrap_or_default())
+        Some(Image { image: image?, environment, at })
     }
+}
+
+const BAD_VARIABLE: &str = "cannot be the name of a variable, or begins with `COVE_`";
+
+/// Whether it can be the name of a variable. Those with our prefix are ours.
+fn is_variable(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0']) && !name.starts_with("COVE_")
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Automations, Exit, Item, Phase, Wish};
+use crate::{Automations, Exit, Item, Phase, State, Wish};
 
 /// What the daemon tells: everything, each time. Sent again it changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,14 +22,19 @@ pub struct Order {
     /// Identifies each of those values: another one with each change.
     #[serde(default)]
     pub versions: BTreeMap<String, String>,
+    /// What somebody else looks after, in another container, and how it stands there. It is waited for and no more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub elsewhere: BTreeMap<Item, State>,
 }
 
 impl Order {
-    /// Whether another one asks for the same, whatever each remembers of how tasks ended.
+    /// Whether another one asks for the same, whatever each remembers of how tasks ended, and however all stands
+    /// elsewhere.
     pub fn asks_same(&self, other: &Self) -> bool {
         let forget = |order: &Self| {
             let mut order = order.clone();
             order.wish.tasks.values_mut().for_each(|task| task.ended = None);
+            order.elsewhere.clear();
             order
         };
         forget(self) == forget(other)
@@ -79,6 +84,19 @@ pub struct Status {
     /// The last lines it wrote, where it failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log_tail: Vec<String>,
+}
+
+impl Status {
+    /// As one who waits for it needs to know it.
+    pub fn state(&self) -> State {
+        State {
+            phase: self.phase,
+            session: self.session.clone(),
+            message: self.message.clone(),
+            outputs: self.outputs.clone(),
+            ..State::default()
+        }
+    }
 }
 
 /// One program to run, as it is told to the process that stands over it.

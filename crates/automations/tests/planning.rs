@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use automations::{
-    Automations, Change, Due, Exit, Graph, Item, Outcome, Phase, ServiceWish, States, TaskWish, Wish, next,
-    read,
+    Automations, Change, Due, Exit, Graph, Item, Outcome, Phase, ServiceWish, State, States, TaskWish, Wish,
+    awaited, next, read,
 };
 use camino::Utf8Path;
 use proptest::prelude::*;
@@ -15,6 +15,8 @@ struct Stage {
     declared: Automations,
     wish: Wish,
     states: States,
+    /// What somebody else looks after; it changes by what the stories say.
+    elsewhere: BTreeSet<Item>,
     now: u64,
     /// Processes that are there.
     alive: BTreeSet<Item>,
@@ -32,8 +34,8 @@ fn declared(text: &str) -> Automations {
 impl Stage {
     fn new(text: &str) -> Self {
         let declared = declared(text);
-        let (alive, told) = (BTreeSet::new(), Vec::new());
-        Self { declared, wish: Wish::default(), states: States::default(), now: 1000, alive, told }
+        let (wish, states, elsewhere) = Default::default();
+        Self { declared, wish, states, elsewhere, now: 1000, alive: BTreeSet::new(), told: Vec::new() }
     }
 
     fn want(&mut self, text: &str, run: bool, session: &str) {
@@ -51,7 +53,7 @@ impl Stage {
     /// Everything that is due now; processes do nothing by themselves.
     fn settle(&mut self) -> Option<u64> {
         for _ in 0..1000 {
-            let next = next(&self.declared, &self.wish, &self.states, self.now);
+            let next = next(&self.declared, &self.wish, &self.states, &self.elsewhere, self.now);
             if next.due.is_empty() {
                 return next.wake;
             }
@@ -309,18 +311,54 @@ fn a_new_run_of_the_container_begins_anew_and_remembers_what_was_done() {
 }
 
 #[test]
-fn what_cannot_run_here_says_why() {
+fn what_is_looked_after_elsewhere_is_waited_for_and_not_touched() {
     let mut stage = Stage::new(
         "
-services: {db: {commands: {start: x}, runsOn: {docker: {image: 'postgres:17'}}}}
-tasks: {seed: {command: x, dependsOn: [db]}}
+services:
+  db: {commands: {start: x}, dependsOn: [build], runsOn: {docker: {image: 'postgres:17'}}}
+  web: {commands: {start: x}, dependsOn: [seed]}
+tasks:
+  build: {command: x}
+  seed: {command: x, dependsOn: [db]}
 ",
     );
-    stage.want("tasks/seed", true, "1");
+    stage.want("services/web", true, "1");
+    let db = item("services/db");
+    stage.elsewhere.insert(db.clone());
+    let awaited = |stage: &Stage| -> Vec<String> {
+        let all = awaited(&stage.declared, &stage.wish, &stage.states).into_iter();
+        all.map(|(item, session)| format!("{item} for {session}")).collect()
+    };
+    // Whoever looks after it sees the same: it is needed, and so is what it needs.
+    let all = ["services/db for 1", "services/web for 1", "tasks/build for 1", "tasks/seed for 1"];
+    assert_eq!(awaited(&stage), all);
     stage.settle();
-    let told = stage.told();
-    assert!(told.starts_with("fail services/db: `runsOn.docker` is not supported"), "{told}");
-    assert!(told.contains("fail tasks/seed: services/db, which it depends on, failed"), "{told}");
+    let waiting = "start tasks/build; tasks/seed waits for services/db; services/web waits for tasks/seed";
+    assert_eq!(stage.told(), waiting);
+    assert_eq!(awaited(&stage), ["services/db for 1", "services/web for 1", "tasks/seed for 1"]);
+
+    let there = |phase| State { phase, session: "1".to_owned(), ..State::default() };
+    stage.states.0.insert(db.clone(), there(Phase::Starting));
+    stage.settle();
+    assert_eq!(stage.told(), "");
+    stage.states.0.insert(db.clone(), there(Phase::Running));
+    stage.settle();
+    assert_eq!(stage.told(), "start tasks/seed");
+    // Wished stopped, it is for the other to stop it.
+    stage.want("services/db", false, "2");
+    stage.settle();
+    assert_eq!(stage.told(), "");
+
+    // Its failure is that of all who need it.
+    stage.end(&item("tasks/seed"), Exit::Code(0));
+    stage.settle();
+    stage.told();
+    let lost = State { message: Some("it is gone".to_owned()), ..there(Phase::Failed) };
+    stage.states.0.insert(db, lost);
+    stage.want("tasks/seed", true, "3");
+    stage.want("services/db", true, "1");
+    stage.settle();
+    assert_eq!(stage.told(), "fail tasks/seed: services/db, which it depends on, failed: it is gone");
 }
 
 /// Any graph without cycles: each may need those before it.

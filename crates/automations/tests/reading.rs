@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use automations::{Graph, Item, Policy, Reading, Span, Value, read};
+use automations::{Graph, Item, Place, Policy, Reading, Span, Value, read};
 use camino::Utf8Path;
 
 /// The files of a folder by name, sorted.
@@ -36,6 +36,14 @@ fn every_mistake_is_told_with_its_place() {
     bytes.yaml:1:1: the text is not UTF-8
     cycle.yaml:7:17: "services.web.dependsOn[0]": it waits for itself: services/web → services/db → tasks/migrate → tasks/seed → services/web
     cycle.yaml:17:17: "tasks.self.dependsOn[0]": it waits for itself: tasks/self → tasks/self
+    images.yaml:2:71: "services.a.runsOn.docker.environment[0]": expected `NAME=VALUE`: a variable of the container
+    images.yaml:2:77: "services.a.runsOn.docker.environment[1]": cannot be the name of a variable, or begins with `COVE_`
+    images.yaml:2:81: "services.a.runsOn.docker.environment[2]": cannot be the name of a variable, or begins with `COVE_`
+    images.yaml:2:91: "services.a.runsOn.docker.environment[3]": expected a text, found `1`
+    images.yaml:2:94: "services.a.runsOn.docker.environment[4]": expected a text, found a mapping
+    images.yaml:4:36: "tasks.b.runsOn.docker": `image` is missing
+    images.yaml:4:50: "tasks.b.runsOn.docker.environment": expected a list of `NAME=VALUE`, found a mapping
+    images.yaml:5:36: "tasks.c.runsOn.docker": expected `image` and `environment`, found `postgres`
     list.yaml:1:1: expected `services` and `tasks`, found a list
     many.yaml:1:1: "service": unknown property; did you mean `services`?
     many.yaml:4:5: "services.db.command": unknown property; did you mean `commands`?
@@ -94,9 +102,8 @@ fn good_files_are_read_and_what_is_odd_is_told() {
         );
     }
     insta::assert_snapshot!(said.join("\n"), @r##"
-    elsewhere.yaml: services/db tasks/here tasks/host tasks/nowhere
-      5:7 services/db: `runsOn.docker` is not supported, so it does not run: make `postgres:17` a service of a compose file that devcontainer.json names, or start it in the dev container and leave `runsOn` out
-      9:13 tasks/host: `runsOn.machine` counts as the dev container: there is no other place here, so it runs as its user, with its files and its tools
+    elsewhere.yaml: services/db tasks/dump tasks/here tasks/host tasks/nowhere
+      10:13 tasks/host: `runsOn.machine` counts as the dev container: there is no other place here, so it runs as its user, with its files and its tools
     empty.yaml:
     gitpod.yaml: services/database services/editor tasks/build tasks/save tasks/seed
       16:19 services/editor: `postMachineStart` counts as `postEnvironmentStart`: everything runs in the container
@@ -106,10 +113,23 @@ fn good_files_are_read_and_what_is_odd_is_told() {
 }
 
 #[test]
-fn what_asks_for_another_place_runs_here_and_what_needs_an_image_is_alone_in_not_running() {
+fn an_image_of_its_own_is_a_place_and_all_else_is_the_dev_container() {
     let automations = good("elsewhere.yaml").automations;
-    let refused = automations.items().filter(|item| automations.refused(item).is_some());
-    assert_eq!(refused.map(|item| item.to_string()).collect::<Vec<_>>(), ["services/db"]);
+    let beside = automations.items().filter_map(|item| match automations.place(&item) {
+        Place::DevContainer => None,
+        Place::Docker(image) => {
+            let variables: Vec<String> =
+                image.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            Some(format!("{item} at {} in {} with {}", image.at, image.image, variables.join(" ")))
+        }
+    });
+    assert_eq!(
+        beside.collect::<Vec<_>>(),
+        [
+            "services/db at 5:15 in postgres:17 with EMPTY= POSTGRES_PASSWORD=x=y",
+            "tasks/dump at 7:39 in postgres:17 with "
+        ]
+    );
 }
 
 #[test]

@@ -5,7 +5,9 @@
 //! the container does it and tells how everything stands. So nothing that runs depends on the daemon, and a daemon that
 //! was killed finds everything again by saying the same once more.
 
+mod beside;
 mod link;
+pub(crate) mod sidecar;
 mod status;
 mod wishes;
 
@@ -19,7 +21,9 @@ use engine::ContainerState;
 use provision::{Disk, Masks};
 use reconciler::TaskFacts;
 
-pub(crate) use link::Links;
+pub(crate) use beside::{Sidecars, Wanted};
+pub(crate) use link::{Links, Spot};
+use sidecar::Sidecar;
 use wishes::Run;
 
 use crate::observe;
@@ -51,6 +55,10 @@ pub(crate) struct Look {
     pub(crate) order: Option<Order>,
     /// Why that is to be said now.
     pub(crate) due: Option<String>,
+    /// The containers beside the dev container that there are to be, and what is to be said to each.
+    pub(crate) beside: Vec<Wanted>,
+    /// Ids of those that there are not to be any more.
+    pub(crate) stale: Vec<Sidecar>,
     /// How the tasks stand that are wanted.
     pub(crate) tasks: TaskFacts,
     /// How they stand, for people.
@@ -116,12 +124,14 @@ pub(crate) fn look(
     environment: &Environment,
     memory: &mut Memory,
     container: Option<&ContainerState>,
+    sidecars: &[Sidecar],
     secrets: Option<&Given>,
 ) -> Result<Look, Problem> {
     let folder = environment.spec.source.folder();
     let declared = memory.automations.get_or_insert_with(|| DeclaredFile::read(folder)).clone();
     let before = &environment.status.automations;
-    let report = parts.automations.report(&environment.id);
+    let mut report = parts.automations.report(&environment.id);
+    let is_linked = report.is_some();
     let run = container.and_then(|state| Some(Run::of(&state.id, &observe::run_of(state)?, before)));
     let mut look = Look { warnings: declared.warnings(), ..Look::default() };
     let nothing = automations::Automations::default();
@@ -147,13 +157,27 @@ pub(crate) fn look(
             automations: without_missing(reading, declared.file.as_deref(), |name| {
                 secrets.values.contains_key(name)
             }),
-            secrets: named(&reading.automations, &secrets.values),
-            versions: named(&reading.automations, &secrets.versions),
+            secrets: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
         };
+        let view = beside::View {
+            parts,
+            environment,
+            order: &order,
+            given: secrets,
+            main: container,
+            run: &run.started,
+            sidecars,
+            known: &memory.sidecars,
+        };
+        view.look(&mut report, &mut look);
+        let order = with_secrets(&order, &Spot::Main, secrets);
         let had_some = before.items.iter().any(|item| item.phase.is_alive());
         let is_untold = memory.untold.as_ref().is_none_or(|untold| !untold.order.asks_same(&order));
-        if is_untold && (!reading.automations.is_empty() || had_some || report.is_some()) {
-            look.due = parts.automations.why_tell(&environment.id, &order);
+        if is_untold && (!reading.automations.is_empty() || had_some || is_linked) {
+            let why = parts.automations.why_tell(&environment.id, &Spot::Main, &order);
+            look.due = why.or(look.due.take());
         }
         look.order = Some(order);
     } else if run.is_none() && !wanted.is_empty() {
@@ -164,6 +188,7 @@ pub(crate) fn look(
     // What cannot be masked now is not shown, and not kept.
     let shown = report.as_ref().filter(|_| secrets.is_some());
     look.status = status::of(&declared, shown, before, run.as_ref(), &masks);
+    memory.sidecars.tell_why(&mut look.status.items);
     look.tasks = tasks_of(&look.status, wished.unwrap_or_default());
     if environment.spec.prebuild.is_some() {
         // An image without what its tasks make is none: nobody would see that later.
@@ -247,10 +272,20 @@ fn without_missing(
     declared
 }
 
-/// The secrets that variables name, and no others.
-fn named(declared: &automations::Automations, all: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+/// An order with the secrets for what runs in this container.
+fn with_secrets(order: &Order, spot: &Spot, given: &Given) -> Order {
+    let named = |all| named(&order.automations, spot, all);
+    Order { secrets: named(&given.values), versions: named(&given.versions), ..order.clone() }
+}
+
+/// The secrets that variables of what runs in this container name, and no others.
+fn named(
+    declared: &automations::Automations,
+    spot: &Spot,
+    all: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     let mut named = BTreeMap::new();
-    for item in declared.items() {
+    for item in declared.items().filter(|item| Spot::of(declared, item) == *spot) {
         for (_, value) in declared.env(&item) {
             if let Value::Secret { name, .. } = value {
                 named.extend(all.get_key_value(name).map(|(name, value)| (name.clone(), value.clone())));
@@ -307,6 +342,18 @@ mod tests {
             Some("f.yaml:1:61: there is no secret `GONE`; `cove secret set GONE` keeps one")
         );
         assert_eq!(refused("b"), None);
-        assert_eq!(named(&reading.automations, &all), BTreeMap::from([("KEY".to_owned(), "k".to_owned())]));
+        let key = BTreeMap::from([("KEY".to_owned(), "k".to_owned())]);
+        assert_eq!(named(&reading.automations, &Spot::Main, &all), key);
+    }
+
+    #[test]
+    fn a_container_of_its_own_is_told_its_own_secrets_alone() {
+        let text = "tasks: {a: {command: x, env: {A: {secret: KEY}}}, b: {command: x, env: {A: {secret: OTHER}}, \
+                    runsOn: {docker: {image: i}}}}";
+        let declared = automations::read("f.yaml".into(), text.as_bytes()).unwrap().automations;
+        let all = BTreeMap::from([("KEY".to_owned(), "k".to_owned()), ("OTHER".to_owned(), "o".to_owned())]);
+        let names = |spot| named(&declared, &spot, &all).into_keys().collect::<Vec<_>>();
+        assert_eq!(names(Spot::Main), ["KEY"]);
+        assert_eq!(names(Spot::Beside(Item::Task("b".into()))), ["OTHER"]);
     }
 }

@@ -12,7 +12,7 @@ use reconciler::{
     ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed,
 };
 
-use crate::automations::{self, Look};
+use crate::automations::{self, Look, sidecar};
 use crate::clone;
 use crate::configuration::{ADOPTED_LABEL, Reading, resolve};
 use crate::execute;
@@ -129,7 +129,12 @@ pub(crate) async fn observe(
     }
     let records = all_hook_records(parts, environment, state.as_ref())?;
     let given = parts.secrets.of(environment);
-    let automations = automations::look(parts, environment, memory, state.as_ref(), given.as_ref().ok())?;
+    let sidecars = match ready {
+        true => sidecar::tend(&parts.machine.engine(), environment, state.as_ref()).await?,
+        false => Vec::new(),
+    };
+    let given_now = given.as_ref().ok();
+    let automations = automations::look(parts, environment, memory, state.as_ref(), &sidecars, given_now)?;
     let secrets = secrets(parts, environment, memory, run.clone(), given.as_ref());
     let is_to_be_made = ready && container == ContainerFacts::Absent && wants_container(environment);
     let in_place = run.is_some() && memory.ports.as_ref().map(|ports| &ports.run) == run.as_ref();
@@ -329,6 +334,8 @@ pub(crate) async fn main_container(
     let label = format!("{ENVIRONMENT_LABEL}={}", environment.id);
     let found = engine.find_containers(&[label, CONFIG_LABEL.to_owned()]).await;
     let mut found = found.map_err(|error| problems::from_engine(&error))?;
+    // What stands beside it has the label too, without a value.
+    found.retain(|container| container.labels.get(CONFIG_LABEL).is_some_and(|digest| !digest.is_empty()));
     // The one it has, or else the oldest: what others made of it came later.
     let known = environment.status.container.as_ref().map(|known| &known.id);
     found.sort_by_key(|container| (Some(&container.id) != known, container.created));

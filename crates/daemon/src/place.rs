@@ -6,12 +6,13 @@ use std::time::Duration;
 use api::{Customizations, Environment, EnvironmentId, ExecRequest, MachinePhase, Problem, ProblemCode};
 use bytes::Bytes;
 use devcontainer::{Config, Resolved};
-use engine::{Channel, ContainerState, ExecSession, LogRange, Progress, TerminalSize};
+use engine::{Channel, ContainerState, ExecSession, ExecSpec, LogRange, Progress, TerminalSize};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use provision::Workplace;
 use provision::workplace::{Circumstances, Program};
 
+use crate::automations::sidecar;
 use crate::configuration;
 use crate::grants;
 use crate::machine::MachineState;
@@ -77,13 +78,33 @@ impl Reconciler {
             terminal: request.terminal.map(|size| TerminalSize { rows: size.rows, columns: size.columns }),
             input: request.input,
         };
-        let session = place.engine().exec(place.container(), &place.exec_spec(program)).await;
+        let beside = match &request.automation {
+            Some(name) => self.sidecar(&environment, name).await?,
+            None => None,
+        };
+        let session = match beside {
+            Some(container) => {
+                let Program { argv, env: _, user, cwd, terminal, input } = program;
+                let spec = ExecSpec { argv, env: request.env.clone(), user, cwd, terminal, input };
+                place.engine().exec(&container, &spec).await
+            }
+            None => place.engine().exec(place.container(), &place.exec_spec(program)).await,
+        };
         let session = session.map_err(|error| problems::from_exec(&error))?;
         Ok(if request.masked {
             ExecSession { output: masks::pieces(&resolved.secrets.masks(), session.output), ..session }
         } else {
             warned(warning, self.counted(session, &environment.id, &resolved))
         })
+    }
+
+    /// The container that a task or service has of its own; `None` where it runs in the main one.
+    async fn sidecar(&self, environment: &Environment, name: &str) -> Result<Option<String>, Problem> {
+        let unknown =
+            || Problem::new(ProblemCode::InvalidRequest, format!("there is no task or service `{name}`"));
+        let item = automations::Item::parse(name).ok_or_else(unknown)?;
+        let main = container(self.parts(), environment).await?;
+        sidecar::running(&self.parts().machine.engine(), environment, &main, &item).await
     }
 
     /// The secrets that a person's program is started with. Where they cannot be read there are none, and the reason: a

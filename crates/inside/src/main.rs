@@ -18,6 +18,7 @@
 //! | `grants-files` | what git and others have to know of that, as root |
 //! | `git-credential` | a credential helper of git's |
 //! | `ssh` | [`ssh`]: an ssh server for the one connection on its standard input and output |
+//! | `wait` | [`wait`]: the first process of a container that is there for others |
 //! | `session` | [`session`]: the last steps of a process before it becomes somebody else's program |
 
 mod automations;
@@ -27,10 +28,11 @@ mod resolve;
 mod secrets;
 mod session;
 mod ssh;
+mod wait;
 
 use std::process::ExitCode;
 
-use protocol::inside::{KEEP_ALIVE, KEPT_ALIVE};
+use protocol::inside::{KEEP_ALIVE, KEPT_ALIVE, WAIT};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Some(KEPT_ALIVE) => keep_alive::is_held(),
         Some("ssh") => ssh::main().map(|()| ExitCode::SUCCESS),
         Some("session") => session::main(arguments.collect()).map(|()| ExitCode::SUCCESS),
+        Some(WAIT) => wait::main().map(|()| ExitCode::SUCCESS),
         Some("secrets") => secrets::main().map(|()| ExitCode::SUCCESS),
         Some("--version") => {
             say(std::io::stdout(), concat!("cove-inside ", env!("CARGO_PKG_VERSION")));

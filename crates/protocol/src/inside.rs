@@ -11,6 +11,9 @@ pub const KEPT_ALIVE: &str = "kept-alive";
 /// Its argument that keeps the environment in use for as long as a command runs.
 pub const KEEP_ALIVE: &str = "keep-alive";
 
+/// Its argument that waits to be stopped: the first process of a container of ours that others work in.
+pub const WAIT: &str = "wait";
+
 /// Longest start message that is taken, in bytes. Real ones have some two thousand.
 pub const MAX_START_BYTES: usize = 64 << 10;
 

@@ -186,7 +186,8 @@ async fn logs(context: &Context, automation: NamedAutomation, range: RangeOption
     if range.follow {
         argv.push("--follow".to_owned());
     }
-    let request = ExecRequest { argv, masked: true, ..ExecRequest::default() };
+    let automation = Some(item.to_string());
+    let request = ExecRequest { argv, masked: true, automation, ..ExecRequest::default() };
     let session = client.exec(environment.id.as_str(), &request).await?;
     attach(session, Joint::OutputOnly).await
 }

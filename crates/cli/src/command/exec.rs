@@ -63,7 +63,10 @@ pub(super) fn request(
     }
     let ProcessOptions { user, workdir, .. } = process;
     let input = joint != Joint::OutputOnly;
-    Ok((ExecRequest { argv: command, env, cwd: workdir, user, terminal, input, masked: false }, joint))
+    Ok((
+        ExecRequest { argv: command, env, cwd: workdir, user, terminal, input, ..ExecRequest::default() },
+        joint,
+    ))
 }
 
 fn joint(process: &ProcessOptions) -> Result<Joint, Failure> {

@@ -33,6 +33,7 @@ impl MachineTools {
             terminal: None,
             input: command.stdin.is_some(),
             masked: false,
+            automation: None,
         };
         let session = self.client.exec_in_machine(api::DEFAULT_MACHINE, &request).await;
         let session = session.map_err(|error| ToolError::Start {

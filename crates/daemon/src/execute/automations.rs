@@ -3,17 +3,26 @@
 //! A failure is told of and is no failure of the environment: it can be worked in without them.
 
 use api::{EventKind, Problem, ProblemCode};
+use engine::ExecSpec;
 use protocol::inside::PROGRAM;
 use provision::workplace::Program;
 
 use super::Turn;
-use crate::automations::Untold;
+use crate::automations::{Spot, Untold, Wanted, sidecar};
 use crate::{grants, observe, place, problems};
 
 pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let Some(order) = turn.observation.automations.order.clone() else { return Ok(()) };
     let config = turn.config()?;
     let id = turn.environment.id.clone();
+    // What runs in the wrong container ends before it begins in the right one: it is never there twice.
+    for sidecar in &turn.observation.automations.stale {
+        if let Some(item) = &sidecar.item {
+            turn.parts.automations.stop_at(&id, &Spot::Beside(item.clone())).await;
+        }
+        let removed = turn.parts.machine.engine().remove_container(&sidecar.id).await;
+        removed.map_err(|error| problems::from_engine(&error))?;
+    }
     let open = async {
         let found = observe::main_container(turn.parts, turn.environment).await?;
         let gone = || Problem::new(ProblemCode::ContainerFailed, "the container is gone");
@@ -22,17 +31,57 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
         // Who looks after them lives as long as the container, and what is granted changes meanwhile.
         let agent = grants::agent_variable(place.account().uid);
         let place = place.with_variables(agent);
-        let argv = [PROGRAM, "automations", "ctl"].map(str::to_owned).to_vec();
-        let spec = place.exec_spec(Program { argv, input: true, ..Program::default() });
+        let spec = place.exec_spec(Program { argv: ctl(), input: true, ..Program::default() });
         let session = place.engine().exec(&found.id, &spec).await;
         session.map_err(|error| problems::from_exec(&error))
     };
-    match turn.parts.automations.tell(&id, &order, open).await {
+    match turn.parts.automations.tell(&id, &Spot::Main, &order, open).await {
         Ok(()) => turn.memory.untold = None,
         Err(problem) => {
             turn.report.emit(EventKind::Warning { problem: problem.clone() });
-            turn.memory.untold = Some(Untold { order, problem });
+            turn.memory.untold = Some(Untold { order: order.clone(), problem });
+        }
+    }
+    if turn.observation.automations.beside.is_empty() {
+        return Ok(());
+    }
+    turn.parts.automations.until_left(&id, &order).await;
+    for wanted in &turn.observation.automations.beside {
+        match beside(turn, wanted).await {
+            Ok(run) => turn.memory.sidecars.note_told(&wanted.item, run),
+            Err(problem) => {
+                turn.report.emit(EventKind::Warning { problem: problem.clone() });
+                turn.memory.sidecars.note_failed(&wanted.item, &wanted.session, problem);
+            }
         }
     }
     Ok(())
+}
+
+/// Makes sure that a task or service has its container, and says there what is wanted; the run of the dev container that
+/// this was in.
+async fn beside(turn: &Turn<'_>, wanted: &Wanted) -> Result<String, Problem> {
+    let config = turn.config()?;
+    let engine = turn.parts.machine.engine();
+    let main = observe::main_container(turn.parts, turn.environment).await?;
+    let gone = || Problem::new(ProblemCode::ContainerFailed, "the container is gone");
+    let main = main.ok_or_else(gone)?;
+    let run = observe::run_of(&main).ok_or_else(gone)?;
+    let (id, spot) = (&turn.environment.id, Spot::Beside(wanted.item.clone()));
+    if !wanted.is_up {
+        turn.parts.automations.close(id, &spot);
+    }
+    let container = sidecar::provide(turn, &config, &main, wanted).await?;
+    let open = async {
+        // As the user of its image, with the variables of that: nothing there is the dev container's.
+        let spec = ExecSpec { argv: ctl(), input: true, ..ExecSpec::default() };
+        engine.exec(&container, &spec).await.map_err(|error| problems::from_exec(&error))
+    };
+    turn.parts.automations.tell(id, &spot, &wanted.order, open).await?;
+    Ok(run)
+}
+
+/// Who carries orders to whoever looks after them, whom it starts.
+fn ctl() -> Vec<String> {
+    [PROGRAM, "automations", "ctl"].map(str::to_owned).to_vec()
 }

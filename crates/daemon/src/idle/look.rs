@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::judge::{self, Counters, Seen, Verdict, use_of};
 use super::{Looked, Used, clock, key_of};
+use crate::automations::sidecar;
 use crate::reconcile::{Parts, Reconciler};
 
 /// How long the engine, and a program in a container, may take to answer.
@@ -98,7 +99,12 @@ async fn asked(
     let asking = async {
         let mut counters = Counters::default();
         let mut programs = Vec::new();
-        for container in containers(environment) {
+        let beside = engine.find_containers(&sidecar::labels_of(environment)).await?;
+        let beside = beside.iter().filter(|it| it.running).map(|it| it.id.as_str());
+        let mut all: Vec<&str> = containers(environment).into_iter().chain(beside).collect();
+        all.sort_unstable();
+        all.dedup();
+        for container in all {
             let usage = engine.usage(container).await?;
             counters.processor += usage.processor;
             counters.disk = counters.disk.saturating_add(usage.disk);

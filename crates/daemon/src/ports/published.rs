@@ -17,6 +17,7 @@ use super::dial::Target;
 use super::listener::Listener;
 use super::refused::{self, is_privileged};
 use super::{Inner, Table};
+use crate::automations::sidecar;
 use crate::machine::MachineState;
 
 /// Pause before the engine is asked again after it broke off.
@@ -89,6 +90,8 @@ pub(super) struct Known {
     pub(super) project: Option<String>,
     /// Its service there.
     pub(super) service: Option<String>,
+    /// The container that it stands beside, for one task or service of its, in the same network.
+    pub(super) beside: Option<String>,
     /// What it publishes.
     pub(super) ports: Vec<PublishedPort>,
 }
@@ -150,6 +153,7 @@ async fn published(engine: &Engine) -> Result<Published, EngineError> {
         published.containers.push(Known {
             project: label("com.docker.compose.project"),
             service: label("com.docker.compose.service"),
+            beside: sidecar::main_of(&container.labels).map(str::to_owned),
             id: container.id,
             ports: container.ports,
         });

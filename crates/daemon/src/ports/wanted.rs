@@ -35,7 +35,7 @@ impl EnvironmentPorts {
 
     /// What a container is to the environment; nothing if it belongs to others.
     pub(super) fn part<'a>(&self, known: &'a Known) -> Option<Part<'a>> {
-        if known.id == self.main {
+        if known.id == self.main || known.beside.as_ref() == Some(&self.main) {
             return Some(Part::Main);
         }
         let is_of_project = self.project.is_some() && known.project == self.project;
@@ -195,7 +195,12 @@ fn containers_of<'a>(
     ours: &[(Part<'_>, &'a Known)],
 ) -> Option<(Option<String>, Vec<&'a Known>)> {
     let all = |wanted: Part<'_>| -> Vec<&'a Known> {
-        ours.iter().filter(|(part, _)| *part == wanted).map(|(_, known)| *known).collect()
+        let (beside, own): (Vec<&Known>, Vec<&Known>) = ours
+            .iter()
+            .filter(|(part, _)| *part == wanted)
+            .map(|(_, known)| *known)
+            .partition(|known| known.beside.is_some());
+        own.into_iter().chain(beside).collect()
     };
     let main = all(Part::Main);
     let is_main = |name: &str| main.iter().any(|main| main.service.as_deref() == Some(name));
@@ -224,6 +229,9 @@ fn wanted_port(
     let listener = listeners.iter().find(is_it);
     // Of several it is one that has a listener.
     let id = listener.and_then(|it| it.container.clone()).or_else(|| Some(containers.first()?.id.clone()));
+    // What stands beside the main one is reached as that, whose network it is in.
+    let is_beside = containers.iter().any(|known| Some(&known.id) == id.as_ref() && known.beside.is_some());
+    let id = if is_beside { Some(of.main.clone()) } else { id };
     let command = listener.and_then(|it| it.command.as_deref());
     let attributes = of.rules.attributes(&ForwardPort { host: service.clone(), port }, command);
     WantedPort {

@@ -4,7 +4,7 @@ use api::{DesiredPhase, Environment, HookStage, Phase, Problem, ProblemCode, Ses
 use provision::image::PreparedImage;
 use reconciler::Failure;
 
-use crate::automations::{DeclaredFile, Untold};
+use crate::automations::{DeclaredFile, Sidecars, Untold};
 use crate::configuration::Reading;
 use crate::consent::Withheld;
 use crate::prebuild::Initialized;
@@ -42,6 +42,8 @@ pub(crate) struct Memory {
     pub(crate) automations: Option<DeclaredFile>,
     /// What could not be said to who looks after them in the container.
     pub(crate) untold: Option<Untold>,
+    /// The containers beside the dev container.
+    pub(crate) sidecars: Sidecars,
     /// The files of secrets that the container was told of.
     pub(crate) placed: Option<Placed>,
     /// What `initializeCommand` had, for a prebuild.
@@ -130,6 +132,7 @@ impl Memory {
         self.ports = None;
         self.automations = None;
         self.untold = None;
+        self.sidecars.doubt();
         self.placed = None;
     }
 }

@@ -41,6 +41,8 @@ pub struct ContainerSpec {
     pub gpu: bool,
     /// Names it can resolve, `name:address`.
     pub hosts: Vec<String>,
+    /// The network it is in, in the words of `docker create --network`; the engine's usual one when `None`.
+    pub network: Option<String>,
     /// More arguments for `docker create`, as a person wrote them.
     pub run_args: Vec<String>,
     /// What it runs.
@@ -53,6 +55,8 @@ pub enum FirstProcess {
     /// What the image says.
     #[default]
     OfImage,
+    /// A program and its arguments, in the place of what the image says.
+    Program(Vec<String>),
     /// A script for `/bin/sh -c`, and the arguments it gets from `$1` on.
     Script {
         /// The script.
@@ -132,6 +136,7 @@ pub fn plan_container<'a>(
         } else {
             LOCAL_HOSTS.map(str::to_owned).to_vec()
         },
+        network: None,
         run_args: config.run_args.clone(),
         first_process: first_process(resolved, &facts.entrypoint, &facts.cmd),
     }

@@ -44,6 +44,9 @@ pub(super) fn create_command(spec: &ContainerSpec) -> ToolCommand {
     for host in &spec.hosts {
         option("--add-host", host.clone());
     }
+    if let Some(network) = &spec.network {
+        option("--network", network.clone());
+    }
     for capability in &spec.cap_add {
         option("--cap-add", capability.clone());
     }
@@ -67,6 +70,11 @@ pub(super) fn create_command(spec: &ContainerSpec) -> ToolCommand {
     argv.extend(for_create(&spec.run_args));
     match &spec.first_process {
         FirstProcess::OfImage => argv.push(spec.image.clone()),
+        FirstProcess::Program(program) => {
+            let (first, arguments) = program.split_first().map_or(("", &[][..]), |(it, rest)| (&**it, rest));
+            argv.extend(["--entrypoint", first, &spec.image].map(str::to_owned));
+            argv.extend(arguments.iter().cloned());
+        }
         FirstProcess::Script { script, arguments } => {
             argv.extend(["--entrypoint", "/bin/sh", &spec.image, "-c", script, "-"].map(str::to_owned));
             argv.extend(arguments.iter().cloned());

@@ -56,7 +56,7 @@ fn a_container_is_what_the_configuration_says() {
 #[test]
 fn the_first_process_waits_or_runs_what_the_image_says() {
     let script = |spec: ContainerSpec| match spec.first_process {
-        FirstProcess::OfImage => None,
+        FirstProcess::OfImage | FirstProcess::Program(_) => None,
         FirstProcess::Script { script, arguments } => Some((script, arguments)),
     };
     let (waits, none) = script(plan(r#"{ "image": "x" }"#, &["/init.sh"])).unwrap();

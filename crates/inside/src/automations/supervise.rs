@@ -2,17 +2,20 @@
 //!
 //! What it knows is written down before it acts on it, so the next one goes on wherever this one was killed.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
 use automations::{
-    Change, Due, Exit, Item, MAX_OUTPUT_BYTES, Order, Phase, Report, States, Status, Value, next,
+    Change, Due, Exit, Item, MAX_OUTPUT_BYTES, Order, Phase, Place, Report, States, Status, Value, next,
     parse_outputs,
 };
+use rustix::fs::{Access, access};
 use rustix::process::{WaitOptions, getpid, set_child_subreaper, setsid, wait};
 use serde::{Deserialize, Serialize};
 
@@ -205,7 +208,16 @@ impl Supervisor {
         loop {
             let order = self.order.as_ref()?;
             let now = clock::now();
-            let next = next(&order.automations, &order.wish, &self.known.states, now);
+            let (elsewhere, leaving) = self.elsewhere(order);
+            let mut declared = Cow::Borrowed(&order.automations);
+            // What runs here and shall run elsewhere is none of ours any more, and ends.
+            for item in &leaving {
+                match item {
+                    Item::Service(name) => drop(declared.to_mut().services.remove(name)),
+                    Item::Task(name) => drop(declared.to_mut().tasks.remove(name)),
+                }
+            }
+            let next = next(&declared, &order.wish, &self.states(order), &elsewhere, now);
             if next.due.is_empty() {
                 return next.wake;
             }
@@ -213,6 +225,23 @@ impl Supervisor {
                 self.carry_out(&item, &change, now);
             }
         }
+    }
+
+    /// What others look after, and of that what still runs here.
+    fn elsewhere(&self, order: &Order) -> (BTreeSet<Item>, BTreeSet<Item>) {
+        let is_here = |item: &Item| self.known.states.of(item).phase.is_alive();
+        let (here, elsewhere) = order.elsewhere.keys().cloned().partition(is_here);
+        (elsewhere, here)
+    }
+
+    /// How all stands, here and elsewhere.
+    fn states(&self, order: &Order) -> States {
+        let mut states = self.known.states.clone();
+        for item in self.elsewhere(order).0 {
+            let state = order.elsewhere.get(&item).cloned().unwrap_or_default();
+            states.0.insert(item, state);
+        }
+        states
     }
 
     fn carry_out(&mut self, item: &Item, change: &Change, now: u64) {
@@ -289,8 +318,15 @@ impl Supervisor {
         };
         let command = command.ok_or("there is no such command")?;
         let secret = |name: &str| order.secrets.get(name).cloned();
-        let env = self.known.states.variables(&order.automations, item, secret)?;
-        let runnable = job::runnable(command, env, &order.folder, token);
+        let env = self.states(order).variables(&order.automations, item, secret)?;
+        if !Path::new(super::shell()).exists() {
+            return Err("its image has no shell `/bin/sh`, which commands are run by".to_owned());
+        }
+        // An image's own user may not be let into the folder; its program need not care.
+        let is_beside = matches!(order.automations.place(item), Place::Docker(_));
+        let is_shut = || access(&*order.folder, Access::EXEC_OK).is_err();
+        let folder = if is_beside && is_shut() { "/" } else { &order.folder };
+        let runnable = job::runnable(command, env, folder, token);
         job::start(&self.folder, Job::new(item, part), runnable, limit, &self.tell);
         Ok(())
     }
@@ -383,7 +419,8 @@ impl Supervisor {
     fn report(&mut self) {
         let Some(order) = &self.order else { return };
         let mut items = BTreeMap::new();
-        for item in order.automations.items() {
+        let elsewhere = self.elsewhere(order).0;
+        for item in order.automations.items().filter(|item| !elsewhere.contains(item)) {
             let state = self.known.states.of(&item);
             let record = self.folder.record(&Job::new(&item, Part::Main).name());
             let token = self.known.tokens.get(&item);

@@ -23,7 +23,7 @@ fn listener(port: u16) -> Listener {
 async fn begin(fixture: &Fixture, id: &EnvironmentId, action: OnAutoForward) -> Ports {
     let names = testing::no_names(&fixture.paths);
     let ports = Ports::new(fixture.machine.clone(), fixture.store.clone(), names);
-    let main = Known { id: "c0".into(), project: None, service: None, ports: Vec::new() };
+    let main = Known { id: "c0".into(), project: None, service: None, beside: None, ports: Vec::new() };
     ports.inner.containers.send_replace(Arc::new(vec![main]));
     let said = PortAttributes { on_auto_forward: Some(action), ..PortAttributes::default() };
     let of = EnvironmentPorts {

@@ -47,7 +47,7 @@ impl Stage {
         let settings = NamesSettings { http_port: 17_080, https_port: 17_443 };
         let names = crate::ports::testing::names(&fixture.paths, settings);
         let ports = Ports::new(fixture.machine.clone(), fixture.store.clone(), names);
-        let main = Known { id: "c0".into(), project: None, service: None, ports: Vec::new() };
+        let main = Known { id: "c0".into(), project: None, service: None, beside: None, ports: Vec::new() };
         ports.inner.containers.send_replace(Arc::new(vec![main]));
         let listener = Listener {
             protocol: "tcp".into(),

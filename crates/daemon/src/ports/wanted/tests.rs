@@ -10,6 +10,7 @@ fn known(id: &str, service: Option<&str>) -> Known {
         id: id.to_owned(),
         project: service.map(|_| "shop".to_owned()),
         service: service.map(str::to_owned),
+        beside: None,
         ports: Vec::new(),
     }
 }

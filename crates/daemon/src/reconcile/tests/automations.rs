@@ -1,5 +1,7 @@
 //! Tasks and services of whole environments.
 
+mod beside;
+
 use api::{
     AutomationPhase, AutomationStatus, AutomationWish, ConditionKind, Environment, EnvironmentId, Phase,
     ProblemCode, Secrets, Session, UpRequest,
