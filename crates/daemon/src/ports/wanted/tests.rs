@@ -157,3 +157,13 @@ fn a_container_cannot_take_all_descriptors_of_this_computer() {
     assert_eq!(wanted.len(), MOST_FOUND);
     assert!(wanted.iter().all(|port| port.origin == Found));
 }
+
+#[test]
+fn what_listens_beside_the_main_container_is_reached_as_the_main_one() {
+    let beside = |id: &str, main: &str| Known { beside: Some(main.to_owned()), ..known(id, None) };
+    let containers = [beside("s1", "main"), known("main", None), beside("s2", "other")];
+    let listeners = [listener("s1", 5432, "postgres"), listener("s2", 6379, "redis-server")];
+    let (wanted, problems) = decide(json!({ "forwardPorts": [8080] }), &[], &containers, &listeners);
+    assert_eq!(lines(&wanted), ["8080 Configured in main", "5432 Found in main listens"]);
+    assert!(problems.is_empty(), "{problems:?}");
+}
