@@ -83,10 +83,7 @@ pub(crate) async fn observe(
     memory.machine_seen |= ready;
     let state = if ready { main_container(parts, environment).await? } else { None };
     // The image counts once it was made ready for this wish.
-    let prepared = memory.image.clone().filter(|image| {
-        config.is_some_and(|config| config.digest == image.digest)
-            && image.rebuild == environment.spec.rebuild
-    });
+    let prepared = memory.image.clone().filter(|image| is_for(image, config, environment));
     let resolved = config.map(|config| match (&state, &prepared) {
         (None, Some(prepared)) => devcontainer::merge(&prepared.image.metadata, config),
         (state, _) => resolve(config, state.as_ref()),
@@ -129,10 +126,8 @@ pub(crate) async fn observe(
     }
     let records = all_hook_records(parts, environment, state.as_ref())?;
     let given = parts.secrets.of(environment);
-    let sidecars = match ready {
-        true => sidecar::tend(&parts.machine.engine(), environment, state.as_ref()).await?,
-        false => Vec::new(),
-    };
+    // Only where the container was looked for: those of one that is not there are removed.
+    let sidecars = if ready { sidecar::tend(parts, environment, state.as_ref()).await? } else { Vec::new() };
     let given_now = given.as_ref().ok();
     let automations = automations::look(parts, environment, memory, state.as_ref(), &sidecars, given_now)?;
     let secrets = secrets(parts, environment, memory, run.clone(), given.as_ref());
@@ -180,6 +175,11 @@ pub(crate) async fn observe(
         resolved,
         facts,
     })
+}
+
+/// Whether an image was made ready for what is wanted now.
+fn is_for(image: &Prepared, config: Option<&devcontainer::Config>, environment: &Environment) -> bool {
+    config.is_some_and(|config| config.digest == image.digest) && image.rebuild == environment.spec.rebuild
 }
 
 /// The services that belong to a container; while the machine is off, those that there were.

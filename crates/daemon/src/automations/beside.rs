@@ -115,9 +115,10 @@ impl View<'_> {
             }
             let spot = Spot::Beside(item.clone());
             let order = with_secrets(self.order, &spot, self.given);
-            let why = match is_up {
-                true => self.parts.automations.why_tell(&self.environment.id, &spot, &order),
-                false => Some(format!("`{item}` is to run in a container of its own")),
+            let why = if is_up {
+                self.parts.automations.why_tell(&self.environment.id, &spot, &order)
+            } else {
+                Some(format!("`{item}` is to run in a container of its own"))
             };
             if let Some(why) = why {
                 look.due.get_or_insert(why);

@@ -21,6 +21,7 @@ use crate::configuration::DEFAULT_IMAGE;
 use crate::execute::{Turn, provide_base};
 use crate::observe::{CONFIG_LABEL, ENVIRONMENT_LABEL};
 use crate::problems;
+use crate::reconcile::Parts;
 
 /// The task or service whose container it is.
 const AUTOMATION_LABEL: &str = "dev.cove.automation";
@@ -56,12 +57,11 @@ impl Sidecar {
 
     /// Whether it runs in the network that the dev container has in this run. `known` is the run that it was last told of.
     pub(super) fn is_up(&self, main: &ContainerState, known: Option<&String>) -> bool {
-        let is_of_run = match known {
-            Some(run) => main.started_at.as_ref() == Some(run),
-            None => {
-                let began = main.started_at.as_ref().and_then(|began| began.parse::<Timestamp>().ok());
-                began.is_some() && self.started >= began
-            }
+        let is_of_run = if let Some(run) = known {
+            main.started_at.as_ref() == Some(run)
+        } else {
+            let began = main.started_at.as_ref().and_then(|began| began.parse::<Timestamp>().ok());
+            began.is_some() && self.started >= began
         };
         self.running && is_of_run
     }
@@ -83,10 +83,11 @@ pub(crate) fn labels_of(environment: &Environment) -> [String; 2] {
 /// # Errors
 /// The engine does not answer.
 pub(crate) async fn tend(
-    engine: &Engine,
+    parts: &Parts,
     environment: &Environment,
     main: Option<&ContainerState>,
 ) -> Result<Vec<Sidecar>, Problem> {
+    let engine = parts.machine.engine();
     let failed = |error| problems::from_engine(&error);
     let mut sidecars = Vec::new();
     for summary in engine.find_containers(&labels_of(environment)).await.map_err(failed)? {
