@@ -110,6 +110,19 @@ mod tests {
     }
 
     #[test]
+    fn a_program_of_ours_takes_the_place_of_the_images_in_anothers_network() {
+        let program = ["/dev/x", "wait"].map(str::to_owned).to_vec();
+        let spec = ContainerSpec {
+            image: "img".into(),
+            network: Some("container:c1".into()),
+            first_process: FirstProcess::Program(program),
+            ..ContainerSpec::default()
+        };
+        let words = create_command(&spec).argv.join(" ");
+        assert!(words.ends_with(" --network container:c1 --entrypoint /dev/x img wait"), "{words}");
+    }
+
+    #[test]
     fn what_a_person_wrote_comes_after_ours() {
         let spec = ContainerSpec {
             name: "cove-app".into(),
