@@ -95,6 +95,11 @@ pub(crate) async fn tend(
         if summary.labels.get(CONFIG_LABEL).is_some_and(|digest| !digest.is_empty()) || summary.removing {
             continue;
         }
+        // Nor is what somebody runs from an image that one of these was made into: it has no name of ours.
+        let item = summary.labels.get(AUTOMATION_LABEL).and_then(|name| Item::parse(name));
+        if !item.is_some_and(|item| summary.name.ends_with(&suffix(&item))) {
+            continue;
+        }
         let Some(state) = engine.container(&summary.id).await.map_err(failed)? else { continue };
         let label = |name: &str| state.labels.get(name).cloned().unwrap_or_default();
         let mut sidecar = Sidecar {
@@ -159,10 +164,6 @@ pub(crate) async fn provide(
 }
 
 fn spec(environment: &Environment, config: &Config, main: &ContainerState, wanted: &Wanted) -> ContainerSpec {
-    let kind = match &wanted.item {
-        Item::Service(_) => "service",
-        Item::Task(_) => "task",
-    };
     let labels = [
         (ENVIRONMENT_LABEL, environment.id.to_string()),
         // Its image may have been a dev container, and what is to be found as one has this.
@@ -172,8 +173,7 @@ fn spec(environment: &Environment, config: &Config, main: &ContainerState, wante
         (IMAGE_LABEL, wanted.image.digest()),
     ];
     ContainerSpec {
-        // No name of a task or service has a dot.
-        name: format!("{}.{kind}.{}", main.name, wanted.item.name()),
+        name: format!("{}{}", main.name, suffix(&wanted.item)),
         image: wanted.image.image.clone(),
         labels: labels.map(|(name, value)| (name.to_owned(), value)).into(),
         env: wanted.image.environment.clone(),
@@ -182,6 +182,15 @@ fn spec(environment: &Environment, config: &Config, main: &ContainerState, wante
         first_process: FirstProcess::Program([PROGRAM, WAIT].map(str::to_owned).to_vec()),
         ..ContainerSpec::default()
     }
+}
+
+/// What its name has behind that of the dev container. No name of a task or service has a dot.
+fn suffix(item: &Item) -> String {
+    let kind = match item {
+        Item::Service(_) => "service",
+        Item::Task(_) => "task",
+    };
+    format!(".{kind}.{}", item.name())
 }
 
 /// What it has of the dev container's: the workspace, and our program where that is mounted by the engine.
