@@ -12,12 +12,14 @@ mod status;
 mod wishes;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use api::{AutomationPhase, AutomationsStatus, Environment, Place, Problem, ProblemCode};
 use automations::{CANDIDATES, Item, MAX_OUTPUT_BYTES, Order, Reading, Report, Value};
 use camino::{Utf8Path, Utf8PathBuf};
 use devcontainer::Sources as _;
 use engine::ContainerState;
+use jiff::Timestamp;
 use provision::{Disk, Masks};
 use reconciler::TaskFacts;
 
@@ -46,6 +48,25 @@ pub(crate) struct DeclaredFile {
 pub(crate) struct Untold {
     pub(crate) order: Order,
     pub(crate) problem: Problem,
+    /// How often the same could not be said before.
+    tries: u32,
+    /// When it is said again.
+    pub(crate) again: Timestamp,
+}
+
+impl Untold {
+    /// With a pause before the next try that doubles, of 30 s at first and 10 min at most. `before` is what could not be
+    /// said last.
+    pub(crate) fn new(order: &Order, problem: Problem, before: Option<&Self>) -> Self {
+        let tries = before.filter(|it| it.order.asks_same(order)).map_or(0, |it| it.tries.saturating_add(1));
+        let pause = Duration::from_secs(30 << tries.min(5)).min(Duration::from_mins(10));
+        let again = Timestamp::now().checked_add(pause).unwrap_or(Timestamp::MAX);
+        Self { order: order.clone(), problem, tries, again }
+    }
+
+    fn holds_back(&self, order: &Order) -> bool {
+        self.order.asks_same(order) && Timestamp::now() < self.again
+    }
 }
 
 /// One look at the tasks and services of an environment.
@@ -174,8 +195,8 @@ pub(crate) fn look(
         view.look(&mut report, &mut look);
         let order = with_secrets(&order, &Spot::Main, secrets);
         let had_some = before.items.iter().any(|item| item.phase.is_alive());
-        let is_untold = memory.untold.as_ref().is_none_or(|untold| !untold.order.asks_same(&order));
-        if is_untold && (!reading.automations.is_empty() || had_some || is_linked) {
+        let is_tried = memory.untold.as_ref().is_some_and(|untold| untold.holds_back(&order));
+        if !is_tried && (!reading.automations.is_empty() || had_some || is_linked) {
             let why = parts.automations.why_tell(&environment.id, &Spot::Main, &order);
             look.due = why.or(look.due.take());
         }
@@ -327,6 +348,22 @@ mod tests {
         let told: Vec<String> = read.warnings().iter().map(ToString::to_string).collect();
         assert!(told[0].contains("`.ona/automations.yaml` is not read"), "{told:?}");
         assert!(told[1].contains("`tasks/a`: `runsOn.machine` counts as the dev container"), "{told:?}");
+    }
+
+    #[test]
+    fn what_could_not_be_said_is_said_again_after_ever_longer_pauses() {
+        let order = Order { run: "r".to_owned(), ..Order::default() };
+        let problem = Problem::new(ProblemCode::AutomationFailed, "no answer");
+        let mut untold: Option<Untold> = None;
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            let now = Timestamp::now();
+            let next = Untold::new(&order, problem.clone(), untold.as_ref());
+            assert!(next.holds_back(&order) && !next.holds_back(&Order::default()));
+            pauses.push(next.again.duration_since(now).as_secs());
+            untold = Some(next);
+        }
+        assert_eq!(pauses, [30, 60, 120, 240, 480, 600, 600, 600]);
     }
 
     #[test]

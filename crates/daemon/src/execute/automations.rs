@@ -38,8 +38,11 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     match turn.parts.automations.tell(&id, &Spot::Main, &order, open).await {
         Ok(()) => turn.memory.untold = None,
         Err(problem) => {
-            turn.report.emit(EventKind::Warning { problem: problem.clone() });
-            turn.memory.untold = Some(Untold { order: order.clone(), problem });
+            let before = turn.memory.untold.take();
+            if before.as_ref().is_none_or(|before| before.problem != problem) {
+                turn.report.emit(EventKind::Warning { problem: problem.clone() });
+            }
+            turn.memory.untold = Some(Untold::new(&order, problem, before.as_ref()));
         }
     }
     if turn.observation.automations.beside.is_empty() {

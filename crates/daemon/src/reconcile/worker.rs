@@ -94,7 +94,11 @@ impl Worker {
         self.drop_caller_variables(&environment, &observation, &decision);
         let status = status_of(&environment, &observation, &decision, &self.memory, due);
         self.parts.store.write_status(&self.id, status)?;
-        let Some(step) = due else { return Ok(Next::Sleep(decision.wait_until)) };
+        let Some(step) = due else {
+            let again = self.memory.untold.as_ref().map(|untold| untold.again);
+            let again = again.filter(|at| *at > Timestamp::now());
+            return Ok(Next::Sleep(decision.wait_until.into_iter().chain(again).min()));
+        };
         if self.take(&environment, &observation, step).await {
             self.keep_failure(Some(step), &observation, &decision);
         }
