@@ -1,5 +1,7 @@
 //! `cargo xtask check` and `cargo xtask test`: what a change must pass.
 
+use std::process::Command;
+
 use crate::image::{self, Arch, ImageError};
 use crate::macos::{self, MacError};
 use crate::package::{self, PackageError};
@@ -56,7 +58,7 @@ pub(crate) fn test() -> Result<(), CheckError> {
     step("Building", || run(cargo().args(["build", "--workspace", "--all-targets", "--locked"])))?;
     step("Testing", || {
         // A part that is missing is a failure here, not a reason to skip.
-        run(cargo()
+        run(undisturbed(&cargo())
             .args(["test", "--workspace", "--locked", "--no-fail-fast"])
             .envs(parts)
             .env("COVE_TEST_APP", app)
@@ -66,6 +68,17 @@ pub(crate) fn test() -> Result<(), CheckError> {
             .env("COVE_REQUIRE_VM", "1"))
     })?;
     Ok(())
+}
+
+/// A program, none of whose signals is ignored: what a shell starts with `&` never hears of ctrl-c, and neither would the
+/// programs that tests interrupt.
+fn undisturbed(program: &Command) -> Command {
+    if cfg!(not(target_os = "linux")) {
+        return Command::new(program.get_program());
+    }
+    let mut command = Command::new("env");
+    command.arg("--default-signal").arg(program.get_program());
+    command
 }
 
 /// Unpacks the engine and the registry that tests use, after the image was built. Gives the environment that finds
