@@ -82,9 +82,10 @@ pub(crate) fn the_machine_stops_when_nothing_runs_and_a_name_starts_all(cove: &C
     assert_eq!(cove.run(&[&here[..], &["sh", "-c", "kill -KILL $$"]].concat()).status, 137);
     for (signal, status) in [("-TERM", 3), ("-INT", 4)] {
         assert_eq!(told(cove, &[&here[..], &["sh", "-c", script]].concat(), signal), status, "{signal}");
-        // Told inside as well: nothing of this goes through a terminal.
+        // Told inside as well: nothing of this goes through a terminal. With `&` the shell has ctrl-c ignored, and what is
+        // ignored at the start stays so.
         let keeper = format!(
-            "{inside} sh -c \"$1\" > said & until grep -q ready said; do sleep 0.1; done; kill {signal} $!; wait $!"
+            "env --default-signal {inside} sh -c \"$1\" > said & until grep -q ready said; do sleep 0.1; done; kill {signal} $!; wait $!"
         );
         let said = cove.run(&["exec", "rests", "--", "sh", "-c", &keeper, "sh", script]);
         assert_eq!(said.status, status, "{signal} inside: {said:?}");
