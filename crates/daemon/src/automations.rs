@@ -78,7 +78,7 @@ pub(crate) struct Look {
     pub(crate) due: Option<String>,
     /// The containers beside the dev container that there are to be, and what is to be said to each.
     pub(crate) beside: Vec<Wanted>,
-    /// Ids of those that there are not to be any more.
+    /// Those that there are not to be any more.
     pub(crate) stale: Vec<Sidecar>,
     /// How the tasks stand that are wanted.
     pub(crate) tasks: TaskFacts,

@@ -6,7 +6,7 @@ use api::{
 };
 use camino::Utf8PathBuf;
 use devcontainer::{Lifecycle, Resolved, WaitFor};
-use engine::{ContainerState, Engine, MountedKind};
+use engine::{ContainerState, ContainerSummary, Engine, MountedKind};
 use jiff::Timestamp;
 use reconciler::{
     ConfigFacts, ContainerFacts, HookRecord, InitializeFacts, LeftServices, MachineFacts, Observed,
@@ -81,7 +81,8 @@ pub(crate) async fn observe(
     // Asked for before the container is: an engine that restarts in between ends it, and is no news then.
     let engine_starts = parts.machine.engine_starts();
     memory.machine_seen |= ready;
-    let state = if ready { main_container(parts, environment).await? } else { None };
+    let labelled = if ready { labelled(parts, environment).await? } else { Vec::new() };
+    let state = if ready { main_of(parts, environment, &labelled).await? } else { None };
     // The image counts once it was made ready for this wish.
     let prepared = memory.image.clone().filter(|image| is_for(image, config, environment));
     let resolved = config.map(|config| match (&state, &prepared) {
@@ -126,8 +127,8 @@ pub(crate) async fn observe(
     }
     let records = all_hook_records(parts, environment, state.as_ref())?;
     let given = parts.secrets.of(environment);
-    // Only where the container was looked for: those of one that is not there are removed.
-    let sidecars = if ready { sidecar::tend(parts, environment, state.as_ref()).await? } else { Vec::new() };
+    // None where the container was not looked for: those of one that is not there are removed.
+    let sidecars = sidecar::tend(&parts.machine.engine(), &labelled, state.as_ref()).await?;
     let given_now = given.as_ref().ok();
     let automations = automations::look(parts, environment, memory, state.as_ref(), &sidecars, given_now)?;
     let secrets = secrets(parts, environment, memory, run.clone(), given.as_ref());
@@ -330,12 +331,27 @@ pub(crate) async fn main_container(
     parts: &Parts,
     environment: &Environment,
 ) -> Result<Option<ContainerState>, Problem> {
-    let engine = parts.machine.engine();
+    main_of(parts, environment, &labelled(parts, environment).await?).await
+}
+
+/// The containers with our labels for an environment: its main one, those beside it, and what others made of these.
+async fn labelled(parts: &Parts, environment: &Environment) -> Result<Vec<ContainerSummary>, Problem> {
     let label = format!("{ENVIRONMENT_LABEL}={}", environment.id);
-    let found = engine.find_containers(&[label, CONFIG_LABEL.to_owned()]).await;
-    let mut found = found.map_err(|error| problems::from_engine(&error))?;
+    let found = parts.machine.engine().find_containers(&[label, CONFIG_LABEL.to_owned()]).await;
+    found.map_err(|error| problems::from_engine(&error))
+}
+
+/// The main container among them.
+async fn main_of(
+    parts: &Parts,
+    environment: &Environment,
+    labelled: &[ContainerSummary],
+) -> Result<Option<ContainerState>, Problem> {
+    let engine = parts.machine.engine();
     // What stands beside it has the label too, without a value.
-    found.retain(|container| container.labels.get(CONFIG_LABEL).is_some_and(|digest| !digest.is_empty()));
+    let is_main =
+        |it: &&ContainerSummary| it.labels.get(CONFIG_LABEL).is_some_and(|digest| !digest.is_empty());
+    let mut found: Vec<_> = labelled.iter().filter(is_main).collect();
     // The one it has, or else the oldest: what others made of it came later.
     let known = environment.status.container.as_ref().map(|known| &known.id);
     found.sort_by_key(|container| (Some(&container.id) != known, container.created));

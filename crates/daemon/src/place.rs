@@ -79,7 +79,7 @@ impl Reconciler {
             input: request.input,
         };
         let beside = match &request.automation {
-            Some(name) => self.sidecar(&environment, name).await?,
+            Some(name) => self.sidecar(&environment, place.container(), name).await?,
             None => None,
         };
         let session = match beside {
@@ -99,12 +99,16 @@ impl Reconciler {
     }
 
     /// The container that a task or service has of its own; `None` where it runs in the main one.
-    async fn sidecar(&self, environment: &Environment, name: &str) -> Result<Option<String>, Problem> {
+    async fn sidecar(
+        &self,
+        environment: &Environment,
+        main: &str,
+        name: &str,
+    ) -> Result<Option<String>, Problem> {
         let unknown =
             || Problem::new(ProblemCode::InvalidRequest, format!("there is no task or service `{name}`"));
         let item = automations::Item::parse(name).ok_or_else(unknown)?;
-        let main = container(self.parts(), environment).await?;
-        sidecar::running(&self.parts().machine.engine(), environment, &main, &item).await
+        sidecar::running(&self.parts().machine.engine(), environment, main, &item).await
     }
 
     /// The secrets that a person's program is started with. Where they cannot be read there are none, and the reason: a

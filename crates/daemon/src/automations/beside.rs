@@ -143,9 +143,8 @@ impl View<'_> {
         if let Some((session, problem)) = self.known.failed.get(item) {
             return Some(sidecar::settled(Phase::Failed, session.clone(), problem.to_string()));
         }
-        let is_there = |it: &Sidecar| {
-            it.item.as_ref() == Some(item) && self.main.is_some_and(|main| it.is_up(main, Some(self.run)))
-        };
+        let is_there =
+            |it: &Sidecar| it.item == *item && self.main.is_some_and(|main| it.is_up(main, Some(self.run)));
         let was_there = self.known.told.get(item) == Some(self.run);
         if !was_there || self.sidecars.iter().any(is_there) {
             return None;

@@ -84,10 +84,11 @@ impl Group {
     fn elsewhere(&self, spot: &Spot, declared: &Automations) -> BTreeMap<Item, State> {
         let others = declared.items().map(|item| (Spot::of(declared, &item), item));
         let others = others.filter(|(place, _)| place != spot);
-        others
-            .map(|(place, item)| (self.state(&place, &item), item))
-            .map(|(state, item)| (item, state))
-            .collect()
+        let told = others.map(|(place, item)| {
+            let state = self.state(&place, &item);
+            (item, state)
+        });
+        told.collect()
     }
 
     fn state(&self, place: &Spot, item: &Item) -> State {

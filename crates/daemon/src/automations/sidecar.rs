@@ -11,7 +11,7 @@ use std::time::Duration;
 use api::{AutomationStatus, Environment, Problem, ProblemCode};
 use automations::{Automations, Exit, Image, Item, Phase, Place, State, States, Status};
 use devcontainer::{Config, Mount, MountKind};
-use engine::{ContainerSpec, ContainerState, Engine, FirstProcess, MountedAt, MountedKind};
+use engine::{ContainerSpec, ContainerState, ContainerSummary, Engine, FirstProcess, MountedAt, MountedKind};
 use jiff::Timestamp;
 use protocol::inside::{PROGRAM, WAIT};
 use provision::image;
@@ -21,7 +21,6 @@ use crate::configuration::DEFAULT_IMAGE;
 use crate::execute::{Turn, provide_base};
 use crate::observe::{CONFIG_LABEL, ENVIRONMENT_LABEL};
 use crate::problems;
-use crate::reconcile::Parts;
 
 /// The task or service whose container it is.
 const AUTOMATION_LABEL: &str = "dev.cove.automation";
@@ -39,8 +38,8 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// A sidecar that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sidecar {
-    /// Of what; `None` where that cannot be read.
-    pub(crate) item: Option<Item>,
+    /// Of what.
+    pub(crate) item: Item,
     /// Docker's id.
     pub(crate) id: String,
     running: bool,
@@ -52,7 +51,7 @@ pub(crate) struct Sidecar {
 impl Sidecar {
     /// Whether it is that of this task or service, beside this dev container.
     pub(super) fn serves(&self, item: &Item, image: &Image, main: &ContainerState) -> bool {
-        self.item.as_ref() == Some(item) && self.main == main.id && self.image == image.digest()
+        self.item == *item && self.main == main.id && self.image == image.digest()
     }
 
     /// Whether it runs in the network that the dev container has in this run. `known` is the run that it was last told of.
@@ -72,38 +71,38 @@ pub(crate) fn main_of(labels: &BTreeMap<String, String>) -> Option<&str> {
     labels.get(MAIN_LABEL).map(String::as_str).filter(|main| !main.is_empty())
 }
 
+/// The task or service that a container is the sidecar of.
+fn item_of(container: &ContainerSummary) -> Option<Item> {
+    let item = Item::parse(container.labels.get(AUTOMATION_LABEL)?)?;
+    // A dev container may be made of an image that was one of these.
+    let is_main = container.labels.get(CONFIG_LABEL).is_some_and(|digest| !digest.is_empty());
+    // Nor is what somebody runs from an image that one of these was made into: it has no name of ours.
+    (!is_main && container.name.ends_with(&suffix(&item))).then_some(item)
+}
+
 /// What finds the sidecars of an environment.
 pub(crate) fn labels_of(environment: &Environment) -> [String; 2] {
     [format!("{ENVIRONMENT_LABEL}={}", environment.id), AUTOMATION_LABEL.to_owned()]
 }
 
-/// The sidecars of an environment. Those that lost their dev container are removed, and those whose dev container does not
-/// run are stopped, however that came.
+/// The sidecars among the containers of an environment. Those that lost their dev container are removed, and those whose
+/// dev container does not run are stopped, however that came.
 ///
 /// # Errors
 /// The engine does not answer.
 pub(crate) async fn tend(
-    parts: &Parts,
-    environment: &Environment,
+    engine: &Engine,
+    containers: &[ContainerSummary],
     main: Option<&ContainerState>,
 ) -> Result<Vec<Sidecar>, Problem> {
-    let engine = parts.machine.engine();
     let failed = |error| problems::from_engine(&error);
     let mut sidecars = Vec::new();
-    for summary in engine.find_containers(&labels_of(environment)).await.map_err(failed)? {
-        // A dev container may be made of an image that was one of these.
-        if summary.labels.get(CONFIG_LABEL).is_some_and(|digest| !digest.is_empty()) || summary.removing {
-            continue;
-        }
-        // Nor is what somebody runs from an image that one of these was made into: it has no name of ours.
-        let item = summary.labels.get(AUTOMATION_LABEL).and_then(|name| Item::parse(name));
-        if !item.is_some_and(|item| summary.name.ends_with(&suffix(&item))) {
-            continue;
-        }
+    for summary in containers.iter().filter(|summary| !summary.removing) {
+        let Some(item) = item_of(summary) else { continue };
         let Some(state) = engine.container(&summary.id).await.map_err(failed)? else { continue };
         let label = |name: &str| state.labels.get(name).cloned().unwrap_or_default();
         let mut sidecar = Sidecar {
-            item: Item::parse(&label(AUTOMATION_LABEL)),
+            item,
             running: state.running,
             started: state.started_at.as_ref().and_then(|started| started.parse().ok()),
             main: label(MAIN_LABEL),
@@ -268,16 +267,14 @@ pub(super) fn image_of<'a>(declared: &'a Automations, item: &Item) -> Option<&'a
 pub(crate) async fn running(
     engine: &Engine,
     environment: &Environment,
-    main: &ContainerState,
+    main: &str,
     item: &Item,
 ) -> Result<Option<String>, Problem> {
     let found = engine.find_containers(&labels_of(environment)).await;
     let found = found.map_err(|error| problems::from_engine(&error))?;
-    let sidecar = found.into_iter().find(|summary| {
-        let is_its =
-            summary.labels.get(AUTOMATION_LABEL).and_then(|name| Item::parse(name)).as_ref() == Some(item);
-        is_its && main_of(&summary.labels) == Some(&main.id)
-    });
+    let is_it =
+        |it: &ContainerSummary| item_of(it).as_ref() == Some(item) && main_of(&it.labels) == Some(main);
+    let sidecar = found.into_iter().find(is_it);
     match sidecar {
         Some(sidecar) if !sidecar.running => {
             let title = format!("the container of `{item}` does not run");

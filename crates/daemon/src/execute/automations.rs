@@ -3,7 +3,7 @@
 //! A failure is told of and is no failure of the environment: it can be worked in without them.
 
 use api::{EventKind, Problem, ProblemCode};
-use engine::ExecSpec;
+use engine::{ContainerState, ExecSpec};
 use protocol::inside::PROGRAM;
 use provision::workplace::Program;
 
@@ -17,16 +17,12 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let id = turn.environment.id.clone();
     // What runs in the wrong container ends before it begins in the right one: it is never there twice.
     for sidecar in &turn.observation.automations.stale {
-        if let Some(item) = &sidecar.item {
-            turn.parts.automations.stop_at(&id, &Spot::Beside(item.clone())).await;
-        }
+        turn.parts.automations.stop_at(&id, &Spot::Beside(sidecar.item.clone())).await;
         let removed = turn.parts.machine.engine().remove_container(&sidecar.id).await;
         removed.map_err(|error| problems::from_engine(&error))?;
     }
     let open = async {
-        let found = observe::main_container(turn.parts, turn.environment).await?;
-        let gone = || Problem::new(ProblemCode::ContainerFailed, "the container is gone");
-        let found = found.ok_or_else(gone)?;
+        let found = main_container(turn).await?;
         let (place, _) = place::of(turn.parts, turn.environment, &config, &found, turn.report).await?;
         // Who looks after them lives as long as the container, and what is granted changes meanwhile.
         let agent = grants::agent_variable(place.account().uid);
@@ -66,9 +62,7 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
 async fn beside(turn: &Turn<'_>, wanted: &Wanted) -> Result<String, Problem> {
     let config = turn.config()?;
     let engine = turn.parts.machine.engine();
-    let main = observe::main_container(turn.parts, turn.environment).await?;
-    let gone = || Problem::new(ProblemCode::ContainerFailed, "the container is gone");
-    let main = main.ok_or_else(gone)?;
+    let main = main_container(turn).await?;
     let run = observe::run_of(&main).ok_or_else(gone)?;
     let (id, spot) = (&turn.environment.id, Spot::Beside(wanted.item.clone()));
     if !wanted.is_up {
@@ -82,6 +76,14 @@ async fn beside(turn: &Turn<'_>, wanted: &Wanted) -> Result<String, Problem> {
     };
     turn.parts.automations.tell(id, &spot, &wanted.order, open).await?;
     Ok(run)
+}
+
+async fn main_container(turn: &Turn<'_>) -> Result<ContainerState, Problem> {
+    observe::main_container(turn.parts, turn.environment).await?.ok_or_else(gone)
+}
+
+fn gone() -> Problem {
+    Problem::new(ProblemCode::ContainerFailed, "the container is gone")
 }
 
 /// Who carries orders to whoever looks after them, whom it starts.

@@ -210,8 +210,9 @@ impl Tree {
     fn look_at(&mut self, path: &Path, found: &mut dyn FnMut(Difference)) {
         // Where its folder is new, or gone, that is the difference.
         let is_reached = |path: &&Path| path.parent().is_some_and(|parent| self.folders.contains_key(parent));
-        let within = path.ancestors().take_while(|path| path.starts_with(&self.root) && *path != self.root);
-        let Some(path) = { within }.find(is_reached).map(Path::to_owned) else { return };
+        let mut within =
+            path.ancestors().take_while(|path| path.starts_with(&self.root) && *path != self.root);
+        let Some(path) = within.find(is_reached).map(Path::to_owned) else { return };
         self.look_through(vec![path], found);
     }
 
