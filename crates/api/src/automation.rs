@@ -34,6 +34,7 @@ pub struct AutomationsStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_run: Option<FirstRun>,
     /// Each of them: services, then tasks, by name.
+    #[schema(required = true)]
     pub items: Vec<AutomationStatus>,
 }
 
@@ -92,6 +93,7 @@ pub struct AutomationStatus {
     pub exit_code: Option<i32>,
     /// How often it was started again in a row.
     #[serde(default)]
+    #[schema(required = true)]
     pub restarts: u32,
     /// How long it last took, in milliseconds: a task to its end, a service until it could be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -41,15 +41,18 @@ pub struct EnvironmentSpec {
     pub machine: Name,
     /// A new one makes the container anew.
     #[serde(default)]
+    #[schema(required = true)]
     pub rebuild: Session,
     /// A new one tries again what failed.
     #[serde(default)]
+    #[schema(required = true)]
     pub retry: Session,
     /// SHA-256 digests, in hex, of what a person agreed to: see [`crate::Consent`].
     #[serde(default, alias = "trusted_commands", skip_serializing_if = "Vec::is_empty")]
     pub consents: Vec<String>,
     /// What happens to things that nobody agreed to.
     #[serde(default)]
+    #[schema(required = true)]
     pub unasked: Unasked,
     /// The person's own settings, installed into each new container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,6 +72,7 @@ pub struct EnvironmentSpec {
     pub grants: Vec<Grant>,
     /// When it stops by itself.
     #[serde(default)]
+    #[schema(required = true)]
     pub idle: IdlePolicy,
     /// Since when nobody had used it, where that is why it shall be stopped: the next use starts it again. Written by
     /// the daemon as `idle` wants it, and taken away by whoever says anything else.
@@ -101,8 +105,10 @@ pub enum DesiredPhase {
 #[serde(default)]
 pub struct EnvironmentStatus {
     /// Where it is on its way.
+    #[schema(required = true)]
     pub phase: Phase,
     /// The generation of the spec this status speaks of.
+    #[schema(required = true)]
     pub observed_generation: u64,
     /// The step being taken.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,12 +117,16 @@ pub struct EnvironmentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
     /// The `retry` session at the time of that problem.
+    #[schema(required = true)]
     pub retry: Session,
     /// The `rebuild` session the container was made with.
+    #[schema(required = true)]
     pub rebuild: Session,
     /// Facts side by side.
+    #[schema(required = true)]
     pub conditions: Vec<Condition>,
     /// What a person should know though it works.
+    #[schema(required = true)]
     pub warnings: Vec<Problem>,
     /// Name of the configuration, for display.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,10 +139,13 @@ pub struct EnvironmentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<ContainerStatus>,
     /// Other containers of a compose project.
+    #[schema(required = true)]
     pub services: Vec<ServiceStatus>,
     /// Lifecycle hooks of the present container.
+    #[schema(required = true)]
     pub hooks: Vec<HookStatus>,
     /// Ports of the environment on this computer.
+    #[schema(required = true)]
     pub ports: Vec<PortStatus>,
     /// Its tasks and services.
     #[serde(skip_serializing_if = "AutomationsStatus::is_empty")]

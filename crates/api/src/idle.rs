@@ -91,6 +91,7 @@ impl fmt::Display for IdlePolicy {
 #[serde(default)]
 pub struct Activity {
     /// What uses it, the oldest first.
+    #[schema(required = true)]
     pub uses: Vec<InUse>,
     /// Since when nothing does.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -28,6 +28,7 @@ pub struct MachineSpec {
     /// Whether it is halted while it is on, with all that runs in it. Whoever uses it takes that back: a connection
     /// to the Docker socket, an environment that is asked for, a process to run.
     #[serde(default)]
+    #[schema(required = true)]
     pub paused: bool,
     /// Virtual processors.
     pub cpus: u32,
@@ -43,9 +44,11 @@ pub struct MachineSpec {
     /// When it stops by itself: no container runs in it then, and nobody uses its engine. One that is kept running does
     /// not.
     #[serde(default = "IdlePolicy::of_machine")]
+    #[schema(required = true)]
     pub idle: IdlePolicy,
     /// A new one restarts the machine.
     #[serde(default)]
+    #[schema(required = true)]
     pub restart: Session,
 }
 
@@ -54,20 +57,26 @@ pub struct MachineSpec {
 #[serde(default)]
 pub struct MachineStatus {
     /// Where it is on its way.
+    #[schema(required = true)]
     pub phase: MachinePhase,
     /// The generation of the spec this status speaks of.
+    #[schema(required = true)]
     pub observed_generation: u64,
     /// What keeps it from running.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
     /// The `restart` session it acted on.
+    #[schema(required = true)]
     pub restart: Session,
     /// Folders of this computer that the machine sees now; none while it is off.
     #[schema(value_type = Vec<String>)]
+    #[schema(required = true)]
     pub shares: Vec<Utf8PathBuf>,
     /// Whether those change with the settings while it runs. Elsewhere they do at its next start.
+    #[schema(required = true)]
     pub changes_shares: bool,
     /// Settings that take effect at the next start of the machine.
+    #[schema(required = true)]
     pub restart_needed_for: Vec<String>,
     /// Driver: `qemu`, `vz`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,17 +94,22 @@ pub struct MachineStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shim_pid: Option<u32>,
     /// How the Docker Engine stands.
+    #[schema(required = true)]
     pub engine: EngineState,
     /// Supervised parts of the guest.
+    #[schema(required = true)]
     pub components: Vec<ComponentStatus>,
     /// Stages of the last boot.
+    #[schema(required = true)]
     pub boot: Vec<BootStage>,
     /// What it uses; absent when it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<MachineUse>,
     /// Resident memory of the daemon itself, in bytes.
+    #[schema(required = true)]
     pub daemon_memory: u64,
     /// Host ports opened for published container ports: `host port` to `container name`.
+    #[schema(required = true)]
     pub published_ports: BTreeMap<u16, String>,
     /// What a person should know though it works.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -214,9 +228,12 @@ pub struct MachineUse {
 #[serde(default)]
 pub struct Pressure {
     /// For a processor.
+    #[schema(required = true)]
     pub cpu: u8,
     /// For a disk.
+    #[schema(required = true)]
     pub io: u8,
     /// For memory.
+    #[schema(required = true)]
     pub memory: u8,
 }

@@ -109,6 +109,7 @@ pub struct PortStatus {
     pub container_port: u16,
     /// What is carried.
     #[serde(default)]
+    #[schema(required = true)]
     pub transport: Transport,
     /// Port on the loopback of this computer; absent while it is not open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,9 +124,11 @@ pub struct PortStatus {
     pub protocol: PortProtocol,
     /// Why it is there.
     #[serde(default)]
+    #[schema(required = true)]
     pub origin: PortOrigin,
     /// Whether a program listens on it now. Not known of UDP.
     #[serde(default)]
+    #[schema(required = true)]
     pub listening: bool,
     /// The environment is stopped because nobody used it, and starts when somebody connects.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -135,6 +138,7 @@ pub struct PortStatus {
     pub program: Option<String>,
     /// What is to be done when it begins to listen.
     #[serde(default)]
+    #[schema(required = true)]
     pub on_listen: PortAction,
 }
 

@@ -173,10 +173,23 @@ pub enum Retry {
 macro_rules! problem_codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $retry:ident, $explain:literal;)+) => {
         /// Stable codes of everything that can go wrong.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum ProblemCode {
             $($(#[doc = $doc])+ #[serde(rename = $code)] $name,)+
         }
+
+        // By hand: the derive reads no name that comes out of a macro.
+        impl utoipa::PartialSchema for ProblemCode {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .description(Some("Stable codes of everything that can go wrong."))
+                    .enum_values(Some([$($code),+]))
+                    .into()
+            }
+        }
+
+        impl ToSchema for ProblemCode {}
 
         impl ProblemCode {
             /// All of them, in order of their codes.

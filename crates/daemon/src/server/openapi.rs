@@ -1,13 +1,41 @@
 //! The OpenAPI document, generated from the routes' annotations and the types of crate `api`.
 
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{OpenApi, PathItem};
 
 use super::{audit, environments, exec, grants, logs, machine, prebuilds, secrets, system, watch};
 
 /// The document of this version.
 pub fn document() -> OpenApi {
-    Annotated::openapi()
+    let mut document = Annotated::openapi();
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in operations(item) {
+            operation.operation_id = Some(operation_id(method, path));
+        }
+    }
+    document
+}
+
+/// Handlers have short names in their modules; a document has one name space. `get /v1/environments/{environment}/logs` is
+/// `get_environments_by_environment_logs`.
+fn operation_id(method: &str, path: &str) -> String {
+    let parts = path.split('/').filter(|part| !part.is_empty() && *part != api::API_VERSION);
+    parts.fold(method.to_owned(), |id, part| match part.strip_prefix('{') {
+        Some(name) => id + "_by_" + name.trim_end_matches('}'),
+        None => id + "_" + &part.replace(['.', '-'], "_"),
+    })
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let all = [
+        ("get", &mut item.get),
+        ("post", &mut item.post),
+        ("put", &mut item.put),
+        ("patch", &mut item.patch),
+        ("delete", &mut item.delete),
+    ];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 /// The document as it is served and printed.

@@ -1,0 +1,28 @@
+// Short names for the generated types, and nothing else.
+import type { components } from '../generated/api'
+
+type Schemas = components['schemas']
+
+export type AutomationPhase = Schemas['AutomationPhase']
+export type AutomationStatus = Schemas['AutomationStatus']
+export type Check = Schemas['Check']
+export type Consent = Schemas['Consent']
+export type Diagnosis = Schemas['Diagnosis']
+export type Environment = Schemas['Environment']
+export type Event = Schemas['Event']
+export type EventKind = Schemas['EventKind']
+export type ExecRequest = Schemas['ExecRequest']
+export type Grant = Schemas['Grant']
+export type Hint = Schemas['Hint']
+export type Machine = Schemas['Machine']
+export type MachinePhase = Schemas['MachinePhase']
+export type Phase = Schemas['Phase']
+export type PortStatus = Schemas['PortStatus']
+export type Preview = Schemas['Preview']
+export type Problem = Schemas['Problem']
+export type ProblemCode = Schemas['ProblemCode']
+export type StepKind = Schemas['StepKind']
+export type Unit = Schemas['Unit']
+export type UpRequest = Schemas['UpRequest']
+export type Version = Schemas['Version']
+export type WatchMessage = Schemas['WatchMessage']

@@ -1,0 +1,9 @@
+import { mount } from 'svelte'
+import App from './App.svelte'
+import { cove } from './state/cove.svelte'
+import './styles/base.css'
+
+const target = document.getElementById('app')
+if (!target) throw new Error('index.html has the element that the page is put into')
+mount(App, { target })
+void cove.follow()

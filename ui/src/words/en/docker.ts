@@ -1,0 +1,3 @@
+export const docker = {
+  title: 'Docker',
+}

@@ -1,0 +1,3 @@
+export const machine = {
+  title: 'Machine',
+}

@@ -1,0 +1,3 @@
+export const open = {
+  title: 'Open',
+}

@@ -1,0 +1,5 @@
+import type { environments as en } from '../en/environments'
+
+export const environments: typeof en = {
+  title: '환경',
+}
