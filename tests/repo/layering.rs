@@ -108,7 +108,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("tauri", &["app"]),
     ("arboard", &["app"]),
     ("auto-launch", &["app"]),
-    ("open", &["app"]),
+    ("open", &["app", "cli"]),
     ("rcgen", &["daemon", "test-support"]),
     ("regex", &["devcontainer"]),
     ("rusqlite", &["daemon"]),

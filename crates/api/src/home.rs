@@ -75,6 +75,16 @@ impl HomeLayout {
         self.run_dir().join("docker.sock")
     }
 
+    /// What is remembered of pages that are open: the port, and digests of their sessions.
+    pub fn page_file(&self) -> Utf8PathBuf {
+        self.root.join("page.json")
+    }
+
+    /// The file by which a browser is led to the page, so that no command line has the token.
+    pub fn page_link(&self) -> Utf8PathBuf {
+        self.run_dir().join("page.html")
+    }
+
     /// The file that the one running daemon holds locked.
     pub fn lock_file(&self) -> Utf8PathBuf {
         self.root.join("coved.lock")

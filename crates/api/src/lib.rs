@@ -19,6 +19,7 @@ mod idle;
 mod logs;
 mod machine;
 mod metadata;
+mod page;
 mod personal;
 mod plan;
 mod port;
@@ -52,6 +53,7 @@ pub use machine::{
     MachineSpec, MachineStatus, MachineUse, Pressure,
 };
 pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
+pub use page::{PageAccess, PageAudience, PageRequest, PageToken};
 pub use personal::{Dotfiles, Secrets};
 pub use plan::{Plan, PlannedStep, StepKind};
 pub use port::{

@@ -107,6 +107,8 @@ pub(crate) enum Command {
     /// Show what was granted, used and refused, and what was started in environments
     #[command(args_conflicts_with_subcommands = true)]
     Audit(AuditArguments),
+    /// Open Cove's page in your browser
+    Ui(UiArguments),
     /// Stop environments; their containers are kept
     Stop(SomeEnvironments),
     /// Start stopped environments
@@ -233,6 +235,19 @@ pub(crate) enum DockerCommand {
 pub(crate) enum Switch {
     On,
     Off,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UiArguments {
+    /// Print the address instead of opening it; who has it sees all of Cove, and it works once, for two minutes
+    #[arg(long)]
+    pub(crate) print: bool,
+    /// The port of this computer to serve it on, if it is not served yet
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+    /// End the sessions of all pages that are open, and open none
+    #[arg(long, conflicts_with_all = ["print", "port"])]
+    pub(crate) end: bool,
 }
 
 #[derive(Debug, Args)]

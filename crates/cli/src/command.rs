@@ -26,6 +26,7 @@ mod secret;
 mod service;
 mod show;
 mod ssh;
+mod ui;
 mod up;
 
 use clap_complete::env::Shells;
@@ -56,6 +57,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Revoke(arguments) => grants::revoke(context, arguments).await,
         Command::Audit(arguments) => audit::run(context, arguments).await,
         Command::Prebuild(arguments) => prebuild::run(context, arguments).await,
+        Command::Ui(arguments) => ui::run(context, &arguments).await,
         Command::Stop(arguments) => lifecycle::stop(context, arguments).await,
         Command::Start(arguments) => lifecycle::start(context, arguments).await,
         Command::Rm(arguments) => lifecycle::remove(context, arguments).await,

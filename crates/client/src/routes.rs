@@ -3,8 +3,8 @@
 use api::{
     AuditCheck, AuditRecord, ContainerLogLine, Customizations, Diagnosis, Environment, EnvironmentPatch,
     ExecRequest, GrantKind, GrantRequest, HomeLayout, Https, HttpsWish, KeepAlive, Machine, MachineLogLine,
-    MachinePatch, ObjectReference, PlanRequest, Prebuild, Preview, SecretStatus, SecretWish, UpRequest,
-    Version,
+    MachinePatch, ObjectReference, PageAccess, PageRequest, PlanRequest, Prebuild, Preview, SecretStatus,
+    SecretWish, UpRequest, Version,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use hyper::Method;
@@ -158,6 +158,16 @@ impl Client {
     /// Whether the audit log is whole.
     pub async fn check_audit(&self) -> Result<AuditCheck, CallError> {
         self.get("/v1/audit/check").await
+    }
+
+    /// A way into the page, which is served from now on.
+    pub async fn open_page(&self, request: &PageRequest) -> Result<PageAccess, CallError> {
+        self.call(Call::new(Method::POST, "/v1/page").body(request)).await
+    }
+
+    /// Ends the sessions of all pages that are open.
+    pub async fn close_pages(&self) -> Result<(), CallError> {
+        self.call(Call::new(Method::DELETE, "/v1/page")).await
     }
 
     /// How https for names of ports stands.

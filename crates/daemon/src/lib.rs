@@ -38,6 +38,7 @@ pub mod logging;
 pub mod machine;
 mod masks;
 mod observe;
+pub mod page;
 pub mod paths;
 mod place;
 pub mod ports;

@@ -13,9 +13,11 @@ mod logs;
 mod machine;
 mod named;
 pub mod openapi;
+mod page;
 mod peer;
 mod prebuilds;
 mod secrets;
+mod socket;
 mod system;
 mod watch;
 mod work;
@@ -30,6 +32,7 @@ use axum::routing::{MethodRouter, get, post};
 use camino::Utf8PathBuf;
 use tokio_util::sync::CancellationToken;
 
+pub use page::Door;
 pub use peer::{BindError, PeerListener};
 pub use work::{
     Diagnose, EnvironmentWork, FromProcess, LogRange, MachineWish, MachineWork, Process, ToProcess,
@@ -60,6 +63,8 @@ pub struct Api {
     pub machine: Arc<dyn MachineWork>,
     /// Looks at everything.
     pub diagnose: Diagnose,
+    /// Who may see the page.
+    pub door: Door,
     /// Cancelled when the daemon shall end; open streams end with it.
     pub shutdown: CancellationToken,
 }
@@ -75,6 +80,7 @@ const ENDING_TIME: Duration = Duration::from_secs(3);
 pub async fn serve(listener: PeerListener, api: Api) -> std::io::Result<()> {
     let shutdown = api.shutdown.clone();
     let over = shutdown.clone();
+    page::resume(&api).await;
     let serving = axum::serve(listener, router(api))
         .with_graceful_shutdown(async move { shutdown.cancelled().await })
         .into_future();
@@ -107,6 +113,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/openapi.json", get(system::document)),
         ("/v1/doctor", get(system::doctor)),
         ("/v1/shutdown", post(system::shut_down)),
+        ("/v1/page", post(page::open).delete(page::close)),
         ("/v1/watch", get(watch::watch)),
         ("/v1/environments", get(environments::list).post(environments::up)),
         (
@@ -124,13 +131,13 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/plan", post(environments::plan_folder)),
         ("/v1/environments/{environment}/logs", get(logs::of_environment)),
         ("/v1/environments/{environment}/keep-alive", post(environments::keep_alive)),
-        ("/v1/environments/{environment}/exec", post(exec::in_environment)),
+        ("/v1/environments/{environment}/exec", post(exec::in_environment).get(socket::in_environment)),
         ("/v1/environments/{environment}/ssh", post(exec::ssh_to_environment)),
         ("/v1/machines/{machine}", get(machine::show).patch(machine::change)),
         ("/v1/machines/{machine}/start", post(machine::start)),
         ("/v1/machines/{machine}/stop", post(machine::stop)),
         ("/v1/machines/{machine}/logs", get(logs::of_machine)),
-        ("/v1/machines/{machine}/exec", post(exec::in_machine)),
+        ("/v1/machines/{machine}/exec", post(exec::in_machine).get(socket::in_machine)),
     ]
 }
 

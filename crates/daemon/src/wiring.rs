@@ -31,12 +31,13 @@ use crate::docker::{DockerSocketError, DockerSockets};
 use crate::doctor;
 use crate::lock::{DaemonLock, LockError};
 use crate::machine::MachineHost;
+use crate::page::Sessions;
 use crate::paths::{Paths, PathsError};
 use crate::ports::{AuthorityPlace, Names, Ports};
 use crate::power;
 use crate::reconcile::{Reconciler, Surroundings};
 use crate::secrets::KeptSecrets;
-use crate::server::{self, Api, BindError, PeerListener};
+use crate::server::{self, Api, BindError, Door, PeerListener};
 use crate::settings::{RegistrySettings, SecretSettings, Settings, SettingsError};
 use crate::store::{Store, StoreError};
 
@@ -130,6 +131,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
         audit,
         idle: settings.environments.idle.map_or(api::IdlePolicy::NEVER, |written| written.0),
         clones: paths.clones_dir(),
+        door: Door::new(Sessions::open(paths.page_file())),
         store,
         shutdown,
     };

@@ -20,4 +20,4 @@ pub mod signals;
 pub mod ssh_agent;
 pub mod ssh_keys;
 pub mod vault;
-mod whole_file;
+pub mod whole_file;

@@ -7,12 +7,18 @@ use camino::Utf8Path;
 
 /// Writes a file that everybody may read, in place of the one before: a reader sees the old or the new one, also after
 /// a power cut. The folder is made where it is missing.
-pub(crate) fn write(path: &Utf8Path, content: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// What the system says.
+pub fn write(path: &Utf8Path, content: &[u8]) -> io::Result<()> {
     write_for(path, content, 0o644)
 }
 
 /// The same, for those whom the permission bits name.
-pub(crate) fn write_for(path: &Utf8Path, content: &[u8], mode: u32) -> io::Result<()> {
+///
+/// # Errors
+/// What the system says.
+pub fn write_for(path: &Utf8Path, content: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Utf8Path::new("/"));
     fs_err::create_dir_all(folder)?;
     let mut new = tempfile::Builder::new()
@@ -26,7 +32,10 @@ pub(crate) fn write_for(path: &Utf8Path, content: &[u8], mode: u32) -> io::Resul
 }
 
 /// Takes a file away; one that is not there is away.
-pub(crate) fn remove(path: &Utf8Path) -> io::Result<()> {
+///
+/// # Errors
+/// What the system says.
+pub fn remove(path: &Utf8Path) -> io::Result<()> {
     match fs_err::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
@@ -34,7 +43,10 @@ pub(crate) fn remove(path: &Utf8Path) -> io::Result<()> {
 }
 
 /// What is in a file; `None` where there is none.
-pub(crate) fn read(path: &Utf8Path) -> io::Result<Option<Vec<u8>>> {
+///
+/// # Errors
+/// What the system says.
+pub fn read(path: &Utf8Path) -> io::Result<Option<Vec<u8>>> {
     match fs_err::read(path) {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -90,7 +90,7 @@ pub(super) async fn in_machine(
 }
 
 /// What the audit log is told: not the arguments, which hold secrets of people.
-fn of(request: &ExecRequest) -> AuditEvent {
+pub(super) fn of(request: &ExecRequest) -> AuditEvent {
     let program = request.argv.first().cloned().unwrap_or_else(|| "a login shell".to_owned());
     AuditEvent::Exec { program, user: request.user.clone() }
 }

@@ -4,7 +4,9 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, PathItem};
 
-use super::{audit, environments, exec, grants, logs, machine, prebuilds, secrets, system, watch};
+use super::{
+    audit, environments, exec, grants, logs, machine, page, prebuilds, secrets, socket, system, watch,
+};
 
 /// The document of this version.
 pub fn document() -> OpenApi {
@@ -63,6 +65,8 @@ pub fn json() -> String {
         system::document,
         system::doctor,
         system::shut_down,
+        page::open,
+        page::close,
         watch::watch,
         environments::list,
         environments::up,
@@ -85,6 +89,8 @@ pub fn json() -> String {
         secrets::change,
         logs::of_environment,
         exec::in_environment,
+        socket::in_environment,
+        socket::in_machine,
         exec::ssh_to_environment,
         machine::show,
         machine::change,

@@ -1,4 +1,5 @@
 mod grants;
+mod page;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,11 +28,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Api, EnvironmentWork, FromProcess, LogRange, MachineWish, MachineWork, PeerListener, Process, ToProcess,
-    openapi, routes, serve,
+    Api, Door, EnvironmentWork, FromProcess, LogRange, MachineWish, MachineWork, PeerListener, Process,
+    ToProcess, openapi, routes, serve,
 };
 use crate::audit::Audit;
 use crate::lock::DaemonLock;
+use crate::page::Sessions;
 use crate::store::Store;
 
 /// How long anything may take here.
@@ -198,7 +200,10 @@ struct Served {
 
 impl Served {
     fn start() -> Self {
-        let temp = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap())
+    }
+
+    fn start_in(temp: tempfile::TempDir) -> Self {
         let home = Utf8Path::from_path(temp.path()).unwrap();
         let lock = DaemonLock::acquire(&home.join("coved.lock")).unwrap();
         let listener = PeerListener::bind(&home.join("coved.sock"), &lock).unwrap();
@@ -209,6 +214,7 @@ impl Served {
             dotfiles: None,
             audit: Audit::open(&home.join("audit")).unwrap(),
             idle: api::IdlePolicy::NEVER,
+            door: Door::new(Sessions::open(home.join("page.json"))),
             store: store.clone(),
             environments: stub.clone(),
             machine: stub.clone(),

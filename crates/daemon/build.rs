@@ -1,0 +1,41 @@
+//! Embeds the page. A checkout whose page was not built yet gets one that says how, so that the daemon needs no Node.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let ui = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../ui");
+    let page = ui.join("dist");
+    if !page.join("index.html").exists() {
+        fs::create_dir_all(&page)?;
+        fs::copy(ui.join("placeholder.html"), page.join("index.html"))?;
+    }
+    println!("cargo::rerun-if-changed={}", page.display());
+    let mut files = Vec::new();
+    collect(&page, String::new(), &mut files)?;
+    files.sort();
+    let mut table = String::from("&[\n");
+    for name in files {
+        let path = page.join(&name).canonicalize()?;
+        writeln!(table, "    ({name:?}, include_bytes!({:?})),", path.display().to_string())?;
+    }
+    table.push(']');
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("page.rs"), table)?;
+    Ok(())
+}
+
+fn collect(folder: &Path, prefix: String, files: &mut Vec<String>) -> Result<(), Box<dyn Error>> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name =
+            entry.file_name().into_string().map_err(|name| format!("{} is not UTF-8", name.display()))?;
+        if entry.file_type()?.is_dir() {
+            collect(&entry.path(), format!("{prefix}{name}/"), files)?;
+        } else {
+            files.push(format!("{prefix}{name}"));
+        }
+    }
+    Ok(())
+}
