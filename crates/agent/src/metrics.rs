@@ -58,7 +58,8 @@ fn network(text: &str, counts: impl Fn(&str) -> bool) -> Option<Traffic> {
         if !counts(name.trim()) {
             return None;
         }
-        let numbers: Vec<u64> = numbers.split_ascii_whitespace().map_while(|word| word.parse().ok()).collect();
+        let numbers: Vec<u64> =
+            numbers.split_ascii_whitespace().map_while(|word| word.parse().ok()).collect();
         Some(Traffic { came: *numbers.first()?, went: *numbers.get(8)? })
     };
     text.lines().filter_map(of_line).reduce(sum)
@@ -163,6 +164,9 @@ mod tests {
             (load_centi(""), load_centi("x"), busy_ms("cpu"), kib("MemTotal", "MemTotal")),
             (0, 0, 0, 0)
         );
-        assert_eq!((processors("cpu"), network("eth0: x", |_| true), disks("1 2 vda 3 4 x")), (None, None, None));
+        assert_eq!(
+            (processors("cpu"), network("eth0: x", |_| true), disks("1 2 vda 3 4 x")),
+            (None, None, None)
+        );
     }
 }

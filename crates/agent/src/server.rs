@@ -19,7 +19,9 @@ pub(crate) use channel::{Channel, ChannelError};
 
 use crate::console::chain;
 use crate::machine::Machine;
-use crate::{configuration, connect, exec, files, listeners, metrics, power, put_file, reclaim, shares, watch};
+use crate::{
+    configuration, connect, exec, files, listeners, metrics, power, put_file, reclaim, shares, watch,
+};
 
 /// Streams that the host may have open at once.
 pub(crate) const STREAMS: usize = 4096;

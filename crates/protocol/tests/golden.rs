@@ -9,8 +9,8 @@ use std::fmt::Debug;
 
 use protocol::agent::{
     AgentHello, Component, ComponentState, Configuration, Emulation, Event, Exec, ExecControl, ExecEnd,
-    Failure, FailureKind, Level, Listener, LogLine, Metrics, Mount, Pressure, Reclaimed, Reply, Request, Stall,
-    Target, TerminalSize, Traffic,
+    Failure, FailureKind, Level, Listener, LogLine, Metrics, Mount, Pressure, Reclaimed, Reply, Request,
+    Stall, Target, TerminalSize, Traffic,
 };
 use protocol::files::{FileBatch, FileChange, FileChangeKind, FileReceipt};
 use protocol::{Frame, FrameDecoder, FrameKind, Version, encode_json, shim};

@@ -102,12 +102,10 @@ async fn answer(mut stream: UnixStream, board: &Board, folder: &Folder) -> io::R
         | Request::Resume
         | Request::Save
         | Request::ChangeShares { .. }
-        | Request::Squeeze { .. } => {
-            match change(board, folder, request).await {
-                Ok(()) => reply(&mut stream, &Reply::Done).await,
-                Err(message) => fail(&mut stream, message).await,
-            }
-        }
+        | Request::Squeeze { .. } => match change(board, folder, request).await {
+            Ok(()) => reply(&mut stream, &Reply::Done).await,
+            Err(message) => fail(&mut stream, message).await,
+        },
     }
 }
 
