@@ -1,5 +1,5 @@
 # Everything lives in xtask/; these are names for it.
-.PHONY: help run test check check-macos image conformance fuzz bench package app
+.PHONY: help run test check check-macos image conformance fuzz bench package app ui
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
@@ -30,6 +30,9 @@ fuzz: linker ## Feed the readers of foreign bytes with made-up input
 
 bench: linker ## Measure against peers; writes bench/RESULTS.md
 	@cargo xtask bench
+
+ui: linker ## Build the page that the daemon and the app show
+	@cargo xtask ui
 
 app: linker ## Build the app and open it in this desktop's menu bar
 	@cargo xtask app

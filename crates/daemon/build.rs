@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     files.sort();
     let mut table = String::from("&[\n");
     for name in files {
-        let path = page.join(&name).canonicalize()?;
+        let path = std::path::absolute(page.join(&name))?;
         writeln!(table, "    ({name:?}, include_bytes!({:?})),", path.display().to_string())?;
     }
     table.push(']');

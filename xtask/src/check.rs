@@ -5,8 +5,9 @@ use std::process::Command;
 use crate::image::{self, Arch, ImageError};
 use crate::macos::{self, MacError};
 use crate::package::{self, PackageError};
-use crate::setup::{SetupError, setup, setup_for_the_app};
+use crate::setup::{SetupError, install_missing, setup, setup_for_the_app};
 use crate::steps::{StepError, cargo, run, step};
+use crate::ui::{self, UiError};
 use crate::watchers::{self, WatchersError};
 use crate::workflows::{self, WorkflowsError};
 
@@ -25,6 +26,8 @@ pub(crate) enum CheckError {
     Watchers(#[from] WatchersError),
     #[error("the workflows do not hold")]
     Workflows(#[from] WorkflowsError),
+    #[error("could not build the page")]
+    Ui(#[from] UiError),
     #[error("a check failed")]
     Step(#[from] StepError),
 }
@@ -43,6 +46,7 @@ pub(crate) fn check() -> Result<(), CheckError> {
 /// Everything: lints, and all tests on real parts.
 pub(crate) fn test() -> Result<(), CheckError> {
     setup()?;
+    ui::build()?;
     image::build(&image::Options::packed())?;
     if Arch::host() != Arch::Arm64 {
         // The guest of Macs is booted here too, by translation.
@@ -53,6 +57,7 @@ pub(crate) fn test() -> Result<(), CheckError> {
     let app = package::rehearse(&programs)?;
     let parts = test_parts()?;
     let watchers = watchers::provide()?;
+    step("Installing a browser", || install_missing(ui::PACKAGES.iter().copied()))?;
     // Programs first: tests of the whole product start them. With the tests, whose features are those of all: nothing is
     // built twice.
     step("Building", || run(cargo().args(["build", "--workspace", "--all-targets", "--locked"])))?;
@@ -65,6 +70,7 @@ pub(crate) fn test() -> Result<(), CheckError> {
             .env("COVE_TEST_WATCHERS", watchers)
             .env("COVE_TEST_PROGRAMS", programs)
             .env("COVE_REQUIRE_APP", "1")
+            .env("COVE_REQUIRE_UI", "1")
             .env("COVE_REQUIRE_VM", "1"))
     })?;
     Ok(())

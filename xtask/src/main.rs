@@ -14,6 +14,7 @@ mod run;
 mod rust;
 mod setup;
 mod steps;
+mod ui;
 mod watchers;
 mod workflows;
 
@@ -40,6 +41,8 @@ enum Command {
     Run,
     /// Build the app and open it
     App,
+    /// Build the page that the daemon and the app show
+    Ui(ui::Options),
     /// Formatting and lints
     Check,
     /// Type-check, lint and link for macOS, and build for arm64 Linux
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Setup => setup::setup().and_then(|()| setup::setup_for_the_app()).map_err(Into::into),
         Command::Run => run::example().map_err(Into::into),
         Command::App => run::app().map_err(Into::into),
+        Command::Ui(options) => ui::ui(&options).map_err(Into::into),
         Command::Check => check::check().map_err(Into::into),
         Command::CheckMacos => macos::check().map(drop).map_err(Into::into),
         Command::Package(options) => package::package(&options).map_err(Into::into),

@@ -11,6 +11,7 @@ use crate::image::{self, ImageError};
 use crate::output::say;
 use crate::setup::{SetupError, setup, setup_for_the_app};
 use crate::steps::{StepError, capture, cargo, run, step, target_folder};
+use crate::ui::{self, UiError};
 
 /// The example that is brought up.
 const EXAMPLE: &str = "examples/flask-postgres";
@@ -22,6 +23,8 @@ pub(crate) enum RunError {
     Setup(#[from] SetupError),
     #[error("could not build the guest image")]
     Image(#[from] ImageError),
+    #[error("could not build the page")]
+    Ui(#[from] UiError),
     #[error("could not bring the example up")]
     Step(#[from] StepError),
     #[error("`cove show` did not tell a port of the example on this computer")]
@@ -33,6 +36,7 @@ pub(crate) enum RunError {
 /// Installs, builds, starts, and shows the answer of the example's web app.
 pub(crate) fn example() -> Result<(), RunError> {
     setup()?;
+    ui::build()?;
     image::build(&image::Options::default())?;
     let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the checkout");
     step("Building Cove", || {
@@ -59,6 +63,7 @@ pub(crate) fn example() -> Result<(), RunError> {
 pub(crate) fn app() -> Result<(), RunError> {
     setup()?;
     setup_for_the_app()?;
+    ui::build()?;
     image::build(&image::Options::default())?;
     let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the checkout");
     step("Building Cove and its app", || {

@@ -268,6 +268,17 @@ impl Watch {
     }
 }
 
+/// The page's types are made from the file, so that it can be built without a daemon.
+#[test]
+fn the_document_that_the_page_is_typed_by_is_this_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/openapi.json");
+    let wanted = openapi::json() + "\n";
+    if std::env::var_os("COVE_UPDATE_DOCS").is_some() {
+        fs_err::write(path, &wanted).unwrap();
+    }
+    assert!(fs_err::read_to_string(path).unwrap() == wanted, "run the tests once with COVE_UPDATE_DOCS=1");
+}
+
 #[tokio::test]
 async fn the_document_has_every_route_and_no_other() {
     let served = Served::start();

@@ -1,0 +1,24 @@
+import { defineConfig } from '@playwright/test'
+
+// One daemon serves all cases, so they come one after the other; each cleans up after itself.
+export default defineConfig({
+  testDir: './tests',
+  workers: 1,
+  fullyParallel: false,
+  timeout: 120_000,
+  expect: { timeout: 30_000, toHaveScreenshot: { maxDiffPixelRatio: 0.02, animations: 'disabled', caret: 'hide' } },
+  forbidOnly: true,
+  reporter: [['list']],
+  snapshotPathTemplate: '{testDir}/snapshots/{arg}{ext}',
+  use: {
+    browserName: 'chromium',
+    locale: 'en-US',
+    timezoneId: 'UTC',
+    viewport: { width: 1200, height: 800 },
+    trace: 'off',
+    launchOptions: {
+      executablePath: '/usr/bin/chromium',
+      args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--font-render-hinting=none'],
+    },
+  },
+})
