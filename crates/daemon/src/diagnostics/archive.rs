@@ -37,10 +37,8 @@ pub(super) fn manifest(
     left_out: &[Problem],
     now: Timestamp,
 ) -> String {
-    let mut out = format!(
-        "Cove's bundle for diagnosis, of {:.0}\n\nIt was made on this computer and sent to nobody. Read it before you send it.\n\nFiles\n",
-        now
-    );
+    let mut out = format!("Cove's bundle for diagnosis, of {now:.0}\n\n");
+    out.push_str("It was made on this computer and sent to nobody. Read it before you send it.\n\nFiles\n");
     // Writing to a string cannot fail.
     for file in files {
         let _ = writeln!(
