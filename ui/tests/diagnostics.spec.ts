@@ -40,8 +40,8 @@ test.describe('diagnostics', () => {
   })
 
   test('fits a narrow window', async ({ cove }) => {
-    await cove.setViewportSize({ width: 320, height: 640 })
     await open(cove, '#/diagnostics')
+    await cove.setViewportSize({ width: 320, height: 640 })
     await cove.getByRole('button', { name: 'Read it first' }).click()
     await expect(cove.getByRole('list', { name: 'Files of the bundle' })).toBeVisible()
     expect(await cove.locator('main').evaluate((main) => main.scrollWidth - main.clientWidth)).toBeLessThanOrEqual(0)

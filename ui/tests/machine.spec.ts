@@ -93,6 +93,7 @@ test.describe('the machine', () => {
     await expect(cove.getByRole('button', { name: 'Start it again' })).toBeEnabled()
     await cove.getByText('The last it said').click()
     await expect(cove.getByText('<img src=x onerror=alert(1)>')).toBeVisible()
+    await accessible(cove)
     await cove.getByRole('link', { name: 'Show its log' }).click()
     await expect(cove.getByRole('log')).toBeVisible()
     await cove.unroute('**/v1/machines/default')
@@ -101,7 +102,7 @@ test.describe('the machine', () => {
   test('fits a narrow window', async ({ cove }) => {
     await cove.setViewportSize({ width: 320, height: 640 })
     for (const part of ['', '/parts', '/settings', '/log']) {
-      await open(cove, `#/machine${part}`)
+      await cove.evaluate((hash) => (location.hash = hash), `#/machine${part}`)
       await expect(cove.getByRole('heading', { level: 1, name: 'Machine' })).toBeVisible()
       const overflow = await cove.locator('main').evaluate((main) => main.scrollWidth - main.clientWidth)
       expect(overflow, part).toBeLessThanOrEqual(0)

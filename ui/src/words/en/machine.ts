@@ -57,6 +57,7 @@ export const machine = {
     starting: 'The machine is starting',
     stopping: 'The machine is stopping',
   },
+  standing: 'How it stands',
   startAgain: 'Start it again',
   showLog: 'Show its log',
   silent: 'The machine runs and does not tell how it is.',

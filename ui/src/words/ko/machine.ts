@@ -28,6 +28,7 @@ export const machine: typeof en = {
     starting: '머신을 시작하는 중입니다',
     stopping: '머신을 중지하는 중입니다',
   },
+  standing: '현재 상태',
   startAgain: '다시 시작하기',
   showLog: '로그 보기',
   silent: '머신이 실행 중이지만 상태를 알려 주지 않습니다.',
