@@ -5,7 +5,8 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, PathItem};
 
 use super::{
-    audit, environments, exec, grants, logs, machine, page, prebuilds, secrets, socket, system, watch,
+    audit, diagnostics, environments, events, exec, grants, logs, machine, page, prebuilds, secrets, socket,
+    system, watch,
 };
 
 /// The document of this version.
@@ -68,6 +69,9 @@ pub fn json() -> String {
         page::open,
         page::close,
         watch::watch,
+        events::history,
+        diagnostics::preview,
+        diagnostics::bundle,
         environments::list,
         environments::up,
         environments::show,
@@ -96,6 +100,8 @@ pub fn json() -> String {
         machine::change,
         machine::start,
         machine::stop,
+        machine::metrics,
+        machine::reclaim,
         logs::of_machine,
         exec::in_machine,
     ),
