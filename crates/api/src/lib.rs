@@ -11,6 +11,7 @@ mod automation;
 mod condition;
 mod consent;
 mod customizations;
+mod docker;
 mod environment;
 mod event;
 mod grant;
@@ -37,6 +38,11 @@ pub use automation::{AutomationPhase, AutomationStatus, AutomationWish, Automati
 pub use condition::{Condition, ConditionKind};
 pub use consent::{Consent, ConsentKind, Unasked};
 pub use customizations::Customizations;
+pub use docker::{
+    DockerBuildRecord, DockerContainer, DockerContainerState, DockerFile, DockerFileKind, DockerFolder,
+    DockerFreeable, DockerImage, DockerImageDetail, DockerKind, DockerLayer, DockerNetwork, DockerOwner,
+    DockerPort, DockerPruneRequest, DockerPruned, DockerUsage, DockerUse, DockerVolume,
+};
 pub use environment::{
     ContainerStatus, DesiredPhase, Environment, EnvironmentSpec, EnvironmentStatus, HookStage, HookStatus,
     Phase, ServiceStatus,

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::Audit;
 use crate::docker::{DockerSocketError, DockerSockets};
 use crate::doctor;
+use crate::inventory::Inventory;
 use crate::lock::{DaemonLock, LockError};
 use crate::machine::MachineHost;
 use crate::page::Sessions;
@@ -119,9 +120,16 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     let followers = follow_host(&machine);
     tracing::info!(home = %paths.root(), pid = std::process::id(), version = env!("CARGO_PKG_VERSION"), "serving");
 
+    let docker = Inventory::new(machine.clone(), store.clone());
     let api = Api {
         environments: Arc::new(environments::LiveEnvironments::new(reconciler.clone())),
-        machine: Arc::new(machine::LiveMachine::new(machine.clone(), store.clone(), reconciler.clone())),
+        machine: Arc::new(machine::LiveMachine::new(
+            machine.clone(),
+            store.clone(),
+            reconciler.clone(),
+            docker.clone(),
+        )),
+        docker,
         diagnose: {
             let examined =
                 doctor::Examined { paths: paths.clone(), machine: machine.clone(), store: store.clone() };
