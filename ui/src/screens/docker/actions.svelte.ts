@@ -51,6 +51,10 @@ export async function removeImage(image: DockerImage): Promise<boolean> {
   const several = image.tags.length > 1
   if (several) text.unshift(image.tags.join(', '))
   if (!(await confirm({ title: ask.image(called(image)), text, action: several ? ask.imageForce : words.common.remove, danger: true }))) return false
+  if (image.prebuild) {
+    const call = (): Promise<unknown> => done(api.DELETE('/v1/prebuilds', { params: { query: { image: called(image) } } }))
+    return lists.act(image.id, call, removed(called(image)))
+  }
   // What a container was made of stays, however it is asked for.
   const params = { path: { ...machine, image: image.id }, query: { force: several && image.used_by.length === 0 } }
   return lists.act(image.id, () => done(api.DELETE('/v1/machines/{machine}/docker/images/{image}', { params })), removed(called(image)))
