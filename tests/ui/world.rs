@@ -55,6 +55,8 @@ impl World {
         let shim = FakeShim::install(&root.join("h/machines/default"));
         shim.guest().put_socket("/run/docker.sock", &engine.socket());
         shim.guest().put_program("docker", engine.env());
+        // Folders of volumes are looked at where the engine is.
+        shim.guest().put_program("/bin/sh", engine.env());
         let programs =
             tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build folder can be written");
         for name in PROGRAMS {

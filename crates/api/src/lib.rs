@@ -12,6 +12,7 @@ mod condition;
 mod consent;
 mod customizations;
 mod diagnostics;
+mod docker;
 mod environment;
 mod event;
 mod grant;
@@ -40,6 +41,11 @@ pub use condition::{Condition, ConditionKind};
 pub use consent::{Consent, ConsentKind, Unasked};
 pub use customizations::Customizations;
 pub use diagnostics::{DiagnosticsFile, DiagnosticsPreview, Removed, RemovedKind};
+pub use docker::{
+    DockerBuildRecord, DockerContainer, DockerContainerState, DockerFile, DockerFileKind, DockerFolder,
+    DockerFreeable, DockerImage, DockerImageDetail, DockerKind, DockerLayer, DockerNetwork, DockerOwner,
+    DockerPort, DockerPruneRequest, DockerPruned, DockerUsage, DockerUse, DockerVolume,
+};
 pub use environment::{
     ContainerStatus, DesiredPhase, Environment, EnvironmentSpec, EnvironmentStatus, HookStage, HookStatus,
     Phase, ServiceStatus,

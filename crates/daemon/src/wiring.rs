@@ -30,6 +30,7 @@ use crate::audit::Audit;
 use crate::diagnostics::Diagnostics;
 use crate::docker::{DockerSocketError, DockerSockets};
 use crate::doctor;
+use crate::inventory::Inventory;
 use crate::lock::{DaemonLock, LockError};
 use crate::machine::MachineHost;
 use crate::page::Sessions;
@@ -122,9 +123,16 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     tracing::info!(home = %paths.root(), pid = std::process::id(), version = env!("CARGO_PKG_VERSION"), "serving");
 
     let examined = doctor::Examined { paths: paths.clone(), machine: machine.clone(), store: store.clone() };
+    let docker = Inventory::new(machine.clone(), store.clone());
     let api = Api {
         environments: Arc::new(environments::LiveEnvironments::new(reconciler.clone())),
-        machine: Arc::new(machine::LiveMachine::new(machine.clone(), store.clone(), reconciler.clone())),
+        machine: Arc::new(machine::LiveMachine::new(
+            machine.clone(),
+            store.clone(),
+            reconciler.clone(),
+            docker.clone(),
+        )),
+        docker,
         diagnostics: Arc::new(Diagnostics::new(examined.clone(), kept_secrets)),
         diagnose: Arc::new(move || doctor::diagnose(examined.clone()).boxed()),
         dotfiles: settings.dotfiles,

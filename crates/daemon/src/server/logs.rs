@@ -21,9 +21,9 @@ pub(super) const NDJSON: &str = "application/x-ndjson";
 pub(super) struct LogQuery {
     /// Whether new lines follow as they are written.
     #[serde(default)]
-    follow: bool,
+    pub(super) follow: bool,
     /// At most so many of the last lines there are; all if absent.
-    tail: Option<u32>,
+    pub(super) tail: Option<u32>,
 }
 
 impl From<LogQuery> for LogRange {

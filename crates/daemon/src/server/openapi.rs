@@ -5,8 +5,8 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, PathItem};
 
 use super::{
-    audit, diagnostics, environments, events, exec, grants, logs, machine, page, prebuilds, secrets, socket,
-    system, watch,
+    audit, diagnostics, docker, environments, events, exec, grants, logs, machine, page, prebuilds, secrets,
+    socket, system, watch,
 };
 
 /// The document of this version.
@@ -56,6 +56,7 @@ pub fn json() -> String {
     tags(
         (name = "environments", description = "Folders that run as dev containers"),
         (name = "machines", description = "The virtual machine they run in"),
+        (name = "docker", description = "What the machine's Docker Engine has"),
         (name = "secrets", description = "What only the person and their environments know"),
         (name = "audit", description = "Who was let do what"),
         (name = "events", description = "What happens"),
@@ -104,6 +105,29 @@ pub fn json() -> String {
         machine::reclaim,
         logs::of_machine,
         exec::in_machine,
+        docker::usage,
+        docker::prune,
+        docker::containers,
+        docker::container,
+        docker::start,
+        docker::stop,
+        docker::restart,
+        docker::remove_container,
+        docker::inspect_container,
+        docker::container_logs,
+        exec::in_container,
+        socket::in_container,
+        docker::images,
+        docker::image,
+        docker::remove_image,
+        docker::volumes,
+        docker::remove_volume,
+        docker::browse,
+        docker::inspect_volume,
+        docker::networks,
+        docker::inspect_network,
+        docker::remove_network,
+        docker::builds,
     ),
 )]
 struct Annotated;

@@ -140,6 +140,20 @@ pub trait MachineWork: Send + Sync {
     /// It does not run, or its guest cannot do this.
     fn reclaim(&self) -> BoxFuture<'_, Result<Reclaimed, Problem>>;
 
+    /// What a container of the machine's engine wrote, and will write if it is followed.
+    fn container_logs<'a>(
+        &'a self,
+        container: &'a str,
+        range: LogRange,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>>;
+
+    /// Runs a process in a container of the machine's engine.
+    fn container_exec<'a>(
+        &'a self,
+        container: &'a str,
+        request: ExecRequest,
+    ) -> BoxFuture<'a, Result<Process, Problem>>;
+
     /// Runs a process in the guest, outside of any container.
     fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Process, Problem>>;
 }

@@ -169,7 +169,7 @@ impl EnvironmentWork for LiveEnvironments {
 }
 
 /// Cuts what a container wrote into lines, each output by itself. Ends with the pieces, or where they break off.
-fn lines(
+pub(super) fn lines(
     pieces: impl Stream<Item = Result<(Channel, Bytes), EngineError>> + Send + 'static,
 ) -> impl Stream<Item = ContainerLogLine> + Send + 'static {
     let pieces = pieces.map(Some).chain(futures::stream::iter([None]));
