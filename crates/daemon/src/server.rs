@@ -115,6 +115,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/shutdown", post(system::shut_down)),
         ("/v1/page", post(page::open).delete(page::close)),
         ("/v1/watch", get(watch::watch)),
+        ("/v1/events", get(watch::events)),
         ("/v1/environments", get(environments::list).post(environments::up)),
         (
             "/v1/environments/{environment}",

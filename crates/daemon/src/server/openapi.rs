@@ -68,6 +68,7 @@ pub fn json() -> String {
         page::open,
         page::close,
         watch::watch,
+        watch::events,
         environments::list,
         environments::up,
         environments::show,

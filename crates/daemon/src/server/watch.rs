@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use api::{ErrorBody, Event, WatchMessage};
+use api::{ErrorBody, Event, EventKind, WatchMessage};
+use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
@@ -26,6 +27,35 @@ pub(super) struct WatchQuery {
     since: Option<u64>,
     /// Only events of the environment with this id, or of the machine with this name.
     object: Option<String>,
+}
+
+/// Which events of the past.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventsQuery {
+    /// Only events of the environment with this id, or of the machine with this name.
+    object: Option<String>,
+    /// At most so many, the last ones; 200 if absent.
+    tail: Option<u32>,
+}
+
+/// Events that are told to who does not say how many.
+const USUAL_TAIL: u32 = 200;
+
+/// What happened, the oldest first: steps, warnings and ports of the last thousands of events. Their output is not kept, nor
+/// is it told what only says that a resource changed.
+#[utoipa::path(get, path = "/v1/events", tag = "events", params(EventsQuery),
+    responses((status = 200, body = [Event]), (status = "default", body = ErrorBody)))]
+pub(super) async fn events(
+    State(api): State<Api>,
+    Parameters(query): Parameters<EventsQuery>,
+) -> Result<Json<Vec<Event>>, Refusal> {
+    let most = query.tail.unwrap_or(USUAL_TAIL) as usize;
+    let told = |event: &Event| {
+        let is_of = query.object.as_ref().is_none_or(|object| *object == event.object.id);
+        is_of && event.kind != EventKind::Changed
+    };
+    Ok(Json(api.store.last_events(most, told)?))
 }
 
 /// Follows events. Never ends by itself; every 30 seconds an idle watch repeats `synced`.

@@ -181,6 +181,36 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The last events of those on disk that are wanted, at most so many, in order.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn last_events(
+        &self,
+        most: usize,
+        is_wanted: impl Fn(&Event) -> bool,
+    ) -> Result<Vec<Event>, StoreError> {
+        let guard = self.lock();
+        let failed = |error| StoreError::from_sqlite(&self.inner.path, error);
+        let mut select = guard
+            .connection
+            .prepare_cached("SELECT event FROM events ORDER BY sequence DESC")
+            .map_err(failed)?;
+        let mut rows = select.query([]).map_err(failed)?;
+        let mut found = Vec::new();
+        while found.len() < most
+            && let Some(row) = rows.next().map_err(failed)?
+        {
+            let text: String = row.get(0).map_err(failed)?;
+            // One of another version that this one cannot read is passed over.
+            found.extend(serde_json::from_str(&text).ok().filter(&is_wanted));
+        }
+        found.reverse();
+        Ok(found)
+    }
+}
+
 fn from_disk(
     connection: &Connection,
     path: &Utf8Path,

@@ -60,3 +60,28 @@ async fn values_travel_together_up_to_a_bound() {
     shutdown.cancel();
     assert!(tokio::time::timeout(DEADLINE, body.frame()).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn what_happened_is_told_without_output_and_changes() {
+    let served = Served::start();
+    let step = api::StepKind::PrepareImage;
+    let tell = |id: &str, kind| {
+        served.store.emit(ObjectReference::environment(&EnvironmentId(id.to_owned())), kind);
+    };
+    for id in ["aa", "bb"] {
+        tell(id, EventKind::StepStarted { step, detail: id.to_owned() });
+        tell(id, EventKind::Log { step, stream: LogStream::Output, line: "x".into() });
+        tell(id, EventKind::Changed);
+        tell(id, EventKind::StepFinished { step, millis: 5 });
+    }
+    let told = async |query: &str| {
+        let (status, events) = served.call("GET", &format!("/v1/events{query}"), "").await;
+        assert_eq!(status, StatusCode::OK);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let kind = |event: &Value| text(&event["object"]["id"]) + " " + &text(&event["kind"]["type"]);
+        events.as_array().unwrap().iter().map(kind).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(told("").await, "aa step_started, aa step_finished, bb step_started, bb step_finished");
+    assert_eq!(told("?object=bb").await, "bb step_started, bb step_finished");
+    assert_eq!(told("?object=bb&tail=1").await, "bb step_finished");
+}
