@@ -1,7 +1,7 @@
 // What can be done with an environment from everywhere it is shown: one at a time, and what went wrong stays beside it.
 import { SvelteMap } from 'svelte/reactivity'
 import { api, done, problemOf, Refused } from '../../api/client'
-import type { AutomationStatus, Environment, Problem } from '../../api/types'
+import type { AutomationStatus, Environment, Grant, Problem } from '../../api/types'
 import type { components } from '../../generated/api'
 import { host } from '../../host'
 import type { Action } from '../../actions.svelte'
@@ -130,6 +130,17 @@ export function wish(environment: Environment, item: AutomationStatus, run: bool
   return ask(environment, `${run ? 'run' : 'halt'} ${item.name}`, () => change(environment, { automations }))
 }
 
+/** Takes a credential back, after asking. */
+export async function revoke(environment: Environment, grant: Grant): Promise<boolean> {
+  const said = words.environments.grants
+  const { kind, host } = grant
+  if (!(await confirm({ title: said.revokeTitle(said.kinds[kind], host ?? undefined), text: [said.revokeText], action: said.revoke, danger: true }))) return false
+  const query = { kind, ...(host ? { host } : {}) }
+  return ask(environment, `revoke ${kind} ${host}`, () =>
+    done(api.DELETE('/v1/environments/{environment}/grants', { params: { path: { environment: environment.id }, query } })),
+  )
+}
+
 /** All that can be done with an environment, for the palette. */
 export function actionsOf(environment: Environment): Action[] {
   const said = words.environments
@@ -147,9 +158,17 @@ export function actionsOf(environment: Environment): Action[] {
     entry('terminal', said.actions.terminal, 'terminal', () => show(environment, 'terminal')),
     entry('ssh', said.actions.ssh, 'copy', () => copySsh(environment)),
     entry('logs', said.actions.logs, 'activity', () => show(environment, 'logs')),
+    entry('forward', said.actions.forward, 'link', () => show(environment, 'ports')),
+    entry('plan', said.actions.plan, 'info', () => show(environment, 'plan')),
+    entry('rebuild', said.actions.rebuild, 'restart', () => show(environment, 'plan')),
+    entry('events', said.actions.events, 'activity', () => show(environment, 'events')),
     entry('grant', said.actions.grant, 'key', () => show(environment, 'grants', { new: '1' })),
     entry('remove', said.actions.remove, 'remove', () => remove(environment)),
   ]
+  for (const grant of environment.spec.grants ?? []) {
+    const what = said.grants.kinds[grant.kind]
+    actions.push(entry(`revoke.${grant.kind}.${grant.host}`, said.grants.revokeTitle(what, grant.host ?? undefined), 'key', () => revoke(environment, grant)))
+  }
   for (const port of environment.status.ports) {
     const url = urlOf(port)
     if (url) actions.push(entry(`port.${port.host_port}`, said.actions.port(port.label ?? String(port.container_port)), 'link', () => openUrl(url)))
