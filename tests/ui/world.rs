@@ -76,6 +76,7 @@ impl World {
             ("COVE_IMAGE_DIR", format!("{root}/image")),
             ("COVE_TEST_SOURCES", format!("{root}/src")),
             ("COVE_TEST_IMAGE", BASE_IMAGE.to_owned()),
+            ("COVE_TEST_INSIDE", test_support::inside::program().display().to_string()),
             ("HOME", format!("{root}/user")),
             ("LANG", "en_US.UTF-8".to_owned()),
             ("PATH", format!("{}:{path}", self.programs.path().display())),

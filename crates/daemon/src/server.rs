@@ -142,6 +142,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/secrets", get(secrets::list).put(secrets::change)),
         ("/v1/plan", post(environments::plan_folder)),
         ("/v1/environments/{environment}/logs", get(logs::of_environment)),
+        ("/v1/environments/{environment}/automations/{kind}/{name}/logs", get(logs::of_automation)),
         ("/v1/environments/{environment}/keep-alive", post(environments::keep_alive)),
         ("/v1/environments/{environment}/exec", post(exec::in_environment).get(socket::in_environment)),
         ("/v1/environments/{environment}/ssh", post(exec::ssh_to_environment)),

@@ -1,5 +1,4 @@
 // All that the page knows of the daemon: read once, then kept true by one watch. Nothing is asked again on a clock.
-import { SvelteMap } from 'svelte/reactivity'
 import { api, connect, done, problemOf, Refused } from '../api/client'
 import { lines } from '../api/lines'
 import type { Environment, Event, Machine, Problem, Version, WatchMessage } from '../api/types'
@@ -36,7 +35,8 @@ class Cove {
   /** Whether the lists have been read at least once. */
   ready = $state(false)
 
-  #progress = new SvelteMap<string, Progress>()
+  // Made with what they are of, and not where they are first read: what is made within a derivation is not followed by it.
+  #progress = new Map<string, Progress>()
   #listeners = new Set<Listener>()
   /** The last event that was heard of. */
   #sequence: number | undefined
@@ -128,6 +128,7 @@ class Cove {
       done(api.GET('/v1/environments')),
       done(api.GET('/v1/machines/{machine}', { params: { path: { machine: MACHINE } } })),
     ])
+    for (const { id } of environments) this.progress(id)
     this.environments = environments.toSorted(byName)
     this.machine = machine
     this.ready = true
@@ -189,6 +190,7 @@ class Cove {
   #put(environment: Environment): void {
     const known = this.environments.find((known) => known.id === environment.id)
     if (known && known.metadata.resource_version > environment.metadata.resource_version) return
+    this.progress(environment.id)
     const others = this.environments.filter((known) => known.id !== environment.id)
     this.environments = [...others, environment].sort(byName)
   }

@@ -93,6 +93,7 @@ pub fn json() -> String {
         secrets::list,
         secrets::change,
         logs::of_environment,
+        logs::of_automation,
         exec::in_environment,
         socket::in_environment,
         socket::in_machine,

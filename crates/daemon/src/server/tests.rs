@@ -1,5 +1,6 @@
 mod docker;
 mod grants;
+mod logs;
 mod machine;
 mod page;
 mod watch;
@@ -137,8 +138,19 @@ impl EnvironmentWork for Stub {
         _: &'a Environment,
         range: LogRange,
     ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
-        let line = ContainerLogLine { stream: LogStream::Output, line: format!("{range:?}") };
+        let line = ContainerLogLine { stream: LogStream::Output, line: format!("{range:?}"), cut: false };
         async { Ok(futures::stream::iter([line.clone(), line]).boxed()) }.boxed()
+    }
+
+    fn automation_logs<'a>(
+        &'a self,
+        _: &'a Environment,
+        item: &'a str,
+        range: LogRange,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
+        let line = format!("{item} {range:?}");
+        let line = ContainerLogLine { stream: LogStream::Output, line, cut: true };
+        async { Ok(futures::stream::iter([line]).boxed()) }.boxed()
     }
 
     fn exec<'a>(
@@ -474,23 +486,6 @@ async fn open_streams_end_with_the_daemon() {
     drop(watch);
     tokio::time::timeout(DEADLINE, served.server).await.expect("the server ends").unwrap().unwrap();
     assert!(served.shutdown.is_cancelled());
-}
-
-#[tokio::test]
-async fn logs_come_one_object_a_line() {
-    let served = Served::start();
-    let (made, _) = served.store.up(&up_request("/a"), Session::fresh(), jiff::Timestamp::now()).unwrap();
-    let path = format!("/v1/environments/{}/logs?follow=true&tail=5", made.id);
-    let response = served.send(request("GET", &path, "")).await;
-    assert_eq!(response.headers()["content-type"], "application/x-ndjson");
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    let lines: Vec<ContainerLogLine> = body
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .map(|line| serde_json::from_slice(line).unwrap())
-        .collect();
-    assert_eq!(lines.len(), 2);
-    assert_eq!(lines[0].line, format!("{:?}", LogRange { follow: true, tail: Some(5) }));
 }
 
 fn up_request(folder: &str) -> api::UpRequest {
