@@ -19,6 +19,7 @@ mod idle;
 mod logs;
 mod machine;
 mod metadata;
+mod open;
 mod page;
 mod personal;
 mod plan;
@@ -53,6 +54,7 @@ pub use machine::{
     MachineSpec, MachineStatus, MachineUse, Pressure,
 };
 pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
+pub use open::{CoveFileError, LONGEST_COVE_FILE, OpenLink, OpenLinkError};
 pub use page::{PageAccess, PageAudience, PageRequest, PageToken};
 pub use personal::{Dotfiles, Secrets};
 pub use plan::{Plan, PlannedStep, StepKind};
