@@ -26,6 +26,9 @@ test.describe('the page', () => {
     await page.goto(`${url}/#token=guessed`)
     await expect(page.getByText('This page has no session.')).toBeVisible()
     await accessible(page)
+    const { token } = await world.call<{ token: string }>('POST', '/v1/page', { for: 'browser' })
+    await page.goto(`${url}/#token=${token}`)
+    await expect(page.getByText('This page has no session.')).toHaveCount(0)
   })
 
   test('the token is gone from the address, and a reload keeps the session', async ({ cove }) => {
@@ -55,7 +58,9 @@ test.describe('the page', () => {
     await expect(page.getByText('The app is older')).toBeVisible()
   })
 
-  test('nothing it loads comes from elsewhere, and no script can be put in', async ({ cove }) => {
+  test('nothing it loads comes from elsewhere, and no script can be put in', async ({ page: cove }) => {
+    world.cove('ls')
+    await open(cove)
     const refused = await cove.evaluate(async () => {
       const violations: string[] = []
       document.addEventListener('securitypolicyviolation', (event) => violations.push(event.violatedDirective))

@@ -132,7 +132,7 @@ class Cove {
 
   #take(event: Event): void {
     this.#sequence = event.sequence
-    this.events = [...this.events.slice(1 - MOST_EVENTS), event]
+    if (isNews(event)) this.events = [...this.events.slice(1 - MOST_EVENTS), event]
     const { kind, id } = event.object
     if (event.kind.type === 'changed') this.#changed(event)
     else if (event.kind.type === 'removed') {
@@ -189,6 +189,11 @@ class Cove {
     const others = this.environments.filter((known) => known.id !== environment.id)
     this.environments = [...others, environment].sort(byName)
   }
+}
+
+/** Whether it is shown among the events: not what only moves a bar, fills a log, or says that something is to be read. */
+function isNews({ kind: { type } }: Event): boolean {
+  return type !== 'log' && type !== 'progress' && type !== 'changed'
 }
 
 function byName(a: Environment, b: Environment): number {

@@ -72,6 +72,7 @@ export const common = {
     away: 'Cove’s daemon does not answer. Environments and the machine run on.',
     start: 'Start the daemon',
     noSession: 'This page has no session.',
+    noSessionWhy: 'Whoever has a session can do what you can do with Cove. So the page shows nothing without one.',
     noSessionHow: 'Run this command in a terminal; it opens the page with a session of its own.',
     skew: (page: string, daemon: string) => `This page is of version ${page}, the daemon of ${daemon}.`,
     updateDaemon: 'The daemon is older: end it with this command, and the next command starts the new one. Machines and environments run on.',

@@ -39,6 +39,7 @@ export const common: typeof en = {
     away: 'Cove 데몬이 응답하지 않습니다. 환경과 머신은 계속 실행됩니다.',
     start: '데몬 시작',
     noSession: '이 페이지에는 세션이 없습니다.',
+    noSessionWhy: '세션이 있으면 사용자가 Cove로 할 수 있는 모든 일을 할 수 있습니다. 그래서 세션 없이는 아무것도 표시하지 않습니다.',
     noSessionHow: '터미널에서 다음 명령을 실행하면 새 세션으로 페이지가 열립니다.',
     skew: (page, daemon) => `이 페이지는 ${page} 버전이고 데몬은 ${daemon} 버전입니다.`,
     updateDaemon: '데몬이 더 오래되었습니다. 이 명령으로 종료하면 다음 명령이 새 데몬을 시작합니다. 머신과 환경은 계속 실행됩니다.',
