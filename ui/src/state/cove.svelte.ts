@@ -1,5 +1,4 @@
 // All that the page knows of the daemon: read once, then kept true by one watch. Nothing is asked again on a clock.
-import { SvelteMap } from 'svelte/reactivity'
 import { api, connect, done, problemOf, Refused } from '../api/client'
 import { lines } from '../api/lines'
 import type { Environment, Event, Machine, Problem, Version, WatchMessage } from '../api/types'
@@ -34,7 +33,8 @@ class Cove {
   /** Whether the lists have been read at least once. */
   ready = $state(false)
 
-  #progress = new SvelteMap<string, Progress>()
+  // Not reactive itself: what is in it is, and may be made while something is derived.
+  #progress = new Map<string, Progress>()
   #listeners = new Set<Listener>()
   /** The last event that was heard of. */
   #sequence: number | undefined
