@@ -33,7 +33,7 @@ class Cove {
   /** Whether the lists have been read at least once. */
   ready = $state(false)
 
-  // Not reactive itself: what is in it is, and may be made while something is derived.
+  // Made with what they are of, and not where they are first read: what is made within a derivation is not followed by it.
   #progress = new Map<string, Progress>()
   #listeners = new Set<Listener>()
   /** The last event that was heard of. */
@@ -41,6 +41,10 @@ class Cove {
   #stale = new Set<string>()
   #reading = false
   #wake: (() => void) | undefined
+
+  constructor() {
+    this.progress(MACHINE)
+  }
 
   /** The environment with this name. */
   named(name: string): Environment | undefined {
@@ -125,6 +129,7 @@ class Cove {
       done(api.GET('/v1/environments')),
       done(api.GET('/v1/machines/{machine}', { params: { path: { machine: MACHINE } } })),
     ])
+    for (const { id } of environments) this.progress(id)
     this.environments = environments.toSorted(byName)
     this.machine = machine
     this.ready = true
@@ -186,6 +191,7 @@ class Cove {
   #put(environment: Environment): void {
     const known = this.environments.find((known) => known.id === environment.id)
     if (known && known.metadata.resource_version > environment.metadata.resource_version) return
+    this.progress(environment.id)
     const others = this.environments.filter((known) => known.id !== environment.id)
     this.environments = [...others, environment].sort(byName)
   }

@@ -88,7 +88,7 @@ export const open = {
     running: 'running',
     log: 'Show the log',
     hideLog: 'Hide the log',
-    parts: (count: string) => `${count} parts are done`,
+    parts: (count: string) => `${count} done`,
     more: (count: string) => `${count} more`,
     of: (current: string, total: string) => `${current} of ${total}`,
   },

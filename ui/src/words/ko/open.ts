@@ -90,7 +90,7 @@ export const open: typeof en = {
     running: '진행 중',
     log: '로그 보기',
     hideLog: '로그 숨기기',
-    parts: (count) => `${count}개 부분 완료`,
+    parts: (count) => `${count}개 완료`,
     more: (count) => `${count}개 더`,
     of: (current, total) => `${total} 중 ${current}`,
   },
