@@ -22,6 +22,7 @@ mod logs;
 mod machine;
 mod metadata;
 mod metrics;
+mod open;
 mod page;
 mod personal;
 mod plan;
@@ -63,6 +64,7 @@ pub use machine::{
 };
 pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
 pub use metrics::{MetricsMessage, MetricsSample, Reclaimed, ReclaimedPart};
+pub use open::{CoveFileError, LONGEST_COVE_FILE, OpenLink, OpenLinkError};
 pub use page::{PageAccess, PageAudience, PageRequest, PageToken};
 pub use personal::{Dotfiles, Secrets};
 pub use plan::{Plan, PlannedStep, StepKind};

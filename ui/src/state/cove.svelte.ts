@@ -44,6 +44,10 @@ class Cove {
   #reading = false
   #wake: (() => void) | undefined
 
+  constructor() {
+    this.progress(MACHINE)
+  }
+
   /** The environment with this name. */
   named(name: string): Environment | undefined {
     return this.environments.find((environment) => environment.metadata.name === name)

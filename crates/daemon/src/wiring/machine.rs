@@ -135,6 +135,7 @@ impl MachineWork for LiveMachine {
         container: &'a str,
         range: LogRange,
     ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
+        let longest = range.longest;
         let range = engine::LogRange { tail: range.tail, since: None, follow: range.follow };
         async move {
             let (pieces, owner) = self.docker.log_of(container, range).await?;
@@ -142,12 +143,12 @@ impl MachineWork for LiveMachine {
                 Some(id) => self.store.environment(&EnvironmentId(id))?,
                 None => None,
             };
-            let Some(environment) = owner else { return Ok(environments::lines(pieces).boxed()) };
+            let Some(environment) = owner else { return Ok(environments::lines(pieces, longest).boxed()) };
             // Of an environment's container nothing more is shown here than there.
             let parts = self.reconciler.parts();
             parts.secrets.settled().await;
             let masks = parts.secrets_of(&environment)?.masks();
-            Ok(environments::lines(masks::pieces(&masks, pieces)).boxed())
+            Ok(environments::lines(masks::pieces(&masks, pieces), longest).boxed())
         }
         .boxed()
     }

@@ -42,7 +42,7 @@ impl MachineWork for Stub {
         container: &'a str,
         _: LogRange,
     ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
-        let line = ContainerLogLine { stream: LogStream::Output, line: container.to_owned() };
+        let line = ContainerLogLine { stream: LogStream::Output, line: container.to_owned(), cut: false };
         async { Ok(futures::stream::iter([line]).boxed()) }.boxed()
     }
 
