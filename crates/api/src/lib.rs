@@ -11,8 +11,10 @@ mod automation;
 mod condition;
 mod consent;
 mod customizations;
+mod editor;
 mod environment;
 mod event;
+mod example;
 mod grant;
 mod home;
 mod idle;
@@ -29,6 +31,7 @@ mod problem;
 mod repository;
 mod requests;
 mod secret;
+mod settings;
 mod source;
 mod words;
 
@@ -37,11 +40,13 @@ pub use automation::{AutomationPhase, AutomationStatus, AutomationWish, Automati
 pub use condition::{Condition, ConditionKind};
 pub use consent::{Consent, ConsentKind, Unasked};
 pub use customizations::Customizations;
+pub use editor::{EditorChoice, EditorWay, Editors, KnownEditor};
 pub use environment::{
     ContainerStatus, DesiredPhase, Environment, EnvironmentSpec, EnvironmentStatus, HookStage, HookStatus,
     Phase, ServiceStatus,
 };
 pub use event::{Event, EventKind, LogStream, ObjectKind, ObjectReference, Unit, WatchMessage};
+pub use example::{Example, ExampleMade, ExampleRequest};
 pub use grant::{
     DEFAULT_GRANT, GRANT_VARIABLES, Grant, GrantKind, GrantRefused, GrantRequest, LONGEST_GRANT,
 };
@@ -71,6 +76,7 @@ pub use secret::{
     MOST_SECRET_BYTES, SECRETS_FOLDER, SHORTEST_MASKED, SecretScope, SecretStatus, SecretTarget, SecretValue,
     SecretWish, SecretsStatus,
 };
+pub use settings::{Setting, SettingKind, SettingsPatch, SettingsReport, TakesEffect};
 pub use source::Source;
 pub use words::bytes_in_words;
 

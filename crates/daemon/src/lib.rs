@@ -27,6 +27,7 @@ mod configuration;
 pub mod consent;
 pub mod docker;
 pub mod doctor;
+mod examples;
 mod execute;
 mod files;
 mod grants;

@@ -5,7 +5,8 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, PathItem};
 
 use super::{
-    audit, environments, exec, grants, logs, machine, page, prebuilds, secrets, socket, system, watch,
+    audit, editors, environments, examples, exec, grants, logs, machine, page, prebuilds, secrets, settings,
+    socket, system, watch,
 };
 
 /// The document of this version.
@@ -56,6 +57,8 @@ pub fn json() -> String {
         (name = "environments", description = "Folders that run as dev containers"),
         (name = "machines", description = "The virtual machine they run in"),
         (name = "secrets", description = "What only the person and their environments know"),
+        (name = "settings", description = "What holds on this computer, and what its person chose"),
+        (name = "examples", description = "Projects that come with Cove"),
         (name = "audit", description = "Who was let do what"),
         (name = "events", description = "What happens"),
         (name = "daemon", description = "The daemon itself"),
@@ -87,6 +90,12 @@ pub fn json() -> String {
         prebuilds::remove,
         secrets::list,
         secrets::change,
+        settings::show,
+        settings::change,
+        editors::list,
+        editors::choose,
+        examples::list,
+        examples::make,
         logs::of_environment,
         exec::in_environment,
         socket::in_environment,

@@ -1,5 +1,6 @@
 mod grants;
 mod page;
+mod settings;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -34,6 +35,7 @@ use super::{
 use crate::audit::Audit;
 use crate::lock::DaemonLock;
 use crate::page::Sessions;
+use crate::settings::{Settings, SettingsBook};
 use crate::store::Store;
 
 /// How long anything may take here.
@@ -211,9 +213,14 @@ impl Served {
         let (stub, shutdown) = (Arc::new(Stub::default()), CancellationToken::new());
         let api = Api {
             clones: "/nowhere/clones".into(),
-            dotfiles: None,
+            settings: SettingsBook::new(
+                home.join("config.toml"),
+                store.clone(),
+                Settings::default(),
+                Arc::new(|_| {}),
+            ),
+            editor_file: home.join("editor"),
             audit: Audit::open(&home.join("audit")).unwrap(),
-            idle: api::IdlePolicy::NEVER,
             door: Door::new(Sessions::open(home.join("page.json"))),
             store: store.clone(),
             environments: stub.clone(),
@@ -309,7 +316,8 @@ async fn the_document_has_every_route_and_no_other() {
     paths.sort_unstable();
     assert_eq!(documented.keys().collect::<Vec<_>>(), paths);
     for (path, operations) in documented {
-        let concrete = path.replace("{environment}", "none").replace("{machine}", "none");
+        let concrete =
+            path.replace("{environment}", "none").replace("{machine}", "none").replace("{example}", "none");
         for method in ["get", "post", "put", "patch", "delete"] {
             if path == "/v1/shutdown" && method == "post" || path == "/v1/watch" && method == "get" {
                 continue; // the one ends the server, the other never ends; both have tests of their own
