@@ -1,5 +1,4 @@
 // All that the page knows of the daemon: read once, then kept true by one watch. Nothing is asked again on a clock.
-import { SvelteMap } from 'svelte/reactivity'
 import { api, connect, done, problemOf, Refused } from '../api/client'
 import { lines } from '../api/lines'
 import type { Environment, Event, Machine, Problem, Version, WatchMessage } from '../api/types'
@@ -34,7 +33,8 @@ class Cove {
   /** Whether the lists have been read at least once. */
   ready = $state(false)
 
-  #progress = new SvelteMap<string, Progress>()
+  // Made with what it is of, and not when a screen first asks: state that is made during a reading is not followed by it.
+  #progress = new Map([[MACHINE, new Progress()]])
   #listeners = new Set<Listener>()
   /** The last event that was heard of. */
   #sequence: number | undefined
@@ -125,6 +125,7 @@ class Cove {
       done(api.GET('/v1/environments')),
       done(api.GET('/v1/machines/{machine}', { params: { path: { machine: MACHINE } } })),
     ])
+    for (const { id } of environments) this.progress(id)
     this.environments = environments.toSorted(byName)
     this.machine = machine
     this.ready = true
@@ -187,6 +188,7 @@ class Cove {
     const known = this.environments.find((known) => known.id === environment.id)
     if (known && known.metadata.resource_version > environment.metadata.resource_version) return
     const others = this.environments.filter((known) => known.id !== environment.id)
+    this.progress(environment.id)
     this.environments = [...others, environment].sort(byName)
   }
 }
