@@ -82,10 +82,10 @@ export const environments: Environment[] = [
       automations: {
         file: `${HOME}/src/shop/.cove/automations.yaml`,
         items: [
-          { name: 'database', title: 'Seed the database', phase: 'succeeded', session: '1', restarts: 0, exit_code: 0, millis: 3100, since: EARLIER },
-          { name: 'web', title: 'Web server', phase: 'running', session: '1', restarts: 0, since: EARLIER, depends_on: ['database'], pid: 412 },
-          { name: 'worker', title: 'Mail worker', phase: 'running', session: '1', restarts: 1, since: EARLIER, depends_on: ['database'], pid: 433 },
-          { name: 'smoke', title: 'Smoke test', phase: 'idle', session: '', restarts: 0, depends_on: ['web', 'worker'] },
+          { name: 'tasks/seed', title: 'Seed the database', phase: 'succeeded', session: '1', restarts: 0, exit_code: 0, millis: 3100, since: EARLIER },
+          { name: 'services/web', title: 'Web server', phase: 'running', session: '1', restarts: 0, since: EARLIER, depends_on: ['tasks/seed'], pid: 412 },
+          { name: 'services/worker', title: 'Mail worker', phase: 'running', session: '1', restarts: 1, since: EARLIER, depends_on: ['tasks/seed'], pid: 433 },
+          { name: 'tasks/smoke', title: 'Smoke test', phase: 'idle', session: '', restarts: 0, depends_on: ['services/web', 'services/worker'] },
         ],
       },
       activity: { uses: [{ kind: 'shell', detail: '', since: EARLIER }] },

@@ -39,6 +39,16 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+/// Answer of `GET /v1/events`: a part of what happened, the newest first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventPage {
+    /// The events.
+    pub events: Vec<Event>,
+    /// Where the next part begins: ask for what was before it. Absent at the end of what is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+}
+
 /// Which resource.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct ObjectReference {

@@ -11,6 +11,7 @@ mod automation;
 mod condition;
 mod consent;
 mod customizations;
+mod diagnostics;
 mod editor;
 mod environment;
 mod event;
@@ -21,6 +22,7 @@ mod idle;
 mod logs;
 mod machine;
 mod metadata;
+mod metrics;
 mod page;
 mod personal;
 mod plan;
@@ -40,12 +42,13 @@ pub use automation::{AutomationPhase, AutomationStatus, AutomationWish, Automati
 pub use condition::{Condition, ConditionKind};
 pub use consent::{Consent, ConsentKind, Unasked};
 pub use customizations::Customizations;
+pub use diagnostics::{DiagnosticsFile, DiagnosticsPreview, Removed, RemovedKind};
 pub use editor::{EditorChoice, EditorWay, Editors, KnownEditor};
 pub use environment::{
     ContainerStatus, DesiredPhase, Environment, EnvironmentSpec, EnvironmentStatus, HookStage, HookStatus,
     Phase, ServiceStatus,
 };
-pub use event::{Event, EventKind, LogStream, ObjectKind, ObjectReference, Unit, WatchMessage};
+pub use event::{Event, EventKind, EventPage, LogStream, ObjectKind, ObjectReference, Unit, WatchMessage};
 pub use example::{Example, ExampleMade, ExampleRequest};
 pub use grant::{
     DEFAULT_GRANT, GRANT_VARIABLES, Grant, GrantKind, GrantRefused, GrantRequest, LONGEST_GRANT,
@@ -54,10 +57,11 @@ pub use home::{HomeError, HomeLayout};
 pub use idle::{Activity, IdlePolicy, InUse, NotATime, UseKind};
 pub use logs::{ContainerLogLine, LogLevel, MachineLogLine};
 pub use machine::{
-    AcceleratorStatus, BootStage, ComponentStatus, EmulationStatus, EngineState, Machine, MachinePhase,
-    MachineSpec, MachineStatus, MachineUse, Pressure,
+    AcceleratorStatus, BootStage, ComponentStatus, EmulationStatus, EngineState, HostSize, Machine,
+    MachinePhase, MachineSpec, MachineStatus, MachineUse, Pressure,
 };
 pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
+pub use metrics::{MetricsMessage, MetricsSample, Reclaimed, ReclaimedPart};
 pub use page::{PageAccess, PageAudience, PageRequest, PageToken};
 pub use personal::{Dotfiles, Secrets};
 pub use plan::{Plan, PlannedStep, StepKind};

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// How long a token waits to be swapped.
-const SWAPPED_WITHIN: Duration = Duration::from_secs(120);
+const SWAPPED_WITHIN: Duration = Duration::from_mins(2);
 
 /// How long a session that nobody uses is remembered.
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);

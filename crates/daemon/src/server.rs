@@ -6,8 +6,10 @@
 
 mod answer;
 mod audit;
+mod diagnostics;
 mod editors;
 mod environments;
+mod events;
 mod examples;
 mod exec;
 mod grants;
@@ -42,6 +44,7 @@ pub use work::{
 };
 
 use crate::audit::Audit;
+use crate::diagnostics::Bundles;
 use crate::settings::SettingsBook;
 use crate::store::Store;
 
@@ -67,6 +70,8 @@ pub struct Api {
     pub machine: Arc<dyn MachineWork>,
     /// Looks at everything.
     pub diagnose: Diagnose,
+    /// Makes bundles of what was found.
+    pub diagnostics: Arc<dyn Bundles>,
     /// Who may see the page.
     pub door: Door,
     /// Cancelled when the daemon shall end; open streams end with it.
@@ -119,6 +124,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/shutdown", post(system::shut_down)),
         ("/v1/page", post(page::open).delete(page::close)),
         ("/v1/watch", get(watch::watch)),
+        ("/v1/events", get(events::history)),
+        ("/v1/diagnostics/preview", get(diagnostics::preview)),
+        ("/v1/diagnostics/bundle", get(diagnostics::bundle)),
         ("/v1/environments", get(environments::list).post(environments::up)),
         (
             "/v1/environments/{environment}",
@@ -144,6 +152,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/machines/{machine}", get(machine::show).patch(machine::change)),
         ("/v1/machines/{machine}/start", post(machine::start)),
         ("/v1/machines/{machine}/stop", post(machine::stop)),
+        ("/v1/machines/{machine}/metrics", get(machine::metrics)),
+        ("/v1/machines/{machine}/reclaim", post(machine::reclaim)),
         ("/v1/machines/{machine}/logs", get(logs::of_machine)),
         ("/v1/machines/{machine}/exec", post(exec::in_machine).get(socket::in_machine)),
     ]

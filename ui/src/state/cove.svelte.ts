@@ -33,8 +33,8 @@ class Cove {
   /** Whether the lists have been read at least once. */
   ready = $state(false)
 
-  // Made with what it is of, and not when a screen first asks: state that is made during a reading is not followed by it.
-  #progress = new Map([[MACHINE, new Progress()]])
+  // Not reactive itself: what is in it is, and may be made while something is derived.
+  #progress = new Map<string, Progress>()
   #listeners = new Set<Listener>()
   /** The last event that was heard of. */
   #sequence: number | undefined
@@ -125,7 +125,8 @@ class Cove {
       done(api.GET('/v1/environments')),
       done(api.GET('/v1/machines/{machine}', { params: { path: { machine: MACHINE } } })),
     ])
-    for (const { id } of environments) this.progress(id)
+    // Made before a screen asks: who makes state while deriving does not follow it.
+    for (const id of [MACHINE, ...environments.map(({ id }) => id)]) this.progress(id)
     this.environments = environments.toSorted(byName)
     this.machine = machine
     this.ready = true

@@ -5,8 +5,8 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, PathItem};
 
 use super::{
-    audit, editors, environments, examples, exec, grants, logs, machine, page, prebuilds, secrets, settings,
-    socket, system, watch,
+    audit, diagnostics, editors, environments, events, examples, exec, grants, logs, machine, page,
+    prebuilds, secrets, settings, socket, system, watch,
 };
 
 /// The document of this version.
@@ -71,6 +71,9 @@ pub fn json() -> String {
         page::open,
         page::close,
         watch::watch,
+        events::history,
+        diagnostics::preview,
+        diagnostics::bundle,
         environments::list,
         environments::up,
         environments::show,
@@ -105,6 +108,8 @@ pub fn json() -> String {
         machine::change,
         machine::start,
         machine::stop,
+        machine::metrics,
+        machine::reclaim,
         logs::of_machine,
         exec::in_machine,
     ),

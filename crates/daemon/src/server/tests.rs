@@ -1,4 +1,5 @@
 mod grants;
+mod machine;
 mod page;
 mod settings;
 
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use api::{
     ContainerLogLine, DesiredPhase, Diagnosis, Environment, EnvironmentId, ErrorBody, EventKind, ExecRequest,
-    LogStream, MachineLogLine, ObjectReference, PlanRequest, Preview, Problem, ProblemCode, SecretStatus,
-    SecretWish, Secrets, Session, WatchMessage,
+    LogStream, ObjectReference, PlanRequest, Preview, Problem, ProblemCode, SecretStatus, SecretWish,
+    Secrets, Session, WatchMessage,
 };
 use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -29,8 +30,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Api, Door, EnvironmentWork, FromProcess, LogRange, MachineWish, MachineWork, PeerListener, Process,
-    ToProcess, openapi, routes, serve,
+    Api, Door, EnvironmentWork, FromProcess, LogRange, MachineWish, PeerListener, Process, ToProcess,
+    openapi, routes, serve,
 };
 use crate::audit::Audit;
 use crate::lock::DaemonLock;
@@ -154,28 +155,6 @@ impl EnvironmentWork for Stub {
     }
 }
 
-impl MachineWork for Stub {
-    fn carry_out(&self, wish: MachineWish) {
-        self.wishes.lock().unwrap().push(wish);
-    }
-
-    fn refresh(&self) -> BoxFuture<'_, ()> {
-        async {}.boxed()
-    }
-
-    fn activity(&self) -> Option<api::Activity> {
-        None
-    }
-
-    fn logs(&self, _: LogRange) -> BoxFuture<'_, Result<BoxStream<'static, MachineLogLine>, Problem>> {
-        async { Ok(futures::stream::empty().boxed()) }.boxed()
-    }
-
-    fn exec(&self, _: ExecRequest) -> BoxFuture<'_, Result<Process, Problem>> {
-        async { Err(Problem::new(ProblemCode::NotRunning, "the machine is off")) }.boxed()
-    }
-}
-
 /// First its arguments on standard error, then its input on standard output, until that ends.
 fn echo(request: &ExecRequest, ended: Option<oneshot::Sender<()>>) -> Process {
     let (input, mut from_client) = mpsc::channel(4);
@@ -225,6 +204,7 @@ impl Served {
             store: store.clone(),
             environments: stub.clone(),
             machine: stub.clone(),
+            diagnostics: stub.clone(),
             diagnose: Arc::new(|| async { Diagnosis { checks: Vec::new() } }.boxed()),
             shutdown: shutdown.clone(),
         };

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use api::{
     Activity, ContainerLogLine, Customizations, Diagnosis, Environment, EnvironmentId, ExecRequest, Https,
-    MachineLogLine, PlanRequest, Prebuild, Preview, Problem, SecretStatus, SecretWish, Secrets, Session,
+    MachineLogLine, MetricsMessage, PlanRequest, Prebuild, Preview, Problem, Reclaimed, SecretStatus,
+    SecretWish, Secrets, Session,
 };
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -129,6 +130,15 @@ pub trait MachineWork: Send + Sync {
 
     /// What the guest wrote, and will write if it is followed.
     fn logs(&self, range: LogRange) -> BoxFuture<'_, Result<BoxStream<'static, MachineLogLine>, Problem>>;
+
+    /// How busy it is: lately, and from now on for as long as what is given lives.
+    fn metrics(&self) -> BoxStream<'static, MetricsMessage>;
+
+    /// Gives back to this computer what can be given back.
+    ///
+    /// # Errors
+    /// It does not run, or its guest cannot do this.
+    fn reclaim(&self) -> BoxFuture<'_, Result<Reclaimed, Problem>>;
 
     /// Runs a process in the guest, outside of any container.
     fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Process, Problem>>;

@@ -1,6 +1,9 @@
 //! The server's view of the machine.
 
-use api::{Activity, DesiredPhase, ExecRequest, MachineLogLine, Problem, ProblemCode, UseKind};
+use api::{
+    Activity, DesiredPhase, ExecRequest, MachineLogLine, MetricsMessage, Problem, ProblemCode, Reclaimed,
+    UseKind,
+};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
@@ -114,6 +117,14 @@ impl MachineWork for LiveMachine {
             }
         });
         futures::future::ready(Ok(lines.chain(new).boxed())).boxed()
+    }
+
+    fn metrics(&self) -> BoxStream<'static, MetricsMessage> {
+        self.machine.metrics()
+    }
+
+    fn reclaim(&self) -> BoxFuture<'_, Result<Reclaimed, Problem>> {
+        self.machine.reclaim().boxed()
     }
 
     fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Process, Problem>> {
