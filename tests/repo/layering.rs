@@ -116,6 +116,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rusqlite", &["daemon"]),
     ("tokio-rustls", &["daemon", "test-support"]),
     ("axum", &["daemon", "test-support"]),
+    ("toml_edit", &["daemon"]),
     ("clap", &["cli", "daemon", "devcontainer-cli", "shim", "xtask"]),
     ("utoipa", &["api", "daemon"]),
     ("jsonc-parser", &["devcontainer"]),

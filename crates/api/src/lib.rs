@@ -13,8 +13,10 @@ mod consent;
 mod customizations;
 mod diagnostics;
 mod docker;
+mod editor;
 mod environment;
 mod event;
+mod example;
 mod grant;
 mod home;
 mod idle;
@@ -33,6 +35,7 @@ mod problem;
 mod repository;
 mod requests;
 mod secret;
+mod settings;
 mod source;
 mod words;
 
@@ -47,11 +50,13 @@ pub use docker::{
     DockerFreeable, DockerImage, DockerImageDetail, DockerKind, DockerLayer, DockerNetwork, DockerOwner,
     DockerPort, DockerPruneRequest, DockerPruned, DockerUsage, DockerUse, DockerVolume,
 };
+pub use editor::{EditorChoice, EditorWay, Editors, KnownEditor};
 pub use environment::{
     ContainerStatus, DesiredPhase, Environment, EnvironmentSpec, EnvironmentStatus, HookStage, HookStatus,
     Phase, ServiceStatus,
 };
 pub use event::{Event, EventKind, EventPage, LogStream, ObjectKind, ObjectReference, Unit, WatchMessage};
+pub use example::{Example, ExampleMade, ExampleRequest};
 pub use grant::{
     DEFAULT_GRANT, GRANT_VARIABLES, Grant, GrantKind, GrantRefused, GrantRequest, LONGEST_GRANT,
 };
@@ -83,6 +88,7 @@ pub use secret::{
     MOST_SECRET_BYTES, SECRETS_FOLDER, SHORTEST_MASKED, SecretScope, SecretStatus, SecretTarget, SecretValue,
     SecretWish, SecretsStatus,
 };
+pub use settings::{Setting, SettingKind, SettingsPatch, SettingsReport, TakesEffect};
 pub use source::Source;
 pub use words::bytes_in_words;
 

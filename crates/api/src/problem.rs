@@ -276,6 +276,8 @@ problem_codes! {
     AutomationsInvalid = "E0115", OnRequest, "`.cove/automations.yaml` (or `.gitpod/automations.yaml`, `.ona/automations.yaml`) declares tasks and services. Every mistake in it comes with its line and column: `cove automations validate` lists them too. The environment comes up without it, and what ran before the mistake runs on. Mend the file, then `cove up`.";
     /// The file of automations changed.
     AutomationsChanged = "E0116", OnRequest, "Tasks and services run on as they were declared when the environment was last asked for. `cove up` reads the file again: services whose declaration changed are started again, those that are gone are stopped, and nothing else is touched.";
+    /// The settings cannot be read, or cannot be so.
+    SettingsInvalid = "E0117", OnRequest, "`config.toml` in the state folder holds your settings. The message names the line and column, or the key and what it can be. Nothing of the file was changed, and what it said when it was last read holds until it is mended; a daemon that is started meanwhile does not come up.";
     /// Something that runs has an older value of a secret.
     SecretStale = "E0118", OnRequest, "A process keeps the variables it was started with. Files of secrets are replaced at once; a variable has its new value in everything that is started from now on. Nothing is started again by itself: the message gives the command.";
     /// A repository asks for a login.

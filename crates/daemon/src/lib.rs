@@ -30,6 +30,7 @@ pub mod consent;
 pub mod diagnostics;
 pub mod docker;
 pub mod doctor;
+mod examples;
 mod execute;
 mod files;
 mod grants;

@@ -8,8 +8,10 @@ mod answer;
 mod audit;
 mod diagnostics;
 mod docker;
+mod editors;
 mod environments;
 mod events;
+mod examples;
 mod exec;
 mod grants;
 mod logs;
@@ -20,6 +22,7 @@ mod page;
 mod peer;
 mod prebuilds;
 mod secrets;
+mod settings;
 mod socket;
 mod system;
 mod watch;
@@ -44,6 +47,7 @@ pub use work::{
 use crate::audit::Audit;
 use crate::diagnostics::Bundles;
 use crate::inventory::Inventory;
+use crate::settings::SettingsBook;
 use crate::store::Store;
 
 /// Longest body of a request, in bytes. Real ones have a few hundred.
@@ -54,12 +58,12 @@ const MAX_BODY: usize = 1 << 20;
 pub struct Api {
     /// Specs and statuses.
     pub store: Store,
-    /// Dotfiles for environments that are asked for without others.
-    pub dotfiles: Option<api::Dotfiles>,
+    /// What the person's file says, and changes of it.
+    pub settings: SettingsBook,
+    /// The file of the editor that a person chose.
+    pub editor_file: Utf8PathBuf,
     /// Where it is written down who did what.
     pub audit: Audit,
-    /// When those stop by themselves that are asked for without saying so.
-    pub idle: api::IdlePolicy,
     /// The folder of what is known of repositories that were cloned into a machine.
     pub clones: Utf8PathBuf,
     /// What needs a container.
@@ -140,6 +144,10 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/prebuilds", get(prebuilds::list).delete(prebuilds::remove)),
         ("/v1/https", get(environments::https).put(environments::set_https)),
         ("/v1/secrets", get(secrets::list).put(secrets::change)),
+        ("/v1/settings", get(settings::show).patch(settings::change)),
+        ("/v1/editors", get(editors::list).put(editors::choose)),
+        ("/v1/examples", get(examples::list)),
+        ("/v1/examples/{example}", post(examples::make)),
         ("/v1/plan", post(environments::plan_folder)),
         ("/v1/environments/{environment}/logs", get(logs::of_environment)),
         ("/v1/environments/{environment}/automations/{kind}/{name}/logs", get(logs::of_automation)),

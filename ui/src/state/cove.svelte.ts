@@ -196,6 +196,7 @@ class Cove {
     if (known && known.metadata.resource_version > environment.metadata.resource_version) return
     this.progress(environment.id)
     const others = this.environments.filter((known) => known.id !== environment.id)
+    this.progress(environment.id)
     this.environments = [...others, environment].sort(byName)
   }
 }

@@ -60,8 +60,8 @@ pub(super) async fn up(
         request.worktree_of = Some(check(common, None).await?);
     }
     if !is_known(&api.store, &request)? {
-        request.dotfiles = request.dotfiles.or_else(|| api.dotfiles.clone());
-        request.idle = request.idle.or(Some(api.idle));
+        request.dotfiles = request.dotfiles.or_else(|| api.settings.dotfiles());
+        request.idle = request.idle.or_else(|| Some(api.settings.idle()));
     }
     let session = Session::fresh();
     if let Some(variables) = request.caller_variables.take() {

@@ -5,8 +5,8 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, PathItem};
 
 use super::{
-    audit, diagnostics, docker, environments, events, exec, grants, logs, machine, page, prebuilds, secrets,
-    socket, system, watch,
+    audit, diagnostics, docker, editors, environments, events, examples, exec, grants, logs, machine, page,
+    prebuilds, secrets, settings, socket, system, watch,
 };
 
 /// The document of this version.
@@ -58,6 +58,8 @@ pub fn json() -> String {
         (name = "machines", description = "The virtual machine they run in"),
         (name = "docker", description = "What the machine's Docker Engine has"),
         (name = "secrets", description = "What only the person and their environments know"),
+        (name = "settings", description = "What holds on this computer, and what its person chose"),
+        (name = "examples", description = "Projects that come with Cove"),
         (name = "audit", description = "Who was let do what"),
         (name = "events", description = "What happens"),
         (name = "daemon", description = "The daemon itself"),
@@ -92,6 +94,12 @@ pub fn json() -> String {
         prebuilds::remove,
         secrets::list,
         secrets::change,
+        settings::show,
+        settings::change,
+        editors::list,
+        editors::choose,
+        examples::list,
+        examples::make,
         logs::of_environment,
         logs::of_automation,
         exec::in_environment,

@@ -3,6 +3,7 @@ mod grants;
 mod logs;
 mod machine;
 mod page;
+mod settings;
 mod watch;
 
 use std::sync::{Arc, Mutex};
@@ -39,6 +40,7 @@ use crate::audit::Audit;
 use crate::inventory::Inventory;
 use crate::lock::DaemonLock;
 use crate::page::Sessions;
+use crate::settings::{Settings, SettingsBook};
 use crate::store::Store;
 
 /// How long anything may take here.
@@ -210,9 +212,14 @@ impl Served {
         let (stub, shutdown) = (Arc::new(Stub::default()), CancellationToken::new());
         let api = Api {
             clones: "/nowhere/clones".into(),
-            dotfiles: None,
+            settings: SettingsBook::new(
+                home.join("config.toml"),
+                store.clone(),
+                Settings::default(),
+                Arc::new(|_| {}),
+            ),
+            editor_file: home.join("editor"),
             audit: Audit::open(&home.join("audit")).unwrap(),
-            idle: api::IdlePolicy::NEVER,
             door: Door::new(Sessions::open(home.join("page.json"))),
             store: store.clone(),
             environments: stub.clone(),
