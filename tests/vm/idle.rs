@@ -1,6 +1,7 @@
 //! What is not used stops and starts again, and what a person waits for has a share of its own.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
@@ -26,6 +27,13 @@ pub(crate) fn what_is_not_used_stops_and_starts_with_the_next_use(cove: &Cove) {
     assert_eq!(weights.split_whitespace().collect::<Vec<_>>(), ["100", "1000"]);
     let pressure = &cove.json(&["machine", "status"])["status"]["usage"]["pressure"];
     assert!(pressure["cpu"].is_u64(), "{pressure}");
+    let sample = sampled(cove);
+    assert!(sample["cpu"].is_f64() && sample["processors"].is_u64(), "{sample}");
+    assert!(sample["network_in"].is_u64() && sample["disk_written"].is_u64(), "{sample}");
+    let given = cove.json(&["machine", "reclaim"]);
+    assert!(given["guest_memory"].as_u64().unwrap() > 0 && given["host_disk"]["note"].is_null(), "{given}");
+    let note = given["host_memory"]["note"].as_str().unwrap_or_default();
+    assert!(note.contains("`qemu` cannot take memory back"), "{given}");
 
     // A hold of this computer keeps it, also when the time is over.
     let mut held = cove.command(&["keep-alive", "idle", "--", "sleep", "300"]);
@@ -47,6 +55,16 @@ pub(crate) fn what_is_not_used_stops_and_starts_with_the_next_use(cove: &Cove) {
     let said = cove.run(&["exec", "idle", "--", "true"]);
     assert!(said.status != 0 && said.err.contains("E0006"), "{said:?}");
     cove.ok(&["rm", "-y", "idle"]);
+}
+
+/// The first of the machine's numbers that have rates in them.
+fn sampled(cove: &Cove) -> serde_json::Value {
+    let mut stream = UnixStream::connect(cove.home().join("run/coved.sock")).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    stream.write_all(b"GET /v1/machines/default/metrics HTTP/1.1\r\nhost: coved\r\n\r\n").unwrap();
+    let lines = BufReader::new(stream).lines().map(Result::unwrap);
+    let mut samples = lines.filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok());
+    samples.find(|sample| sample["cpu"].is_number()).unwrap()
 }
 
 /// A command of Cove that says `ready` and is then told a signal, by itself and not by keys; its exit status.

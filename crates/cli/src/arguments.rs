@@ -162,6 +162,9 @@ pub(crate) struct DoctorArguments {
     /// nobody
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(crate) bundle: Option<Utf8PathBuf>,
+    /// The one that the page showed under this id, and no new one
+    #[arg(long, value_name = "ID", requires = "bundle")]
+    pub(crate) shown: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

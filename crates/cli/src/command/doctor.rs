@@ -23,7 +23,7 @@ struct Written<'a> {
 
 pub(super) async fn run(context: &Context, arguments: DoctorArguments) -> Result<(), Failure> {
     if let Some(file) = arguments.bundle {
-        return bundle(context, &file).await;
+        return bundle(context, &file, arguments.shown.as_deref()).await;
     }
     let diagnosis = context.client().await?.doctor().await?;
     context.output.show(&diagnosis, |paint| text(&diagnosis, paint))?;
@@ -32,12 +32,12 @@ pub(super) async fn run(context: &Context, arguments: DoctorArguments) -> Result
 }
 
 /// Writes a bundle for whoever helps, for its owner alone.
-async fn bundle(context: &Context, file: &Utf8Path) -> Result<(), Failure> {
+async fn bundle(context: &Context, file: &Utf8Path, shown: Option<&str>) -> Result<(), Failure> {
     // Said before the work is done; what counts is that the file is made anew.
     if file.exists() {
         return Err(taken(file).into());
     }
-    let content = context.client().await?.diagnostics_bundle(None).await?;
+    let content = context.client().await?.diagnostics_bundle(shown).await?;
     let written = || -> io::Result<()> {
         let mut options = std::fs::OpenOptions::new();
         let mut opened = options.write(true).create_new(true).mode(0o600).open(file)?;

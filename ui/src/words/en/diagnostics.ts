@@ -50,6 +50,7 @@ export const diagnostics = {
     saving: 'Saving…',
     saved: 'The bundle is saved',
     command: 'The same in a terminal',
+    commandAlone: 'To save it, in a terminal',
     files: 'Files of the bundle',
     file: 'File',
     size: 'Size',

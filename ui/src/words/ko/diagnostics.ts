@@ -35,6 +35,7 @@ export const diagnostics: typeof en = {
     saving: '저장하는 중…',
     saved: '묶음을 저장했습니다',
     command: '터미널에서는',
+    commandAlone: '저장하려면 터미널에서',
     files: '묶음의 파일',
     file: '파일',
     size: '크기',
