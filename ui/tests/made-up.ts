@@ -2,6 +2,7 @@
 // What the page does is tested against a real daemon.
 import type { Page, Route } from '@playwright/test'
 import type { Environment, Event, Machine, Problem, WatchMessage } from '../src/api/types'
+import { docker } from './made-up-docker'
 
 /** The time of all that is made up. */
 export const NOW = '2026-11-27T10:00:00Z'
@@ -81,10 +82,10 @@ export const environments: Environment[] = [
       automations: {
         file: `${HOME}/src/shop/.cove/automations.yaml`,
         items: [
-          { name: 'database', title: 'Seed the database', phase: 'succeeded', session: '1', restarts: 0, exit_code: 0, millis: 3100, since: EARLIER },
-          { name: 'web', title: 'Web server', phase: 'running', session: '1', restarts: 0, since: EARLIER, depends_on: ['database'], pid: 412 },
-          { name: 'worker', title: 'Mail worker', phase: 'running', session: '1', restarts: 1, since: EARLIER, depends_on: ['database'], pid: 433 },
-          { name: 'smoke', title: 'Smoke test', phase: 'idle', session: '', restarts: 0, depends_on: ['web', 'worker'] },
+          { name: 'tasks/seed', title: 'Seed the database', phase: 'succeeded', session: '1', restarts: 0, exit_code: 0, millis: 3100, since: EARLIER },
+          { name: 'services/web', title: 'Web server', phase: 'running', session: '1', restarts: 0, since: EARLIER, depends_on: ['tasks/seed'], pid: 412 },
+          { name: 'services/worker', title: 'Mail worker', phase: 'running', session: '1', restarts: 1, since: EARLIER, depends_on: ['tasks/seed'], pid: 433 },
+          { name: 'tasks/smoke', title: 'Smoke test', phase: 'idle', session: '', restarts: 0, depends_on: ['services/web', 'services/worker'] },
         ],
       },
       activity: { uses: [{ kind: 'shell', detail: '', since: EARLIER }] },
@@ -156,6 +157,7 @@ const known: Answers = {
   '/v1/version': { version: '0.1.0', api: 'v1', pid: 4000 },
   '/v1/environments': environments,
   '/v1/machines/default': machine,
+  ...docker,
 }
 
 function ndjson(route: Route, values: unknown[]): Promise<void> {

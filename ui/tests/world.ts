@@ -16,6 +16,9 @@ function variable(name: string): string {
 /** An image that the engine has, with busybox in it. */
 export const IMAGE = variable('COVE_TEST_IMAGE')
 
+/** What the guest has in every container; this engine is no guest's. */
+export const INSIDE = variable('COVE_TEST_INSIDE')
+
 /** A configuration that needs nothing but the engine. */
 export function config(more: object = {}): object {
   return { name: 'Web', image: IMAGE, remoteUser: 'root', updateRemoteUserUID: false, ...more }

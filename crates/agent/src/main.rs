@@ -37,6 +37,7 @@ mod network;
 mod power;
 mod put_file;
 mod reaper;
+mod reclaim;
 mod runtime;
 mod server;
 mod session;

@@ -1,14 +1,17 @@
 //! Memory, disk and load, as the kernel counts them.
 
 use fs_err as fs;
-use protocol::agent::{Metrics, Pressure, Stall};
+use protocol::agent::{Metrics, Pressure, Stall, Traffic};
 
 use crate::{data_disk, journal};
 
 /// Processor time in `/proc/stat` is in hundredths of a second on every Linux architecture.
 const TICK_MS: u64 = 10;
 
-/// The numbers now. What cannot be read is zero.
+/// Sectors in `/proc/diskstats` have this many bytes, whatever the disk's own have.
+const SECTOR: u64 = 512;
+
+/// The numbers now. What cannot be read is zero, or absent where that can be said.
 pub(crate) fn now() -> Metrics {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let memory = read("/proc/meminfo");
@@ -28,7 +31,54 @@ pub(crate) fn now() -> Metrics {
         load_centi: load_centi(&read("/proc/loadavg")),
         busy_ms: busy_ms(&read("/proc/stat")),
         pressure: pressure(),
+        processors: processors(&read("/proc/stat")),
+        network: network(&read("/proc/net/dev"), is_hardware),
+        disks: disks(&read("/proc/diskstats")),
     }
+}
+
+/// Processors that work: a line each.
+fn processors(stat: &str) -> Option<u32> {
+    let is_one = |line: &&str| {
+        line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|letter: char| letter.is_ascii_digit()))
+    };
+    u32::try_from(stat.lines().filter(is_one).count()).ok().filter(|count| *count > 0)
+}
+
+/// Whether a network device is one of the machine's, and not a bridge or a container's end of a pair: traffic between
+/// containers goes nowhere, and what leaves would be counted twice.
+fn is_hardware(name: &str) -> bool {
+    !name.contains('/') && fs::exists(format!("/sys/class/net/{name}/device")).unwrap_or(false)
+}
+
+/// What went over these devices. `None` where none of them is counted.
+fn network(text: &str, counts: impl Fn(&str) -> bool) -> Option<Traffic> {
+    let of_line = |line: &str| {
+        let (name, numbers) = line.split_once(':')?;
+        if !counts(name.trim()) {
+            return None;
+        }
+        let numbers: Vec<u64> =
+            numbers.split_ascii_whitespace().map_while(|word| word.parse().ok()).collect();
+        Some(Traffic { came: *numbers.first()?, went: *numbers.get(8)? })
+    };
+    text.lines().filter_map(of_line).reduce(sum)
+}
+
+/// What went to and from the virtual disks as a whole. `None` where there is none.
+fn disks(text: &str) -> Option<Traffic> {
+    let of_line = |line: &str| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let letters = words.get(2)?.strip_prefix("vd")?;
+        let is_whole = !letters.is_empty() && letters.chars().all(|letter| letter.is_ascii_lowercase());
+        let bytes = |at: usize| Some(words.get(at)?.parse::<u64>().ok()?.saturating_mul(SECTOR));
+        is_whole.then_some(Traffic { came: bytes(5)?, went: bytes(9)? })
+    };
+    text.lines().filter_map(of_line).reduce(sum)
+}
+
+fn sum(one: Traffic, other: Traffic) -> Traffic {
+    Traffic { came: one.came.saturating_add(other.came), went: one.went.saturating_add(other.went) }
 }
 
 /// `None` where the kernel does not count it.
@@ -92,11 +142,31 @@ mod tests {
     }
 
     #[test]
+    fn traffic_is_that_of_the_machines_own_devices() {
+        let network_text = "Inter-|   Receive                                                |  Transmit\n \
+            face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs\n    \
+            lo:  100       1    0    0    0     0          0         0      100       1    0\n  \
+            eth0: 5000      10    0    0    0     0          0         0     7000      20    0\n  \
+            eth1:1         10    0    0    0     0          0         0     2      20    0\ndocker0: 9 9 9 9 9 9 9 9 9\n";
+        let counts = |name: &str| name.starts_with("eth");
+        assert_eq!(network(network_text, counts), Some(Traffic { came: 5001, went: 7002 }));
+        assert_eq!(network(network_text, |_| false), None);
+        let disks_text = " 254       0 vda 100 0 8 5 0 0 0 0 0 0 0\n 254 16 vdb 10 1 2 5 3 4 16 0 0 0 0\n \
+            254 17 vdb1 10 1 2 5 3 4 16 0 0 0 0\n 7 0 loop0 1 1 9 1 1 1 9 1\n 253 0 zram0 1 1 9 1 1 1 9 1\n";
+        assert_eq!(disks(disks_text), Some(Traffic { came: 10 * 512, went: 16 * 512 }));
+        assert_eq!(processors("cpu  1 2\ncpu0 1\ncpu1 1\nintr 5\n"), Some(2));
+    }
+
+    #[test]
     fn nonsense_is_zero() {
         assert_eq!(stall("some avg60=x avg300\nsome"), Stall::default());
         assert_eq!(
             (load_centi(""), load_centi("x"), busy_ms("cpu"), kib("MemTotal", "MemTotal")),
             (0, 0, 0, 0)
+        );
+        assert_eq!(
+            (processors("cpu"), network("eth0: x", |_| true), disks("1 2 vda 3 4 x")),
+            (None, None, None)
         );
     }
 }

@@ -19,7 +19,9 @@ pub(crate) use channel::{Channel, ChannelError};
 
 use crate::console::chain;
 use crate::machine::Machine;
-use crate::{configuration, connect, exec, files, listeners, metrics, power, put_file, shares, watch};
+use crate::{
+    configuration, connect, exec, files, listeners, metrics, power, put_file, reclaim, shares, watch,
+};
 
 /// Streams that the host may have open at once.
 pub(crate) const STREAMS: usize = 4096;
@@ -143,6 +145,10 @@ async fn answer(mut channel: Channel, machine: &Arc<Machine>) -> Result<(), Chan
             Err(error) => Refusal::because(&error).of_kind(error.kind()).into(),
         },
         Request::Metrics => Reply::Metrics(metrics::now()),
+        Request::Reclaim => match tokio::task::spawn_blocking(reclaim::now).await {
+            Ok(reclaimed) => Reply::Reclaimed(reclaimed),
+            Err(error) => Refusal::because(&error).into(),
+        },
         Request::Listeners => {
             let found = tokio::task::spawn_blocking(|| listeners::Looker::default().look()).await;
             Reply::Listeners { listeners: found.unwrap_or_default() }

@@ -46,3 +46,24 @@ pub(crate) fn request<R: DeviceRequest>(device: BorrowedFd<'_>, argument: &R::Ar
     let result = unsafe { libc::ioctl(device.as_raw_fd(), R::NUMBER, std::ptr::from_ref(argument)) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
+
+/// `struct fstrim_range` of `linux/fs.h`.
+#[repr(C)]
+struct TrimRange {
+    start: u64,
+    length: u64,
+    shortest: u64,
+}
+
+/// `FITRIM` of the same header: `_IOWR('X', 121, struct fstrim_range)`.
+const TRIM: libc::Ioctl = 0xc018_5879;
+
+/// Has a file system tell its device all blocks that no file has. Their bytes.
+#[expect(unsafe_code, reason = "FITRIM is wrapped by no safe crate we use")]
+pub(crate) fn trim(place: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut range = TrimRange { start: 0, length: u64::MAX, shortest: 0 };
+    // SAFETY: the file system reads and writes one `struct fstrim_range` at that address during the call, which
+    // `TrimRange` has the layout of; it keeps no pointer to it.
+    let result = unsafe { libc::ioctl(place.as_raw_fd(), TRIM, std::ptr::from_mut(&mut range)) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(range.length) }
+}

@@ -23,6 +23,12 @@ pub enum WatchMessage {
         /// The last sequence there is.
         sequence: u64,
     },
+    /// Something changed among what the machine's Docker Engine has: list it again. Told at most once a second, and only
+    /// to who asked for it with `docker=true`.
+    DockerChanged {
+        /// The machine.
+        machine: String,
+    },
 }
 
 /// Something that happened to a resource.
@@ -37,6 +43,16 @@ pub struct Event {
     pub object: ObjectReference,
     /// What.
     pub kind: EventKind,
+}
+
+/// Answer of `GET /v1/events`: a part of what happened, the newest first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventPage {
+    /// The events.
+    pub events: Vec<Event>,
+    /// Where the next part begins: ask for what was before it. Absent at the end of what is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
 }
 
 /// Which resource.

@@ -11,6 +11,8 @@ mod automation;
 mod condition;
 mod consent;
 mod customizations;
+mod diagnostics;
+mod docker;
 mod environment;
 mod event;
 mod grant;
@@ -19,6 +21,7 @@ mod idle;
 mod logs;
 mod machine;
 mod metadata;
+mod metrics;
 mod open;
 mod page;
 mod personal;
@@ -38,11 +41,17 @@ pub use automation::{AutomationPhase, AutomationStatus, AutomationWish, Automati
 pub use condition::{Condition, ConditionKind};
 pub use consent::{Consent, ConsentKind, Unasked};
 pub use customizations::Customizations;
+pub use diagnostics::{DiagnosticsFile, DiagnosticsPreview, Removed, RemovedKind};
+pub use docker::{
+    DockerBuildRecord, DockerContainer, DockerContainerState, DockerFile, DockerFileKind, DockerFolder,
+    DockerFreeable, DockerImage, DockerImageDetail, DockerKind, DockerLayer, DockerNetwork, DockerOwner,
+    DockerPort, DockerPruneRequest, DockerPruned, DockerUsage, DockerUse, DockerVolume,
+};
 pub use environment::{
     ContainerStatus, DesiredPhase, Environment, EnvironmentSpec, EnvironmentStatus, HookStage, HookStatus,
     Phase, ServiceStatus,
 };
-pub use event::{Event, EventKind, LogStream, ObjectKind, ObjectReference, Unit, WatchMessage};
+pub use event::{Event, EventKind, EventPage, LogStream, ObjectKind, ObjectReference, Unit, WatchMessage};
 pub use grant::{
     DEFAULT_GRANT, GRANT_VARIABLES, Grant, GrantKind, GrantRefused, GrantRequest, LONGEST_GRANT,
 };
@@ -50,10 +59,11 @@ pub use home::{HomeError, HomeLayout};
 pub use idle::{Activity, IdlePolicy, InUse, NotATime, UseKind};
 pub use logs::{ContainerLogLine, LogLevel, MachineLogLine};
 pub use machine::{
-    AcceleratorStatus, BootStage, ComponentStatus, EmulationStatus, EngineState, Machine, MachinePhase,
-    MachineSpec, MachineStatus, MachineUse, Pressure,
+    AcceleratorStatus, BootStage, ComponentStatus, EmulationStatus, EngineState, HostSize, Machine,
+    MachinePhase, MachineSpec, MachineStatus, MachineUse, Pressure,
 };
 pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
+pub use metrics::{MetricsMessage, MetricsSample, Reclaimed, ReclaimedPart};
 pub use open::{CoveFileError, LONGEST_COVE_FILE, OpenLink, OpenLinkError};
 pub use page::{PageAccess, PageAudience, PageRequest, PageToken};
 pub use personal::{Dotfiles, Secrets};

@@ -121,6 +121,20 @@ pub struct MachineStatus {
     /// Whether it is in use; told to who asks for it, and only while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activity: Option<Activity>,
+    /// What this computer has, of which it can have a part; told to who asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostSize>,
+}
+
+/// What this computer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HostSize {
+    /// Processors.
+    pub processors: u32,
+    /// Memory, in MiB.
+    pub memory_mib: u64,
+    /// Free bytes of the disk that the machine's disk is on.
+    pub disk_free: u64,
 }
 
 /// Where a machine is on its way.

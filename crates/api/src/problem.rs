@@ -319,6 +319,14 @@ problem_codes! {
     PrebuildStale = "E0215", OnRequest, "A prebuild serves an `up` whose configuration says the same of what is in the image: image or Dockerfile, features, users, `onCreateCommand`, `updateContentCommand`. The message says what differs. The environment comes up without it; `cove prebuild` in a folder of the repository makes one that fits, for its clones too.";
     /// The file of a secret could not be put into the container.
     SecretNotPlaced = "E0216", OnRequest, "The message names the path in the container and what is in the way: something that Cove did not make is never replaced. Remove it, or choose another place with `cove secret set NAME --as-file=PATH`. Variables and the other files are there.";
+    /// An environment has it.
+    OwnedByEnvironment = "E0220", OnRequest, "Cove made it for an environment and looks after it: started, stopped or removed behind its back, the environment would be broken. The message has the command that does it properly. What an environment leaves behind that is gone (`cove rm`) may be removed like anything else.";
+    /// The engine does not let go of what is in use.
+    DockerInUse = "E0221", OnRequest, "The message is the engine's own and names what uses it. Stop or remove that first. An image that has several names, or of which stopped containers were made, can be removed by force.";
+    /// The engine has no such thing.
+    DockerNotFound = "E0222", OnRequest, "It may have been removed since the list was made. `docker --context cove ps -a`, `images`, `volume ls` and `network ls` list what there is.";
+    /// The content of a volume cannot be listed.
+    VolumeElsewhere = "E0223", OnRequest, "Cove lists folders of volumes that are on the machine's own disk. The content of others (NFS, a plugin's, a folder bound by options) is there only while a container has them: look from one, as the message shows.";
     /// An environment that nobody uses stops.
     StopsIdle = "E0230", OnRequest, "It was told to stop when it is not used for long (`cove up --idle`, or `[environments] idle` in `config.toml`). Nothing is lost: its container is kept, and the next `cove exec`, `shell`, `ssh`, `open` or visit of a name of its ports starts it. `cove keep-alive -- COMMAND` keeps it running for as long as a command does; `cove up --idle never` lets it run until you stop it. What counts as use is in `docs/idle.md`.";
 

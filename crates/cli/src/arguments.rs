@@ -132,7 +132,7 @@ pub(crate) enum Command {
     /// Copy images, volumes and containers' definitions from another engine; nothing is changed there
     Migrate(MigrateArguments),
     /// Check everything Cove needs
-    Doctor,
+    Doctor(DoctorArguments),
     /// Do what the reference's devcontainer command does, with its flags and output
     #[command(disable_help_flag = true)]
     Devcontainer {
@@ -155,6 +155,15 @@ pub(crate) enum Command {
     },
 }
 
+/// What `cove doctor` does besides looking.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    /// Write a bundle for whoever helps to this file, without secrets, tokens, addresses and your names; it is sent to
+    /// nobody
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) bundle: Option<Utf8PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum MachineCommand {
     /// Start it
@@ -169,6 +178,8 @@ pub(crate) enum MachineCommand {
     Resume,
     /// Show how it stands and what it uses
     Status,
+    /// Give memory and disk space that it has no use for back to this computer
+    Reclaim,
     /// Open a root shell in it, outside of any container
     Shell {
         #[command(flatten)]

@@ -66,7 +66,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Machine(command) => machine::run(context, command).await,
         Command::Docker(command) => docker::run(context, command),
         Command::Migrate(arguments) => migrate::run(context, arguments).await,
-        Command::Doctor => doctor::run(context).await,
+        Command::Doctor(arguments) => doctor::run(context, arguments).await,
         // It has a runtime of its own, and begins before this one; only options before it lead here.
         Command::Devcontainer { .. } => {
             Err(Failure::request("`devcontainer` comes first: `cove devcontainer …`").into())

@@ -98,6 +98,13 @@ pub(crate) async fn call<T: DeserializeOwned>(socket: &Utf8Path, call: &Call) ->
     })
 }
 
+/// Sends a call and reads its answer as it is.
+pub(crate) async fn bytes(socket: &Utf8Path, call: &Call) -> Result<Bytes, CallError> {
+    let response = accepted(call, send(socket, call).await?).await?;
+    let body = response.into_body().collect().await;
+    Ok(body.map_err(|source| CallError::Broken { call: call.describe(), source })?.to_bytes())
+}
+
 /// Turns an answer that is no success into the daemon's problem.
 pub(crate) async fn accepted(
     call: &Call,

@@ -1,10 +1,10 @@
 //! Every route of the daemon, as a method.
 
 use api::{
-    AuditCheck, AuditRecord, ContainerLogLine, Customizations, Diagnosis, Environment, EnvironmentPatch,
-    ExecRequest, GrantKind, GrantRequest, HomeLayout, Https, HttpsWish, KeepAlive, Machine, MachineLogLine,
-    MachinePatch, ObjectReference, PageAccess, PageRequest, PlanRequest, Prebuild, Preview, SecretStatus,
-    SecretWish, UpRequest, Version,
+    AuditCheck, AuditRecord, ContainerLogLine, Customizations, Diagnosis, DiagnosticsPreview, Environment,
+    EnvironmentPatch, EventPage, ExecRequest, GrantKind, GrantRequest, HomeLayout, Https, HttpsWish,
+    KeepAlive, Machine, MachineLogLine, MachinePatch, MetricsMessage, ObjectReference, PageAccess,
+    PageRequest, PlanRequest, Prebuild, Preview, Reclaimed, SecretStatus, SecretWish, UpRequest, Version,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use hyper::Method;
@@ -243,6 +243,16 @@ impl Client {
         self.call(Call::new(Method::POST, machine_path(machine, "/stop"))).await
     }
 
+    /// How busy a machine is: lately, and from now on for as long as what is given is read.
+    pub async fn machine_metrics(&self, machine: &str) -> Result<Lines<MetricsMessage>, CallError> {
+        self.lines(machine_path(machine, "/metrics")).await
+    }
+
+    /// A machine gives back what it only keeps in case it is wanted again; answers when that is done.
+    pub async fn reclaim(&self, machine: &str) -> Result<Reclaimed, CallError> {
+        self.call(Call::new(Method::POST, machine_path(machine, "/reclaim"))).await
+    }
+
     /// What the parts of a machine wrote.
     pub async fn machine_logs(
         &self,
@@ -264,6 +274,30 @@ impl Client {
     /// Looks at everything Cove needs.
     pub async fn doctor(&self) -> Result<Diagnosis, CallError> {
         self.get("/v1/doctor").await
+    }
+
+    /// What a bundle for diagnosis would have.
+    pub async fn diagnostics(&self) -> Result<DiagnosticsPreview, CallError> {
+        self.get("/v1/diagnostics/preview").await
+    }
+
+    /// A bundle for diagnosis, as a gzipped tar: the one that was shown under this id, or a new one.
+    pub async fn diagnostics_bundle(&self, shown: Option<&str>) -> Result<Vec<u8>, CallError> {
+        let query = shown.map(|id| format!("?shown={}", segment(id))).unwrap_or_default();
+        let call = Call::new(Method::GET, format!("/v1/diagnostics/bundle{query}")).by(self.asker.as_ref());
+        Ok(connection::bytes(&self.socket, &call).await?.into())
+    }
+
+    /// What happened before a sequence, or last: the newest first, of one object or of all.
+    pub async fn events(
+        &self,
+        before: Option<u64>,
+        object: Option<&ObjectReference>,
+    ) -> Result<EventPage, CallError> {
+        let before = before.map(|sequence| format!("before={sequence}"));
+        let object = object.map(|object| format!("object={}", segment(&object.id)));
+        let query = before.into_iter().chain(object).collect::<Vec<_>>().join("&");
+        self.get(&format!("/v1/events?{query}")).await
     }
 
     /// The daemon shall end; machines and environments run on.

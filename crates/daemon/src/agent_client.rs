@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use protocol::agent::{
-    AgentHello, Configuration, Event, Exec, Failure, FailureKind, Listener, Metrics, Mount, Reply, Request,
-    Target,
+    AgentHello, Configuration, Event, Exec, Failure, FailureKind, Listener, Metrics, Mount, Reclaimed, Reply,
+    Request, Target,
 };
 use protocol::files::{FileBatch, FileReceipt};
 use protocol::{AGENT_PORT, Frame, FrameKind};
@@ -29,6 +29,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(30);
 
 /// Writing all dirty data of a busy guest to the disk may take its time.
 const SYNC_TIME: Duration = Duration::from_mins(2);
+
+/// The same, and the data disk is told every block that no file has.
+const RECLAIM_TIME: Duration = Duration::from_mins(5);
 
 /// The guest looks at every file of a batch, through the host.
 const FILES_TIME: Duration = Duration::from_mins(2);
@@ -162,6 +165,17 @@ impl AgentClient {
         match self.ask(&Request::Metrics, ANSWER_TIME).await? {
             (_, Reply::Metrics(metrics)) => Ok(metrics),
             _ => Err(AgentError::Unexpected { request: "metrics" }),
+        }
+    }
+
+    /// Has the guest give up what it only keeps in case it is wanted again.
+    ///
+    /// # Errors
+    /// [`AgentError`], refused by an older agent.
+    pub async fn reclaim(&self) -> Result<Reclaimed, AgentError> {
+        match self.ask(&Request::Reclaim, RECLAIM_TIME).await? {
+            (_, Reply::Reclaimed(reclaimed)) => Ok(reclaimed),
+            _ => Err(AgentError::Unexpected { request: "reclaim" }),
         }
     }
 
@@ -389,6 +403,7 @@ fn name(request: &Request) -> &'static str {
         Request::Watch => "watch",
         Request::Files => "files",
         Request::Metrics => "metrics",
+        Request::Reclaim => "reclaim",
         Request::Listeners => "listeners",
         Request::FollowListeners => "follow_listeners",
         Request::PutFile { .. } => "put_file",

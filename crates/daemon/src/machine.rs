@@ -10,8 +10,10 @@ mod configuration;
 pub mod description;
 mod disk_copy;
 mod journal;
+mod metrics;
 pub mod problems;
 mod process;
+mod reclaim;
 mod rest;
 mod session;
 mod shares;
@@ -131,6 +133,7 @@ struct Inner {
     /// Counts changes of this computer's network.
     network: watch::Sender<u64>,
     usage_asked: tokio::sync::Mutex<Option<Instant>>,
+    gauge: Mutex<metrics::Gauge>,
     engine_starts: AtomicU64,
     /// What is open to it and to what runs in it.
     uses: Uses,
@@ -172,6 +175,7 @@ impl MachineHost {
             host: watch::Sender::default(),
             network: watch::Sender::default(),
             usage_asked: tokio::sync::Mutex::new(None),
+            gauge: Mutex::default(),
             engine_starts: AtomicU64::new(0),
             uses: Uses::default(),
         };

@@ -17,6 +17,7 @@ use camino::Utf8PathBuf;
 use host::keyring::Keyring;
 use host::vault::Vault;
 use jiff::Timestamp;
+use provision::Masks;
 use tokio::sync::watch;
 
 use book::Book;
@@ -238,6 +239,14 @@ impl KeptSecrets {
     /// They cannot be read.
     pub fn list(&self, of: Option<&Environment>) -> Result<Vec<SecretStatus>, Problem> {
         self.read(PATIENCE, |book| book.list(of.map(|it| (&it.id, it.spec.source.folder().as_path()))))
+    }
+
+    /// Masks of all values there are and lately were, whoever they count for.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(crate) fn all_masks(&self) -> Result<Masks, Problem> {
+        self.read(PATIENCE, |book| Masks::new(book.values()))
     }
 
     /// Keeps these secrets of an environment instead of the ones that were given so before.

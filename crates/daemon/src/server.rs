@@ -6,7 +6,10 @@
 
 mod answer;
 mod audit;
+mod diagnostics;
+mod docker;
 mod environments;
+mod events;
 mod exec;
 mod grants;
 mod logs;
@@ -28,7 +31,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use camino::Utf8PathBuf;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +42,8 @@ pub use work::{
 };
 
 use crate::audit::Audit;
+use crate::diagnostics::Bundles;
+use crate::inventory::Inventory;
 use crate::store::Store;
 
 /// Longest body of a request, in bytes. Real ones have a few hundred.
@@ -59,10 +64,14 @@ pub struct Api {
     pub clones: Utf8PathBuf,
     /// What needs a container.
     pub environments: Arc<dyn EnvironmentWork>,
+    /// What the machine's engine has.
+    pub docker: Inventory,
     /// What needs the machine.
     pub machine: Arc<dyn MachineWork>,
     /// Looks at everything.
     pub diagnose: Diagnose,
+    /// Makes bundles of what was found.
+    pub diagnostics: Arc<dyn Bundles>,
     /// Who may see the page.
     pub door: Door,
     /// Cancelled when the daemon shall end; open streams end with it.
@@ -95,7 +104,7 @@ pub async fn serve(listener: PeerListener, api: Api) -> std::io::Result<()> {
 
 fn router(api: Api) -> Router {
     let mut router = Router::new();
-    for (path, methods) in routes() {
+    for (path, methods) in routes().into_iter().chain(docker_routes()) {
         router = router.route(path, methods);
     }
     router
@@ -115,6 +124,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/shutdown", post(system::shut_down)),
         ("/v1/page", post(page::open).delete(page::close)),
         ("/v1/watch", get(watch::watch)),
+        ("/v1/events", get(events::history)),
+        ("/v1/diagnostics/preview", get(diagnostics::preview)),
+        ("/v1/diagnostics/bundle", get(diagnostics::bundle)),
         ("/v1/environments", get(environments::list).post(environments::up)),
         (
             "/v1/environments/{environment}",
@@ -130,14 +142,49 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/secrets", get(secrets::list).put(secrets::change)),
         ("/v1/plan", post(environments::plan_folder)),
         ("/v1/environments/{environment}/logs", get(logs::of_environment)),
+        ("/v1/environments/{environment}/automations/{kind}/{name}/logs", get(logs::of_automation)),
         ("/v1/environments/{environment}/keep-alive", post(environments::keep_alive)),
         ("/v1/environments/{environment}/exec", post(exec::in_environment).get(socket::in_environment)),
         ("/v1/environments/{environment}/ssh", post(exec::ssh_to_environment)),
         ("/v1/machines/{machine}", get(machine::show).patch(machine::change)),
         ("/v1/machines/{machine}/start", post(machine::start)),
         ("/v1/machines/{machine}/stop", post(machine::stop)),
+        ("/v1/machines/{machine}/metrics", get(machine::metrics)),
+        ("/v1/machines/{machine}/reclaim", post(machine::reclaim)),
         ("/v1/machines/{machine}/logs", get(logs::of_machine)),
         ("/v1/machines/{machine}/exec", post(exec::in_machine).get(socket::in_machine)),
+    ]
+}
+
+/// The routes about what the machine's engine has.
+fn docker_routes() -> Vec<(&'static str, MethodRouter<Api>)> {
+    vec![
+        ("/v1/machines/{machine}/docker/usage", get(docker::usage)),
+        ("/v1/machines/{machine}/docker/prune", post(docker::prune)),
+        ("/v1/machines/{machine}/docker/containers", get(docker::containers)),
+        (
+            "/v1/machines/{machine}/docker/containers/{container}",
+            get(docker::container).delete(docker::remove_container),
+        ),
+        ("/v1/machines/{machine}/docker/containers/{container}/start", post(docker::start)),
+        ("/v1/machines/{machine}/docker/containers/{container}/stop", post(docker::stop)),
+        ("/v1/machines/{machine}/docker/containers/{container}/restart", post(docker::restart)),
+        ("/v1/machines/{machine}/docker/containers/{container}/inspect", get(docker::inspect_container)),
+        ("/v1/machines/{machine}/docker/containers/{container}/logs", get(docker::container_logs)),
+        (
+            "/v1/machines/{machine}/docker/containers/{container}/exec",
+            post(exec::in_container).get(socket::in_container),
+        ),
+        ("/v1/machines/{machine}/docker/images", get(docker::images)),
+        ("/v1/machines/{machine}/docker/images/{image}", get(docker::image).delete(docker::remove_image)),
+        ("/v1/machines/{machine}/docker/volumes", get(docker::volumes)),
+        ("/v1/machines/{machine}/docker/volumes/{volume}", delete(docker::remove_volume)),
+        ("/v1/machines/{machine}/docker/volumes/{volume}/files", get(docker::browse)),
+        ("/v1/machines/{machine}/docker/volumes/{volume}/inspect", get(docker::inspect_volume)),
+        ("/v1/machines/{machine}/docker/networks", get(docker::networks)),
+        ("/v1/machines/{machine}/docker/networks/{network}", delete(docker::remove_network)),
+        ("/v1/machines/{machine}/docker/networks/{network}/inspect", get(docker::inspect_network)),
+        ("/v1/machines/{machine}/docker/builds", get(docker::builds)),
     ]
 }
 

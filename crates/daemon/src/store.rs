@@ -16,6 +16,7 @@ mod containers;
 mod environments;
 mod error;
 mod events;
+mod history;
 mod hooks;
 mod machine;
 mod prebuilds;
@@ -32,6 +33,7 @@ pub use containers::{Adopted, MadeFrom};
 pub(crate) use environments::key_of;
 pub use error::StoreError;
 use events::{EventLog, Pending};
+pub use history::EventQuery;
 pub use prebuilds::MadePrebuild;
 
 /// Events a slow watcher may lag behind before it reads them from the log instead.

@@ -27,8 +27,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
+use crate::diagnostics::Diagnostics;
 use crate::docker::{DockerSocketError, DockerSockets};
 use crate::doctor;
+use crate::inventory::Inventory;
 use crate::lock::{DaemonLock, LockError};
 use crate::machine::MachineHost;
 use crate::page::Sessions;
@@ -105,8 +107,9 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
         let place = AuthorityPlace::new(paths.secrets_dir(), paths.https_dir());
         Ports::new(machine.clone(), store.clone(), Names::new(settings.names, place))
     };
+    let kept_secrets = secrets(paths, &store, settings.secrets);
     let surroundings = Surroundings {
-        secrets: secrets(paths, &store, settings.secrets),
+        secrets: kept_secrets.clone(),
         policy: settings.consent,
         registry: registry(paths, &settings.registries)?,
         probes: ProbeCache::new(paths.shell_cache_dir()),
@@ -119,14 +122,19 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     let followers = follow_host(&machine);
     tracing::info!(home = %paths.root(), pid = std::process::id(), version = env!("CARGO_PKG_VERSION"), "serving");
 
+    let examined = doctor::Examined { paths: paths.clone(), machine: machine.clone(), store: store.clone() };
+    let docker = Inventory::new(machine.clone(), store.clone());
     let api = Api {
         environments: Arc::new(environments::LiveEnvironments::new(reconciler.clone())),
-        machine: Arc::new(machine::LiveMachine::new(machine.clone(), store.clone(), reconciler.clone())),
-        diagnose: {
-            let examined =
-                doctor::Examined { paths: paths.clone(), machine: machine.clone(), store: store.clone() };
-            Arc::new(move || doctor::diagnose(examined.clone()).boxed())
-        },
+        machine: Arc::new(machine::LiveMachine::new(
+            machine.clone(),
+            store.clone(),
+            reconciler.clone(),
+            docker.clone(),
+        )),
+        docker,
+        diagnostics: Arc::new(Diagnostics::new(examined.clone(), kept_secrets)),
+        diagnose: Arc::new(move || doctor::diagnose(examined.clone()).boxed()),
         dotfiles: settings.dotfiles,
         audit,
         idle: settings.environments.idle.map_or(api::IdlePolicy::NEVER, |written| written.0),

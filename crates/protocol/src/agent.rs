@@ -7,6 +7,7 @@
 //! | `hello` | `hello` | nothing |
 //! | `configure`, `set_clock`, `mount`, `unmount`, `sync` | `done` | nothing |
 //! | `metrics` | `metrics` | nothing |
+//! | `reclaim` | `reclaimed` | nothing |
 //! | `listeners` | `listeners` | nothing |
 //! | `follow_listeners` | `listeners` | another `listeners` after each change |
 //! | `put_file` | `done`, after the content came as input frames and an empty one | nothing |
@@ -60,6 +61,9 @@ pub enum Request {
     Files,
     /// Memory, disk and load now.
     Metrics,
+    /// Gives up what is only kept in case it is wanted again: page cache, and blocks of the data disk that no file
+    /// has. A guest that cannot refuses it.
+    Reclaim,
     /// Sockets that wait for TCP connections, in every network namespace.
     Listeners,
     /// The same, told again after each change for as long as the stream is open: the guest looks only then.
@@ -221,6 +225,8 @@ pub enum Reply {
     },
     /// The numbers asked for.
     Metrics(Metrics),
+    /// What was given up.
+    Reclaimed(Reclaimed),
     /// The sockets asked for.
     Listeners {
         /// All of them, in no order.
@@ -395,6 +401,33 @@ pub struct Metrics {
     pub busy_ms: u64,
     /// How much of the time something in the guest waited, where its kernel tells.
     pub pressure: Option<Pressure>,
+    /// Processors that work; `None` from an agent that does not tell.
+    pub processors: Option<u32>,
+    /// What went over its network since boot; `None` from an agent that does not tell.
+    pub network: Option<Traffic>,
+    /// What went to and from its disks since boot; `None` from an agent that does not tell.
+    pub disks: Option<Traffic>,
+}
+
+/// Bytes that went in two directions since boot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Received, or read.
+    pub came: u64,
+    /// Sent, or written.
+    pub went: u64,
+}
+
+/// What a guest gave up.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reclaimed {
+    /// Page cache and what the kernel keeps beside it, in bytes.
+    pub memory: u64,
+    /// Bytes of the data disk that the guest says it has no use for; `None` if it could not say.
+    pub disk: Option<u64>,
+    /// Why not everything was done, for people.
+    pub notes: Vec<String>,
 }
 
 /// How much of the time at least one process of the guest had to wait for what is scarce.

@@ -9,6 +9,7 @@
 //! | `kill` | `done`, when the machine has ended | the shim ends |
 //! | `pause`, `resume` | `done`, or `failed` where the driver cannot | nothing |
 //! | `change_shares` | `done`, once `machine.json` says so too, or `failed` where the driver cannot | nothing |
+//! | `squeeze` | `done`, or `failed` where the driver cannot | nothing |
 //! | `save` | `done`, when the machine has ended, or `failed` and it runs on | the shim ends |
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,12 @@ pub enum Request {
         /// All of them.
         shares: Vec<Share>,
     },
+    /// Takes memory back from the guest that it has no use for, and lets it have that again when it needs it. Where the
+    /// machine has [`Ability::Squeeze`].
+    Squeeze {
+        /// How much the guest keeps meanwhile, in MiB.
+        keep_mib: u64,
+    },
     /// Keeps the machine's state and ends it: the next boot of the same description goes on there.
     Save,
 }
@@ -71,6 +78,8 @@ pub enum Ability {
     Save,
     /// [`Request::ChangeShares`].
     ChangeShares,
+    /// [`Request::Squeeze`].
+    Squeeze,
     /// An ability of a newer shim.
     #[serde(other)]
     Unknown,

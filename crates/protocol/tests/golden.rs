@@ -9,8 +9,8 @@ use std::fmt::Debug;
 
 use protocol::agent::{
     AgentHello, Component, ComponentState, Configuration, Emulation, Event, Exec, ExecControl, ExecEnd,
-    Failure, FailureKind, Level, Listener, LogLine, Metrics, Mount, Pressure, Reply, Request, Stall, Target,
-    TerminalSize,
+    Failure, FailureKind, Level, Listener, LogLine, Metrics, Mount, Pressure, Reclaimed, Reply, Request,
+    Stall, Target, TerminalSize, Traffic,
 };
 use protocol::files::{FileBatch, FileChange, FileChangeKind, FileReceipt};
 use protocol::{Frame, FrameDecoder, FrameKind, Version, encode_json, shim};
@@ -101,6 +101,7 @@ fn requests_to_the_agent() {
     golden.check(&Request::Sync);
     golden.check(&Request::PowerOff);
     golden.check(&Request::Files);
+    golden.check(&Request::Reclaim);
     golden.check(&ExecControl::Resize(TerminalSize { rows: 50, columns: 132 }));
     golden.check(&ExecControl::Signal { number: 2 });
     golden.end();
@@ -174,7 +175,11 @@ fn replies_of_the_agent() {
             io: Stall { minute: 12, five_minutes: 13 },
             memory: Stall { minute: 14, five_minutes: 15 },
         }),
+        processors: Some(16),
+        network: Some(Traffic { came: 17, went: 18 }),
+        disks: Some(Traffic { came: 19, went: 20 }),
     }));
+    golden.check(&Reply::Reclaimed(Reclaimed { memory: 1, disk: Some(2), notes: vec!["why".into()] }));
     golden.check(&Reply::Listeners {
         listeners: vec![Listener {
             protocol: "tcp".into(),
@@ -249,6 +254,7 @@ fn messages_of_the_shim() {
     golden.check(&shim::Request::Save);
     let share = shim::Share { tag: "share0".into(), host_path: "/home/ada".into(), read_only: false };
     golden.check(&shim::Request::ChangeShares { shares: vec![share] });
+    golden.check(&shim::Request::Squeeze { keep_mib: 1024 });
     golden.check(&shim::Reply::Done);
     golden.check(&shim::Reply::Failed { message: "why".into() });
     for state in [
@@ -269,7 +275,12 @@ fn messages_of_the_shim() {
             config_digest: "ab12".into(),
             agent_after_ms: Some(2600),
             host_memory: 640,
-            abilities: vec![shim::Ability::Pause, shim::Ability::Save, shim::Ability::ChangeShares],
+            abilities: vec![
+                shim::Ability::Pause,
+                shim::Ability::Save,
+                shim::Ability::ChangeShares,
+                shim::Ability::Squeeze,
+            ],
         }));
     }
     golden.check(&shim::Identity { pid: 4711, started: 998_877, host_boot: "b00t".into() });
@@ -301,5 +312,7 @@ fn old_and_newer_bytes_keep_their_meaning() {
     assert_eq!((status.agent_after_ms, status.host_memory, status.abilities), (None, 0, Vec::new()));
     let Request::Configure(configuration) = decode(&next()) else { panic!("a configuration") };
     assert_eq!((configuration.names.len(), configuration.host_names.len()), (1, 0));
+    let Reply::Metrics(metrics) = decode(&next()) else { panic!("metrics") };
+    assert_eq!((metrics.busy_ms, metrics.processors, metrics.network, metrics.disks), (9, None, None, None));
     assert!(lines.next().is_none(), "a line of old.jsonl is not checked");
 }

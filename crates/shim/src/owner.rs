@@ -97,6 +97,7 @@ impl Board {
             (Ability::Pause, driver.pause().is_some()),
             (Ability::Save, driver.snapshot().is_some()),
             (Ability::ChangeShares, driver.change_shares().is_some()),
+            (Ability::Squeeze, driver.balloon().is_some()),
         ];
         abilities.into_iter().filter(|(_, has)| *has).map(|(ability, _)| ability).collect()
     }

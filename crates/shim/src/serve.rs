@@ -25,6 +25,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Pause after a connection could not be taken, for want of file descriptors perhaps.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a guest that gives memory back is waited for.
+const SETTLING: Duration = Duration::from_secs(10);
+
 /// The server; it serves until it is finished.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -95,12 +98,14 @@ async fn answer(mut stream: UnixStream, board: &Board, folder: &Folder) -> io::R
             obey(&mut stream, board, Order::Stop(Duration::from_millis(grace_ms))).await
         }
         Request::Kill => obey(&mut stream, board, Order::Kill).await,
-        Request::Pause | Request::Resume | Request::Save | Request::ChangeShares { .. } => {
-            match change(board, folder, request).await {
-                Ok(()) => reply(&mut stream, &Reply::Done).await,
-                Err(message) => fail(&mut stream, message).await,
-            }
-        }
+        Request::Pause
+        | Request::Resume
+        | Request::Save
+        | Request::ChangeShares { .. }
+        | Request::Squeeze { .. } => match change(board, folder, request).await {
+            Ok(()) => reply(&mut stream, &Reply::Done).await,
+            Err(message) => fail(&mut stream, message).await,
+        },
     }
 }
 
@@ -162,6 +167,13 @@ async fn change(board: &Board, folder: &Folder, request: Request) -> Result<(), 
             board.note_digest(described.digest());
             Ok(())
         }
+        Request::Squeeze { keep_mib } => {
+            let balloon = driver.balloon().ok_or_else(|| cannot("take memory back while it runs"))?;
+            balloon.set_target(keep_mib).await.map_err(failed)?;
+            settle(|| driver.facts().host_memory).await;
+            // All it was started with: a driver gives no more than that.
+            balloon.set_target(u64::MAX).await.map_err(failed)
+        }
         Request::Resume => {
             driver.pause().ok_or_else(|| cannot("resume it"))?.resume().await.map_err(failed)?;
             board.note_halted(false);
@@ -173,6 +185,22 @@ async fn change(board: &Board, folder: &Folder, request: Request) -> Result<(), 
             Ok(())
         }
     }
+}
+
+/// Waits until a number does not fall any more, or for [`SETTLING`].
+async fn settle(number: impl Fn() -> u64) {
+    let settling = async {
+        let mut before = u64::MAX;
+        loop {
+            let now = number();
+            if now >= before {
+                return;
+            }
+            before = now;
+            tokio::time::sleep(SETTLING / 10).await;
+        }
+    };
+    let _ = tokio::time::timeout(SETTLING, settling).await;
 }
 
 fn share(share: protocol::shim::Share) -> vmm::Share {

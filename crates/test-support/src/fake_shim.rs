@@ -23,6 +23,9 @@ pub use agent::GuestScript;
 /// The program: tells its process id, then waits to be killed.
 const PROGRAM: &str = "#!/bin/sh\nif [ -e \"$3/fail-early\" ]; then echo 'cannot go on' >&2; exit 3; fi\necho $$ > \"$3/started.fifo\"\nexec sleep 600\n";
 
+/// What a machine that was not squeezed takes of this computer, in bytes.
+const HOST_MEMORY: u64 = 2 << 30;
+
 /// A fake shim for one machine's folder.
 #[derive(Debug, Clone)]
 pub struct FakeShim {
@@ -37,6 +40,8 @@ struct Shared {
     life: Mutex<Option<Life>>,
     refuses_pause: Mutex<bool>,
     changes_shares: Mutex<bool>,
+    squeezes: Mutex<bool>,
+    host_memory: Mutex<u64>,
     guest: agent::Guest,
 }
 
@@ -85,6 +90,8 @@ impl FakeShim {
             life: Mutex::new(None),
             refuses_pause: Mutex::new(false),
             changes_shares: Mutex::new(false),
+            squeezes: Mutex::new(false),
+            host_memory: Mutex::new(HOST_MEMORY),
             guest: agent::Guest::default(),
         });
         tokio::spawn(wait_for_starts(Arc::downgrade(&shared), started, held));
@@ -119,6 +126,11 @@ impl FakeShim {
     /// Lets its driver be one that shares other folders with a running machine.
     pub fn allow_changed_shares(&self) {
         *lock(&self.shared.changes_shares) = true;
+    }
+
+    /// Lets its driver be one that takes memory back.
+    pub fn allow_squeeze(&self) {
+        *lock(&self.shared.squeezes) = true;
     }
 
     /// Starts the program as an earlier daemon would have done, and waits until it answers.
@@ -180,6 +192,7 @@ fn begin_life(shared: &Arc<Shared>, pid: i32) {
     };
     let state = watch::Sender::new(first);
     shared.guest.reboot();
+    *lock(&shared.host_memory) = HOST_MEMORY;
     let mut tasks = JoinSet::new();
     tasks.spawn(serve(Arc::clone(shared), listener, state.clone(), pid));
     *lock(&shared.life) = Some(Life { pid, state, _tasks: tasks });
@@ -256,7 +269,12 @@ async fn answer(
             std::fs::write(path, text).expect("the folder is writable");
             stream.write_all(&encode_json(&Reply::Done)).await
         }
-        Request::Pause | Request::Save => {
+        Request::Squeeze { keep_mib } if *lock(&shared.squeezes) => {
+            shared.guest.note("squeeze");
+            lock(&shared.host_memory).clone_from(&(keep_mib << 20));
+            stream.write_all(&encode_json(&Reply::Done)).await
+        }
+        Request::Pause | Request::Save | Request::Squeeze { .. } => {
             let message = "this machine is made up".to_owned();
             stream.write_all(&encode_json(&Reply::Failed { message })).await
         }
@@ -275,6 +293,7 @@ fn end(shared: &Arc<Shared>) {
 
 fn status(shared: &Shared, state: State, pid: i32) -> Status {
     let mut abilities = vec![Ability::Pause];
+    abilities.extend(lock(&shared.squeezes).then_some(Ability::Squeeze));
     abilities.extend(lock(&shared.changes_shares).then_some(Ability::ChangeShares));
     Status {
         protocol: protocol::VERSION,
@@ -285,7 +304,7 @@ fn status(shared: &Shared, state: State, pid: i32) -> Status {
         accelerator: "none".to_owned(),
         config_digest: String::new(),
         agent_after_ms: Some(1),
-        host_memory: 64 << 20,
+        host_memory: *lock(&shared.host_memory),
         abilities,
     }
 }

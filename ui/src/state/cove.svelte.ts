@@ -30,6 +30,8 @@ class Cove {
   machine: Machine | undefined = $state.raw()
   /** Newest last. */
   events: Event[] = $state.raw([])
+  /** Rises whenever something changed among what the machine’s engine has. */
+  dockerChanges = $state(0)
   /** Whether the lists have been read at least once. */
   ready = $state(false)
 
@@ -99,9 +101,10 @@ class Cove {
     this.version = version
     const ending = new AbortController()
     try {
-      for await (const message of lines<WatchMessage>('/v1/watch', { since: this.#sequence }, ending.signal)) {
+      for await (const message of lines<WatchMessage>('/v1/watch', { since: this.#sequence, docker: true }, ending.signal)) {
         answered()
         if (message.type === 'event') this.#take(message)
+        else if (message.type === 'docker_changed') this.dockerChanges += 1
         else await this.#caughtUp(message)
       }
     } finally {

@@ -14,6 +14,8 @@ use crate::context::{Context, existing_folder, working_folder};
 use crate::failure::Failure;
 use crate::follow::{Follow, Verdict};
 use crate::paint::Paint;
+use crate::quantity::bytes;
+use crate::text::harmless;
 
 pub(super) async fn run(context: &Context, command: MachineCommand) -> Result<(), Failure> {
     match command {
@@ -23,6 +25,7 @@ pub(super) async fn run(context: &Context, command: MachineCommand) -> Result<()
         MachineCommand::Pause => pause(context).await,
         MachineCommand::Resume => resume(context).await,
         MachineCommand::Status => machine_status::run(context).await,
+        MachineCommand::Reclaim => reclaim(context).await,
         MachineCommand::Shell { process, command } => shell(context, process, command).await,
         MachineCommand::Logs(options) => logs::machine(context, options).await,
         MachineCommand::Share { path } => share(context, path).await,
@@ -68,6 +71,23 @@ async fn restart(context: &Context) -> Result<(), Failure> {
     let again = |machine: &Machine| machine.status.restart == session && is_up(machine);
     let machine = until(&mut follow, again).await?;
     context.output.show(&machine, |paint| up_text(&machine, paint))
+}
+
+async fn reclaim(context: &Context) -> Result<(), Failure> {
+    let reclaimed = context.client().await?.reclaim(DEFAULT_MACHINE).await?;
+    context.output.show(&reclaimed, |_| {
+        let mut out = format!(
+            "This computer got back {} of memory and {} of disk. In the machine, {} of page cache was let go.",
+            bytes(reclaimed.host_memory.bytes),
+            bytes(reclaimed.host_disk.bytes),
+            bytes(reclaimed.guest_memory)
+        );
+        for note in [&reclaimed.host_memory.note, &reclaimed.host_disk.note].into_iter().flatten() {
+            out.push_str("\nnote: ");
+            out.push_str(&harmless(note));
+        }
+        out
+    })
 }
 
 async fn pause(context: &Context) -> Result<(), Failure> {

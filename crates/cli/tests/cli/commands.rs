@@ -342,6 +342,34 @@ fn doctor_fails_when_something_will_not_work() {
 }
 
 #[test]
+fn a_bundle_is_written_for_its_owner_alone_and_over_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let fake = fake();
+    let file = fake.home.path().join("bundle.tar.gz");
+    let name = file.to_str().unwrap();
+    let written = fake.run(&["doctor", "--bundle", name]).all();
+    assert!(written.contains("Read it before you send it: nothing was sent."), "{written}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"an archive");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::write(&file, "mine").unwrap();
+    let refused = fake.run(&["doctor", "--bundle", name]).all();
+    assert!(refused.contains("is there already") && refused.contains("status 1"), "{refused}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+}
+
+#[test]
+fn what_a_machine_gives_back_is_told_with_what_it_cannot() {
+    let told = fake().run(&["machine", "reclaim"]).all();
+    for words in [
+        "got back 0 B of memory and 1.9 GiB of disk",
+        "858.3 MiB of page cache",
+        "note: the driver `qemu` cannot",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
 fn a_code_is_explained() {
     insta::assert_snapshot!(fake().run(&["explain", "e0207"]).all(), @r"
     E0207: A port of this computer is taken.

@@ -249,6 +249,13 @@ fn machine() -> Value {
     })
 }
 
+fn reclaimed() -> Value {
+    json!({
+        "guest_memory": 900_000_000, "host_memory": {"bytes": 0, "note": "the driver `qemu` cannot"},
+        "host_disk": {"bytes": 2_000_000_000}, "millis": 1200
+    })
+}
+
 fn routes(world: Arc<World>) -> Router {
     Router::new()
         .route("/v1/version", get(version))
@@ -268,7 +275,9 @@ fn routes(world: Arc<World>) -> Router {
         .route("/v1/machines/default/start", post(the_machine))
         .route("/v1/machines/default/exec", post(exec))
         .route("/v1/watch", get(watch))
+        .route("/v1/machines/default/reclaim", post(async || Json(reclaimed())))
         .route("/v1/doctor", get(async || Json(diagnosis())))
+        .route("/v1/diagnostics/bundle", get(async || "an archive"))
         .with_state(world)
 }
 

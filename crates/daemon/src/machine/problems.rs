@@ -70,6 +70,12 @@ pub fn not_running() -> Problem {
         .with_command("start it", "cove machine start")
 }
 
+/// Its guest does not know what is asked of it.
+pub fn guest_too_old(what: &str) -> Problem {
+    Problem::new(ProblemCode::GuestVersion, format!("the guest in the machine is too old to {what}"))
+        .with_command("restart the machine with the guest of this version", "cove machine restart")
+}
+
 /// The machine is halted.
 pub fn paused() -> Problem {
     Problem::new(ProblemCode::MachinePaused, "the machine is paused")

@@ -15,7 +15,7 @@ use api::{
     AcceleratorStatus, BootStage, ComponentStatus, EmulationStatus, EngineState, EventKind, MachinePhase,
     MachineUse, ObjectKind, Pressure, Problem, ProblemCode,
 };
-use protocol::agent::{AgentHello, Component, ComponentState, Configuration, Event, Level, Stall};
+use protocol::agent::{AgentHello, Component, ComponentState, Configuration, Event, Level, Metrics, Stall};
 use protocol::shim::{State, Status};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
@@ -423,12 +423,17 @@ fn shortened(name: &str) -> String {
     name[..name.floor_char_boundary(MAX_NAME)].to_owned()
 }
 
+/// What the guest tells of itself now, and its shim of it.
+pub(super) async fn figures(session: &Session) -> Result<(Metrics, Status), Problem> {
+    let agent = AgentClient::new(session.shim.clone());
+    tokio::try_join!(async { agent.metrics().await.map_err(Problem::from) }, async {
+        session.shim.status().await.map_err(Problem::from)
+    })
+}
+
 /// What a running machine uses, asked for now.
 pub(super) async fn usage(inner: &Inner, session: &Session) -> Result<MachineUse, Problem> {
-    let agent = AgentClient::new(session.shim.clone());
-    let (metrics, shim) = tokio::try_join!(async { agent.metrics().await.map_err(Problem::from) }, async {
-        session.shim.status().await.map_err(Problem::from)
-    },)?;
+    let (metrics, shim) = figures(session).await?;
     Ok(MachineUse {
         memory_total: metrics.memory_total,
         memory_used: metrics.memory_total.saturating_sub(metrics.memory_available),
@@ -452,7 +457,7 @@ fn percent(stall: Stall) -> u8 {
 }
 
 /// What the sparse data disk takes on this computer, in bytes.
-fn host_disk(inner: &Inner) -> u64 {
+pub(super) fn host_disk(inner: &Inner) -> u64 {
     use std::os::unix::fs::MetadataExt;
     // The unit of `st_blocks` is 512 bytes on every system we run on.
     fs_err::metadata(inner.machine_paths.data_disk()).map_or(0, |metadata| metadata.blocks() * 512)

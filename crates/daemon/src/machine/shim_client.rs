@@ -139,6 +139,14 @@ impl ShimClient {
         self.ask_done(&Request::ChangeShares { shares }, CHANGE_TIME).await.map(drop)
     }
 
+    /// Takes memory back from the guest, which keeps this much of it, and lets it have it again when it needs it.
+    ///
+    /// # Errors
+    /// [`ShimError`], refused where the driver cannot.
+    pub async fn squeeze(&self, keep_mib: u64) -> Result<(), ShimError> {
+        self.ask_done(&Request::Squeeze { keep_mib }, CHANGE_TIME).await.map(drop)
+    }
+
     async fn ask_done(&self, request: &Request, within: Duration) -> Result<UnixStream, ShimError> {
         let (stream, reply) = self.ask(request, within).await?;
         match reply {

@@ -197,7 +197,8 @@ async fn numbers_are_there_when_asked_for_and_gone_with_the_machine() {
     assert_eq!(fixture.store.machine().unwrap().status.usage, None);
     fixture.machine.refresh_usage().await;
     let status = fixture.store.machine().unwrap().status;
-    assert_eq!(status.usage.unwrap().memory_used, 600);
+    let usage = status.usage.unwrap();
+    assert!(usage.memory_used > 0 && usage.memory_used < usage.memory_total);
     assert!(status.daemon_memory > 0);
     fixture.store.change_machine_spec(None, |spec| spec.cpus += 1).unwrap();
     fixture.shim.crash("guest_crashed", "panic");

@@ -90,6 +90,13 @@ impl Default for Book {
 }
 
 impl Book {
+    /// All values, also former ones and those that tasks left.
+    pub(super) fn values(&self) -> impl Iterator<Item = &str> {
+        let kept = self.entries.iter().map(|it| &it.value).chain(self.former.iter().map(|it| &it.value));
+        let left = self.outputs.values().flat_map(BTreeMap::values).flat_map(|left| left.outputs.values());
+        kept.chain(left).map(String::as_str)
+    }
+
     /// Whether this version of Cove understands it.
     pub(super) fn is_known(&self) -> bool {
         self.version == VERSION

@@ -1,15 +1,16 @@
 //! Routes about the machine.
 
 use api::{
-    DEFAULT_MACHINE, ErrorBody, Machine, MachinePatch, MachinePhase, MachineSpec, Problem, ProblemCode,
-    Session,
+    DEFAULT_MACHINE, ErrorBody, HostSize, Machine, MachinePatch, MachinePhase, MachineSpec, MetricsMessage,
+    Problem, ProblemCode, Reclaimed, Session,
 };
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 
 use super::answer::{Body, Refusal};
-use super::{Api, MachineWish};
+use super::{Api, MachineWish, logs};
 
 /// The machine, with fresh figures of what it uses.
 #[utoipa::path(get, path = "/v1/machines/{machine}", tag = "machines",
@@ -23,7 +24,18 @@ pub(super) async fn show(
     api.machine.refresh().await;
     let mut machine = api.store.machine()?;
     machine.status.activity = api.machine.activity();
+    machine.status.host = Some(host(&api));
     Ok(Json(machine))
+}
+
+/// What this computer has now.
+fn host(api: &Api) -> HostSize {
+    let free = api.store.path().parent().and_then(|folder| rustix::fs::statvfs(folder.as_std_path()).ok());
+    HostSize {
+        processors: std::thread::available_parallelism().map_or(1, |count| count.get() as u32),
+        memory_mib: crate::settings::host_memory_mib(),
+        disk_free: free.map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
+    }
 }
 
 /// Changes what is wanted of the machine. Sizes take effect at its next start, and shares too unless its status says
@@ -90,6 +102,35 @@ pub(super) async fn stop(
     Path(machine): Path<String>,
 ) -> Result<(StatusCode, Json<Machine>), Refusal> {
     wish(&api, &machine, false)
+}
+
+/// How busy the machine is: what was seen within the last ten minutes, then a sample every two seconds while it runs.
+/// It is looked at only while somebody reads. Never ends by itself.
+#[utoipa::path(get, path = "/v1/machines/{machine}/metrics", tag = "machines",
+    params(("machine" = String, Path, description = "Its name: `default`")),
+    responses(
+        (status = 200, body = MetricsMessage, content_type = "application/x-ndjson"),
+        (status = "default", body = ErrorBody),
+    ))]
+pub(super) async fn metrics(
+    State(api): State<Api>,
+    Path(machine): Path<String>,
+) -> Result<Response, Refusal> {
+    exists(&machine)?;
+    Ok(logs::stream(api.machine.metrics(), api.shutdown))
+}
+
+/// Gives back to this computer what the machine only keeps in case it is wanted again: page cache, free memory where its
+/// driver can, and blocks of its disk that no file has. Answers when it is done.
+#[utoipa::path(post, path = "/v1/machines/{machine}/reclaim", tag = "machines",
+    params(("machine" = String, Path, description = "Its name: `default`")),
+    responses((status = 200, body = Reclaimed), (status = "default", body = ErrorBody)))]
+pub(super) async fn reclaim(
+    State(api): State<Api>,
+    Path(machine): Path<String>,
+) -> Result<Json<Reclaimed>, Refusal> {
+    exists(&machine)?;
+    Ok(Json(api.machine.reclaim().await?))
 }
 
 fn wish(api: &Api, machine: &str, keep_running: bool) -> Result<(StatusCode, Json<Machine>), Refusal> {

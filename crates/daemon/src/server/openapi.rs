@@ -5,7 +5,8 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, PathItem};
 
 use super::{
-    audit, environments, exec, grants, logs, machine, page, prebuilds, secrets, socket, system, watch,
+    audit, diagnostics, docker, environments, events, exec, grants, logs, machine, page, prebuilds, secrets,
+    socket, system, watch,
 };
 
 /// The document of this version.
@@ -55,6 +56,7 @@ pub fn json() -> String {
     tags(
         (name = "environments", description = "Folders that run as dev containers"),
         (name = "machines", description = "The virtual machine they run in"),
+        (name = "docker", description = "What the machine's Docker Engine has"),
         (name = "secrets", description = "What only the person and their environments know"),
         (name = "audit", description = "Who was let do what"),
         (name = "events", description = "What happens"),
@@ -68,6 +70,9 @@ pub fn json() -> String {
         page::open,
         page::close,
         watch::watch,
+        events::history,
+        diagnostics::preview,
+        diagnostics::bundle,
         environments::list,
         environments::up,
         environments::show,
@@ -88,6 +93,7 @@ pub fn json() -> String {
         secrets::list,
         secrets::change,
         logs::of_environment,
+        logs::of_automation,
         exec::in_environment,
         socket::in_environment,
         socket::in_machine,
@@ -96,8 +102,33 @@ pub fn json() -> String {
         machine::change,
         machine::start,
         machine::stop,
+        machine::metrics,
+        machine::reclaim,
         logs::of_machine,
         exec::in_machine,
+        docker::usage,
+        docker::prune,
+        docker::containers,
+        docker::container,
+        docker::start,
+        docker::stop,
+        docker::restart,
+        docker::remove_container,
+        docker::inspect_container,
+        docker::container_logs,
+        exec::in_container,
+        socket::in_container,
+        docker::images,
+        docker::image,
+        docker::remove_image,
+        docker::volumes,
+        docker::remove_volume,
+        docker::browse,
+        docker::inspect_volume,
+        docker::networks,
+        docker::inspect_network,
+        docker::remove_network,
+        docker::builds,
     ),
 )]
 struct Annotated;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use api::{
     Activity, ContainerLogLine, Customizations, Diagnosis, Environment, EnvironmentId, ExecRequest, Https,
-    MachineLogLine, PlanRequest, Prebuild, Preview, Problem, SecretStatus, SecretWish, Secrets, Session,
+    MachineLogLine, MetricsMessage, PlanRequest, Prebuild, Preview, Problem, Reclaimed, SecretStatus,
+    SecretWish, Secrets, Session,
 };
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -101,6 +102,15 @@ pub trait EnvironmentWork: Send + Sync {
         range: LogRange,
     ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>>;
 
+    /// What a task or service wrote, and will write if it is followed. `item` is `services/NAME` or `tasks/NAME`. No use of
+    /// the environment: who only looks on keeps nothing running.
+    fn automation_logs<'a>(
+        &'a self,
+        environment: &'a Environment,
+        item: &'a str,
+        range: LogRange,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>>;
+
     /// Runs a process in the main container.
     fn exec<'a>(
         &'a self,
@@ -130,6 +140,29 @@ pub trait MachineWork: Send + Sync {
     /// What the guest wrote, and will write if it is followed.
     fn logs(&self, range: LogRange) -> BoxFuture<'_, Result<BoxStream<'static, MachineLogLine>, Problem>>;
 
+    /// How busy it is: lately, and from now on for as long as what is given lives.
+    fn metrics(&self) -> BoxStream<'static, MetricsMessage>;
+
+    /// Gives back to this computer what can be given back.
+    ///
+    /// # Errors
+    /// It does not run, or its guest cannot do this.
+    fn reclaim(&self) -> BoxFuture<'_, Result<Reclaimed, Problem>>;
+
+    /// What a container of the machine's engine wrote, and will write if it is followed.
+    fn container_logs<'a>(
+        &'a self,
+        container: &'a str,
+        range: LogRange,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>>;
+
+    /// Runs a process in a container of the machine's engine.
+    fn container_exec<'a>(
+        &'a self,
+        container: &'a str,
+        request: ExecRequest,
+    ) -> BoxFuture<'a, Result<Process, Problem>>;
+
     /// Runs a process in the guest, outside of any container.
     fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Process, Problem>>;
 }
@@ -155,6 +188,8 @@ pub struct LogRange {
     pub follow: bool,
     /// At most so many of the last lines there are; all if absent.
     pub tail: Option<u32>,
+    /// Bytes after which a line is cut; absent: a very long one comes in pieces.
+    pub longest: Option<u32>,
 }
 
 /// A running process. Dropping `input` or `output` before its end ends it.

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use protocol::agent::{
     AgentHello, Component, ComponentState, Configuration, Event, Exec, ExecEnd, Failure, FailureKind, Level,
-    Listener, LogLine, Metrics, Reply, Request, Target,
+    Listener, LogLine, Metrics, Reclaimed, Reply, Request, Target, Traffic,
 };
 use protocol::files::{FileBatch, FileReceipt};
 use protocol::{Frame, FrameKind, Version, encode_json};
@@ -21,6 +22,8 @@ use super::{Shared, lock, read_frame};
 #[derive(Debug)]
 pub(super) struct Guest {
     boots: AtomicUsize,
+    booted: Mutex<Instant>,
+    looks: AtomicUsize,
     clocks_set: AtomicUsize,
     configurations: watch::Sender<usize>,
     protocol: Mutex<Version>,
@@ -38,6 +41,8 @@ impl Default for Guest {
     fn default() -> Self {
         Self {
             boots: AtomicUsize::new(0),
+            booted: Mutex::new(Instant::now()),
+            looks: AtomicUsize::new(0),
             clocks_set: AtomicUsize::new(0),
             configurations: watch::Sender::new(0),
             protocol: Mutex::new(protocol::VERSION),
@@ -59,6 +64,7 @@ impl Guest {
 
     pub(super) fn reboot(&self) {
         self.boots.fetch_add(1, Ordering::SeqCst);
+        *lock(&self.booted) = Instant::now();
         *lock(&self.configured) = None;
     }
 }
@@ -114,10 +120,15 @@ impl GuestScript {
         self.shared.guest.configurations.subscribe()
     }
 
-    /// What was asked of the machine and of the guest so far, in order: `pause`, `resume`, `change_shares`, `hello`,
-    /// `set_clock`, `sync`, `connect`, `mount PATH`, `unmount PATH`.
+    /// What was asked of the machine and of the guest so far, in order: `pause`, `resume`, `change_shares`, `squeeze`,
+    /// `hello`, `reclaim`, `set_clock`, `sync`, `connect`, `mount PATH`, `unmount PATH`.
     pub fn asked(&self) -> watch::Receiver<Vec<String>> {
         self.shared.guest.asked.subscribe()
+    }
+
+    /// How often it was asked for its numbers.
+    pub fn looks(&self) -> usize {
+        self.shared.guest.looks.load(Ordering::SeqCst)
     }
 
     /// How often its clock was set.
@@ -163,7 +174,12 @@ pub(super) async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> std:
             Reply::Done
         }
         Request::Metrics => {
-            Reply::Metrics(Metrics { memory_total: 1000, memory_available: 400, ..Metrics::default() })
+            guest.looks.fetch_add(1, Ordering::SeqCst);
+            Reply::Metrics(metrics(guest))
+        }
+        Request::Reclaim => {
+            guest.note("reclaim");
+            Reply::Reclaimed(Reclaimed { memory: 96 << 20, disk: Some(1 << 30), notes: Vec::new() })
         }
         Request::Watch => return tell_events(guest, stream).await,
         Request::Connect(target) => return connect(guest, stream, target).await,
@@ -184,6 +200,34 @@ pub(super) async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> std:
         Request::Mount(_) | Request::Unmount { .. } | Request::Sync | Request::PowerOff => Reply::Done,
     };
     stream.write_all(&encode_json(&reply)).await
+}
+
+/// Those of a small machine that rests: loads that rise and fall, so that a picture of them has a form, and so little of
+/// them that nobody takes it for being used.
+fn metrics(guest: &Guest) -> Metrics {
+    let uptime_ms = u64::try_from(lock(&guest.booted).elapsed().as_millis()).unwrap_or(u64::MAX);
+    let seconds = uptime_ms as f64 / 1000.0;
+    // Between a half and one and a half, over half a minute.
+    let wave = |shift: f64| 1.0 + (seconds / 5.0 + shift).sin() / 2.0;
+    let since_boot = |per_second: f64, shift: f64| {
+        // What the wave adds up to.
+        (per_second * (seconds + (shift.cos() - (seconds / 5.0 + shift).cos()) * 2.5)) as u64
+    };
+    let memory_total = 4 << 30;
+    Metrics {
+        uptime_ms,
+        memory_total,
+        memory_available: memory_total - (1.2e9 * wave(0.0)) as u64,
+        memory_cached: (8e8 * wave(2.0)) as u64,
+        disk_total: 64 << 30,
+        disk_used: 9 << 30,
+        load_centi: 120,
+        busy_ms: since_boot(30.0, 0.0),
+        processors: Some(2),
+        network: Some(Traffic { came: since_boot(2.4e6, 1.0), went: since_boot(3e5, 3.0) }),
+        disks: Some(Traffic { came: since_boot(5e5, 2.0), went: since_boot(4e6, 4.0) }),
+        ..Metrics::default()
+    }
 }
 
 /// Notes every change; its watchers are all there.

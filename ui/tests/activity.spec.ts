@@ -1,0 +1,78 @@
+import { accessible, expect, open, test, world } from './world'
+
+test.describe('activity', () => {
+  test.afterEach(() => world.clear())
+
+  test('tells what happened, also what happens now, and what failed with its way out', async ({ cove }) => {
+    const folder = world.project('eventful')
+    await world.up(folder)
+    await open(cove, '#/activity')
+    const list = cove.getByRole('list', { name: 'What happened, the newest first' })
+    await expect(list.getByRole('button', { name: /eventful Creating the container: done/ })).toBeVisible()
+    await accessible(cove)
+    await world.call('PATCH', '/v1/environments/eventful', { desired_phase: 'stopped' })
+    await expect(list.getByRole('button').first()).toContainText('eventful')
+    await expect(list.getByRole('button', { name: /Stopping the container: done/ })).toBeVisible()
+
+    const broken = world.project('<b>broken</b>', { name: 'Broken', image: 'registry.invalid/none:1' })
+    await world.call('POST', '/v1/environments', { folder: broken })
+    await cove.getByLabel('Only failures and warnings').check()
+    const failed = list.getByRole('button', { name: /failed/ }).first()
+    await failed.click()
+    const dialog = cove.getByRole('dialog')
+    await expect(dialog.getByRole('alert')).toBeVisible()
+    await accessible(cove)
+    await cove.keyboard.press('Escape')
+    await expect(dialog).toHaveCount(0)
+
+    await cove.getByLabel('Environment').selectOption({ label: 'The machine' })
+    await cove.getByLabel('Only failures and warnings').uncheck()
+    await expect(list.getByRole('button', { name: /eventful/ })).toHaveCount(0)
+  })
+
+  test('shows every grant in force and takes one back', async ({ cove }) => {
+    await open(cove, '#/activity/grants')
+    await expect(cove.getByRole('heading', { name: 'No grant is in force' })).toBeVisible()
+    await accessible(cove)
+    const environment = await world.up(world.project('trusted'))
+    await world.call('POST', `/v1/environments/${environment.id}/grants`, { kind: 'git', host: 'github.com' })
+    const row = cove.getByRole('row', { name: /trusted git github.com/ })
+    await expect(row).toBeVisible()
+    await accessible(cove)
+    await row.getByRole('button', { name: 'Revoke' }).click()
+    await expect(cove.getByRole('heading', { name: 'No grant is in force' })).toBeVisible()
+    expect((await world.environment(environment.id)).spec.grants ?? []).toEqual([])
+  })
+
+  test('shows the audit log, sorted out by words, and that nobody changed it', async ({ cove }) => {
+    const environment = await world.up(world.project('audited'))
+    await world.call('POST', `/v1/environments/${environment.id}/grants`, { kind: 'gh' })
+    await open(cove, '#/activity/audit')
+    const list = cove.getByRole('list', { name: 'Audit log, the newest first' })
+    await expect(list.getByRole('button', { name: /Granted audited GitHub CLI/ })).toBeVisible()
+    await world.call('DELETE', `/v1/environments/${environment.id}/grants?kind=gh`)
+    await expect(list.getByRole('button').first()).toContainText('Revoked')
+    await cove.getByLabel('Kind').selectOption('granted')
+    await expect(list.getByRole('button', { name: /Revoked/ })).toHaveCount(0)
+    await cove.getByRole('searchbox', { name: 'Search' }).fill('nothing like that')
+    await expect(cove.getByText('No line fits.')).toBeVisible()
+    await cove.getByRole('button', { name: 'Check the chain' }).click()
+    await expect(cove.getByRole('heading', { name: /The chain is whole: \d+ lines/ })).toBeVisible()
+    await accessible(cove)
+  })
+
+  test('holds thousands of lines and fits a narrow window', async ({ cove }) => {
+    const record = (sequence: number): string =>
+      JSON.stringify({ sequence, time: new Date(sequence * 1000).toISOString(), previous: '0'.repeat(64), event: { type: 'exec', program: `program-${sequence} <script>`, user: 'dev' } })
+    const body = Array.from({ length: 20_000 }, (_, index) => record(index + 1)).join('\n')
+    await cove.route('**/v1/audit?**', (route) => route.fulfill({ body: `${body}\n`, contentType: 'application/x-ndjson' }))
+    await open(cove, '#/activity/audit')
+    await cove.setViewportSize({ width: 320, height: 640 })
+    const list = cove.getByRole('list', { name: 'Audit log, the newest first' })
+    await expect(list.getByRole('button').first()).toContainText('program-20000 <script>')
+    expect(await list.getByRole('button').count()).toBeLessThan(100)
+    await list.evaluate((view) => (view.scrollTop = view.scrollHeight))
+    await expect(list.getByRole('button', { name: /program-1 / })).toBeVisible()
+    expect(await cove.locator('main').evaluate((main) => main.scrollWidth - main.clientWidth)).toBeLessThanOrEqual(0)
+  })
+})
