@@ -29,6 +29,11 @@ test('a port is a link that answers, another is forwarded, moved and closed', as
   await site.close()
   await accessible(cove)
 
+  // A port that was free a moment ago.
+  const probe = createServer()
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve))
+  const free = (probe.address() as AddressInfo).port
+  await new Promise((resolve) => probe.close(resolve))
   const entry = cove.getByRole('textbox', { name: 'Forward another port' })
   await entry.fill('a b:80')
   await cove.getByRole('button', { name: 'Forward', exact: true }).click()
@@ -38,9 +43,13 @@ test('a port is a link that answers, another is forwarded, moved and closed', as
   const other = cove.getByRole('row').filter({ hasText: 'You asked' })
   await expect(other).toBeVisible()
   await other.getByRole('button', { name: 'Move…' }).click()
-  await cove.getByRole('textbox', { name: 'Port of this computer' }).fill('45871')
+  await cove.getByRole('textbox', { name: 'Port of this computer' }).fill(String(free))
   await cove.getByRole('dialog').getByRole('button', { name: 'Move…' }).click()
-  await expect(other.getByRole('link', { name: 'localhost:45871' })).toBeVisible()
+  await expect(async () => {
+    const { spec } = await world.environment('web')
+    expect(spec.ports).toEqual([{ container_port: 41, transport: 'tcp', host_port: free }])
+  }).toPass()
+  await expect(other.getByRole('link', { name: `localhost:${free}` })).toBeVisible()
   await other.getByRole('button', { name: 'Close 41' }).click()
   await expect(other).toHaveCount(0)
 })

@@ -44,7 +44,7 @@ test('text is pasted, and a shell whose daemon died says so', async ({ cove, con
   const screen = cove.locator('.xterm-rows').first()
   await expect(screen).toContainText(/[#$]/)
   await cove.evaluate(() => navigator.clipboard.writeText('echo pasted-$((1 + 1))'))
-  await cove.keyboard.press('Control+v')
+  await cove.keyboard.press('Control+Shift+v')
   await cove.keyboard.press('Enter')
   await expect(screen).toContainText('pasted-2')
   world.kill()
