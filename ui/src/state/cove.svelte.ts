@@ -194,7 +194,6 @@ class Cove {
   #put(environment: Environment): void {
     const known = this.environments.find((known) => known.id === environment.id)
     if (known && known.metadata.resource_version > environment.metadata.resource_version) return
-    this.progress(environment.id)
     const others = this.environments.filter((known) => known.id !== environment.id)
     this.progress(environment.id)
     this.environments = [...others, environment].sort(byName)
