@@ -62,14 +62,21 @@ impl Hands {
             Action::Copy(text) => {
                 self.copy(text).map_err(|error| refusal("the clipboard cannot be used", &error))
             }
-            Action::StartAtLogin(wanted) => {
-                let set = host::set_start_at_login(wanted);
-                known.send_modify(|known| known.host = host::look());
-                set.map_err(|error| refusal("could not change whether Cove starts at login", &error))
-            }
+            Action::Edit(name) => host::open_in_editor(name.as_str()).await,
+            Action::StartAtLogin(wanted) => self.start_at_login(wanted),
             // The app's own, done where it is known.
-            Action::StartDaemon | Action::Quit => Ok(()),
+            Action::StartDaemon | Action::OpenWindow | Action::Ask(_) | Action::Quit => Ok(()),
         }
+    }
+
+    /// Lets the app start at login, or no longer, and has the menu say so.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn start_at_login(&self, wanted: bool) -> Result<(), Problem> {
+        let set = host::set_start_at_login(wanted);
+        self.known.send_modify(|known| known.host = host::look());
+        set.map_err(|error| refusal("could not change whether Cove starts at login", &error))
     }
 
     fn copy(&self, text: String) -> Result<(), arboard::Error> {

@@ -3,21 +3,25 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::{HomeError, HomeLayout};
 use camino::{Utf8Path, Utf8PathBuf};
 use client::Client;
-use tauri::{AppHandle, Manager, RunEvent};
+use tauri::{AppHandle, Emitter, Manager, RunEvent};
 use tokio::sync::{mpsc, watch};
 use tracing_subscriber::EnvFilter;
 
 use crate::act::Hands;
 use crate::follow::{self, Order};
-use crate::host;
 use crate::menu::{self, Action};
+use crate::opening::{self, Handover, NotHandedOver, Opened, Recent, Waiting};
 use crate::snapshot::Snapshot;
 use crate::tray::Tray;
+use crate::window::{self, Remembered};
+use crate::{commands, host};
 
 /// Why the app does not open.
 #[derive(Debug, thiserror::Error)]
@@ -40,22 +44,36 @@ pub(crate) enum AppError {
         #[source]
         source: io::Error,
     },
-    /// It is open.
-    #[error("Cove is in the menu bar already")]
-    IsOpen,
+    /// It is open, and did not take what this start was asked to open.
+    #[error("Cove is in the menu bar already, and does not answer")]
+    IsOpen(#[source] NotHandedOver),
     /// The desktop refused.
     #[error("the desktop refused the app")]
     Desktop(#[from] tauri::Error),
 }
 
-/// What a click reaches.
-struct Reach {
+/// Told to the page whenever there is something to take. It says nothing: what it is, the page asks.
+const OPENED: &str = "opened";
+
+/// What a click in the menu, and a command of the page, reaches.
+pub(crate) struct Reach {
     tray: Mutex<Tray>,
-    hands: Hands,
-    orders: mpsc::UnboundedSender<Order>,
+    pub(crate) home: HomeLayout,
+    pub(crate) client: Client,
+    pub(crate) hands: Hands,
+    pub(crate) orders: mpsc::UnboundedSender<Order>,
+    pub(crate) waiting: Arc<Waiting>,
+    pub(crate) recent: Recent,
 }
 
-/// Runs the app until a person quits it.
+/// What was asked for before the app can show anything: a Mac tells what to open first of all.
+#[derive(Default)]
+struct Early {
+    waiting: Arc<Waiting>,
+    wants_window: AtomicBool,
+}
+
+/// Runs the app until a person quits it. Where one runs already, hands over what this start was asked to open.
 ///
 /// # Errors
 /// [`AppError`], all before anything is shown.
@@ -66,21 +84,82 @@ pub(crate) fn run() -> Result<(), AppError> {
     let (cove_home, user_home) = (std::env::var("COVE_HOME").ok(), std::env::var("HOME").ok());
     let home = HomeLayout::from_variables(cove_home.as_deref(), user_home.as_deref())?;
     prepare(&home)?;
+    let words = words();
     // Held until this process ends, however it ends.
-    let _only_one = lock_alone(&home.app_lock_file())?;
+    let Some(_only_one) = lock_alone(&home.app_lock_file())? else {
+        return opening::hand_over(&home.app_socket(), &Handover { open: words }).map_err(AppError::IsOpen);
+    };
     start_log(&home.app_log())?;
+    let others = opening::bind(&home.app_socket()).map_err(failed(&home.app_socket()))?;
     let app = tauri::Builder::default()
+        .manage(Early::default())
+        .manage(Remembered::new(home.app_window_file()))
+        .invoke_handler(tauri::generate_handler![
+            commands::session,
+            commands::start_daemon,
+            commands::pick_folder,
+            commands::take_opened,
+            commands::recent,
+            commands::remember,
+            commands::forget_recent,
+            commands::open_external,
+            commands::open_in_editor,
+            commands::login_item,
+            commands::set_login_item,
+            commands::app_info,
+        ])
         .setup(move |app| {
             host::settle(app);
-            Ok(begin(app.handle(), home)?)
+            Ok(begin(app.handle(), home, words, others)?)
         })
         .build(tauri::generate_context!())?;
-    app.run(|_, event| match event {
+    app.run(|app, event| match event {
         // The last window may close; only `exit` ends the app.
         RunEvent::ExitRequested { code: None, api, .. } => api.prevent_exit(),
-        event => host::heard(&event),
+        RunEvent::ExitRequested { .. } => window::remember_place(app),
+        event => host::heard(app, &event),
     });
     Ok(())
+}
+
+/// What this start was asked to open, in words that mean the same in another process.
+fn words() -> Vec<String> {
+    let here = std::env::current_dir().ok().and_then(|here| Utf8PathBuf::from_path_buf(here).ok());
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    words.map(|word| opening::absolute(word, here.as_deref())).collect()
+}
+
+/// Shows what was asked to be opened, in the window. From any thread.
+pub(crate) fn asked(app: &AppHandle, words: Vec<String>) {
+    let on = app.clone();
+    // Looking at it may take its time: a folder may be on another computer.
+    tauri::async_runtime::spawn_blocking(move || {
+        for word in words {
+            put(&on, Opened::of_word(&word, Utf8Path::new("/")));
+        }
+    });
+    show_window(app);
+}
+
+/// Shows one thing to be opened, in the window.
+fn asked_for(app: &AppHandle, opened: Opened) {
+    put(app, opened);
+    show_window(app);
+}
+
+fn put(app: &AppHandle, opened: Opened) {
+    app.state::<Early>().waiting.put(opened);
+    if let Err(error) = app.emit(OPENED, ()) {
+        tracing::warn!(%error, "the page does not hear of what was opened");
+    }
+}
+
+fn show_window(app: &AppHandle) {
+    if app.try_state::<Reach>().is_some() {
+        window::open(app);
+    } else {
+        app.state::<Early>().wants_window.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Says on standard error why the app does not open.
@@ -105,13 +184,14 @@ fn prepare(home: &HomeLayout) -> Result<(), AppError> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed(&folder))
 }
 
-fn lock_alone(path: &Utf8Path) -> Result<std::fs::File, AppError> {
+/// The lock of the one app; nothing where another has it.
+fn lock_alone(path: &Utf8Path) -> Result<Option<std::fs::File>, AppError> {
     let mut options = std::fs::OpenOptions::new();
     let file = options.create(true).write(true).truncate(false).mode(0o600).open(path);
     let file = file.map_err(failed(path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(AppError::IsOpen),
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
         Err(std::fs::TryLockError::Error(error)) => Err(failed(path)(error)),
     }
 }
@@ -128,7 +208,7 @@ fn start_log(path: &Utf8Path) -> Result<(), AppError> {
     Ok(())
 }
 
-fn begin(app: &AppHandle, home: HomeLayout) -> tauri::Result<()> {
+fn begin(app: &AppHandle, home: HomeLayout, words: Vec<String>, others: UnixListener) -> tauri::Result<()> {
     let known = watch::Sender::new(Snapshot { host: host::look(), ..Snapshot::default() });
     let (orders, given) = mpsc::unbounded_channel();
     let looked_at = {
@@ -140,11 +220,30 @@ fn begin(app: &AppHandle, home: HomeLayout) -> tauri::Result<()> {
     };
     let first = menu::menu(&known.borrow());
     let tray = Tray::new(app, first, home.app_dir().as_std_path(), looked_at)?;
-    let hands = Hands::new(Client::new(&home), known.clone());
-    app.manage(Reach { tray: Mutex::new(tray), hands: hands.clone(), orders });
+    let client = Client::new(&home);
+    let hands = Hands::new(client.clone(), known.clone());
+    app.manage(Reach {
+        tray: Mutex::new(tray),
+        home: home.clone(),
+        client,
+        hands: hands.clone(),
+        orders,
+        waiting: app.state::<Early>().waiting.clone(),
+        recent: Recent::new(home.app_recent_file()),
+    });
     app.on_menu_event(|app, event| clicked(app, event.id().as_ref()));
     tauri::async_runtime::spawn(show(app.clone(), known.subscribe()));
     tauri::async_runtime::spawn(follow::follow(home, known, hands, given));
+    let on = app.clone();
+    tauri::async_runtime::spawn(opening::serve(others, move |handover| asked(&on, handover.open)));
+    if !words.is_empty() {
+        asked(app, words);
+    } else if app.state::<Early>().wants_window.load(Ordering::Relaxed)
+        // An icon in a menu bar is easily not seen: the first start shows more than that.
+        || !app.state::<Remembered>().is_there()
+    {
+        window::open(app);
+    }
     Ok(())
 }
 
@@ -175,6 +274,8 @@ fn clicked(app: &AppHandle, key: &str) {
     let reach = app.state::<Reach>();
     match action {
         Action::Quit => app.exit(0),
+        Action::OpenWindow => window::open(app),
+        Action::Ask(source) => asked_for(app, Opened::of_source(&source)),
         Action::StartDaemon => {
             let _ = reach.orders.send(Order::Start);
         }

@@ -6,9 +6,12 @@ mod linux;
 mod macos;
 
 use std::io;
+use std::process::Stdio;
 
+use api::{ErrorBody, Name, Problem, ProblemCode};
 use auto_launch::AutoLaunchBuilder;
 use camino::Utf8PathBuf;
+use tokio::io::AsyncReadExt;
 
 use crate::menu::CoveCommand;
 use crate::snapshot::Host;
@@ -18,7 +21,13 @@ use linux as system;
 #[cfg(target_os = "macos")]
 use macos as system;
 
-pub(crate) use system::{ICON_COLOUR, RENAMES_SUBMENUS, heard, settle, unusable};
+pub(crate) use system::{
+    ICON_COLOUR, RENAMES_SUBMENUS, dress_window, heard, pick_folder, settle, unusable, window_closed,
+    window_opens,
+};
+
+/// Most that is read of what `cove open` says of a failure, in bytes.
+const LONGEST_FAILURE: u64 = 256 << 10;
 
 /// What this computer offers.
 pub(crate) fn look() -> Host {
@@ -44,6 +53,43 @@ pub(crate) fn open_terminal(command: &CoveCommand) -> io::Result<()> {
     system::open_terminal(&script(command))
 }
 
+/// Opens an environment in the person's editor, as `cove open` does, and answers once that has handed over.
+///
+/// # Errors
+/// What `cove open` says of it.
+pub(crate) async fn open_in_editor(environment: &str) -> Result<(), Problem> {
+    // Names are plain words; so nothing of it is taken for an option.
+    let name = Name::parse(environment)
+        .map_err(|error| Problem::new(ProblemCode::InvalidRequest, error.to_string()))?;
+    let failed = |error: io::Error| {
+        Problem::new(ProblemCode::Internal, format!("`cove open {name}` could not be run")).caused_by(&error)
+    };
+    let mut command = tokio::process::Command::new(cove());
+    command.args(["open", "--json", "--quiet", name.as_str()]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(failed)?;
+    let mut said = Vec::new();
+    if let Some(errors) = child.stderr.take() {
+        errors.take(LONGEST_FAILURE).read_to_end(&mut said).await.map_err(failed)?;
+    }
+    let status = child.wait().await.map_err(failed)?;
+    if status.success() { Ok(()) } else { Err(failure_of(&name, &said)) }
+}
+
+/// The problem that a failed command told, or told in words.
+fn failure_of(name: &Name, said: &[u8]) -> Problem {
+    let text = String::from_utf8_lossy(said);
+    // Warnings come before it, in lines of their own.
+    let json = text.find("{\n").and_then(|at| serde_json::from_str::<ErrorBody>(&text[at..]).ok());
+    json.map_or_else(
+        || {
+            let lines = text.lines().map(str::to_owned).collect();
+            Problem::new(ProblemCode::Internal, format!("`cove open {name}` failed")).with_log(lines)
+        },
+        |body| body.problem,
+    )
+}
+
 /// The app, for a list of what starts at login.
 fn login_item(program: &std::path::Path) -> AutoLaunchBuilder {
     let mut item = AutoLaunchBuilder::new();
@@ -56,7 +102,7 @@ fn script(command: &CoveCommand) -> String {
     let words = [cove().as_str()].into_iter().chain(command.arguments()).map(quoted).collect::<Vec<_>>();
     let stays = match command {
         CoveCommand::Shell(_) => "[ $status -eq 0 ] || ",
-        CoveCommand::Logs(_) | CoveCommand::Show(_) | CoveCommand::Up(_) => "",
+        CoveCommand::Logs(_) | CoveCommand::Show(_) => "",
     };
     let home = std::env::var("COVE_HOME").ok().filter(|home| !home.is_empty());
     let home = home.map(|home| format!("export COVE_HOME={}\n", quoted(&home))).unwrap_or_default();
@@ -95,9 +141,19 @@ mod tests {
 
     #[test]
     fn a_window_stays_for_what_is_to_be_read() {
-        let up = script(&CoveCommand::Up("/src/it's".into()));
-        assert!(up.contains("'up' '/src/it'\\''s'\nstatus=$?\n{ printf"), "{up}");
+        let logs = script(&CoveCommand::Logs(api::Name::from_text("web")));
+        assert!(logs.contains("'logs' '--follow' 'web'\nstatus=$?\n{ printf"), "{logs}");
         let shell = script(&CoveCommand::Shell(api::Name::from_text("web")));
         assert!(shell.contains("'shell' 'web'\nstatus=$?\n[ $status -eq 0 ] || {"), "{shell}");
+    }
+
+    #[test]
+    fn what_a_command_said_of_its_failure_is_told() {
+        let name = Name::from_text("web");
+        let told = Problem::new(ProblemCode::EditorMissing, "no editor was found");
+        let body = serde_json::to_string_pretty(&ErrorBody { problem: told.clone() }).unwrap();
+        assert_eq!(failure_of(&name, format!("a note {{}}\n{body}\n").as_bytes()), told);
+        let odd = failure_of(&name, b"killed\n{\n");
+        assert_eq!((odd.title.as_str(), odd.log_tail.len()), ("`cove open web` failed", 2));
     }
 }

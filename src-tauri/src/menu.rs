@@ -4,8 +4,7 @@ mod environment;
 mod machine;
 mod status;
 
-use api::{EnvironmentId, Name};
-use camino::Utf8PathBuf;
+use api::{EnvironmentId, Name, Source};
 
 use crate::snapshot::{Daemon, Host, Snapshot};
 
@@ -64,6 +63,12 @@ pub(crate) enum Action {
     StopMachine,
     /// Run a command of `cove` in a terminal.
     Terminal(CoveCommand),
+    /// Open the window.
+    OpenWindow,
+    /// Show in the window what bringing these sources up asks of a person.
+    Ask(Box<Source>),
+    /// Open an environment in the person's editor.
+    Edit(Name),
     /// Open a page.
     Open(String),
     /// Put a text onto the clipboard.
@@ -94,8 +99,6 @@ pub(crate) enum CoveCommand {
     Logs(Name),
     /// All that is known of it.
     Show(Name),
-    /// Bring a folder up, with the questions that this asks.
-    Up(Utf8PathBuf),
 }
 
 impl CoveCommand {
@@ -105,7 +108,6 @@ impl CoveCommand {
             Self::Shell(name) => vec!["shell", name.as_str()],
             Self::Logs(name) => vec!["logs", "--follow", name.as_str()],
             Self::Show(name) => vec!["show", name.as_str()],
-            Self::Up(folder) => vec!["up", folder.as_str()],
         }
     }
 }
@@ -122,7 +124,7 @@ pub(crate) fn menu(known: &Snapshot) -> Menu {
             items.push(Item::separator("environments"));
             items.extend(known.environments.iter().map(|each| environment::item(each, known.host)));
             if known.environments.is_empty() {
-                items.push(Item::line("none", "No environments: `cove up` in a folder makes one"));
+                items.push(Item::line("none", "No environments: open a folder to make one"));
             }
             items.push(Item::separator("machine"));
             items.extend(machine::items(known.machine.as_ref(), &known.environments));
@@ -135,8 +137,9 @@ pub(crate) fn menu(known: &Snapshot) -> Menu {
         Daemon::Starting => {}
     }
     items.push(Item::separator("app"));
+    items.push(Item::action("window", "Open Cove", Action::OpenWindow));
     items.extend(login(known.host));
-    items.push(Item::action("quit", "Quit Cove (Environments Keep Running)", Action::Quit));
+    items.push(Item::action("quit", "Quit and Keep Running", Action::Quit));
     Menu { face, items }
 }
 

@@ -77,12 +77,12 @@ impl Desktop {
     pub(crate) fn missing() -> Vec<&'static str> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let is_there = |name: &&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
-        ["Xvfb", "dbus-daemon"].into_iter().filter(|name| !is_there(name)).collect()
+        ["Xvfb", "dbus-daemon", "WebKitWebDriver"].into_iter().filter(|name| !is_there(name)).collect()
     }
 
     pub(crate) async fn start(folder: &Path) -> Self {
         let mut server = Command::new("Xvfb");
-        server.args(["-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp"]);
+        server.args(["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp"]);
         let (server, number) = first_line(server);
         let mut daemon = Command::new("dbus-daemon");
         let address = format!("--address=unix:path={}/bus", folder.display());
@@ -95,6 +95,11 @@ impl Desktop {
             .and_then(|builder| builder.name("org.kde.StatusNotifierWatcher"));
         let bus = bus.expect("the address and the names are right").build().await.expect("the bus runs");
         Self { display: format!(":{number}"), bus_address, bus, items, _processes: [server, daemon] }
+    }
+
+    /// The name of its X server.
+    pub(crate) fn display(&self) -> &str {
+        &self.display
     }
 
     /// Lets a program appear on it.

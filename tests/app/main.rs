@@ -1,5 +1,5 @@
 //! The app as people meet it: the real program on a desktop without a screen, its menu read and clicked as a panel
-//! does it, against a real daemon. The machine is a fake shim with a guest in memory; where a Docker Engine can be
+//! does it, the page in its window by WebDriver, against a real daemon. The machine is a fake shim with a guest in memory; where a Docker Engine can be
 //! started on this host, environments really run in it.
 //!
 //! Programs are taken from the folder of this test's own build: `cargo build --workspace` first. What the desktop
@@ -9,3 +9,6 @@ mod cases;
 mod desktop;
 mod menu;
 mod place;
+mod screen;
+mod window;
+mod windows;

@@ -16,7 +16,7 @@ use crate::desktop::{Desktop, Ending};
 use crate::menu::MenuOnBus;
 
 /// Longest wait for anything that no menu tells.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a program does that the app calls: it writes down how it was called.
 const RECORDER: &str =
@@ -54,6 +54,8 @@ impl Place {
         }
         fs::write(root.join("image/manifest.json"), "{}").expect("the folder is ours");
         fs::write(home.settings_file(), format!("shares = [\"{root}/src\"]\n")).expect("the folder is ours");
+        // Not the first start, which opens the window by itself.
+        fs::write(home.app_window_file(), "{}").expect("the folder is ours");
         let shim = FakeShim::install(&root.join("h/machines/default"));
         let programs = install(&shim);
         let desktop = Desktop::start(folder.path()).await;
@@ -70,7 +72,13 @@ impl Place {
 
     /// The app as a command.
     pub(crate) fn app(&self) -> Command {
-        let mut command = Command::new(self.programs.path().join("cove-app"));
+        let mut command = Command::new(self.program());
+        self.dress(&mut command);
+        command
+    }
+
+    /// Gives a program what a person's session has.
+    pub(crate) fn dress(&self, command: &mut Command) {
         let path = format!("{}:/usr/bin:/bin", self.programs.path().display());
         command
             .env_clear()
@@ -81,8 +89,17 @@ impl Place {
             .env("COVE_IMAGE_DIR", self.root().join("image"))
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        self.desktop.dress(&mut command);
-        command
+        self.desktop.dress(command);
+    }
+
+    /// The app's program, with a name that is this place's own.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.programs.path().join("cove-app")
+    }
+
+    /// Where all state is.
+    pub(crate) fn home(&self) -> &HomeLayout {
+        &self.home
     }
 
     /// The home folder of the person.
@@ -90,7 +107,8 @@ impl Place {
         self.root().join("user")
     }
 
-    fn root(&self) -> &Utf8Path {
+    /// The folder of it all.
+    pub(crate) fn root(&self) -> &Utf8Path {
         Utf8Path::from_path(self.folder.path()).expect("the prefix and /tmp are UTF-8")
     }
 
@@ -142,12 +160,27 @@ impl Drop for Place {
             // The test fails already; this only helps to see why.
             let _ = writeln!(std::io::stderr(), "{}", self.log());
         }
+        // One that a driver started outlives it.
+        for pid in processes_of(&self.program()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
         // The daemon was started by the app, which does not end it.
         let pid = fs::read_to_string(self.home.lock_file()).ok().and_then(|text| text.trim().parse().ok());
         if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
+}
+
+/// The processes that run a program.
+fn processes_of(program: &Path) -> Vec<rustix::process::Pid> {
+    let folders = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let of = |folder: fs::DirEntry| {
+        let runs = fs::read_link(folder.path().join("exe")).is_ok_and(|runs| runs == program);
+        let pid = folder.file_name().to_str()?.parse().ok().filter(|_| runs)?;
+        rustix::process::Pid::from_raw(pid)
+    };
+    folders.filter_map(of).collect()
 }
 
 /// Waits for what no menu and no call tells.
@@ -196,7 +229,7 @@ fn install(shim: &FakeShim) -> tempfile::TempDir {
     // Written by another process: a file that a test's thread has open for writing, if only in a child that another
     // is just starting, cannot be run.
     let write =
-        "for name in xdg-open x-terminal-emulator; do printf '%s' \"$0\" > $name; chmod 755 $name; done";
+        "for name in cove xdg-open x-terminal-emulator; do printf '%s' \"$0\" > $name; chmod 755 $name; done";
     let written = Command::new("sh").args(["-c", write, RECORDER]).current_dir(folder.path()).status();
     assert!(written.expect("sh runs").success());
     folder

@@ -55,6 +55,8 @@ impl World {
         let shim = FakeShim::install(&root.join("h/machines/default"));
         shim.guest().put_socket("/run/docker.sock", &engine.socket());
         shim.guest().put_program("docker", engine.env());
+        // Folders of volumes are looked at where the engine is.
+        shim.guest().put_program("/bin/sh", engine.env());
         let programs =
             tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build folder can be written");
         for name in PROGRAMS {
@@ -74,6 +76,7 @@ impl World {
             ("COVE_IMAGE_DIR", format!("{root}/image")),
             ("COVE_TEST_SOURCES", format!("{root}/src")),
             ("COVE_TEST_IMAGE", BASE_IMAGE.to_owned()),
+            ("COVE_TEST_INSIDE", test_support::inside::program().display().to_string()),
             ("HOME", format!("{root}/user")),
             ("LANG", "en_US.UTF-8".to_owned()),
             ("PATH", format!("{}:{path}", self.programs.path().display())),

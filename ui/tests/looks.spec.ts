@@ -3,7 +3,7 @@ import { test } from '@playwright/test'
 import { madeUp } from './made-up'
 import { accessible, expect, world } from './world'
 
-const SCREENS = ['environments', 'environments/shop', 'environments/shop/automations', 'environments/shop/ports', 'docker', 'machine', 'activity', 'settings', 'diagnostics', 'open', 'welcome']
+const SCREENS = ['environments', 'environments/shop', 'environments/shop/automations', 'environments/shop/ports', 'docker', 'machine', 'activity', 'settings', 'settings/machine', 'settings/network', 'settings/environments', 'settings/secrets', 'diagnostics', 'open', 'welcome']
 
 let url = ''
 

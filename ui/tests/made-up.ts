@@ -2,6 +2,8 @@
 // What the page does is tested against a real daemon.
 import type { Page, Route } from '@playwright/test'
 import type { Environment, Event, Machine, Problem, WatchMessage } from '../src/api/types'
+import { docker } from './made-up-docker'
+import { diagnosis, editors, examples, https, secrets, settings } from './made-up-settings'
 
 /** The time of all that is made up. */
 export const NOW = '2026-11-27T10:00:00Z'
@@ -156,6 +158,13 @@ const known: Answers = {
   '/v1/version': { version: '0.1.0', api: 'v1', pid: 4000 },
   '/v1/environments': environments,
   '/v1/machines/default': machine,
+  ...docker,
+  '/v1/settings': settings,
+  '/v1/editors': editors,
+  '/v1/https': https,
+  '/v1/secrets': secrets,
+  '/v1/examples': examples,
+  '/v1/doctor': diagnosis,
 }
 
 function ndjson(route: Route, values: unknown[]): Promise<void> {

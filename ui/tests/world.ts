@@ -16,6 +16,9 @@ function variable(name: string): string {
 /** An image that the engine has, with busybox in it. */
 export const IMAGE = variable('COVE_TEST_IMAGE')
 
+/** What the guest has in every container; this engine is no guest's. */
+export const INSIDE = variable('COVE_TEST_INSIDE')
+
 /** A configuration that needs nothing but the engine. */
 export function config(more: object = {}): object {
   return { name: 'Web', image: IMAGE, remoteUser: 'root', updateRemoteUserUID: false, ...more }
@@ -113,6 +116,8 @@ export const test = base.extend<{ cove: Page }>({
       // What the daemon refuses, or that it is away, is logged by the browser itself.
       if (message.type() === 'error' && !/Failed to load resource|WebSocket connection|net::ERR/.test(message.text())) complaints.push(message.text())
     })
+    // Who is new is shown how to begin; that has cases of its own.
+    await page.addInitScript(() => localStorage.setItem('cove.first-run', '{"over":true}'))
     await open(page)
     await use(page)
     expect(complaints).toEqual([])
@@ -125,6 +130,11 @@ export async function open(page: Page, hash = ''): Promise<void> {
   await page.goto(`${url}/#token=${token}`)
   await expect(page.getByRole('navigation', { name: 'Main' })).toBeAttached()
   if (hash) await page.goto(`${url}/${hash}`)
+}
+
+/** Shows a screen, as its address does. */
+export async function show(page: Page, hash: string): Promise<void> {
+  await page.evaluate((hash) => (location.hash = hash), hash)
 }
 
 export { expect }

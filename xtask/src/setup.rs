@@ -45,8 +45,14 @@ const TEST_PACKAGES: &[&str] = &[
 ];
 
 /// What the app is built with, and the desktop without a screen that its tests show it on. A Mac needs none of them.
-const APP_PACKAGES: &[&str] =
-    &["dbus-daemon", "libayatana-appindicator3-1", "libwebkit2gtk-4.1-dev", "pkg-config", "xvfb"];
+const APP_PACKAGES: &[&str] = &[
+    "dbus-daemon",
+    "libayatana-appindicator3-1",
+    "libwebkit2gtk-4.1-dev",
+    "pkg-config",
+    "webkit2gtk-driver",
+    "xvfb",
+];
 
 /// The oldest QEMU worth running; Debian 12 has 7.2 and a newer one in its backports.
 const QEMU_MAJOR: u32 = 8;

@@ -23,6 +23,12 @@ pub enum WatchMessage {
         /// The last sequence there is.
         sequence: u64,
     },
+    /// Something changed among what the machine's Docker Engine has: list it again. Told at most once a second, and only
+    /// to who asked for it with `docker=true`.
+    DockerChanged {
+        /// The machine.
+        machine: String,
+    },
 }
 
 /// Something that happened to a resource.

@@ -197,7 +197,8 @@ pub struct GrantRequest {
     /// For how long, in seconds; eight hours if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
-    /// Where the person's programs and agents are; of these, [`GRANT_VARIABLES`] are kept.
+    /// Where the person's programs and agents are; of these, [`GRANT_VARIABLES`] are kept. What is not named is as the daemon
+    /// itself has it, which is right for a page: a person's own browser has no variables to give.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, String>,
 }

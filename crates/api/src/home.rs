@@ -105,6 +105,21 @@ impl HomeLayout {
         self.root.join("app.log")
     }
 
+    /// The socket over which a second start of the app hands over what it was asked to open.
+    pub fn app_socket(&self) -> Utf8PathBuf {
+        self.run_dir().join("app.sock")
+    }
+
+    /// What a person opened in the app lately.
+    pub fn app_recent_file(&self) -> Utf8PathBuf {
+        self.root.join("app-recent.json")
+    }
+
+    /// Size and place of the app's window.
+    pub fn app_window_file(&self) -> Utf8PathBuf {
+        self.root.join("app-window.json")
+    }
+
     /// The folder of what the app hands to other programs: its present icon, commands for a terminal.
     pub fn app_dir(&self) -> Utf8PathBuf {
         self.cache_dir().join("app")

@@ -12,8 +12,11 @@ mod condition;
 mod consent;
 mod customizations;
 mod diagnostics;
+mod docker;
+mod editor;
 mod environment;
 mod event;
+mod example;
 mod grant;
 mod home;
 mod idle;
@@ -21,6 +24,7 @@ mod logs;
 mod machine;
 mod metadata;
 mod metrics;
+mod open;
 mod page;
 mod personal;
 mod plan;
@@ -31,6 +35,7 @@ mod problem;
 mod repository;
 mod requests;
 mod secret;
+mod settings;
 mod source;
 mod words;
 
@@ -40,11 +45,18 @@ pub use condition::{Condition, ConditionKind};
 pub use consent::{Consent, ConsentKind, Unasked};
 pub use customizations::Customizations;
 pub use diagnostics::{DiagnosticsFile, DiagnosticsPreview, Removed, RemovedKind};
+pub use docker::{
+    DockerBuildRecord, DockerContainer, DockerContainerState, DockerFile, DockerFileKind, DockerFolder,
+    DockerFreeable, DockerImage, DockerImageDetail, DockerKind, DockerLayer, DockerNetwork, DockerOwner,
+    DockerPort, DockerPruneRequest, DockerPruned, DockerUsage, DockerUse, DockerVolume,
+};
+pub use editor::{EditorChoice, EditorWay, Editors, KnownEditor};
 pub use environment::{
     ContainerStatus, DesiredPhase, Environment, EnvironmentSpec, EnvironmentStatus, HookStage, HookStatus,
     Phase, ServiceStatus,
 };
 pub use event::{Event, EventKind, EventPage, LogStream, ObjectKind, ObjectReference, Unit, WatchMessage};
+pub use example::{Example, ExampleMade, ExampleRequest};
 pub use grant::{
     DEFAULT_GRANT, GRANT_VARIABLES, Grant, GrantKind, GrantRefused, GrantRequest, LONGEST_GRANT,
 };
@@ -57,6 +69,7 @@ pub use machine::{
 };
 pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
 pub use metrics::{MetricsMessage, MetricsSample, Reclaimed, ReclaimedPart};
+pub use open::{CoveFileError, LONGEST_COVE_FILE, OpenLink, OpenLinkError};
 pub use page::{PageAccess, PageAudience, PageRequest, PageToken};
 pub use personal::{Dotfiles, Secrets};
 pub use plan::{Plan, PlannedStep, StepKind};
@@ -75,6 +88,7 @@ pub use secret::{
     MOST_SECRET_BYTES, SECRETS_FOLDER, SHORTEST_MASKED, SecretScope, SecretStatus, SecretTarget, SecretValue,
     SecretWish, SecretsStatus,
 };
+pub use settings::{Setting, SettingKind, SettingsPatch, SettingsReport, TakesEffect};
 pub use source::Source;
 pub use words::bytes_in_words;
 

@@ -5,13 +5,16 @@ use utoipa::ToSchema;
 
 use crate::LogStream;
 
-/// A line of `GET /v1/environments/{environment}/logs`: what the main container wrote.
+/// A line of `GET /v1/environments/{environment}/logs`, or of the log of a task or service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ContainerLogLine {
     /// Where it was written.
     pub stream: LogStream,
     /// The line, without its end.
     pub line: String,
+    /// Whether it is longer than was asked for: the rest of it is left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
 }
 
 /// A line of `GET /v1/machines/{machine}/logs`: what a part of the guest wrote.

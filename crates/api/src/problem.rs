@@ -276,6 +276,8 @@ problem_codes! {
     AutomationsInvalid = "E0115", OnRequest, "`.cove/automations.yaml` (or `.gitpod/automations.yaml`, `.ona/automations.yaml`) declares tasks and services. Every mistake in it comes with its line and column: `cove automations validate` lists them too. The environment comes up without it, and what ran before the mistake runs on. Mend the file, then `cove up`.";
     /// The file of automations changed.
     AutomationsChanged = "E0116", OnRequest, "Tasks and services run on as they were declared when the environment was last asked for. `cove up` reads the file again: services whose declaration changed are started again, those that are gone are stopped, and nothing else is touched.";
+    /// The settings cannot be read, or cannot be so.
+    SettingsInvalid = "E0117", OnRequest, "`config.toml` in the state folder holds your settings. The message names the line and column, or the key and what it can be. Nothing of the file was changed, and what it said when it was last read holds until it is mended; a daemon that is started meanwhile does not come up.";
     /// Something that runs has an older value of a secret.
     SecretStale = "E0118", OnRequest, "A process keeps the variables it was started with. Files of secrets are replaced at once; a variable has its new value in everything that is started from now on. Nothing is started again by itself: the message gives the command.";
     /// A repository asks for a login.
@@ -319,6 +321,14 @@ problem_codes! {
     PrebuildStale = "E0215", OnRequest, "A prebuild serves an `up` whose configuration says the same of what is in the image: image or Dockerfile, features, users, `onCreateCommand`, `updateContentCommand`. The message says what differs. The environment comes up without it; `cove prebuild` in a folder of the repository makes one that fits, for its clones too.";
     /// The file of a secret could not be put into the container.
     SecretNotPlaced = "E0216", OnRequest, "The message names the path in the container and what is in the way: something that Cove did not make is never replaced. Remove it, or choose another place with `cove secret set NAME --as-file=PATH`. Variables and the other files are there.";
+    /// An environment has it.
+    OwnedByEnvironment = "E0220", OnRequest, "Cove made it for an environment and looks after it: started, stopped or removed behind its back, the environment would be broken. The message has the command that does it properly. What an environment leaves behind that is gone (`cove rm`) may be removed like anything else.";
+    /// The engine does not let go of what is in use.
+    DockerInUse = "E0221", OnRequest, "The message is the engine's own and names what uses it. Stop or remove that first. An image that has several names, or of which stopped containers were made, can be removed by force.";
+    /// The engine has no such thing.
+    DockerNotFound = "E0222", OnRequest, "It may have been removed since the list was made. `docker --context cove ps -a`, `images`, `volume ls` and `network ls` list what there is.";
+    /// The content of a volume cannot be listed.
+    VolumeElsewhere = "E0223", OnRequest, "Cove lists folders of volumes that are on the machine's own disk. The content of others (NFS, a plugin's, a folder bound by options) is there only while a container has them: look from one, as the message shows.";
     /// An environment that nobody uses stops.
     StopsIdle = "E0230", OnRequest, "It was told to stop when it is not used for long (`cove up --idle`, or `[environments] idle` in `config.toml`). Nothing is lost: its container is kept, and the next `cove exec`, `shell`, `ssh`, `open` or visit of a name of its ports starts it. `cove keep-alive -- COMMAND` keeps it running for as long as a command does; `cove up --idle never` lets it run until you stop it. What counts as use is in `docs/idle.md`.";
 

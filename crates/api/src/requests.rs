@@ -52,6 +52,9 @@ pub struct UpRequest {
     /// replace what was given before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, String>,
+    /// Variables that were given before stay, and these are not looked at: for who has none of the person, as a page.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_variables: bool,
     /// Secrets for hooks and shells. They replace what was given before; absent: that stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets: Option<Secrets>,

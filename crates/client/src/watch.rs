@@ -129,6 +129,8 @@ impl Position {
                 self.since = self.since.max(Some(sequence));
                 Some(WatchUpdate::Synced { sequence })
             }
+            // Never asked for.
+            WatchMessage::DockerChanged { .. } => None,
             // The count may have started anew, so this one can also go back.
             WatchMessage::ListAgain { sequence } => {
                 self.since = Some(sequence);

@@ -10,6 +10,7 @@
 //! | `machine` | the virtual machine: started on demand, found again, stopped |
 //! | `docker` | the machine's Docker API on a socket of this computer |
 //! | `diagnostics` | what a person can send to somebody who helps, without what is theirs alone |
+//! | `inventory` | what the machine's engine has, for people who look at it and clean up |
 //! | `idle` | what is used, and the stop of what is not |
 //! | `power` | sleep, waking and a new network of this computer, told to the machine |
 //! | `ports` | forwarded and published ports on the loopback |
@@ -29,11 +30,13 @@ pub mod consent;
 pub mod diagnostics;
 pub mod docker;
 pub mod doctor;
+mod examples;
 mod execute;
 mod files;
 mod grants;
 pub mod host_trust;
 mod idle;
+mod inventory;
 mod left_out;
 pub mod lock;
 pub mod logging;

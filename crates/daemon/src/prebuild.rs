@@ -42,7 +42,7 @@ use crate::reconcile::Parts;
 use crate::store::MadePrebuild;
 
 /// What a prebuild was made of, property by property: digests in a JSON object.
-const INPUTS_LABEL: &str = "dev.cove.prebuild.inputs";
+pub(crate) const INPUTS_LABEL: &str = "dev.cove.prebuild.inputs";
 /// Which sources it is for.
 const SOURCE_LABEL: &str = "dev.cove.prebuild.source";
 /// The commit that they were at.

@@ -7,8 +7,11 @@
 mod answer;
 mod audit;
 mod diagnostics;
+mod docker;
+mod editors;
 mod environments;
 mod events;
+mod examples;
 mod exec;
 mod grants;
 mod logs;
@@ -19,6 +22,7 @@ mod page;
 mod peer;
 mod prebuilds;
 mod secrets;
+mod settings;
 mod socket;
 mod system;
 mod watch;
@@ -30,7 +34,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use camino::Utf8PathBuf;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +46,8 @@ pub use work::{
 
 use crate::audit::Audit;
 use crate::diagnostics::Bundles;
+use crate::inventory::Inventory;
+use crate::settings::SettingsBook;
 use crate::store::Store;
 
 /// Longest body of a request, in bytes. Real ones have a few hundred.
@@ -52,16 +58,18 @@ const MAX_BODY: usize = 1 << 20;
 pub struct Api {
     /// Specs and statuses.
     pub store: Store,
-    /// Dotfiles for environments that are asked for without others.
-    pub dotfiles: Option<api::Dotfiles>,
+    /// What the person's file says, and changes of it.
+    pub settings: SettingsBook,
+    /// The file of the editor that a person chose.
+    pub editor_file: Utf8PathBuf,
     /// Where it is written down who did what.
     pub audit: Audit,
-    /// When those stop by themselves that are asked for without saying so.
-    pub idle: api::IdlePolicy,
     /// The folder of what is known of repositories that were cloned into a machine.
     pub clones: Utf8PathBuf,
     /// What needs a container.
     pub environments: Arc<dyn EnvironmentWork>,
+    /// What the machine's engine has.
+    pub docker: Inventory,
     /// What needs the machine.
     pub machine: Arc<dyn MachineWork>,
     /// Looks at everything.
@@ -100,7 +108,7 @@ pub async fn serve(listener: PeerListener, api: Api) -> std::io::Result<()> {
 
 fn router(api: Api) -> Router {
     let mut router = Router::new();
-    for (path, methods) in routes() {
+    for (path, methods) in routes().into_iter().chain(docker_routes()) {
         router = router.route(path, methods);
     }
     router
@@ -136,8 +144,13 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/prebuilds", get(prebuilds::list).delete(prebuilds::remove)),
         ("/v1/https", get(environments::https).put(environments::set_https)),
         ("/v1/secrets", get(secrets::list).put(secrets::change)),
+        ("/v1/settings", get(settings::show).patch(settings::change)),
+        ("/v1/editors", get(editors::list).put(editors::choose)),
+        ("/v1/examples", get(examples::list)),
+        ("/v1/examples/{example}", post(examples::make)),
         ("/v1/plan", post(environments::plan_folder)),
         ("/v1/environments/{environment}/logs", get(logs::of_environment)),
+        ("/v1/environments/{environment}/automations/{kind}/{name}/logs", get(logs::of_automation)),
         ("/v1/environments/{environment}/keep-alive", post(environments::keep_alive)),
         ("/v1/environments/{environment}/exec", post(exec::in_environment).get(socket::in_environment)),
         ("/v1/environments/{environment}/ssh", post(exec::ssh_to_environment)),
@@ -148,6 +161,38 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/machines/{machine}/reclaim", post(machine::reclaim)),
         ("/v1/machines/{machine}/logs", get(logs::of_machine)),
         ("/v1/machines/{machine}/exec", post(exec::in_machine).get(socket::in_machine)),
+    ]
+}
+
+/// The routes about what the machine's engine has.
+fn docker_routes() -> Vec<(&'static str, MethodRouter<Api>)> {
+    vec![
+        ("/v1/machines/{machine}/docker/usage", get(docker::usage)),
+        ("/v1/machines/{machine}/docker/prune", post(docker::prune)),
+        ("/v1/machines/{machine}/docker/containers", get(docker::containers)),
+        (
+            "/v1/machines/{machine}/docker/containers/{container}",
+            get(docker::container).delete(docker::remove_container),
+        ),
+        ("/v1/machines/{machine}/docker/containers/{container}/start", post(docker::start)),
+        ("/v1/machines/{machine}/docker/containers/{container}/stop", post(docker::stop)),
+        ("/v1/machines/{machine}/docker/containers/{container}/restart", post(docker::restart)),
+        ("/v1/machines/{machine}/docker/containers/{container}/inspect", get(docker::inspect_container)),
+        ("/v1/machines/{machine}/docker/containers/{container}/logs", get(docker::container_logs)),
+        (
+            "/v1/machines/{machine}/docker/containers/{container}/exec",
+            post(exec::in_container).get(socket::in_container),
+        ),
+        ("/v1/machines/{machine}/docker/images", get(docker::images)),
+        ("/v1/machines/{machine}/docker/images/{image}", get(docker::image).delete(docker::remove_image)),
+        ("/v1/machines/{machine}/docker/volumes", get(docker::volumes)),
+        ("/v1/machines/{machine}/docker/volumes/{volume}", delete(docker::remove_volume)),
+        ("/v1/machines/{machine}/docker/volumes/{volume}/files", get(docker::browse)),
+        ("/v1/machines/{machine}/docker/volumes/{volume}/inspect", get(docker::inspect_volume)),
+        ("/v1/machines/{machine}/docker/networks", get(docker::networks)),
+        ("/v1/machines/{machine}/docker/networks/{network}", delete(docker::remove_network)),
+        ("/v1/machines/{machine}/docker/networks/{network}/inspect", get(docker::inspect_network)),
+        ("/v1/machines/{machine}/docker/builds", get(docker::builds)),
     ]
 }
 

@@ -2,11 +2,19 @@
 //!
 //! All keys are optional, unknown ones are refused by name and place. Those about the machine are wishes for the
 //! default one; a wish made later with `cove machine set` stays until the file says something new (see
-//! [`Settings::changes_since`]). The others hold from the next start of the daemon.
+//! [`Settings::changes_since`]). What a person changes in the file holds from the next start of the daemon; of what is
+//! changed through the API ([`SettingsBook`]), what can hold at once does.
+
+mod book;
+mod edit;
+mod keys;
 
 use api::{Dotfiles, IdlePolicy, MachineSpec};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
+
+pub use book::{SetBackups, SettingsBook};
+pub(crate) use keys::expanded;
 
 use crate::consent::ConsentPolicy;
 use crate::paths::user_home;
@@ -39,6 +47,22 @@ pub struct Settings {
     /// Dotfiles for environments that are asked for without others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dotfiles: Option<Dotfiles>,
+    /// Newer versions of Cove.
+    pub updates: UpdateSettings,
+}
+
+/// The `[updates]` table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpdateSettings {
+    /// Whether the app may look for a newer one. Nothing else of Cove does.
+    pub check: bool,
+}
+
+impl Default for UpdateSettings {
+    fn default() -> Self {
+        Self { check: true }
+    }
 }
 
 /// The `[environments]` table.
@@ -154,6 +178,7 @@ impl Settings {
         }
     }
 
+    /// Reads a text; `path` is where it is from.
     fn parse(path: &Utf8Path, text: &str) -> Result<Self, SettingsError> {
         let mut settings: Self = toml::from_str(text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start.min(text.len()));
@@ -246,11 +271,7 @@ pub(crate) fn host_memory_mib() -> u64 {
 }
 
 fn absolute(file: &Utf8Path, share: &Utf8Path) -> Result<Utf8PathBuf, SettingsError> {
-    let path = match share.strip_prefix("~") {
-        Ok(rest) => user_home().map(|home| home.join(rest)),
-        Err(_) => Some(share.to_owned()),
-    };
-    path.filter(|path| path.is_absolute()).ok_or_else(|| SettingsError::Value {
+    expanded(share.as_str()).ok_or_else(|| SettingsError::Value {
         path: file.to_owned(),
         key: "shares",
         reason: format!("has `{share}`, which is not an absolute path"),

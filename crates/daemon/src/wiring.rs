@@ -30,6 +30,7 @@ use crate::audit::Audit;
 use crate::diagnostics::Diagnostics;
 use crate::docker::{DockerSocketError, DockerSockets};
 use crate::doctor;
+use crate::inventory::Inventory;
 use crate::lock::{DaemonLock, LockError};
 use crate::machine::MachineHost;
 use crate::page::Sessions;
@@ -39,7 +40,7 @@ use crate::power;
 use crate::reconcile::{Reconciler, Surroundings};
 use crate::secrets::KeptSecrets;
 use crate::server::{self, Api, BindError, Door, PeerListener};
-use crate::settings::{RegistrySettings, SecretSettings, Settings, SettingsError};
+use crate::settings::{RegistrySettings, SecretSettings, Settings, SettingsBook, SettingsError};
 use crate::store::{Store, StoreError};
 
 /// Why the daemon cannot run.
@@ -90,7 +91,8 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     paths.prepare()?;
     let lock = DaemonLock::acquire(&paths.lock_file())?;
     upkeep::at_start(paths);
-    let settings = Settings::read(&paths.settings_file())?;
+    let settings_file = paths.settings_file();
+    let settings = Settings::read(&settings_file)?;
     upkeep::set_backups(paths, settings.back_up_machines);
     let store = Store::open(&paths.store_file())?;
     store.apply_settings(&settings)?;
@@ -104,7 +106,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
         DockerSockets::open(&machine, &paths.docker_socket(), &paths.default_machine().engine_socket())?;
     let ports = {
         let place = AuthorityPlace::new(paths.secrets_dir(), paths.https_dir());
-        Ports::new(machine.clone(), store.clone(), Names::new(settings.names, place))
+        Ports::new(machine.clone(), store.clone(), Names::new(settings.names.clone(), place))
     };
     let kept_secrets = secrets(paths, &store, settings.secrets);
     let surroundings = Surroundings {
@@ -122,14 +124,25 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     tracing::info!(home = %paths.root(), pid = std::process::id(), version = env!("CARGO_PKG_VERSION"), "serving");
 
     let examined = doctor::Examined { paths: paths.clone(), machine: machine.clone(), store: store.clone() };
+    let docker = Inventory::new(machine.clone(), store.clone());
     let api = Api {
         environments: Arc::new(environments::LiveEnvironments::new(reconciler.clone())),
-        machine: Arc::new(machine::LiveMachine::new(machine.clone(), store.clone(), reconciler.clone())),
+        machine: Arc::new(machine::LiveMachine::new(
+            machine.clone(),
+            store.clone(),
+            reconciler.clone(),
+            docker.clone(),
+        )),
+        docker,
         diagnostics: Arc::new(Diagnostics::new(examined.clone(), kept_secrets)),
         diagnose: Arc::new(move || doctor::diagnose(examined.clone()).boxed()),
-        dotfiles: settings.dotfiles,
+        settings: {
+            let paths = paths.clone();
+            let backups = Arc::new(move |back_up| upkeep::set_backups(&paths, back_up));
+            SettingsBook::new(settings_file, store.clone(), settings, backups)
+        },
+        editor_file: paths.editor_file(),
         audit,
-        idle: settings.environments.idle.map_or(api::IdlePolicy::NEVER, |written| written.0),
         clones: paths.clones_dir(),
         door: Door::new(Sessions::open(paths.page_file())),
         store,

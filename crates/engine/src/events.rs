@@ -54,9 +54,7 @@ impl Engine {
         labels: &[String],
     ) -> Result<BoxStream<'static, Result<ContainerEvent, EngineError>>, EngineError> {
         let operation = "report events";
-        let said = self.api(operation)?.info().await.map_err(|error| self.failed(operation, error))?;
-        // An engine that does not tell its time begins with the request, which is sent at the first look.
-        let now = said.system_time.and_then(|time| time.parse::<jiff::Timestamp>().ok());
+        let now = self.clock(operation).await?;
         let actions = ["create", "start", "die", "oom", "health_status", "destroy"];
         let wanted = filters(&[
             ("type", vec!["container".to_owned()]),
@@ -64,7 +62,6 @@ impl Engine {
             ("label", labels.to_vec()),
         ]);
         let mut options = EventsOptionsBuilder::new().filters(&wanted);
-        let now = now.map(|now| format!("{}.{:09}", now.as_second(), now.subsec_nanosecond()));
         if let Some(now) = &now {
             options = options.since(now);
         }
@@ -73,6 +70,14 @@ impl Engine {
         let engine = self.clone();
         let events = events.map(move |event| event.map_err(|error| engine.failed(operation, error)));
         Ok(events.filter_map(|event| future::ready(event.map(container_event).transpose())).boxed())
+    }
+
+    /// The time by the engine's clock, as it takes it for `since`. An engine that does not tell begins with the request,
+    /// which is sent when its stream is first looked at.
+    pub(crate) async fn clock(&self, operation: &str) -> Result<Option<String>, EngineError> {
+        let said = self.api(operation)?.info().await.map_err(|error| self.failed(operation, error))?;
+        let now = said.system_time.and_then(|time| time.parse::<jiff::Timestamp>().ok());
+        Ok(now.map(|now| format!("{}.{:09}", now.as_second(), now.subsec_nanosecond())))
     }
 }
 

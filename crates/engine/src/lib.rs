@@ -17,6 +17,7 @@ mod events;
 mod exec;
 mod gpu;
 mod images;
+mod inventory;
 mod login;
 mod logs;
 mod probe;
@@ -45,6 +46,10 @@ pub use events::{ContainerEvent, ContainerEventKind};
 pub use exec::{ExecControl, ExecError, ExecSession, ExecSpec, OutputStream, TerminalSize};
 pub use gpu::{GpuAvailability, GpuUse};
 pub use images::{ImageInfo, PullError, registry_of};
+pub use inventory::{
+    BuildRow, ContainerRow, DiskUse, FolderEntry, FolderKind, FolderListing, ImageRow, Inspected, LayerRow,
+    PortRow, parse_listing,
+};
 pub use login::Login;
 pub use logs::LogRange;
 pub use probe::ProbeError;

@@ -20,8 +20,8 @@ pub use records::{ContainerRecord, EngineFacts, ImageRecord, NetworkRecord, Volu
 
 use crate::connect::Engine;
 use crate::error::{EngineError, absent_is_none};
-use raw::Body;
-use records::{list, text};
+pub(crate) use raw::Body;
+pub(crate) use records::{list, pairs, strings, text};
 
 /// The answer to an archive comes when all of it was unpacked, and a volume may be as large as a disk.
 const ARCHIVE_SECONDS: u64 = 7 * 24 * 3600;

@@ -6,6 +6,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use auto_launch::AutoLaunch;
+use camino::Utf8PathBuf;
+use gtk::prelude::{FileChooserExt, NativeDialogExt};
+use gtk::{FileChooserAction, FileChooserNative, ResponseType};
+use tauri::webview::WebviewWindowBuilder;
+use tauri::{AppHandle, Manager, WebviewWindow, Wry};
+use tokio::sync::oneshot;
 
 /// Debian's name for the terminal that a person chose.
 const TERMINAL: &str = "x-terminal-emulator";
@@ -21,7 +27,51 @@ pub(crate) const RENAMES_SUBMENUS: bool = false;
 pub(crate) fn settle(_: &mut tauri::App) {}
 
 /// Nothing: what is told to apps here is told to all.
-pub(crate) fn heard(_: &tauri::RunEvent) {}
+pub(crate) fn heard(_: &AppHandle, _: &tauri::RunEvent) {}
+
+/// Nothing: a window brings its own place among other apps.
+pub(crate) fn window_opens(_: &AppHandle) {}
+
+/// Nothing, as above.
+pub(crate) fn window_closed(_: &AppHandle) {}
+
+/// As the desktop frames windows.
+pub(crate) fn dress_window(
+    window: WebviewWindowBuilder<'_, Wry, AppHandle>,
+) -> WebviewWindowBuilder<'_, Wry, AppHandle> {
+    window
+}
+
+/// Lets a person choose a folder, in the dialog of the desktop. On the one thread that GTK is used on: crates for
+/// dialogs make a second one.
+///
+/// # Errors
+/// What the system says.
+pub(crate) async fn pick_folder(window: &WebviewWindow) -> io::Result<Option<String>> {
+    let (picked, answer) = oneshot::channel();
+    let parent = window.clone();
+    let asked = window.app_handle().run_on_main_thread(move || {
+        let parent = parent.gtk_window().ok();
+        let dialog =
+            FileChooserNative::new(None, parent.as_ref(), FileChooserAction::SelectFolder, None, None);
+        let picked = std::cell::Cell::new(Some(picked));
+        // Kept by the answer: a dialog that nobody holds is gone.
+        let held = std::cell::RefCell::new(Some(dialog.clone()));
+        dialog.connect_response(move |dialog, response| {
+            let path = (response == ResponseType::Accept).then(|| dialog.filename()).flatten();
+            if let Some(picked) = picked.take() {
+                // The page may be gone.
+                let _ = picked.send(path);
+            }
+            drop(held.take());
+        });
+        dialog.show();
+    });
+    asked.map_err(io::Error::other)?;
+    let path = answer.await.map_err(io::Error::other)?;
+    path.map(|path| Utf8PathBuf::try_from(path).map(Utf8PathBuf::into_string).map_err(io::Error::other))
+        .transpose()
+}
 
 /// Why there is nothing to show a menu on.
 pub(crate) fn unusable() -> Option<&'static str> {

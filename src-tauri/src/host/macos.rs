@@ -5,7 +5,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use auto_launch::{AutoLaunch, MacOSLaunchMode};
-use tauri::ActivationPolicy;
+use rfd::AsyncFileDialog;
+use tauri::webview::WebviewWindowBuilder;
+use tauri::{
+    ActivationPolicy, AppHandle, LogicalPosition, Manager, RunEvent, TitleBarStyle, WebviewWindow, Wry,
+};
+use tokio::sync::oneshot;
+
+use crate::{app, window};
 
 /// Red, green and blue of the icon: of a template only the shape counts.
 pub(crate) const ICON_COLOUR: [u8; 3] = [0; 3];
@@ -19,11 +26,59 @@ pub(crate) fn settle(app: &mut tauri::App) {
     app.set_activation_policy(ActivationPolicy::Accessory);
 }
 
-/// The bundle says that folders and links open with Cove. Nothing is started by that before a person can be asked.
-pub(crate) fn heard(event: &tauri::RunEvent) {
-    if let tauri::RunEvent::Opened { urls } = event {
-        tracing::warn!(count = urls.len(), "this version opens neither folders nor links");
+/// A folder, file or link that was opened with Cove, before the app is ready too; and a click on its icon while it runs.
+pub(crate) fn heard(app: &AppHandle, event: &RunEvent) {
+    match event {
+        RunEvent::Opened { urls } => app::asked(app, urls.iter().map(ToString::to_string).collect()),
+        RunEvent::Reopen { .. } => window::open(app),
+        _ => {}
     }
+}
+
+/// In the Dock and for Command-Tab while there is a window.
+pub(crate) fn window_opens(app: &AppHandle) {
+    be(app, ActivationPolicy::Regular);
+}
+
+/// In the menu bar alone again.
+pub(crate) fn window_closed(app: &AppHandle) {
+    be(app, ActivationPolicy::Accessory);
+}
+
+fn be(app: &AppHandle, policy: ActivationPolicy) {
+    if let Err(error) = app.set_activation_policy(policy) {
+        tracing::warn!(%error, "the Dock was not told");
+    }
+}
+
+/// The page reaches up to the upper edge; what closes the window lies over it.
+pub(crate) fn dress_window(
+    window: WebviewWindowBuilder<'_, Wry, AppHandle>,
+) -> WebviewWindowBuilder<'_, Wry, AppHandle> {
+    window
+        .title_bar_style(TitleBarStyle::Overlay)
+        .hidden_title(true)
+        .traffic_light_position(LogicalPosition::new(14.0, 18.0))
+}
+
+/// Lets a person choose a folder, in the system's dialog.
+///
+/// # Errors
+/// What the system says.
+pub(crate) async fn pick_folder(window: &WebviewWindow) -> io::Result<Option<String>> {
+    let (picked, answer) = oneshot::channel();
+    let parent = window.clone();
+    // Dialogs are made on the main thread, and answered anywhere.
+    let asked = window.app_handle().run_on_main_thread(move || {
+        let dialog = AsyncFileDialog::new().set_parent(&parent).pick_folder();
+        tauri::async_runtime::spawn(async move {
+            // The page may be gone.
+            let _ = picked.send(dialog.await);
+        });
+    });
+    asked.map_err(io::Error::other)?;
+    let folder = answer.await.map_err(io::Error::other)?;
+    Ok(folder.map(|folder| folder.path().to_string_lossy().into_owned()))
 }
 
 /// Nothing: who has no desktop cannot open an app.

@@ -31,6 +31,7 @@ fn ways_in(key: &str, environment: &Environment, host: Host) -> Vec<Item> {
     let mut items: Vec<_> = environment.status.ports.iter().filter_map(|each| port(key, each)).collect();
     let Some(container) = &environment.status.container else { return items };
     if container.running {
+        items.push(Item::action(&format!("{key}/editor"), "Open in Editor", Action::Edit(name.clone())));
         items.extend(terminal("shell", "Open Shell in Terminal", CoveCommand::Shell(name.clone())));
     }
     items.extend(terminal("logs", "Show Logs in Terminal", CoveCommand::Logs(name.clone())));
@@ -46,17 +47,17 @@ fn problem(key: &str, environment: &Environment, host: Host) -> Vec<Item> {
     let Some(problem) = standing_problem(environment) else { return Vec::new() };
     let mut items = vec![Item::line(&format!("{key}/problem"), &problem.title)];
     items.extend(hints(key, problem));
-    if host.terminal {
-        let name = environment.metadata.name.clone();
-        // Only a terminal asks the questions today.
-        let (text, command) = match problem.code {
-            ProblemCode::ConsentNeeded => {
-                ("Answer in Terminal…", CoveCommand::Up(environment.spec.source.folder().clone()))
-            }
-            _ => ("Show Problem in Terminal", CoveCommand::Show(name)),
-        };
-        items.push(Item::action(&format!("{key}/explain"), text, Action::Terminal(command)));
-    }
+    let name = environment.metadata.name.clone();
+    let (text, action) = match problem.code {
+        ProblemCode::ConsentNeeded => {
+            ("Answer…", Some(Action::Ask(Box::new(environment.spec.source.clone()))))
+        }
+        _ => {
+            let show = Action::Terminal(CoveCommand::Show(name));
+            ("Show Problem in Terminal", host.terminal.then_some(show))
+        }
+    };
+    items.extend(action.map(|action| Item::action(&format!("{key}/explain"), text, action)));
     items.push(Item::separator(&format!("{key}/wishes")));
     items
 }

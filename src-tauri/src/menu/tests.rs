@@ -122,6 +122,7 @@ fn an_environment_that_runs_can_be_reached() {
         ----
         Open localhost:3000 (the site)
         Open localhost:8443
+        Open in Editor
         Open Shell in Terminal
         Show Logs in Terminal
         Copy “cove shell web”
@@ -130,8 +131,9 @@ fn an_environment_that_runs_can_be_reached() {
     Pause Machine
     Stop Machine and 1 Environment
     ----
+    Open Cove
     [ ] Start at Login
-    Quit Cove (Environments Keep Running)
+    Quit and Keep Running
     ");
     let menu = menu(&known);
     assert_eq!(
@@ -159,7 +161,7 @@ fn a_problem_is_told_with_what_to_do() {
     web — creating, E0108  >
         (`web` wants to run a command on this computer)
         (see it and answer: cove up /home/ada/src/web)
-        Answer in Terminal…
+        Answer…
         ----
         Try Again
         Stop
@@ -167,8 +169,9 @@ fn a_problem_is_told_with_what_to_do() {
     (Machine: off; it starts when something needs it)
     Start Machine
     ----
+    Open Cove
     [ ] Start at Login
-    Quit Cove (Environments Keep Running)
+    Quit and Keep Running
     ");
 }
 
@@ -187,7 +190,8 @@ fn what_is_not_there_is_not_offered() {
     (Machine: off; it starts when something needs it)
     Start Machine
     ----
-    Quit Cove (Environments Keep Running)
+    Open Cove
+    Quit and Keep Running
     ");
 }
 
@@ -197,7 +201,8 @@ fn without_a_daemon_nothing_is_claimed() {
     Starting
     (Cove is starting…)
     ----
-    Quit Cove (Environments Keep Running)
+    Open Cove
+    Quit and Keep Running
     ");
     let ended = Snapshot { daemon: Daemon::Ended, ..Snapshot::default() };
     insta::assert_snapshot!(seen(&ended), @r"
@@ -205,7 +210,8 @@ fn without_a_daemon_nothing_is_claimed() {
     (Stopped: the daemon was ended)
     Start Cove
     ----
-    Quit Cove (Environments Keep Running)
+    Open Cove
+    Quit and Keep Running
     ");
     let skew = Problem::new(
         ProblemCode::VersionSkew,
@@ -219,7 +225,8 @@ fn without_a_daemon_nothing_is_claimed() {
     (stop the other daemon: cove daemon stop)
     Try Again
     ----
-    Quit Cove (Environments Keep Running)
+    Open Cove
+    Quit and Keep Running
     ");
 }
 
@@ -232,14 +239,15 @@ fn what_was_refused_is_said() {
     (Running — no environments)
     (Not done: `web` is being removed)
     ----
-    (No environments: `cove up` in a folder makes one)
+    (No environments: open a folder to make one)
     ----
     (Machine at 14:03: 412.0 MiB of memory, 3.0 GiB of disk)
     Pause Machine
     Stop Machine
     ----
+    Open Cove
     [ ] Start at Login
-    Quit Cove (Environments Keep Running)
+    Quit and Keep Running
     ");
 }
 

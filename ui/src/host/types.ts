@@ -1,4 +1,5 @@
 // What a place that shows the page can do.
+import type { Problem } from '../api/types'
 
 /** How the daemon is reached. An empty `url` is where the page came from. */
 export interface Session {
@@ -11,8 +12,10 @@ export interface Opened {
   folder?: string
   repository?: string
   branch?: string
-  /** Why it cannot be opened, in words for people. */
-  refused?: string
+  /** Whether a link says so, which any page can have. */
+  link?: boolean
+  /** Why it cannot be opened. */
+  refused?: Problem
 }
 
 export interface Host {
@@ -28,9 +31,12 @@ export interface Host {
   takeOpened?(): Promise<Opened | undefined>
   /** Calls back whenever there is something to take; gives what ends that. */
   onOpened?(listener: () => void): () => void
+  /** What a person started lately, newest first. */
   recent?(): Promise<Opened[]>
+  remember?(opened: Opened): Promise<void>
   forgetRecent?(): Promise<void>
-  loginItem?: { get(): Promise<boolean>; set(wanted: boolean): Promise<void> }
+  /** Whether the app starts at login; `undefined` where it cannot. */
+  loginItem?: { get(): Promise<boolean | undefined>; set(wanted: boolean): Promise<void> }
   /** The version of the app itself. */
   appVersion?(): Promise<string>
 }

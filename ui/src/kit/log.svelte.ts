@@ -1,64 +1,40 @@
-// The lines of a log: the last ones, each of bounded length.
+// The lines of a log, for `LogView`.
+import { Ring } from './ring'
 
-export interface Line {
-  text: string
-  error: boolean
-}
-
-/** Lines that are kept. */
-const MOST = 1_000_000
-
-/** Characters of a line that are kept. */
-const LONGEST = 16_384
+export { LONGEST, type Line } from './ring'
 
 export class LogBuffer {
   /** Lines there are; reactive, at most once a frame. */
   count = $state(0)
   /** Older lines that were let go. */
   dropped = $state(0)
+  readonly ring = new Ring()
 
-  #lines: Line[] = []
+  #cleared = 0
   #drawn = false
 
-  push(text: string, error = false): void {
-    this.#lines.push({ text: text.length > LONGEST ? text.slice(0, LONGEST) : text, error })
-    if (this.#lines.length > MOST + MOST / 10) this.#lines.splice(0, this.#lines.length - MOST)
-    this.#draw()
-  }
-
-  clear(): void {
-    this.#lines = []
-    this.count = 0
-    this.dropped = 0
-  }
-
-  slice(from: number, to: number): Line[] {
-    void this.count
-    return this.#lines.slice(from, to)
-  }
-
-  /** The next line at or after `from` that has the words, from the first again after the last. */
-  find(words: string, from: number): number | undefined {
-    const wanted = words.toLowerCase()
-    if (!wanted) return undefined
-    const total = this.#lines.length
-    for (let step = 0; step < total; step += 1) {
-      const index = (from + step) % total
-      if (this.#lines[index]?.text.toLowerCase().includes(wanted)) return index
-    }
-    return undefined
-  }
-
-  text(): string {
-    return this.#lines.map((line) => line.text).join('\n')
-  }
-
-  #draw(): void {
+  push(text: string, error = false, cut = false): void {
+    this.ring.push(text, error, cut)
     if (this.#drawn) return
     this.#drawn = true
     requestAnimationFrame(() => {
       this.#drawn = false
-      this.count = this.#lines.length
+      this.#show()
     })
+  }
+
+  clear(): void {
+    this.ring.clear()
+    this.#cleared = this.ring.first
+    this.#show()
+  }
+
+  text(): string {
+    return this.ring.text()
+  }
+
+  #show(): void {
+    this.count = this.ring.size
+    this.dropped = this.ring.first - this.#cleared
   }
 }

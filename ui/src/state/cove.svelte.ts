@@ -1,5 +1,4 @@
 // All that the page knows of the daemon: read once, then kept true by one watch. Nothing is asked again on a clock.
-import { SvelteMap } from 'svelte/reactivity'
 import { api, connect, done, problemOf, Refused } from '../api/client'
 import { lines } from '../api/lines'
 import type { Environment, Event, Machine, Problem, Version, WatchMessage } from '../api/types'
@@ -31,16 +30,23 @@ class Cove {
   machine: Machine | undefined = $state.raw()
   /** Newest last. */
   events: Event[] = $state.raw([])
+  /** Rises whenever something changed among what the machine’s engine has. */
+  dockerChanges = $state(0)
   /** Whether the lists have been read at least once. */
   ready = $state(false)
 
-  #progress = new SvelteMap<string, Progress>()
+  // Made with what they are of, and not where they are first read: what is made within a derivation is not followed by it.
+  #progress = new Map<string, Progress>()
   #listeners = new Set<Listener>()
   /** The last event that was heard of. */
   #sequence: number | undefined
   #stale = new Set<string>()
   #reading = false
   #wake: (() => void) | undefined
+
+  constructor() {
+    this.progress(MACHINE)
+  }
 
   /** The environment with this name. */
   named(name: string): Environment | undefined {
@@ -95,9 +101,10 @@ class Cove {
     this.version = version
     const ending = new AbortController()
     try {
-      for await (const message of lines<WatchMessage>('/v1/watch', { since: this.#sequence }, ending.signal)) {
+      for await (const message of lines<WatchMessage>('/v1/watch', { since: this.#sequence, docker: true }, ending.signal)) {
         answered()
         if (message.type === 'event') this.#take(message)
+        else if (message.type === 'docker_changed') this.dockerChanges += 1
         else await this.#caughtUp(message)
       }
     } finally {
@@ -125,6 +132,7 @@ class Cove {
       done(api.GET('/v1/environments')),
       done(api.GET('/v1/machines/{machine}', { params: { path: { machine: MACHINE } } })),
     ])
+    for (const { id } of environments) this.progress(id)
     this.environments = environments.toSorted(byName)
     this.machine = machine
     this.ready = true
@@ -187,6 +195,7 @@ class Cove {
     const known = this.environments.find((known) => known.id === environment.id)
     if (known && known.metadata.resource_version > environment.metadata.resource_version) return
     const others = this.environments.filter((known) => known.id !== environment.id)
+    this.progress(environment.id)
     this.environments = [...others, environment].sort(byName)
   }
 }

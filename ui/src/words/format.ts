@@ -39,6 +39,12 @@ export function duration(millis: number): string {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`
 }
 
+/** A round time, in seconds, in words: `8 hours`, `31 days`. */
+export function span(seconds: number): string {
+  const [unit, size] = ([['day', 86_400], ['hour', 3600], ['minute', 60]] as const).find(([, size]) => seconds >= size && seconds % size === 0) ?? (['second', 1] as const)
+  return new Intl.NumberFormat(language.current, { style: 'unit', unit, unitDisplay: 'long' }).format(seconds / size)
+}
+
 /** A moment beside now: `3 minutes ago`, `in 2 hours`. */
 export function ago(time: string | number | Date, now = Date.now()): string {
   const seconds = (new Date(time).getTime() - now) / 1000

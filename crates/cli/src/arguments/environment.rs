@@ -3,10 +3,10 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::ArgValueCandidates;
+use host::editors::Editor;
 
 use super::Switch;
-use crate::complete;
-use crate::editors::Editor;
+use crate::{complete, editors};
 
 #[derive(Debug, Args)]
 pub(crate) struct UpArguments {
@@ -239,7 +239,7 @@ pub(crate) struct OpenArguments {
     #[arg(value_name = "ENV", add = ArgValueCandidates::new(complete::environments))]
     pub(crate) environment: Option<String>,
     /// Which editor, from now on; the one that was named last if left out, or one that is there
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = editors::parser())]
     pub(crate) editor: Option<Editor>,
     /// Print what would be opened, a URI or a command, and do nothing
     #[arg(long)]

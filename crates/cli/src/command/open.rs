@@ -7,6 +7,7 @@ use std::time::Duration;
 use api::{Environment, HomeLayout, Problem, ProblemCode};
 use client::Client;
 use devcontainer_cli::terminal;
+use host::editors::{self, Editor};
 use serde::Serialize;
 
 use super::{exec, ssh};
@@ -14,7 +15,7 @@ use crate::arguments::{OpenArguments, ProcessOptions, ShellArguments};
 use crate::context::Context;
 use crate::docker_context::DockerFiles;
 use crate::editors::attached::{self, Customizations, Folders};
-use crate::editors::{Editor, Target};
+use crate::editors::{Target, address, extension, words_for};
 use crate::failure::Failure;
 use crate::select;
 use crate::ssh::{OwnConfig, PersonsConfig, host_of};
@@ -32,7 +33,7 @@ const TERMINALS: [&str; 5] = ["x-terminal-emulator", "gnome-terminal", "konsole"
 /// The result for programs.
 #[derive(Debug, Serialize)]
 struct Answer {
-    editor: Editor,
+    editor: &'static str,
     address: String,
 }
 
@@ -41,7 +42,7 @@ pub(super) async fn run(context: &Context, arguments: OpenArguments) -> Result<(
     let client = context.client().await?;
     let mut environment = select::environment(&client, arguments.environment.as_deref()).await?;
     if arguments.print {
-        let answer = Answer { editor, address: editor.address(&target(&environment)?) };
+        let answer = Answer { editor: editor.word(), address: address(editor, &target(&environment)?) };
         return context.output.show(&answer, |_| answer.address.clone());
     }
     let program = match editor {
@@ -51,7 +52,8 @@ pub(super) async fn run(context: &Context, arguments: OpenArguments) -> Result<(
     environment = ssh::bring_up(context, &client, environment).await?;
     let target = target(&environment)?;
     if arguments.editor.is_some() {
-        remember(&context.home, editor);
+        // That it is not remembered costs a word on the command line, and nothing else.
+        let _ = editors::remember(&context.home.editor_file(), Some(editor));
     }
     let Some(program) = program else { return in_a_terminal(context, &environment).await };
     if editor.attaches() {
@@ -61,28 +63,20 @@ pub(super) async fn run(context: &Context, arguments: OpenArguments) -> Result<(
         reachable_by_ssh(&context.home)?;
     }
     let mut command = Command::new(program);
-    command.args(editor.arguments(&target));
+    command.args(words_for(editor, &target));
     start(command, editor).await?;
-    let answer = Answer { editor, address: editor.address(&target) };
+    let answer = Answer { editor: editor.word(), address: address(editor, &target) };
     context
         .output
         .show(&answer, |paint| format!("Opening {} in {}", paint.bold(&target.environment), editor.title()))
 }
 
-/// The one that was named, then the one that was named last, then one that is there.
 fn choose(home: &HomeLayout, named: Option<Editor>) -> Result<Editor, Problem> {
-    let remembered = || Editor::of_word(std::fs::read_to_string(home.editor_file()).ok()?.trim());
-    let there = || Editor::LOOKED_FOR.into_iter().find(|editor| editor.program().is_some());
-    named.or_else(remembered).or_else(there).ok_or_else(|| {
+    editors::choose(named, editors::remembered(&home.editor_file())).ok_or_else(|| {
         Problem::new(ProblemCode::EditorMissing, "no editor was found that can open an environment")
             .with_hint("install VS Code, Cursor, Windsurf, Zed or JetBrains Gateway")
             .with_command("or work in a terminal", "cove open --editor terminal")
     })
-}
-
-/// That it is not remembered costs a word on the command line, and nothing else.
-fn remember(home: &HomeLayout, editor: Editor) {
-    let _ = std::fs::write(home.editor_file(), format!("{}\n", editor.word()));
 }
 
 fn missing(editor: Editor) -> Problem {
@@ -117,7 +111,7 @@ fn target(environment: &Environment) -> Result<Target, Problem> {
 
 /// Writes down what the configuration wants of the editor. Without it the environment opens all the same.
 async fn tell_editor(context: &Context, client: &Client, editor: Editor, target: &Target) {
-    let (Some(_), Some(folder)) = (editor.extension(), attached::user_folder()) else { return };
+    let (Some(_), Some(folder)) = (extension(editor), attached::user_folder()) else { return };
     let tell = async {
         let told = client.customizations(&target.environment).await.map_err(|error| error.to_string())?;
         let wanted = told.0.get("vscode").map(|parts| Customizations::of(parts)).unwrap_or_default();

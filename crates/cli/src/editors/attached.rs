@@ -9,10 +9,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use host::editors::Editor;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{AttachingExtension, Editor, Target};
+use super::{AttachingExtension, Target};
 use crate::whole_file;
 
 /// Longest file of an editor's that is read, in bytes.
@@ -100,7 +101,7 @@ pub(crate) fn write(
     target: &Target,
     wanted: &Customizations,
 ) -> io::Result<()> {
-    let Some(AttachingExtension { user_data, name }) = editor.extension() else { return Ok(()) };
+    let Some(AttachingExtension { user_data, name }) = super::extension(editor) else { return Ok(()) };
     let folder = folders.of_editors.join(user_data).join("User/globalStorage").join(name).join("nameConfigs");
     let own_name = format!("{}.json", super::encoded(&target.container, ""));
     let file = folder.join(&own_name);

@@ -106,7 +106,7 @@ fn roots(spec: &MachineSpec) -> impl Iterator<Item = Result<SharedRoot, Descript
 }
 
 /// Whether a path is the guest's own, so that no folder of this computer can be there.
-pub(super) fn hides_guest(path: &Utf8Path) -> bool {
+pub(crate) fn hides_guest(path: &Utf8Path) -> bool {
     GUEST_PARENTS.iter().any(|parent| path == *parent)
         || GUEST_FOLDERS.iter().any(|folder| path.starts_with(folder))
 }

@@ -50,8 +50,13 @@ impl IntoResponse for Refusal {
 fn status_of(code: ProblemCode) -> StatusCode {
     match code {
         ProblemCode::InvalidRequest => StatusCode::BAD_REQUEST,
-        ProblemCode::EnvironmentNotFound => StatusCode::NOT_FOUND,
-        ProblemCode::Conflict | ProblemCode::NameTaken | ProblemCode::NotRunning => StatusCode::CONFLICT,
+        ProblemCode::EnvironmentNotFound | ProblemCode::DockerNotFound => StatusCode::NOT_FOUND,
+        ProblemCode::Conflict
+        | ProblemCode::NameTaken
+        | ProblemCode::NotRunning
+        | ProblemCode::OwnedByEnvironment
+        | ProblemCode::DockerInUse => StatusCode::CONFLICT,
+        ProblemCode::VolumeElsewhere => StatusCode::UNPROCESSABLE_ENTITY,
         ProblemCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         // Codes are grouped: E01xx is what a person wrote, later ones the world.
         code if code.as_str().starts_with("E01") => StatusCode::UNPROCESSABLE_ENTITY,

@@ -60,8 +60,8 @@ pub(super) async fn up(
         request.worktree_of = Some(check(common, None).await?);
     }
     if !is_known(&api.store, &request)? {
-        request.dotfiles = request.dotfiles.or_else(|| api.dotfiles.clone());
-        request.idle = request.idle.or(Some(api.idle));
+        request.dotfiles = request.dotfiles.or_else(|| api.settings.dotfiles());
+        request.idle = request.idle.or_else(|| Some(api.settings.idle()));
     }
     let session = Session::fresh();
     if let Some(variables) = request.caller_variables.take() {
@@ -161,14 +161,7 @@ fn change_automations(
     mut wishes: BTreeMap<String, AutomationWish>,
 ) -> Result<Environment, Refusal> {
     let name = &found.metadata.name;
-    let items = &found.status.automations.items;
-    if let Some(unknown) = wishes.keys().find(|wish| items.iter().all(|item| item.name != **wish)) {
-        let title = format!("`{name}` has no automation `{unknown}`");
-        let problem = Problem::new(ProblemCode::InvalidRequest, title);
-        return Err(problem
-            .with_command("see which there are", format!("cove automations ls {name}"))
-            .into());
-    }
+    wishes.keys().try_for_each(|wish| has_automation(found, wish))?;
     let container = found.status.container.as_ref().filter(|container| container.running);
     let Some(run) = container.and_then(|container| container.started_at.clone()) else {
         let problem = Problem::new(ProblemCode::NotRunning, format!("`{name}` is not running"));
@@ -180,6 +173,16 @@ fn change_automations(
     let changed = api.store.change_automations(&found.id, wishes)?;
     api.environments.automations_wanted(&changed.id);
     Ok(changed)
+}
+
+/// Succeeds if the environment has a task or service that is called so, `services/NAME` or `tasks/NAME`.
+pub(super) fn has_automation(environment: &Environment, item: &str) -> Result<(), Problem> {
+    if environment.status.automations.item(item).is_some() {
+        return Ok(());
+    }
+    let name = &environment.metadata.name;
+    let problem = Problem::new(ProblemCode::InvalidRequest, format!("`{name}` has no automation `{item}`"));
+    Err(problem.with_command("see which there are", format!("cove automations ls {name}")))
 }
 
 /// How an environment is removed.

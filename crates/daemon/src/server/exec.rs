@@ -89,6 +89,28 @@ pub(super) async fn in_machine(
     Ok(hand_over(upgrade, process))
 }
 
+/// Runs a process in a container of the machine, whoever made it; a shell if none is named. Needs `Upgrade: cove-exec`.
+#[utoipa::path(post, path = "/v1/machines/{machine}/docker/containers/{container}/exec", tag = "docker",
+    params(("machine" = String, Path, description = "Its name: `default`"),
+        ("container" = String, Path, description = "Id, its beginning, or name")),
+    request_body = ExecRequest,
+    responses(
+        (status = 101, description = "Frames follow, both ways; the last is the process's end"),
+        (status = "default", body = ErrorBody),
+    ))]
+pub(super) async fn in_container(
+    State(api): State<Api>,
+    Path((machine, container)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    machine::exists(&machine)?;
+    let by = named::name(request.headers());
+    let (upgrade, request) = take(request).await?;
+    api.audit.record(None, by.as_deref(), of(&request)).await?;
+    let process = api.machine.container_exec(&container, request).await?;
+    Ok(hand_over(upgrade, process))
+}
+
 /// What the audit log is told: not the arguments, which hold secrets of people.
 pub(super) fn of(request: &ExecRequest) -> AuditEvent {
     let program = request.argv.first().cloned().unwrap_or_else(|| "a login shell".to_owned());

@@ -5,8 +5,8 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, PathItem};
 
 use super::{
-    audit, diagnostics, environments, events, exec, grants, logs, machine, page, prebuilds, secrets, socket,
-    system, watch,
+    audit, diagnostics, docker, editors, environments, events, examples, exec, grants, logs, machine, page,
+    prebuilds, secrets, settings, socket, system, watch,
 };
 
 /// The document of this version.
@@ -56,7 +56,10 @@ pub fn json() -> String {
     tags(
         (name = "environments", description = "Folders that run as dev containers"),
         (name = "machines", description = "The virtual machine they run in"),
+        (name = "docker", description = "What the machine's Docker Engine has"),
         (name = "secrets", description = "What only the person and their environments know"),
+        (name = "settings", description = "What holds on this computer, and what its person chose"),
+        (name = "examples", description = "Projects that come with Cove"),
         (name = "audit", description = "Who was let do what"),
         (name = "events", description = "What happens"),
         (name = "daemon", description = "The daemon itself"),
@@ -91,7 +94,14 @@ pub fn json() -> String {
         prebuilds::remove,
         secrets::list,
         secrets::change,
+        settings::show,
+        settings::change,
+        editors::list,
+        editors::choose,
+        examples::list,
+        examples::make,
         logs::of_environment,
+        logs::of_automation,
         exec::in_environment,
         socket::in_environment,
         socket::in_machine,
@@ -104,6 +114,29 @@ pub fn json() -> String {
         machine::reclaim,
         logs::of_machine,
         exec::in_machine,
+        docker::usage,
+        docker::prune,
+        docker::containers,
+        docker::container,
+        docker::start,
+        docker::stop,
+        docker::restart,
+        docker::remove_container,
+        docker::inspect_container,
+        docker::container_logs,
+        exec::in_container,
+        socket::in_container,
+        docker::images,
+        docker::image,
+        docker::remove_image,
+        docker::volumes,
+        docker::remove_volume,
+        docker::browse,
+        docker::inspect_volume,
+        docker::networks,
+        docker::inspect_network,
+        docker::remove_network,
+        docker::builds,
     ),
 )]
 struct Annotated;

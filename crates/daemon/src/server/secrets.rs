@@ -57,13 +57,13 @@ pub(super) async fn change(
     Ok(Json(patiently(move || api.environments.change_secret(&wish)).await?))
 }
 
-/// Does what may have to wait for a keyring, and holds up no other request.
+/// Does what may have to wait for a keyring or a disk, and holds up no other request.
 pub(super) async fn patiently<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| {
-        Err(Problem::new(ProblemCode::Internal, "the work with secrets broke off").caused_by(&error))
+        Err(Problem::new(ProblemCode::Internal, "the work broke off").caused_by(&error))
     })
 }
 

@@ -70,6 +70,28 @@ pub(super) async fn in_machine(
     })
 }
 
+/// Runs a process in a container of the machine, whoever made it, over a WebSocket; a shell if none is named.
+#[utoipa::path(get, path = "/v1/machines/{machine}/docker/containers/{container}/exec", tag = "docker",
+    params(("machine" = String, Path, description = "Its name: `default`"),
+        ("container" = String, Path, description = "Id, its beginning, or name")),
+    responses(
+        (status = 101, description = "The first message is an ExecRequest, the last its end"),
+        (status = "default", body = ErrorBody),
+    ))]
+pub(super) async fn in_container(
+    State(api): State<Api>,
+    Path((machine, container)): Path<(String, String)>,
+    headers: HeaderMap,
+    upgrade: Upgrade,
+) -> Result<Response, Refusal> {
+    machine::exists(&machine)?;
+    let by = named::name(&headers);
+    serve(upgrade, move |request| async move {
+        api.audit.record(None, by.as_deref(), exec::of(&request)).await?;
+        api.machine.container_exec(&container, request).await
+    })
+}
+
 /// Takes the connection over, and runs what its first message asks for.
 pub(super) fn serve<Start, Starting>(upgrade: Upgrade, start: Start) -> Result<Response, Refusal>
 where

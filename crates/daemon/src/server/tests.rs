@@ -1,6 +1,10 @@
+mod docker;
 mod grants;
+mod logs;
 mod machine;
 mod page;
+mod settings;
+mod watch;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -30,11 +34,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Api, Door, EnvironmentWork, FromProcess, LogRange, MachineWish, PeerListener, Process, ToProcess,
-    openapi, routes, serve,
+    docker_routes, openapi, routes, serve,
 };
 use crate::audit::Audit;
+use crate::inventory::Inventory;
 use crate::lock::DaemonLock;
 use crate::page::Sessions;
+use crate::settings::{Settings, SettingsBook};
 use crate::store::Store;
 
 /// How long anything may take here.
@@ -134,8 +140,19 @@ impl EnvironmentWork for Stub {
         _: &'a Environment,
         range: LogRange,
     ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
-        let line = ContainerLogLine { stream: LogStream::Output, line: format!("{range:?}") };
+        let line = ContainerLogLine { stream: LogStream::Output, line: format!("{range:?}"), cut: false };
         async { Ok(futures::stream::iter([line.clone(), line]).boxed()) }.boxed()
+    }
+
+    fn automation_logs<'a>(
+        &'a self,
+        _: &'a Environment,
+        item: &'a str,
+        range: LogRange,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
+        let line = format!("{item} {range:?}");
+        let line = ContainerLogLine { stream: LogStream::Output, line, cut: true };
+        async { Ok(futures::stream::iter([line]).boxed()) }.boxed()
     }
 
     fn exec<'a>(
@@ -183,6 +200,11 @@ impl Served {
     }
 
     fn start_in(temp: tempfile::TempDir) -> Self {
+        Self::start_with(temp, None)
+    }
+
+    /// Serves what this engine has, or no machine that runs.
+    fn start_with(temp: tempfile::TempDir, docker: Option<Inventory>) -> Self {
         let home = Utf8Path::from_path(temp.path()).unwrap();
         let lock = DaemonLock::acquire(&home.join("coved.lock")).unwrap();
         let listener = PeerListener::bind(&home.join("coved.sock"), &lock).unwrap();
@@ -190,14 +212,20 @@ impl Served {
         let (stub, shutdown) = (Arc::new(Stub::default()), CancellationToken::new());
         let api = Api {
             clones: "/nowhere/clones".into(),
-            dotfiles: None,
+            settings: SettingsBook::new(
+                home.join("config.toml"),
+                store.clone(),
+                Settings::default(),
+                Arc::new(|_| {}),
+            ),
+            editor_file: home.join("editor"),
             audit: Audit::open(&home.join("audit")).unwrap(),
-            idle: api::IdlePolicy::NEVER,
             door: Door::new(Sessions::open(home.join("page.json"))),
             store: store.clone(),
             environments: stub.clone(),
             machine: stub.clone(),
             diagnostics: stub.clone(),
+            docker: docker.unwrap_or_else(|| docker::nothing(home, &store)),
             diagnose: Arc::new(|| async { Diagnosis { checks: Vec::new() } }.boxed()),
             shutdown: shutdown.clone(),
         };
@@ -285,11 +313,12 @@ async fn the_document_has_every_route_and_no_other() {
     let document: Value = serde_json::from_str(&openapi::json()).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
     let documented = document["paths"].as_object().unwrap();
-    let mut paths: Vec<_> = routes().into_iter().map(|(path, _)| path).collect();
+    let mut paths: Vec<_> = routes().into_iter().chain(docker_routes()).map(|(path, _)| path).collect();
     paths.sort_unstable();
     assert_eq!(documented.keys().collect::<Vec<_>>(), paths);
     for (path, operations) in documented {
-        let concrete = path.replace("{environment}", "none").replace("{machine}", "none");
+        let concrete = path.split('/').map(|part| if part.starts_with('{') { "none" } else { part });
+        let concrete = concrete.collect::<Vec<_>>().join("/");
         for method in ["get", "post", "put", "patch", "delete"] {
             if path == "/v1/shutdown" && method == "post" || path == "/v1/watch" && method == "get" {
                 continue; // the one ends the server, the other never ends; both have tests of their own
@@ -454,46 +483,6 @@ async fn only_a_machine_that_runs_can_be_paused_and_any_other_wish_ends_that() {
 }
 
 #[tokio::test]
-async fn a_watch_resumes_where_it_was_and_says_when_it_cannot() {
-    let served = Served::start();
-    let start = served.store.last_sequence();
-    let (machine, other) = (ObjectReference::machine("default"), ObjectReference::machine("other"));
-    for object in [&machine, &other, &machine] {
-        served.store.emit(object.clone(), EventKind::Changed);
-    }
-    let mut watch = served.watch(&format!("?since={}&object=default", start + 1)).await;
-    assert_eq!(watch.sequence().await, start + 3, "after the first, and none of the other object");
-    assert_eq!(watch.next().await, Some(WatchMessage::Synced { sequence: start + 3 }));
-    served.store.emit(machine.clone(), EventKind::Changed);
-    assert_eq!(watch.sequence().await, start + 4);
-
-    let mut new = served.watch("").await;
-    assert_eq!(new.next().await, Some(WatchMessage::Synced { sequence: start + 4 }));
-    for since in [start - 1, start + 5] {
-        let mut lost = served.watch(&format!("?since={since}")).await;
-        assert_eq!(lost.next().await, Some(WatchMessage::ListAgain { sequence: start + 4 }));
-        assert_eq!(lost.next().await, Some(WatchMessage::Synced { sequence: start + 4 }));
-    }
-}
-
-#[tokio::test]
-async fn a_slow_watcher_misses_nothing() {
-    let served = Served::start();
-    let mut watch = served.watch("").await;
-    let Some(WatchMessage::Synced { sequence }) = watch.next().await else { panic!("synced comes first") };
-    let line = "x".repeat(2000);
-    let kind = EventKind::Log { step: api::StepKind::PrepareImage, stream: LogStream::Output, line };
-    // Far more than sockets and the broadcast hold together.
-    let count = 6000;
-    for _ in 0..count {
-        served.store.emit(ObjectReference::machine("default"), kind.clone());
-    }
-    for number in 1..=count {
-        assert_eq!(watch.sequence().await, sequence + number);
-    }
-}
-
-#[tokio::test]
 async fn open_streams_end_with_the_daemon() {
     let served = Served::start();
     let mut watch = served.watch("").await;
@@ -504,23 +493,6 @@ async fn open_streams_end_with_the_daemon() {
     drop(watch);
     tokio::time::timeout(DEADLINE, served.server).await.expect("the server ends").unwrap().unwrap();
     assert!(served.shutdown.is_cancelled());
-}
-
-#[tokio::test]
-async fn logs_come_one_object_a_line() {
-    let served = Served::start();
-    let (made, _) = served.store.up(&up_request("/a"), Session::fresh(), jiff::Timestamp::now()).unwrap();
-    let path = format!("/v1/environments/{}/logs?follow=true&tail=5", made.id);
-    let response = served.send(request("GET", &path, "")).await;
-    assert_eq!(response.headers()["content-type"], "application/x-ndjson");
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    let lines: Vec<ContainerLogLine> = body
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .map(|line| serde_json::from_slice(line).unwrap())
-        .collect();
-    assert_eq!(lines.len(), 2);
-    assert_eq!(lines[0].line, format!("{:?}", LogRange { follow: true, tail: Some(5) }));
 }
 
 fn up_request(folder: &str) -> api::UpRequest {

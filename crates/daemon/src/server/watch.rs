@@ -6,6 +6,8 @@ use std::time::Duration;
 use api::{ErrorBody, Event, WatchMessage};
 use axum::extract::State;
 use axum::response::Response;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use serde::Deserialize;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -26,6 +28,9 @@ pub(super) struct WatchQuery {
     since: Option<u64>,
     /// Only events of the environment with this id, or of the machine with this name.
     object: Option<String>,
+    /// Whether `docker_changed` is told too.
+    #[serde(default)]
+    docker: bool,
 }
 
 /// Follows events. Never ends by itself; every 30 seconds an idle watch repeats `synced`.
@@ -38,7 +43,8 @@ pub(super) async fn watch(
     State(api): State<Api>,
     Parameters(query): Parameters<WatchQuery>,
 ) -> Result<Response, Refusal> {
-    let watcher = Watcher::new(api.store, query);
+    let docker = query.docker.then(|| api.docker.news());
+    let watcher = Watcher::new(api.store, query, docker);
     let messages = futures::stream::unfold(watcher, |mut watcher| async move {
         watcher.next().await.map(|message| (message, watcher))
     });
@@ -53,11 +59,13 @@ struct Watcher {
     position: u64,
     object: Option<String>,
     due: VecDeque<WatchMessage>,
+    /// Tells of changes in the machine's engine, where that was asked for.
+    docker: Option<BoxStream<'static, ()>>,
     heartbeat: Interval,
 }
 
 impl Watcher {
-    fn new(store: Store, query: WatchQuery) -> Self {
+    fn new(store: Store, query: WatchQuery, docker: Option<BoxStream<'static, ()>>) -> Self {
         // Subscribed before the log is read: what happens in between comes twice, and is told once.
         let events = store.subscribe();
         let last = store.last_sequence();
@@ -65,7 +73,7 @@ impl Watcher {
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let position = query.since.unwrap_or(last);
         let mut watcher =
-            Self { store, events, position, object: query.object, due: VecDeque::new(), heartbeat };
+            Self { store, events, position, object: query.object, due: VecDeque::new(), docker, heartbeat };
         watcher.catch_up();
         let sequence = watcher.position;
         watcher.due.push_back(WatchMessage::Synced { sequence });
@@ -83,6 +91,9 @@ impl Watcher {
                     Err(RecvError::Lagged(_)) => self.catch_up(),
                     Err(RecvError::Closed) => return None,
                 },
+                Some(()) = next_of(&mut self.docker) => {
+                    return Some(WatchMessage::DockerChanged { machine: api::DEFAULT_MACHINE.to_owned() });
+                }
                 _ = self.heartbeat.tick() => {
                     return Some(WatchMessage::Synced { sequence: self.position });
                 }
@@ -110,5 +121,13 @@ impl Watcher {
         if self.object.as_ref().is_none_or(|object| *object == event.object.id) {
             self.due.push_back(WatchMessage::Event(event));
         }
+    }
+}
+
+/// The next of a stream that may not be wanted: then nothing, ever.
+async fn next_of(stream: &mut Option<BoxStream<'static, ()>>) -> Option<()> {
+    match stream {
+        Some(stream) => stream.next().await,
+        None => std::future::pending().await,
     }
 }

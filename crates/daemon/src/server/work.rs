@@ -102,6 +102,15 @@ pub trait EnvironmentWork: Send + Sync {
         range: LogRange,
     ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>>;
 
+    /// What a task or service wrote, and will write if it is followed. `item` is `services/NAME` or `tasks/NAME`. No use of
+    /// the environment: who only looks on keeps nothing running.
+    fn automation_logs<'a>(
+        &'a self,
+        environment: &'a Environment,
+        item: &'a str,
+        range: LogRange,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>>;
+
     /// Runs a process in the main container.
     fn exec<'a>(
         &'a self,
@@ -140,6 +149,20 @@ pub trait MachineWork: Send + Sync {
     /// It does not run, or its guest cannot do this.
     fn reclaim(&self) -> BoxFuture<'_, Result<Reclaimed, Problem>>;
 
+    /// What a container of the machine's engine wrote, and will write if it is followed.
+    fn container_logs<'a>(
+        &'a self,
+        container: &'a str,
+        range: LogRange,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>>;
+
+    /// Runs a process in a container of the machine's engine.
+    fn container_exec<'a>(
+        &'a self,
+        container: &'a str,
+        request: ExecRequest,
+    ) -> BoxFuture<'a, Result<Process, Problem>>;
+
     /// Runs a process in the guest, outside of any container.
     fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Process, Problem>>;
 }
@@ -165,6 +188,8 @@ pub struct LogRange {
     pub follow: bool,
     /// At most so many of the last lines there are; all if absent.
     pub tail: Option<u32>,
+    /// Bytes after which a line is cut; absent: a very long one comes in pieces.
+    pub longest: Option<u32>,
 }
 
 /// A running process. Dropping `input` or `output` before its end ends it.

@@ -68,7 +68,7 @@ impl Store {
     ///
     /// An existing one keeps its name. Its retry session is renewed, so that its files are read again; its rebuild
     /// session if the request says so; what is newly agreed to is added; the
-    /// variables and dotfiles it brings replace the earlier ones. The same request again changes nothing that runs.
+    /// variables, unless it keeps those there are, and dotfiles it brings replace the earlier ones. The same request again changes nothing that runs.
     ///
     /// # Errors
     /// [`StoreError::BeingDeleted`] while the folder's environment is on its way out, [`StoreError::NameTaken`] when
@@ -88,7 +88,9 @@ impl Store {
                 Some(environment) => renew(write, environment, request, session)?,
                 None => create(write, request, session, now)?,
             };
-            keep_variables(write, &environment.id, &request.variables)?;
+            if !request.keep_variables {
+                keep_variables(write, &environment.id, &request.variables)?;
+            }
             Ok((environment, is_new))
         })
     }

@@ -41,6 +41,18 @@ fn running() -> EnvironmentStatus {
 }
 
 #[test]
+fn who_has_none_of_a_persons_variables_keeps_those_there_are() {
+    let place = Place::new();
+    let store = place.open();
+    let given = |value: &str| [("TOKEN".to_owned(), value.to_owned())].into();
+    let made = up(&store, &UpRequest { variables: given("first"), ..request("/a") }).0;
+    up(&store, &UpRequest { keep_variables: true, ..request("/a") });
+    assert_eq!(store.variables(&made.id).unwrap(), given("first"));
+    up(&store, &request("/a"));
+    assert!(store.variables(&made.id).unwrap().is_empty());
+}
+
+#[test]
 fn a_folder_has_one_environment_and_asking_again_repairs_and_changes_nothing_else() {
     let place = Place::new();
     let store = place.open();

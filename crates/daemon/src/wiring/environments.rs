@@ -9,12 +9,13 @@ use engine::{Channel, EngineError};
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
 use futures::{FutureExt, Stream};
+use protocol::inside::PROGRAM;
 
 use super::process;
 use crate::idle::{Use, Used};
 use crate::masks;
 use crate::reconcile::Reconciler;
-use crate::server::{EnvironmentWork, LogRange, Process};
+use crate::server::{EnvironmentWork, FromProcess, LogRange, Process};
 
 /// Longest line that is kept together, in bytes: a container may write without ever ending a line.
 const MAX_LINE: usize = 64 * 1024;
@@ -127,12 +128,43 @@ impl EnvironmentWork for LiveEnvironments {
         environment: &'a Environment,
         range: LogRange,
     ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
+        let longest = range.longest;
         let range = engine::LogRange { tail: range.tail, since: None, follow: range.follow };
         async move {
             self.reconciler.parts().secrets.settled().await;
             let masks = self.reconciler.parts().secrets_of(environment)?.masks();
             let pieces = self.reconciler.logs(&environment.id, range).await?;
-            Ok(lines(masks::pieces(&masks, pieces)).boxed())
+            Ok(lines(masks::pieces(&masks, pieces), longest).boxed())
+        }
+        .boxed()
+    }
+
+    fn automation_logs<'a>(
+        &'a self,
+        environment: &'a Environment,
+        item: &'a str,
+        range: LogRange,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
+        let mut argv = [PROGRAM, "automations", "logs", item].map(str::to_owned).to_vec();
+        if let Some(tail) = range.tail {
+            argv.extend(["--tail".to_owned(), tail.to_string()]);
+        }
+        argv.extend(range.follow.then(|| "--follow".to_owned()));
+        let automation = Some(item.to_owned());
+        let request = ExecRequest { argv, masked: true, automation, ..ExecRequest::default() };
+        async move {
+            let session = self.reconciler.exec(&environment.id, &request).await?;
+            let Process { input, output } = process::from_engine(session);
+            let pieces = output.filter_map(move |piece| {
+                // Held for as long as it is read: without it the process would end.
+                let _input = &input;
+                std::future::ready(match piece {
+                    FromProcess::Output(bytes) => Some(Ok((Channel::Out, bytes.into()))),
+                    FromProcess::ErrorOutput(bytes) => Some(Ok((Channel::Err, bytes.into()))),
+                    FromProcess::Ended(_) => None,
+                })
+            });
+            Ok(lines(pieces, range.longest).boxed())
         }
         .boxed()
     }
@@ -168,18 +200,20 @@ impl EnvironmentWork for LiveEnvironments {
     }
 }
 
-/// Cuts what a container wrote into lines, each output by itself. Ends with the pieces, or where they break off.
-fn lines(
+/// Cuts what a program wrote into lines, each output by itself, and lines that are longer than that. Ends with the pieces,
+/// or where they break off.
+pub(super) fn lines(
     pieces: impl Stream<Item = Result<(Channel, Bytes), EngineError>> + Send + 'static,
+    longest: Option<u32>,
 ) -> impl Stream<Item = ContainerLogLine> + Send + 'static {
     let pieces = pieces.map(Some).chain(futures::stream::iter([None]));
-    let mut splitters = [Splitter::new(LogStream::Output), Splitter::new(LogStream::Error)];
+    let mut splitters = [LogStream::Output, LogStream::Error].map(|stream| Splitter::new(stream, longest));
     pieces.flat_map(move |piece| {
         let lines = match piece {
             Some(Ok((Channel::Out, bytes))) => splitters[0].push(&bytes),
             Some(Ok((Channel::Err, bytes))) => splitters[1].push(&bytes),
             Some(Err(error)) => {
-                tracing::debug!(%error, "a container's log broke off");
+                tracing::debug!(%error, "a log broke off");
                 Vec::new()
             }
             None => splitters.iter_mut().filter_map(Splitter::finish).collect(),
@@ -188,36 +222,71 @@ fn lines(
     })
 }
 
-/// Makes lines of one output.
+/// Makes lines of one output. Holds no more than one of [`MAX_LINE`] bytes.
 struct Splitter {
     stream: LogStream,
+    /// Bytes of a line that are told.
+    most: usize,
+    /// Whether the rest of a longer one is left out, rather than told in pieces.
+    cuts: bool,
     rest: Vec<u8>,
+    /// Whether the line was cut, and its end has not come yet.
+    skips: bool,
 }
 
 impl Splitter {
-    fn new(stream: LogStream) -> Self {
-        Self { stream, rest: Vec::new() }
+    fn new(stream: LogStream, longest: Option<u32>) -> Self {
+        let most = longest.map_or(MAX_LINE, |longest| (longest as usize).clamp(1, MAX_LINE));
+        Self { stream, most, cuts: longest.is_some(), rest: Vec::new(), skips: false }
     }
 
     fn push(&mut self, bytes: &[u8]) -> Vec<ContainerLogLine> {
         let mut lines = Vec::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.rest.extend_from_slice(piece);
-            if piece.ends_with(b"\n") || self.rest.len() >= MAX_LINE {
-                lines.extend(self.finish());
+            let (mut text, ends) = match piece.strip_suffix(b"\n") {
+                Some(text) => (text, true),
+                None => (piece, false),
+            };
+            while !self.skips && self.rest.len() + text.len() > self.most {
+                let (more, left) = text.split_at(self.most.saturating_sub(self.rest.len()));
+                self.rest.extend_from_slice(more);
+                text = left;
+                lines.push(self.full());
+            }
+            if !self.skips {
+                self.rest.extend_from_slice(text);
+            }
+            if ends {
+                let was_cut = std::mem::take(&mut self.skips);
+                lines.extend((!was_cut).then(|| self.take()));
             }
         }
         lines
     }
 
-    fn finish(&mut self) -> Option<ContainerLogLine> {
-        if self.rest.is_empty() {
-            return None;
-        }
+    /// The line so far, which is as long as one can be, without the beginning of a character at its end.
+    fn full(&mut self) -> ContainerLogLine {
+        let whole = match std::str::from_utf8(&self.rest) {
+            Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => error.valid_up_to(),
+            _ => self.rest.len(),
+        };
+        let left = self.rest.split_off(whole);
+        let line = ContainerLogLine { cut: self.cuts, ..self.take() };
+        self.skips = self.cuts;
+        self.rest = if self.cuts { Vec::new() } else { left };
+        line
+    }
+
+    fn take(&mut self) -> ContainerLogLine {
         let line = std::mem::take(&mut self.rest);
-        let line = line.strip_suffix(b"\n").unwrap_or(&line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        Some(ContainerLogLine { stream: self.stream, line: String::from_utf8_lossy(line).into_owned() })
+        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        let line = String::from_utf8_lossy(line).into_owned();
+        ContainerLogLine { stream: self.stream, line, cut: false }
+    }
+
+    /// What was written without the end of a line.
+    fn finish(&mut self) -> Option<ContainerLogLine> {
+        (!self.rest.is_empty()).then(|| self.take())
     }
 }
 
@@ -234,7 +303,7 @@ mod tests {
             (Channel::Err, "no\n"),
         ];
         let pieces = futures::stream::iter(pieces.map(|(channel, text)| Ok((channel, Bytes::from(text)))));
-        let lines: Vec<_> = lines(pieces).map(|line| (line.stream, line.line)).collect().await;
+        let lines: Vec<_> = lines(pieces, None).map(|line| (line.stream, line.line)).collect().await;
         let expected = [
             (LogStream::Output, "one"),
             (LogStream::Output, "two"),
@@ -243,5 +312,29 @@ mod tests {
             (LogStream::Output, "rest"),
         ];
         assert_eq!(lines, expected.map(|(stream, line)| (stream, line.to_owned())));
+    }
+
+    #[tokio::test]
+    async fn a_line_without_an_end_is_told_in_pieces_or_cut() {
+        // Each second piece of the log begins within a character.
+        let long = "é".repeat(MAX_LINE);
+        let told = async |longest| {
+            let text = Bytes::from(format!("a\n{long}\nb\n{long}"));
+            let pieces = (0..text.len()).step_by(9001).map(|at| text.slice(at..text.len().min(at + 9001)));
+            let pieces = pieces.map(|piece| Ok((Channel::Out, piece))).collect::<Vec<_>>();
+            lines(futures::stream::iter(pieces), longest).collect::<Vec<_>>().await
+        };
+        let whole = told(None).await;
+        assert!(whole.iter().all(|line| line.line.len() <= MAX_LINE && !line.cut));
+        let joined: String = whole.iter().map(|line| line.line.as_str()).collect();
+        assert_eq!(joined, format!("a{long}b{long}"));
+        let cut = told(Some(101)).await;
+        let short = "é".repeat(50);
+        let expected = [("a", false), (short.as_str(), true), ("b", false), (short.as_str(), true)];
+        assert_eq!(cut.iter().map(|line| (line.line.as_str(), line.cut)).collect::<Vec<_>>(), expected);
+        // A program that never ends its line is held by nobody.
+        let mut splitter = Splitter::new(LogStream::Output, Some(10));
+        let endless = (0..1000).flat_map(|_| splitter.push(&[b'x'; 4096])).collect::<Vec<_>>();
+        assert_eq!((endless.len(), splitter.rest.capacity()), (1, 0));
     }
 }

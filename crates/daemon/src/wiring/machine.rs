@@ -1,8 +1,8 @@
 //! The server's view of the machine.
 
 use api::{
-    Activity, DesiredPhase, ExecRequest, MachineLogLine, MetricsMessage, Problem, ProblemCode, Reclaimed,
-    UseKind,
+    Activity, ContainerLogLine, DesiredPhase, EnvironmentId, ExecRequest, MachineLogLine, MetricsMessage,
+    Problem, ProblemCode, Reclaimed, UseKind,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -10,9 +10,11 @@ use futures::stream::{BoxStream, StreamExt};
 use protocol::agent::{Exec, TerminalSize};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::process;
+use super::{environments, process};
 use crate::idle::Used;
+use crate::inventory::Inventory;
 use crate::machine::MachineHost;
+use crate::masks;
 use crate::reconcile::Reconciler;
 use crate::server::{LogRange, MachineWish, MachineWork, Process};
 use crate::store::Store;
@@ -23,11 +25,12 @@ pub(super) struct LiveMachine {
     machine: MachineHost,
     store: Store,
     reconciler: Reconciler,
+    docker: Inventory,
 }
 
 impl LiveMachine {
-    pub(super) fn new(machine: MachineHost, store: Store, reconciler: Reconciler) -> Self {
-        Self { machine, store, reconciler }
+    pub(super) fn new(machine: MachineHost, store: Store, reconciler: Reconciler, docker: Inventory) -> Self {
+        Self { machine, store, reconciler, docker }
     }
 
     async fn fulfil(&self, wish: MachineWish) {
@@ -125,6 +128,44 @@ impl MachineWork for LiveMachine {
 
     fn reclaim(&self) -> BoxFuture<'_, Result<Reclaimed, Problem>> {
         self.machine.reclaim().boxed()
+    }
+
+    fn container_logs<'a>(
+        &'a self,
+        container: &'a str,
+        range: LogRange,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
+        let longest = range.longest;
+        let range = engine::LogRange { tail: range.tail, since: None, follow: range.follow };
+        async move {
+            let (pieces, owner) = self.docker.log_of(container, range).await?;
+            let owner = match owner {
+                Some(id) => self.store.environment(&EnvironmentId(id))?,
+                None => None,
+            };
+            let Some(environment) = owner else { return Ok(environments::lines(pieces, longest).boxed()) };
+            // Of an environment's container nothing more is shown here than there.
+            let parts = self.reconciler.parts();
+            parts.secrets.settled().await;
+            let masks = parts.secrets_of(&environment)?.masks();
+            Ok(environments::lines(masks::pieces(&masks, pieces), longest).boxed())
+        }
+        .boxed()
+    }
+
+    fn container_exec<'a>(
+        &'a self,
+        container: &'a str,
+        request: ExecRequest,
+    ) -> BoxFuture<'a, Result<Process, Problem>> {
+        async move {
+            let is_shell = request.terminal.is_some() || request.argv.is_empty();
+            let kind = if is_shell { UseKind::Shell } else { UseKind::Command };
+            let in_use = self.machine.uses().begin(Used::Machine, kind, "");
+            let session = self.docker.exec(container, request).await?;
+            Ok(process::counted(process::from_engine(session), in_use))
+        }
+        .boxed()
     }
 
     fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Process, Problem>> {

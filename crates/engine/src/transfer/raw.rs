@@ -19,7 +19,7 @@ const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 const DEADLINE: Duration = Duration::from_mins(10);
 
 /// What a request carries.
-pub(super) enum Body<'a> {
+pub(crate) enum Body<'a> {
     None,
     Json(&'a Value),
     Archive(&'static [u8]),
@@ -27,7 +27,7 @@ pub(super) enum Body<'a> {
 
 impl Engine {
     /// Makes a request below the API's version and reads the answer; `Null` for one without content.
-    pub(super) async fn raw(
+    pub(crate) async fn raw(
         &self,
         operation: &str,
         method: Method,

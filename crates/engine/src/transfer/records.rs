@@ -118,7 +118,7 @@ impl ImageRecord {
 }
 
 impl VolumeRecord {
-    pub(super) fn read(said: &Value) -> Self {
+    pub(crate) fn read(said: &Value) -> Self {
         Self {
             name: text(said, "Name"),
             driver: text(said, "Driver"),
@@ -157,20 +157,22 @@ impl ContainerRecord {
 }
 
 /// The text under a key; empty where there is none.
-pub(super) fn text(said: &Value, key: &str) -> String {
+pub(crate) fn text(said: &Value, key: &str) -> String {
     said[key].as_str().unwrap_or_default().to_owned()
 }
 
 /// The elements of a list; none of `null`, which is what the engine writes for an empty one.
-pub(super) fn list(said: &Value) -> &[Value] {
+pub(crate) fn list(said: &Value) -> &[Value] {
     said.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn strings(said: &Value) -> Vec<String> {
+/// The texts in a list.
+pub(crate) fn strings(said: &Value) -> Vec<String> {
     list(said).iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn pairs(said: &Value) -> BTreeMap<String, String> {
+/// The texts under each key.
+pub(crate) fn pairs(said: &Value) -> BTreeMap<String, String> {
     let pairs = said.as_object().into_iter().flatten();
     pairs.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
 }

@@ -37,6 +37,23 @@ impl MachineWork for Stub {
         async { Ok(Reclaimed { guest_memory: 7, host_memory, ..Reclaimed::default() }) }.boxed()
     }
 
+    fn container_logs<'a>(
+        &'a self,
+        container: &'a str,
+        _: LogRange,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, ContainerLogLine>, Problem>> {
+        let line = ContainerLogLine { stream: LogStream::Output, line: container.to_owned(), cut: false };
+        async { Ok(futures::stream::iter([line]).boxed()) }.boxed()
+    }
+
+    fn container_exec<'a>(
+        &'a self,
+        _: &'a str,
+        request: ExecRequest,
+    ) -> BoxFuture<'a, Result<Process, Problem>> {
+        async move { Ok(echo(&request, None)) }.boxed()
+    }
+
     fn exec(&self, _: ExecRequest) -> BoxFuture<'_, Result<Process, Problem>> {
         async { Err(Problem::new(ProblemCode::NotRunning, "the machine is off")) }.boxed()
     }

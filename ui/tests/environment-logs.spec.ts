@@ -1,0 +1,73 @@
+// Logs: of any length, with anything in them.
+import { accessible, expect, IMAGE, test, world } from './world'
+
+/** A project whose container writes what a script of it says, and goes on. */
+function project(name: string, script: string): string {
+  const compose = `services:\n  app:\n    image: ${IMAGE}\n    command: ["sh", "/src/write.sh"]\n    volumes: [".:/src"]\n`
+  const configuration = { name: 'Web', dockerComposeFile: 'compose.yaml', service: 'app', workspaceFolder: '/src', overrideCommand: false, remoteUser: 'root', updateRemoteUserUID: false }
+  return world.project(name, configuration, { 'compose.yaml': compose, 'write.sh': script })
+}
+
+test.afterEach(() => world.clear())
+
+test('markup in a log is text, colours are colours, and what is written is followed', async ({ cove }) => {
+  const folder = project('web', `printf '<img src=x onerror="window.ran=1"> \\033[31mred\\033[0m \\033]0;title\\007end\\n'\nwhile [ ! -e /src/go ]; do sleep 0.1; done\necho later\nsleep 600\n`)
+  await world.up(folder)
+  await cove.getByRole('link', { name: 'web', exact: true }).click()
+  await cove.getByRole('link', { name: 'Logs' }).click()
+  const log = cove.getByRole('log')
+  await expect(log.getByText('<img src=x onerror="window.ran=1"> red end')).toBeVisible()
+  await expect(log.locator('.fg-1')).toHaveText('red')
+  expect(await cove.evaluate(() => 'ran' in window)).toBe(false)
+  world.write(folder, 'go', '')
+  await expect(log.getByText('later')).toBeVisible()
+  await accessible(cove)
+})
+
+test('a line without an end is cut, and the page says so', async ({ cove }) => {
+  await world.up(project('web', `head -c 500000000 /dev/zero | tr '\\0' x\necho\necho after\nsleep 600\n`))
+  await cove.getByRole('link', { name: 'web', exact: true }).click()
+  await cove.getByRole('link', { name: 'Logs' }).click()
+  await expect(cove.getByText('… the rest of this line is left out')).toBeAttached()
+  // The page goes on meanwhile.
+  await cove.getByRole('link', { name: 'Overview' }).click()
+  await expect(cove.getByText('ssh web.cove')).toBeVisible()
+})
+
+test('a million lines come, are searched and scrolled, and frames go on', async ({ cove }) => {
+  test.setTimeout(240_000)
+  await world.up(project('web', `seq -f 'line %.0f' 1000000 2>/dev/null || seq 1000000 | sed 's/^/line /'\nsleep 600\n`))
+  await cove.getByRole('link', { name: 'web', exact: true }).click()
+  await cove.getByRole('link', { name: 'Logs' }).click()
+  await cove.evaluate(() => {
+    const gaps: number[] = []
+    let last = performance.now()
+    const frame = (now: number): void => {
+      gaps.push(now - last)
+      last = now
+      requestAnimationFrame(frame)
+    }
+    requestAnimationFrame(frame)
+    Object.assign(window, { gaps })
+  })
+  const log = cove.getByRole('log')
+  await expect(log.getByText('line 1000000', { exact: true })).toBeVisible({ timeout: 120_000 })
+  await expect(cove.getByText('1,000,000 lines')).toBeVisible()
+  await log.evaluate(async (view) => {
+    for (let step = 0; step < 60; step += 1) {
+      view.scrollTop = (view.scrollHeight * (59 - step)) / 60
+      await new Promise(requestAnimationFrame)
+    }
+  })
+  await expect(log.getByText('line 1', { exact: true })).toBeVisible()
+  const search = cove.getByRole('searchbox', { name: 'Search in the log' })
+  await search.fill('line 765432')
+  await search.press('Enter')
+  await expect(log.locator('.here')).toHaveText('line 765432')
+  const gaps = await cove.evaluate(() => (window as unknown as { gaps: number[] }).gaps.toSorted((a, b) => a - b))
+  const [median, worst] = [gaps[gaps.length >> 1] ?? 0, gaps[Math.floor(gaps.length * 0.99)] ?? 0]
+  process.stdout.write(`a million lines: ${gaps.length} frames, median ${median.toFixed(1)} ms, 99 % ${worst.toFixed(1)} ms\n`)
+  // A computer that builds meanwhile is slow; one that holds a page for half a second is not.
+  expect(median).toBeLessThan(100)
+  expect(worst).toBeLessThan(1000)
+})
