@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 use self::redact::Redacted;
 use crate::doctor::Examined;
+use crate::properties::hex;
 use crate::secrets::KeptSecrets;
 
 /// Name of the file that says what is in a bundle.
@@ -165,6 +166,7 @@ fn put_together(material: Material, now: Timestamp) -> DiagnosticsPreview {
         digest.update(&file.text);
         digest.update([0]);
     }
-    let id = digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let mut id = hex(&digest.finalize());
+    id.truncate(32);
     DiagnosticsPreview { id, files, removed, left_out }
 }

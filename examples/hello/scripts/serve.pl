@@ -9,7 +9,8 @@ my %types = (html => 'text/html', css => 'text/css', js => 'text/javascript', js
 my $server = IO::Socket::INET->new(LocalAddr => '0.0.0.0', LocalPort => $port, Listen => 16, ReuseAddr => 1)
     or die "port $port: $!\n";
 $SIG{PIPE} = 'IGNORE';
-open(my $listens, '>', '/tmp/hello-page-listens') and close($listens);
+open(my $listens, '>', '/tmp/hello-page-listens') or die "/tmp: $!\n";
+close($listens);
 $| = 1;
 print "Serving site/ on port $port.\n";
 

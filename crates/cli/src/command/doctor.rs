@@ -37,18 +37,18 @@ async fn bundle(context: &Context, file: &Utf8Path, shown: Option<&str>) -> Resu
     if file.exists() {
         return Err(taken(file).into());
     }
-    let content = context.client().await?.diagnostics_bundle(shown).await?;
+    let archive = context.client().await?.diagnostics_bundle(shown).await?;
     let written = || -> io::Result<()> {
         let mut options = std::fs::OpenOptions::new();
         let mut opened = options.write(true).create_new(true).mode(0o600).open(file)?;
-        opened.write_all(&content)?;
+        opened.write_all(&archive)?;
         opened.sync_all()
     };
     written().map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => taken(file),
         _ => Failure::request(format!("`{file}` was not written")).caused_by(&error),
     })?;
-    context.output.show(&Written { bundle: file, bytes: content.len() }, |_| {
+    context.output.show(&Written { bundle: file, bytes: archive.len() }, |_| {
         format!(
             "Wrote {file}. Secrets, tokens, addresses and your names were taken out; MANIFEST.txt in it says what and how \
              often. Read it before you send it: nothing was sent."

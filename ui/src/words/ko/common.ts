@@ -97,7 +97,7 @@ export const common: typeof en = {
     forward_ports: '포트를 전달하는 중',
     close_ports: '포트를 닫는 중',
     stop_container: '컨테이너를 중지하는 중',
-    remove_container: '컨테이너를 제거하는 중',
+    remove_container: '컨테이너를 삭제하는 중',
     forget: '정리하는 중',
     stop_machine: '머신을 중지하는 중',
     pause_machine: '머신을 일시 중지하는 중',

@@ -6,7 +6,7 @@ export const open: typeof en = {
   folder: {
     heading: '폴더',
     path: '폴더 경로',
-    pathNote: '전체 경로를 입력하세요. 파일은 제자리에 그대로 있고, 컨테이너가 그 위치에서 봅니다.',
+    pathNote: '전체 경로를 입력하십시오. 파일은 제자리에 그대로 있고, 컨테이너가 그 위치에서 봅니다.',
     pick: '폴더 선택…',
     show: '필요한 것 보기',
     drop: '폴더나 .cove 파일을 이 창에 끌어다 놓을 수도 있습니다.',
@@ -22,7 +22,7 @@ export const open: typeof en = {
   recent: {
     heading: '최근 항목',
     forget: '모두 지우기',
-    forgetTitle: '최근 항목을 지울까요?',
+    forgetTitle: '최근 항목을 지우시겠습니까?',
     forgetText: '목록만 비웁니다. 폴더, 저장소, 환경은 그대로 둡니다.',
     empty: '여기에서 시작한 항목이 여기에 나타납니다.',
   },
@@ -41,7 +41,7 @@ export const open: typeof en = {
   noSteps: '남은 작업이 없습니다. 이미 원하는 상태입니다.',
   questions: {
     heading: '이 컴퓨터에 요구하는 것',
-    text: '컨테이너 밖에 영향을 줍니다. 이해하고 신뢰하는 것만 허용하세요. 나머지는 제외합니다.',
+    text: '컨테이너 밖에 영향을 줍니다. 이해하고 신뢰하는 것만 허용하십시오. 나머지는 제외합니다.',
     asked: '이 컴퓨터에 다음을 요구하며 답을 기다립니다. 허용하지 않은 것은 제외합니다.',
     command: '컨테이너 밖, 이 컴퓨터에서 명령 실행',
     mount: '폴더 밖의 파일을 컨테이너에 보여 주기',
@@ -64,7 +64,7 @@ export const open: typeof en = {
     plain: 'git은 자격 증명 도우미, ssh 키, 에이전트를 사용하지 않습니다.',
     grant: '이번 복제에 한해 git이 이 컴퓨터의 자격 증명을 사용하도록 허용',
     grantNote: '자격 증명은 이 컴퓨터에 남습니다. 머신에는 전달하지 않습니다.',
-    denied: '많은 호스트는 비공개 저장소를 “찾을 수 없음”이라고 답합니다. 위에서 자격 증명을 허용하고 다시 시도하세요.',
+    denied: '많은 호스트는 비공개 저장소를 “찾을 수 없음”이라고 답합니다. 위에서 자격 증명을 허용하고 다시 시도하십시오.',
   },
   start: '시작',
   goOn: '계속',
@@ -81,7 +81,7 @@ export const open: typeof en = {
   show: '환경 보기',
   openEditor: '편집기에서 열기',
   openingEditor: '편집기를 여는 중…',
-  inBrowser: '다음 명령으로 편집기에서 여세요:',
+  inBrowser: '다음 명령으로 편집기에서 여십시오:',
   progress: {
     heading: '단계',
     waiting: '곧 시작합니다…',
