@@ -3,7 +3,7 @@
 //! Both come from strangers: a link from any page in a browser, a file from any repository. Reading them is pure, and
 //! what was read is only ever *shown*: that something starts, a person says.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
@@ -287,7 +287,7 @@ fn encoded(value: &str) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b':' => {
                 out.push(char::from(byte));
             }
-            byte => out.push_str(&format!("%{byte:02X}")),
+            byte => write!(out, "%{byte:02X}").expect("writing to a string cannot fail"),
         }
     }
     out
