@@ -14,7 +14,6 @@ export const environments = {
   missing: (name: string) => `There is no environment “${name}”`,
   missingText: 'It was removed, or it has another name.',
   review: 'See what it asks for',
-  progress: 'What is being done',
   since: (time: string) => `up for ${time}`,
   morePorts: (count: number) => `${count} more`,
   automationsIn: (running: number, failed: number, all: number) => [`${running} of ${plural(all, 'automation', 'automations')} running`, failed > 0 ? `${failed} failed` : ''].filter(Boolean).join(', '),

@@ -14,7 +14,6 @@ export const environments: typeof en = {
   missing: (name) => `“${name}” 환경이 없습니다`,
   missingText: '삭제되었거나 이름이 다릅니다.',
   review: '요청 내용 보기',
-  progress: '진행 중인 작업',
   since: (time) => `${time} 동안 실행 중`,
   morePorts: (count) => `${count}개 더`,
   automationsIn: (running, failed, all) => [`자동화 ${all}개 중 ${running}개 실행 중`, failed > 0 ? `${failed}개 실패` : ''].filter(Boolean).join(', '),
