@@ -139,7 +139,7 @@ async fn the_machine_is_switched_and_measured() {
     // As the made-up shim measures it; what the guest says of its own memory is not shown.
     menu.until("the machine's use", |rows| {
         let row = find(rows, &["Machine at "])?;
-        row.text.contains("64.0 MiB of memory").then_some(())
+        row.text.contains("2.0 GiB of memory").then_some(())
     })
     .await;
     menu.click(&["Stop Machine"]).await;

@@ -1,11 +1,11 @@
 //! The page in the app's window, read and pressed through WebKit's own WebDriver.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, Stdio};
 
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
+use test_support::free_port;
 
 use crate::desktop::Ending;
 use crate::place::{Place, soon};
@@ -19,8 +19,7 @@ pub(crate) struct Window {
 impl Window {
     /// Starts the app with these words, which have it open its window.
     pub(crate) async fn open(place: &Place, words: &[&str]) -> Self {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-        let port = free.expect("there is a free port").port();
+        let port = free_port();
         let mut driver = Command::new("WebKitWebDriver");
         driver.arg(format!("--port={port}"));
         place.dress(&mut driver);
