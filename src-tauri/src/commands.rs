@@ -4,7 +4,7 @@
 use api::{PageAccess, Problem, ProblemCode};
 use client::Client;
 use serde::Serialize;
-use tauri::{AppHandle, State, Url, WebviewWindow};
+use tauri::{State, Url, WebviewWindow};
 
 use crate::app::Reach;
 use crate::follow::Order;
@@ -47,8 +47,8 @@ pub(crate) async fn pick_folder(window: WebviewWindow) -> Result<Option<String>,
 
 /// What was asked to be opened and not taken yet, the first of it.
 #[tauri::command]
-pub(crate) async fn take_opened(reach: State<'_, Reach>) -> Result<Option<Opened>, Problem> {
-    Ok(reach.waiting.take())
+pub(crate) fn take_opened(reach: State<'_, Reach>) -> Option<Opened> {
+    reach.waiting.take()
 }
 
 /// What a person started lately.
@@ -76,7 +76,7 @@ pub(crate) async fn forget_recent(reach: State<'_, Reach>) -> Result<(), Problem
 
 /// Opens an address outside of the window: a page in the browser, or an environment in an editor.
 #[tauri::command]
-pub(crate) async fn open_external(url: String) -> Result<(), Problem> {
+pub(crate) fn open_external(url: String) -> Result<(), Problem> {
     let address = external(&url)?;
     open::that_detached(address.as_str()).map_err(|error| failed("the address could not be opened", &error))
 }
@@ -89,20 +89,20 @@ pub(crate) async fn open_in_editor(environment: String) -> Result<(), Problem> {
 
 /// Whether the app starts at login; nothing where it cannot.
 #[tauri::command]
-pub(crate) async fn login_item() -> Result<Option<bool>, Problem> {
-    Ok(apart(host::look).await.starts_at_login)
+pub(crate) async fn login_item() -> Option<bool> {
+    apart(host::look).await.starts_at_login
 }
 
 /// Lets the app start at login, or no longer.
 #[tauri::command]
-pub(crate) async fn set_login_item(wanted: bool, reach: State<'_, Reach>) -> Result<(), Problem> {
+pub(crate) fn set_login_item(wanted: bool, reach: State<'_, Reach>) -> Result<(), Problem> {
     reach.hands.start_at_login(wanted)
 }
 
 /// What the app says of itself.
 #[tauri::command]
-pub(crate) async fn app_info(_app: AppHandle) -> Result<AppInfo, Problem> {
-    Ok(AppInfo { version: env!("CARGO_PKG_VERSION") })
+pub(crate) fn app_info() -> AppInfo {
+    AppInfo { version: env!("CARGO_PKG_VERSION") }
 }
 
 /// Away from the threads that answer, which a slow disk would hold up.

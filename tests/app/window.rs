@@ -68,6 +68,13 @@ impl Window {
         found.unwrap_or_else(|error| panic!("{words}: {error}")).click().await.expect("it can be pressed");
     }
 
+    /// Types into what a selector of CSS finds.
+    pub(crate) async fn types(&self, into: &str, text: &str) {
+        let found = self.page.wait().for_element(Locator::Css(into)).await;
+        let found = found.unwrap_or_else(|error| panic!("{into}: {error}"));
+        found.send_keys(text).await.expect("it takes what is typed");
+    }
+
     /// Runs a script in the page.
     pub(crate) async fn run(&self, script: &str) -> serde_json::Value {
         self.page.execute(script, Vec::new()).await.expect("the script is right")

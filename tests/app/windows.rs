@@ -78,6 +78,15 @@ async fn a_folder_is_shown_comes_up_by_a_press_and_is_used() {
     })
     .await;
 
+    window.run("location.hash = '#/environments/web/terminal'; return 1").await;
+    let screen = "return document.querySelector('.xterm-rows')?.textContent ?? ''";
+    let shows = async |text: &str| window.run(screen).await.as_str().is_some_and(|seen| seen.contains(text));
+    soon("a prompt", async || shows("#").await).await;
+    window.types(".xterm-helper-textarea", "echo $((6 * 7))-echoed\n").await;
+    soon("what was typed", async || shows("42-echoed").await).await;
+    window.run("history.back(); return 1").await;
+    window.says("web is running").await;
+
     let icon = place.desktop.icon().await;
     let mut menu = MenuOnBus::of(&place.desktop.bus, icon).await;
     menu.click(&["web", "Stop"]).await;

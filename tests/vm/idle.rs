@@ -60,7 +60,7 @@ pub(crate) fn what_is_not_used_stops_and_starts_with_the_next_use(cove: &Cove) {
 /// The first of the machine's numbers that have rates in them.
 fn sampled(cove: &Cove) -> serde_json::Value {
     let mut stream = UnixStream::connect(cove.home().join("run/coved.sock")).unwrap();
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_mins(1))).unwrap();
     stream.write_all(b"GET /v1/machines/default/metrics HTTP/1.1\r\nhost: coved\r\n\r\n").unwrap();
     let lines = BufReader::new(stream).lines().map(Result::unwrap);
     let mut samples = lines.filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok());

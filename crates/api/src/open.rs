@@ -6,6 +6,7 @@
 use std::fmt;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::Deserialize;
 
 use crate::{Place, Problem, ProblemCode, RepositoryUrl};
@@ -280,17 +281,12 @@ fn decoded(value: &str) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "a value in it is not UTF-8".to_owned())
 }
 
-fn encoded(value: &str) -> String {
-    let mut out = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b':' => {
-                out.push(char::from(byte));
-            }
-            byte => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+/// What stays as it is in a value of a link, beside letters and digits.
+const PLAIN: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/').remove(b':');
+
+fn encoded(value: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(value, PLAIN)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, UPGRADE, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -135,18 +136,12 @@ fn connect_error(socket: &Utf8Path, source: io::Error) -> CallError {
 }
 
 /// One part of a path, with everything but letters, digits and `-._~` escaped.
-pub(crate) fn segment(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            write!(out, "%{byte:02X}").expect("writing to a string cannot fail");
-        }
-    }
-    out
+pub(crate) fn segment(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, PLAIN)
 }
+
+/// What stays as it is in a segment, beside letters and digits.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]
 mod tests {
@@ -154,8 +149,8 @@ mod tests {
 
     #[test]
     fn names_cannot_leave_their_segment() {
-        assert_eq!(segment("flask-postgres"), "flask-postgres");
-        assert_eq!(segment("../a?b c"), "..%2Fa%3Fb%20c");
-        assert_eq!(segment("ü"), "%C3%BC");
+        assert_eq!(segment("flask-postgres").to_string(), "flask-postgres");
+        assert_eq!(segment("../a?b c").to_string(), "..%2Fa%3Fb%20c");
+        assert_eq!(segment("ü").to_string(), "%C3%BC");
     }
 }

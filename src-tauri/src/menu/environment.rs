@@ -48,14 +48,11 @@ fn problem(key: &str, environment: &Environment, host: Host) -> Vec<Item> {
     let mut items = vec![Item::line(&format!("{key}/problem"), &problem.title)];
     items.extend(hints(key, problem));
     let name = environment.metadata.name.clone();
-    let (text, action) = match problem.code {
-        ProblemCode::ConsentNeeded => {
-            ("Answer…", Some(Action::Ask(Box::new(environment.spec.source.clone()))))
-        }
-        _ => {
-            let show = Action::Terminal(CoveCommand::Show(name));
-            ("Show Problem in Terminal", host.terminal.then_some(show))
-        }
+    let (text, action) = if problem.code == ProblemCode::ConsentNeeded {
+        ("Answer…", Some(Action::Ask(Box::new(environment.spec.source.clone()))))
+    } else {
+        let show = Action::Terminal(CoveCommand::Show(name));
+        ("Show Problem in Terminal", host.terminal.then_some(show))
     };
     items.extend(action.map(|action| Item::action(&format!("{key}/explain"), text, action)));
     items.push(Item::separator(&format!("{key}/wishes")));

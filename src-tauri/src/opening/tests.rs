@@ -23,8 +23,8 @@ fn a_word_is_a_link_a_url_or_a_path() {
         ("my web".to_owned(), web.clone()),
         ("./link/".to_owned(), web.clone()),
         (root.join("my web").into_string(), web.clone()),
-        (format!("file://{}/my%20web", root), web.clone()),
-        (format!("FILE://localhost{}/my%20web/", root), web.clone()),
+        (format!("file://{root}/my%20web"), web.clone()),
+        (format!("FILE://localhost{root}/my%20web/"), web.clone()),
         (format!("cove://open?path={root}/my%20web"), Opened { link: true, ..web.clone() }),
         ("web.cove".to_owned(), web),
         (

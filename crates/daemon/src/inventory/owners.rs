@@ -48,23 +48,23 @@ impl Owners {
 
     /// Of a container: Cove looks after all of an environment's.
     pub(super) fn of_container(&self, labels: &BTreeMap<String, String>) -> Option<DockerOwner> {
-        self.owner(self.environment(labels)?, true)
+        Some(self.owner(self.environment(labels)?, true))
     }
 
     /// Of a volume: a clone is Cove's, the volumes that a compose file declares are the person's.
     pub(super) fn of_volume(&self, labels: &BTreeMap<String, String>) -> Option<DockerOwner> {
-        self.owner(self.environment(labels)?, labels.contains_key(ENVIRONMENT_LABEL))
+        Some(self.owner(self.environment(labels)?, labels.contains_key(ENVIRONMENT_LABEL)))
     }
 
     /// Of a network, which compose makes anew.
     pub(super) fn of_network(&self, labels: &BTreeMap<String, String>) -> Option<DockerOwner> {
-        self.owner(self.environment(labels)?, true)
+        Some(self.owner(self.environment(labels)?, true))
     }
 
     /// Of an image: kept is what its environment works with, or will. What an earlier build of it left is not.
     pub(super) fn of_image(&self, image: &ImageRow, is_used: bool) -> Option<DockerOwner> {
         let environment = image.labels.get(ENVIRONMENT_LABEL).filter(|id| !id.is_empty())?;
-        self.owner(environment, is_used || !self.with_container.contains(environment))
+        Some(self.owner(environment, is_used || !self.with_container.contains(environment)))
     }
 
     fn environment<'a>(&'a self, labels: &'a BTreeMap<String, String>) -> Option<&'a str> {
@@ -72,10 +72,10 @@ impl Owners {
         labelled.or_else(|| self.projects.get(labels.get(PROJECT_LABEL)?)).map(String::as_str)
     }
 
-    fn owner(&self, environment: &str, kept: bool) -> Option<DockerOwner> {
+    fn owner(&self, environment: &str, kept: bool) -> DockerOwner {
         let name = self.names.get(environment).cloned();
         let kept = kept && name.is_some();
-        Some(DockerOwner { environment: EnvironmentId(environment.to_owned()), name, kept })
+        DockerOwner { environment: EnvironmentId(environment.to_owned()), name, kept }
     }
 }
 

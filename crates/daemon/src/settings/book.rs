@@ -178,7 +178,9 @@ impl Inner {
         let machines: Vec<&String> = named.filter(|key| keys::is_machines(key)).collect();
         if !machines.is_empty() {
             self.store.change_machine_spec(None, |spec| {
-                machines.iter().for_each(|key| keys::bring(key, &settings, spec));
+                for key in &machines {
+                    keys::bring(key, &settings, spec);
+                }
             })?;
         }
         let before = std::mem::replace(&mut *self.now(), settings.clone());
