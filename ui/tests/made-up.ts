@@ -1,7 +1,7 @@
 // A daemon's answers, made up: for pictures and for how the screens look, where times and sizes must be the same each time.
 // What the page does is tested against a real daemon.
 import type { Page, Route } from '@playwright/test'
-import type { Environment, Event, Machine, Problem, WatchMessage } from '../src/api/types'
+import type { Environment, Event, Machine, MetricsMessage, Problem, WatchMessage } from '../src/api/types'
 import { docker } from './made-up-docker'
 import { diagnosis, editors, examples, https, secrets, settings } from './made-up-settings'
 
@@ -151,6 +151,38 @@ const told: Event[] = [
   { sequence: 45, time: '2026-11-27T09:59:58Z', object: of, kind: { type: 'progress', step, item: 'a9d2b7c04e11', current: 96_468_992, total: 214_958_080, unit: 'bytes' } },
 ]
 
+/** The last ten minutes of a machine in which something is built. */
+const metrics: MetricsMessage[] = Array.from({ length: 300 }, (_, at) => {
+  const wave = (every: number, shift = 0): number => (1 + Math.sin(at / every + shift)) / 2
+  const building = at > 120 && at < 230 ? 1 : 0
+  return {
+    type: 'sample',
+    time: new Date(Date.parse(NOW) - (300 - at) * 2000).toISOString(),
+    cpu: 4 + 6 * wave(9) + building * (48 + 20 * wave(5, 1)),
+    memory_total: 8_589_934_592,
+    memory_used: 2_100_000_000 + building * 500_000_000 + 90_000_000 * wave(14),
+    memory_cached: 900_000_000 + at * 2_300_000,
+    host_memory: 2_700_000_000 + at * 1_000_000,
+    disk_total: 107_374_182_400,
+    disk_used: 21_474_836_480,
+    host_disk: 24_696_061_952,
+    disk_read: Math.round(200_000 * wave(4) + building * 9_000_000 * wave(3)),
+    disk_written: Math.round(90_000 * wave(6, 2) + building * 21_000_000 * wave(7)),
+    network_received: Math.round(40_000 * wave(5) + building * 6_500_000 * wave(8, 1)),
+    network_sent: Math.round(16_000 * wave(6) + building * 240_000 * wave(4)),
+  }
+})
+
+const shop = { kind: 'environment', id: 'id-shop' } as const
+const happened: Event[] = [
+  { sequence: 36, time: '2026-11-27T09:58:02Z', object: { kind: 'environment', id: 'id-pipeline' }, kind: { type: 'step_failed', step: { kind: 'run_hook', stage: 'post_create' }, problem: hookFailed } },
+  { sequence: 33, time: '2026-11-27T09:57:40Z', object: { kind: 'environment', id: 'id-pipeline' }, kind: { type: 'step_started', step: { kind: 'run_hook', stage: 'post_create' }, detail: 'poetry install' } },
+  { sequence: 21, time: '2026-11-27T07:42:31Z', object: shop, kind: { type: 'step_finished', step: { kind: 'forward_ports' }, millis: 41 } },
+  { sequence: 20, time: '2026-11-27T07:42:30Z', object: shop, kind: { type: 'step_finished', step: { kind: 'run_hook', stage: 'post_create' }, millis: 21_800 } },
+  { sequence: 18, time: '2026-11-27T07:42:08Z', object: shop, kind: { type: 'step_started', step: { kind: 'run_hook', stage: 'post_create' }, detail: 'npm ci' } },
+  { sequence: 12, time: '2026-11-27T07:42:01Z', object: { kind: 'machine', id: 'default' }, kind: { type: 'step_finished', step: { kind: 'start_machine' }, millis: 1180 } },
+]
+
 /** Answers by their paths; what is not here is answered as an empty list. A screen's cases may add theirs. */
 export type Answers = Record<string, unknown>
 
@@ -158,6 +190,8 @@ const known: Answers = {
   '/v1/version': { version: '0.1.0', api: 'v1', pid: 4000 },
   '/v1/environments': environments,
   '/v1/machines/default': machine,
+  '/v1/machines/default/metrics': metrics,
+  '/v1/events': { events: happened },
   ...docker,
   '/v1/settings': settings,
   '/v1/editors': editors,
@@ -176,15 +210,14 @@ export async function madeUp(page: Page, more: Answers = {}): Promise<void> {
   await page.clock.setFixedTime(NOW)
   await page.addInitScript(() => {
     sessionStorage.setItem('cove.session', 'made-up')
-    // A watch never ends; a made-up answer does. What is asked again after it is not answered.
+    // A watch and the machine's numbers never end; made-up answers do. What is asked again after them is not answered.
     const real = window.fetch
-    let watched = false
+    const answered = new Set<string>()
     window.fetch = (input, init) => {
       const url = input instanceof Request ? input.url : String(input)
-      if (url.includes('/v1/watch')) {
-        if (watched) return new Promise(() => undefined)
-        watched = true
-      }
+      const endless = ['/v1/watch', '/metrics'].find((part) => url.includes(part))
+      if (endless && answered.has(endless)) return new Promise(() => undefined)
+      if (endless) answered.add(endless)
       return real(input, init)
     }
   })
