@@ -168,8 +168,8 @@ const metrics: MetricsMessage[] = Array.from({ length: 300 }, (_, at) => {
     host_disk: 24_696_061_952,
     disk_read: Math.round(200_000 * wave(4) + building * 9_000_000 * wave(3)),
     disk_written: Math.round(90_000 * wave(6, 2) + building * 21_000_000 * wave(7)),
-    network_received: Math.round(40_000 * wave(5) + building * 6_500_000 * wave(8, 1)),
-    network_sent: Math.round(16_000 * wave(6) + building * 240_000 * wave(4)),
+    network_in: Math.round(40_000 * wave(5) + building * 6_500_000 * wave(8, 1)),
+    network_out: Math.round(16_000 * wave(6) + building * 240_000 * wave(4)),
   }
 })
 

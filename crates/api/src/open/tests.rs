@@ -2,12 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn folder_of(path: &str) -> Result<OpenLink, OpenLinkError> {
-    Ok(OpenLink::Folder(path.into()))
+fn folder_of(path: &str) -> OpenLink {
+    OpenLink::Folder(path.into())
 }
 
-fn clone_of(url: &str) -> Result<OpenLink, OpenLinkError> {
-    Ok(OpenLink::Repository(RepositoryUrl::parse(url).unwrap()))
+fn clone_of(url: &str) -> OpenLink {
+    OpenLink::Repository(RepositoryUrl::parse(url).unwrap())
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn links_say_a_folder_or_a_repository() {
         ("cove://up?repo=https://git.example/x%23v1", clone_of("https://git.example/x#v1")),
     ] {
         assert!(OpenLink::is_meant(link), "{link}");
-        assert_eq!(OpenLink::parse(link), meant, "{link}");
+        assert_eq!(OpenLink::parse(link), Ok(meant), "{link}");
     }
 }
 
@@ -96,11 +96,8 @@ fn files_say_a_folder_or_a_repository() {
         (r#"{ "path": "/src/web" }"#, OpenLink::Folder("/src/web".into())),
         (r#"{ "path": "web" }"#, OpenLink::Folder("/src/team/web".into())),
         (r#"{ "path": "." }"#, OpenLink::Folder("/src/team/.".into())),
-        (r#"{ "repo": "https://git.example/x" }"#, clone_of("https://git.example/x").unwrap()),
-        (
-            r#"{ "repo": "https://git.example/x", "branch": "v1" }"#,
-            clone_of("https://git.example/x#v1").unwrap(),
-        ),
+        (r#"{ "repo": "https://git.example/x" }"#, clone_of("https://git.example/x")),
+        (r#"{ "repo": "https://git.example/x", "branch": "v1" }"#, clone_of("https://git.example/x#v1")),
     ] {
         assert_eq!(file(text), Ok(meant), "{text}");
     }

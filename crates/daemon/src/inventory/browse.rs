@@ -43,9 +43,11 @@ fn plain(path: &str) -> Option<String> {
     if path.len() > LONGEST_PATH || path.contains('\0') {
         return None;
     }
-    let parts = Utf8Path::new(path).components().map(|part| match part {
-        Utf8Component::Normal(name) => Some(name),
-        _ => None,
+    let parts = Utf8Path::new(path).components().filter_map(|part| match part {
+        // `./` in front says nothing.
+        Utf8Component::CurDir => None,
+        Utf8Component::Normal(name) => Some(Some(name)),
+        _ => Some(None),
     });
     Some(parts.collect::<Option<Vec<_>>>()?.join("/"))
 }
