@@ -2,6 +2,7 @@
 //! together as its cloud image is, in turns under the same QEMU. `bench/README.md` says what is measured and how.
 
 pub(crate) mod agent;
+mod app;
 mod boot;
 mod cove;
 mod debian;
@@ -36,6 +37,12 @@ pub(crate) struct Options {
     /// Measure the echo of keys in `cove shell` under load instead of machines; `--runs` turns
     #[arg(long, conflicts_with = "devcontainer")]
     pub(crate) latency: bool,
+    /// Weigh the app beside a browser of the same engine instead of machines
+    #[arg(long, conflicts_with_all = ["devcontainer", "latency"])]
+    pub(crate) app: bool,
+    /// With `--app`: weigh the build for tests, which is there already
+    #[arg(long, requires = "app")]
+    pub(crate) quick: bool,
 }
 
 impl Options {
@@ -69,6 +76,8 @@ pub(crate) enum BenchError {
     Step(#[from] crate::steps::StepError),
     #[error("the echo of keys was not measured")]
     Latency(#[from] latency::LatencyError),
+    #[error("the app was not weighed")]
+    App(#[from] app::WeightError),
     #[error("no guest image exists for this computer's processor")]
     Architecture,
     #[error(transparent)]
@@ -85,6 +94,9 @@ struct Hardware {
 
 /// Measures, and writes `RESULTS.md` and `results.json`.
 pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
+    if options.app {
+        return Ok(app::bench(&options.folder(), options.quick)?);
+    }
     if options.latency {
         let image = options.image.as_deref().map(Utf8Path::canonicalize_utf8).transpose()?;
         return Ok(latency::bench(&options.folder(), image.as_deref(), options.runs)?);
