@@ -35,7 +35,6 @@ export const settings: SettingsReport = {
     setting('dotfiles.repository', { kind: 'text' }, null, 'at_once', 'ada/dotfiles'),
     setting('dotfiles.install_command', { kind: 'text' }, null, 'at_once'),
     setting('dotfiles.target_path', { kind: 'text' }, null, 'at_once'),
-    setting('updates.check', toggle, true, 'at_once'),
     setting('back_up_machines', toggle, false, 'at_once'),
   ],
 }

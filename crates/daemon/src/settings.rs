@@ -47,22 +47,6 @@ pub struct Settings {
     /// Dotfiles for environments that are asked for without others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dotfiles: Option<Dotfiles>,
-    /// Newer versions of Cove.
-    pub updates: UpdateSettings,
-}
-
-/// The `[updates]` table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct UpdateSettings {
-    /// Whether the app may look for a newer one. Nothing else of Cove does.
-    pub check: bool,
-}
-
-impl Default for UpdateSettings {
-    fn default() -> Self {
-        Self { check: true }
-    }
 }
 
 /// The `[environments]` table.

@@ -42,6 +42,8 @@ class Cove {
   #sequence: number | undefined
   #stale = new Set<string>()
   #reading = false
+  /** Whether something changed that could not be read: the daemon went meanwhile. What is shown stays until it can. */
+  #missed = false
   #wake: (() => void) | undefined
 
   constructor() {
@@ -115,7 +117,7 @@ class Cove {
   async #caughtUp(message: Exclude<WatchMessage, { type: 'event' }>): Promise<void> {
     if (!('sequence' in message)) return
     this.#sequence = message.sequence
-    if (message.type === 'list_again' || !this.ready) await this.#list()
+    if (message.type === 'list_again' || !this.ready || this.#missed) await this.#list()
     if (this.connection.kind !== 'live') this.connection = { kind: 'live' }
   }
 
@@ -136,6 +138,7 @@ class Cove {
     this.environments = environments.toSorted(byName)
     this.machine = machine
     this.ready = true
+    this.#missed = false
   }
 
   #take(event: Event): void {
@@ -172,7 +175,7 @@ class Cove {
       }
     } catch {
       // The watch breaks as well, and what was not read is listed again by it.
-      this.ready = false
+      this.#missed = true
     } finally {
       this.#reading = false
     }

@@ -66,7 +66,6 @@ pub(super) fn all(host: Host, machine: &MachineSpec) -> Vec<Key> {
         key("dotfiles.repository", SettingKind::Text, AtOnce),
         key("dotfiles.install_command", SettingKind::Text, AtOnce),
         key("dotfiles.target_path", SettingKind::Text, AtOnce),
-        key("updates.check", SettingKind::Toggle, AtOnce),
     ];
     // Each has a meaning on one system alone.
     keys.push(if cfg!(target_os = "macos") {

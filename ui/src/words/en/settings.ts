@@ -62,8 +62,7 @@ export const settings = {
   },
   updates: {
     title: 'Updates',
-    label: 'Look for newer versions',
-    note: 'Only the app looks, and tells you. Nothing is installed without you.',
+    text: 'There is no release yet that could be newer, so this version looks for none. Nothing will be installed without you.',
     version: (daemon: string) => `The daemon is version ${daemon}.`,
     versions: (daemon: string, app: string) => `The app is version ${app}, the daemon ${daemon}.`,
   },

@@ -62,8 +62,7 @@ export const settings: typeof en = {
   },
   updates: {
     title: '업데이트',
-    label: '새 버전 확인',
-    note: '앱만 새 버전을 확인하고 알려 줍니다. 동의 없이 설치되는 것은 없습니다.',
+    text: '더 새로운 릴리스가 아직 없으므로 이 버전은 새 버전을 확인하지 않습니다. 동의 없이 설치되는 것은 없습니다.',
     version: (daemon) => `데몬 버전은 ${daemon}입니다.`,
     versions: (daemon, app) => `앱 버전은 ${app}, 데몬 버전은 ${daemon}입니다.`,
   },

@@ -29,8 +29,8 @@ fn a_new_key_comes_behind_its_kin() {
     assert_eq!(with, FILE.replace("# of eight\n", "# of eight\nidle = \"1h\"\n"));
     let with = changed(FILE, "back_up_machines", json!(true));
     assert_eq!(with, FILE.replace("]\n\n# Enough", "]\nback_up_machines = true\n\n# Enough"));
-    let with = changed(FILE, "updates.check", json!(false));
-    assert_eq!(with, format!("{FILE}\n[updates]\ncheck = false\n"));
+    let with = changed(FILE, "registries.offline", json!(false));
+    assert_eq!(with, format!("{FILE}\n[registries]\noffline = false\n"));
     for (before, key, after) in [
         ("", "machine.cpus", "[machine]\ncpus = 1\n"),
         ("", "cpus", "cpus = 1\n"),
