@@ -9,7 +9,9 @@ mod place;
 mod screen;
 mod window;
 
+use std::collections::BTreeMap;
 use std::error::Error;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
@@ -45,9 +47,9 @@ fn main() -> Result<(), Failed> {
 }
 
 async fn measure() -> Result<(), Failed> {
-    let mut place = Place::new().await.ok_or("a part is missing")?;
+    let place = Place::new().await.ok_or("a part is missing")?;
     // The daemon is there already, as at every start but the first.
-    let first = place.open_app().await;
+    let first = Ending(place.app().spawn()?);
     let request = PageRequest { audience: PageAudience::Browser, port: None };
     soon("the daemon", async || place.client.version().await.is_ok()).await;
     let page = place.client.open_page(&request).await?.url;
@@ -60,6 +62,8 @@ async fn measure() -> Result<(), Failed> {
         browser.push(start_of_browser(&place, &page).await?);
     }
 
+    // On a desktop of its own: that one knows the icons of the others.
+    let mut place = Place::new().await.ok_or("a part is missing")?;
     let (mut running, mut menu) = place.open_app().await;
     let (pid, screen) = (running.0.id(), Screen::of(place.desktop.display()));
     tokio::time::sleep(REST).await;
@@ -214,18 +218,20 @@ fn memory(of: u32) -> Result<u64, Failed> {
 async fn wake_ups(of: u32) -> Result<f64, Failed> {
     let before = waits(of);
     tokio::time::sleep(REST).await;
-    Ok((waits(of) - before) as f64 / REST.as_secs_f64())
+    // A thread that came or went meanwhile is passed over.
+    let since = waits(of).into_iter().filter_map(|(thread, count)| Some(count - before.get(&thread)?));
+    Ok(since.sum::<u64>() as f64 / REST.as_secs_f64())
 }
 
-fn waits(of: u32) -> u64 {
+/// How often each thread waited so far.
+fn waits(of: u32) -> BTreeMap<OsString, u64> {
     let tasks = descendants(of).into_iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")));
-    let status =
-        tasks.flatten().flatten().filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
-    let count = |text: String| -> u64 {
-        let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-        line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    let count = |task: fs::DirEntry| {
+        let text = fs::read_to_string(task.path().join("status")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        Some((task.file_name(), line.trim().parse().ok()?))
     };
-    status.map(count).sum()
+    tasks.flatten().flatten().filter_map(count).collect()
 }
 
 fn median(values: &mut [u64]) -> u64 {

@@ -89,7 +89,7 @@ test.describe('the machine', () => {
     })
     await open(cove, '#/machine')
     await cove.reload()
-    await expect(cove.getByRole('heading', { name: 'the machine ended unexpectedly' })).toBeVisible()
+    await expect(cove.getByText('the machine ended unexpectedly')).toBeVisible()
     await expect(cove.getByRole('button', { name: 'Start it again' })).toBeEnabled()
     await cove.getByText('The last it said').click()
     await expect(cove.getByText('<img src=x onerror=alert(1)>')).toBeVisible()

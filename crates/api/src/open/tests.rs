@@ -142,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn every_folder_has_a_link(parts in prop::collection::vec("[^/\\pC]{1,12}", 1..5)) {
+    fn every_folder_has_a_link(parts in prop::collection::vec("[^/\\pC\\p{Zl}\\p{Zp}]{1,12}", 1..5)) {
         let path: Utf8PathBuf = format!("/{}", parts.join("/")).into();
         let link = OpenLink::Folder(path.components().collect());
         if !parts.iter().any(|part| part == "..") && parts[0] != "net" && parts[0] != "Network" {
