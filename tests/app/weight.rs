@@ -74,7 +74,7 @@ async fn measure() -> Result<(), Failed> {
     let open = memory(pid)?;
     let open_wakes = wake_ups(pid).await?;
     screen.close(screen.shown("Cove")[0]);
-    soon("the end of the window", async || descendants(pid).len() == 1).await;
+    soon("the end of the window", async || screen.shown("Cove").is_empty()).await;
     tokio::time::sleep(REST).await;
     let closed = memory(pid)?;
     let closed_wakes = wake_ups(pid).await?;
