@@ -73,7 +73,7 @@ const networks: DockerNetwork[] = [
 
 const builds: DockerBuildRecord[] = [
   { id: 'k1', kind: 'regular', description: '[dev 3/6] RUN npm ci', size: 402_000_000, in_use: true, shared: false, created: BEFORE, last_used: EARLIER, uses: 14 },
-  { id: 'k2', kind: 'exec.cachemount', description: 'cached mount /root/.cargo/registry from exec /bin/sh -c cargo build --release', size: 1_120_000_000, in_use: false, shared: false, created: BEFORE, last_used: BEFORE, uses: 31 },
+  { id: 'k2', kind: 'exec.cachemount', description: 'cached mount /usr/local/cargo/registry from exec /bin/sh -c cargo build --release', size: 1_120_000_000, in_use: false, shared: false, created: BEFORE, last_used: BEFORE, uses: 31 },
   { id: 'k3', kind: 'source.local', description: 'local source for context', size: 8_200_000, in_use: false, shared: true, created: BEFORE, last_used: BEFORE, uses: 45 },
 ]
 
@@ -87,7 +87,7 @@ const usage: DockerUsage = {
   images: use(6, 4_930_000_000, [[images[5]!.id, 380_000_000]]),
   volumes: use(5, 1_674_000_000, [[id('9'), 41_000_000]], [['npm-cache', 1_240_000_000]]),
   networks: use(3, 0, []),
-  builds: use(3, 1_522_000_000, [['cached mount /root/.cargo/registry', 1_120_000_000]]),
+  builds: use(3, 1_522_000_000, [['cached mount /usr/local/cargo/registry', 1_120_000_000]]),
 }
 
 const log = ['GET /api/orders 200 12 ms', 'GET /api/orders/81 200 9 ms', 'POST /api/checkout 500 41 ms'].map((line, index) => ({ stream: index === 2 ? 'error' : 'output', line }))
