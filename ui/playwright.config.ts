@@ -8,6 +8,8 @@ export default defineConfig({
   timeout: 120_000,
   expect: { timeout: 30_000, toHaveScreenshot: { maxDiffPixelRatio: 0.02, animations: 'disabled', caret: 'hide' } },
   forbidOnly: true,
+  // A case that only a second try passes is told as flaky, and stops nobody else's work.
+  retries: process.env['CI'] ? 1 : 0,
   reporter: [['list']],
   snapshotPathTemplate: '{testDir}/snapshots/{arg}{ext}',
   use: {
