@@ -17,7 +17,7 @@ use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::{PageAudience, PageRequest};
 use fantoccini::ClientBuilder;
@@ -176,10 +176,10 @@ fn stat(pid: u32) -> Option<Vec<u64>> {
 
 /// When it was started, in milliseconds since 1970; exact to a tick.
 fn started(pid: u32) -> Result<f64, Failed> {
-    let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-    let exact = |time: rustix::time::Timespec| time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6;
-    let offset = exact(now) - exact(uptime);
+    let uptime = fs::read_to_string("/proc/uptime")?;
+    let uptime: f64 = uptime.split(' ').next().ok_or("seconds in /proc/uptime")?.parse()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+    let offset = (now - uptime) * 1e3;
     let ticks = stat(pid).and_then(|fields| fields.get(18).copied()).ok_or("a process that runs")?;
     Ok(offset + ticks as f64 * 1e3 / rustix::param::clock_ticks_per_second() as f64)
 }
