@@ -20,6 +20,7 @@ mod named;
 pub mod openapi;
 mod page;
 mod peer;
+mod place;
 mod prebuilds;
 mod secrets;
 mod settings;

@@ -17,7 +17,8 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use super::answer::{Body, Refusal};
-use super::{Api, FromProcess, Process, ToProcess, environments, machine, named};
+use super::place::Place;
+use super::{Api, FromProcess, Process, ToProcess, environments, named};
 use crate::machine::splice;
 
 /// Name of the protocol in the `Upgrade` header.
@@ -39,12 +40,7 @@ pub(super) async fn in_environment(
     Path(environment): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let found = environments::find(&api.store, &environment)?;
-    let by = named::name(request.headers());
-    let (upgrade, request) = take(request).await?;
-    api.audit.record(Some(&found), by.as_deref(), of(&request)).await?;
-    let process = api.environments.exec(&found, request).await?;
-    Ok(hand_over(upgrade, process))
+    serve(&api, &Place::environment(&api, &environment)?, request).await
 }
 
 /// Speaks ssh with the main container of an environment, which runs a server for this one connection as its user. Needs
@@ -81,12 +77,7 @@ pub(super) async fn in_machine(
     Path(machine): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    machine::exists(&machine)?;
-    let by = named::name(request.headers());
-    let (upgrade, request) = take(request).await?;
-    api.audit.record(None, by.as_deref(), of(&request)).await?;
-    let process = api.machine.exec(request).await?;
-    Ok(hand_over(upgrade, process))
+    serve(&api, &Place::machine(&machine)?, request).await
 }
 
 /// Runs a process in a container of the machine, whoever made it; a shell if none is named. Needs `Upgrade: cove-exec`.
@@ -103,25 +94,16 @@ pub(super) async fn in_container(
     Path((machine, container)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    machine::exists(&machine)?;
+    serve(&api, &Place::container(&machine, container)?, request).await
+}
+
+/// Starts what the body asks for, and takes the connection over. The body is read first: after it the connection is ours.
+async fn serve(api: &Api, place: &Place, mut request: Request) -> Result<Response, Refusal> {
     let by = named::name(request.headers());
-    let (upgrade, request) = take(request).await?;
-    api.audit.record(None, by.as_deref(), of(&request)).await?;
-    let process = api.machine.container_exec(&container, request).await?;
-    Ok(hand_over(upgrade, process))
-}
-
-/// What the audit log is told: not the arguments, which hold secrets of people.
-pub(super) fn of(request: &ExecRequest) -> AuditEvent {
-    let program = request.argv.first().cloned().unwrap_or_else(|| "a login shell".to_owned());
-    AuditEvent::Exec { program, user: request.user.clone() }
-}
-
-/// The connection to be, and what is to run. The body is read first: after it the connection is ours.
-async fn take(mut request: Request) -> Result<(OnUpgrade, ExecRequest), Refusal> {
     let upgrade = upgrade_of(&mut request)?;
     let Body(request) = Body::from_request(request, &()).await?;
-    Ok((upgrade, request))
+    let process = place.start(api, by.as_deref(), request).await?;
+    Ok(hand_over(upgrade, process))
 }
 
 fn upgrade_of(request: &mut Request) -> Result<OnUpgrade, Refusal> {

@@ -17,7 +17,8 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::answer::Refusal;
-use super::{Api, FromProcess, Process, ToProcess, environments, exec, machine, named};
+use super::place::Place;
+use super::{Api, FromProcess, Process, ToProcess, named};
 
 /// What a WebSocket is asked for by.
 const PROTOCOL: &str = "cove";
@@ -41,12 +42,8 @@ pub(super) async fn in_environment(
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
-    let found = environments::find(&api.store, &environment)?;
-    let by = named::name(&headers);
-    serve(upgrade, move |request| async move {
-        api.audit.record(Some(&found), by.as_deref(), exec::of(&request)).await?;
-        api.environments.exec(&found, request).await
-    })
+    let place = Place::environment(&api, &environment)?;
+    serve(api, place, &headers, upgrade)
 }
 
 /// Runs a process in the machine, outside of any container, over a WebSocket.
@@ -62,12 +59,7 @@ pub(super) async fn in_machine(
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
-    machine::exists(&machine)?;
-    let by = named::name(&headers);
-    serve(upgrade, move |request| async move {
-        api.audit.record(None, by.as_deref(), exec::of(&request)).await?;
-        api.machine.exec(request).await
-    })
+    serve(api, Place::machine(&machine)?, &headers, upgrade)
 }
 
 /// Runs a process in a container of the machine, whoever made it, over a WebSocket; a shell if none is named.
@@ -84,20 +76,12 @@ pub(super) async fn in_container(
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
-    machine::exists(&machine)?;
-    let by = named::name(&headers);
-    serve(upgrade, move |request| async move {
-        api.audit.record(None, by.as_deref(), exec::of(&request)).await?;
-        api.machine.container_exec(&container, request).await
-    })
+    serve(api, Place::container(&machine, container)?, &headers, upgrade)
 }
 
-/// Takes the connection over, and runs what its first message asks for.
-pub(super) fn serve<Start, Starting>(upgrade: Upgrade, start: Start) -> Result<Response, Refusal>
-where
-    Start: FnOnce(ExecRequest) -> Starting + Send + 'static,
-    Starting: Future<Output = Result<Process, Problem>> + Send,
-{
+/// Takes the connection over, and starts what its first message asks for.
+fn serve(api: Api, place: Place, headers: &HeaderMap, upgrade: Upgrade) -> Result<Response, Refusal> {
+    let by = named::name(headers);
     let upgrade = upgrade.map_err(|rejection| {
         let problem = Problem::new(ProblemCode::InvalidRequest, "this route needs a WebSocket");
         Refusal::with_status(StatusCode::UPGRADE_REQUIRED, problem.caused_by(&rejection))
@@ -106,7 +90,7 @@ where
     Ok(upgrade.on_upgrade(async move |socket| {
         let (mut to, mut from) = socket.split();
         let started = match first(&mut from).await {
-            Some(Ok(request)) => start(request).await,
+            Some(Ok(request)) => place.start(&api, by.as_deref(), request).await,
             Some(Err(problem)) => Err(problem),
             None => return,
         };

@@ -5,7 +5,7 @@ use api::{
     PlanRequest, Prebuild, Preview, Problem, SecretStatus, SecretWish, Secrets, Session, UseKind,
 };
 use bytes::Bytes;
-use engine::{Channel, EngineError};
+use engine::{Channel, EngineError, OutputStream};
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
 use futures::{FutureExt, Stream};
@@ -131,10 +131,8 @@ impl EnvironmentWork for LiveEnvironments {
         let longest = range.longest;
         let range = engine::LogRange { tail: range.tail, since: None, follow: range.follow };
         async move {
-            self.reconciler.parts().secrets.settled().await;
-            let masks = self.reconciler.parts().secrets_of(environment)?.masks();
             let pieces = self.reconciler.logs(&environment.id, range).await?;
-            Ok(lines(masks::pieces(&masks, pieces), longest).boxed())
+            lines_without_secrets(&self.reconciler, environment, pieces, longest).await
         }
         .boxed()
     }
@@ -198,6 +196,19 @@ impl EnvironmentWork for LiveEnvironments {
         }
         .boxed()
     }
+}
+
+/// The lines of a container of this environment, of whose secrets nothing is shown.
+pub(super) async fn lines_without_secrets(
+    reconciler: &Reconciler,
+    environment: &Environment,
+    pieces: OutputStream,
+    longest: Option<u32>,
+) -> Result<BoxStream<'static, ContainerLogLine>, Problem> {
+    let parts = reconciler.parts();
+    parts.secrets.settled().await;
+    let masks = parts.secrets_of(environment)?.masks();
+    Ok(lines(masks::pieces(&masks, pieces), longest).boxed())
 }
 
 /// Cuts what a program wrote into lines, each output by itself, and lines that are longer than that. Ends with the pieces,

@@ -14,7 +14,6 @@ use super::{environments, process};
 use crate::idle::Used;
 use crate::inventory::Inventory;
 use crate::machine::MachineHost;
-use crate::masks;
 use crate::reconcile::Reconciler;
 use crate::server::{LogRange, MachineWish, MachineWork, Process};
 use crate::store::Store;
@@ -145,10 +144,7 @@ impl MachineWork for LiveMachine {
             };
             let Some(environment) = owner else { return Ok(environments::lines(pieces, longest).boxed()) };
             // Of an environment's container nothing more is shown here than there.
-            let parts = self.reconciler.parts();
-            parts.secrets.settled().await;
-            let masks = parts.secrets_of(&environment)?.masks();
-            Ok(environments::lines(masks::pieces(&masks, pieces), longest).boxed())
+            environments::lines_without_secrets(&self.reconciler, &environment, pieces, longest).await
         }
         .boxed()
     }
