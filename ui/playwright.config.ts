@@ -1,11 +1,15 @@
 import { defineConfig } from '@playwright/test'
 
+/** Set where a machine really boots, which takes minutes where it is emulated; its cases are their own. */
+const machine = Boolean(process.env['COVE_TEST_MACHINE'])
+
 // One daemon serves all cases, so they come one after the other; each cleans up after itself.
 export default defineConfig({
   testDir: './tests',
+  [machine ? 'testMatch' : 'testIgnore']: 'in-a-machine/**',
   workers: 1,
   fullyParallel: false,
-  timeout: 120_000,
+  timeout: machine ? 900_000 : 120_000,
   expect: { timeout: 30_000, toHaveScreenshot: { maxDiffPixelRatio: 0.02, animations: 'disabled', caret: 'hide' } },
   forbidOnly: true,
   // A case that only a second try passes is told as flaky, and stops nobody else's work.

@@ -68,15 +68,18 @@ impl Cove {
     /// A command of Cove with the state folder of this test.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.programs.join("cove"));
+        self.surround(command.args(arguments).current_dir(self.shared.path()));
         command
-            .args(arguments)
+    }
+
+    /// Lets a program find this state folder, and with it the daemon and the machine.
+    pub(crate) fn surround(&self, program: &mut Command) {
+        program
             .env("COVE_HOME", self.home.path())
             .env("COVE_IMAGE_DIR", &self.image)
             .env("NO_COLOR", "1")
             // Nothing of a test is for the keyring of who runs it.
-            .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
-            .current_dir(self.shared.path());
-        command
+            .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere");
     }
 
     /// Runs a command of Cove to its end.
@@ -115,11 +118,15 @@ impl Cove {
             .unwrap_or_else(|error| panic!("cove {arguments:?} printed no JSON ({error}):\n{out}"))
     }
 
+    /// Where the docker command finds the machine's engine.
+    pub(crate) fn docker_host(&self) -> String {
+        format!("unix://{}/run/docker.sock", self.home.path().display())
+    }
+
     /// The docker command, talking to the machine.
     pub(crate) fn docker(&self, arguments: &[&str]) -> Said {
-        let socket = format!("unix://{}/run/docker.sock", self.home.path().display());
         let child = Command::new("docker")
-            .args(["-H", &socket])
+            .args(["-H", &self.docker_host()])
             .args(arguments)
             .current_dir(self.shared.path())
             .stdin(Stdio::null())
@@ -150,6 +157,16 @@ impl Cove {
         let status = Command::new("cp").arg("-a").arg(&from).arg(&to).status().expect("cp is everywhere");
         assert!(status.success(), "copying {}", from.display());
         to
+    }
+
+    /// The folder that the machine sees.
+    pub(crate) fn shared(&self) -> &Path {
+        self.shared.path()
+    }
+
+    /// Where the programs under test are.
+    pub(crate) fn programs(&self) -> &Path {
+        &self.programs
     }
 
     pub(crate) fn home(&self) -> &Path {

@@ -19,6 +19,7 @@ mod files;
 mod grants;
 mod healing;
 mod idle;
+mod page;
 mod ports;
 mod rest;
 mod rosetta;
@@ -99,6 +100,10 @@ const CASES: &[Case] = &[
     ("missing_and_damaged_parts", bad_input::missing_and_damaged_parts),
     ("the_example_answers", daily::the_example_answers),
     ("the_example_of_automations_heals", automations::the_example_of_automations_heals),
+    (
+        "the_page_leads_who_is_new_to_an_example_that_answers",
+        page::the_page_leads_who_is_new_to_an_example_that_answers,
+    ),
 ];
 
 /// On the guest of Macs, which the daemon boots from its image like any other; translated on other computers.

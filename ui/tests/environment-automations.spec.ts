@@ -1,7 +1,7 @@
 // Tasks and services of an environment.
 import { copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { accessible, config, expect, INSIDE, test, world } from './world'
+import { accessible, config, expect, test, variable, world } from './world'
 
 test.afterEach(() => world.clear())
 
@@ -23,7 +23,8 @@ test('services and tasks are started and stopped, and each has its log', async (
   const mounts = ['type=bind,source=${localWorkspaceFolder}/.bin/cove-inside,target=/dev/cove/bin/cove-inside']
   const folder = world.project('web', config({ mounts }), { '.cove/automations.yaml': FILE })
   mkdirSync(join(folder, '.bin'))
-  copyFileSync(INSIDE, join(folder, '.bin/cove-inside'))
+  // What the guest has in every container; this engine is no guest's.
+  copyFileSync(variable('COVE_TEST_INSIDE'), join(folder, '.bin/cove-inside'))
   await world.up(folder)
   await cove.getByRole('link', { name: 'web', exact: true }).click()
   await cove.getByRole('navigation', { name: 'web' }).getByRole('link', { name: 'Automations' }).click()

@@ -7,7 +7,8 @@ import { request } from 'node:http'
 import { dirname, join } from 'node:path'
 import type { Environment } from '../src/api/types'
 
-function variable(name: string): string {
+/** Something that whoever runs the cases must tell. */
+export function variable(name: string): string {
   const value = process.env[name]
   if (!value) throw new Error(`${name} is not set: run this by \`cargo test -p tests --test ui\``)
   return value
@@ -15,9 +16,6 @@ function variable(name: string): string {
 
 /** An image that the engine has, with busybox in it. */
 export const IMAGE = variable('COVE_TEST_IMAGE')
-
-/** What the guest has in every container; this engine is no guest's. */
-export const INSIDE = variable('COVE_TEST_INSIDE')
 
 /** A configuration that needs nothing but the engine. */
 export function config(more: object = {}): object {
