@@ -67,15 +67,18 @@ async fn measure() -> Result<(), Failed> {
     let (mut running, mut menu) = place.open_app().await;
     let (pid, screen) = (running.0.id(), Screen::of(place.desktop.display()));
     tokio::time::sleep(REST).await;
+    tell("Never opened:")?;
     let never_opened = memory(pid)?;
     menu.click(&["Open Cove"]).await;
     soon("the window", async || screen.shown("Cove").len() == 1).await;
     tokio::time::sleep(REST).await;
+    tell("Window open:")?;
     let open = memory(pid)?;
     let open_wakes = wake_ups(pid).await?;
     screen.close(screen.shown("Cove")[0]);
     soon("the end of the window", async || screen.shown("Cove").is_empty()).await;
     tokio::time::sleep(REST).await;
+    tell("Window closed:")?;
     let closed = memory(pid)?;
     let closed_wakes = wake_ups(pid).await?;
     running.0.kill()?;
@@ -184,9 +187,11 @@ fn started(pid: u32) -> Result<f64, Failed> {
     Ok(offset + ticks as f64 * 1e3 / rustix::param::clock_ticks_per_second() as f64)
 }
 
-/// A process and all that it started.
+/// A process and all that it started, but for the daemon, which is no part of it.
 fn descendants(of: u32) -> Vec<u32> {
-    let all = processes().unwrap_or_default();
+    let is_daemon =
+        |pid: u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "coved");
+    let all: Vec<u32> = processes().unwrap_or_default().into_iter().filter(|pid| !is_daemon(*pid)).collect();
     let mut found = vec![of];
     let mut next = 0;
     while let Some(parent) = found.get(next).copied() {
@@ -198,29 +203,49 @@ fn descendants(of: u32) -> Vec<u32> {
     found
 }
 
-/// What all its processes occupy, shared pages shared out, in bytes. The daemon is none of them.
+/// What all its processes occupy, shared pages shared out, in bytes.
 fn memory(of: u32) -> Result<u64, Failed> {
     let mut sum = 0;
     for pid in descendants(of) {
-        if fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "coved") {
-            continue;
-        }
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
         let kib = rollup
             .lines()
             .find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse().ok());
-        sum += kib.unwrap_or(0_u64) * 1024;
+        tell(&format!("    {} KiB: {}", kib.unwrap_or(0_u64), name(&format!("/proc/{pid}"))))?;
+        sum += kib.unwrap_or(0) * 1024;
     }
     Ok(sum)
 }
 
-/// How often a second a thread of it was given a processor after a wait.
+/// How often a second a thread of it was given a processor after a wait. Tells which threads those were.
 async fn wake_ups(of: u32) -> Result<f64, Failed> {
     let before = waits(of);
     tokio::time::sleep(REST).await;
     // A thread that came or went meanwhile is passed over.
-    let since = waits(of).into_iter().filter_map(|(thread, count)| Some(count - before.get(&thread)?));
-    Ok(since.sum::<u64>() as f64 / REST.as_secs_f64())
+    let since = waits(of).into_iter().filter_map(|(thread, count)| {
+        let woken = count - before.get(&thread)?;
+        Some((thread, woken)).filter(|(_, woken)| *woken > 0)
+    });
+    let mut sum = 0;
+    for (thread, woken) in since {
+        tell(&format!("    {woken} wake-ups in {REST:?}: {}", name(&thread.to_string_lossy())))?;
+        sum += woken;
+    }
+    Ok(sum as f64 / REST.as_secs_f64())
+}
+
+/// What a process or a thread is called, and the process of a thread.
+fn name(folder: &str) -> String {
+    let read = |path: &str| fs::read_to_string(format!("{path}/comm")).unwrap_or_default().trim().to_owned();
+    match folder.split_once("/task/") {
+        Some((process, _)) => format!("{} of {}", read(folder), read(process)),
+        None => read(folder),
+    }
+}
+
+/// A line beside the table.
+fn tell(line: &str) -> std::io::Result<()> {
+    writeln!(std::io::stderr(), "{line}")
 }
 
 /// How often each thread waited so far.
@@ -229,7 +254,7 @@ fn waits(of: u32) -> BTreeMap<OsString, u64> {
     let count = |task: fs::DirEntry| {
         let text = fs::read_to_string(task.path().join("status")).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-        Some((task.file_name(), line.trim().parse().ok()?))
+        Some((task.path().into_os_string(), line.trim().parse().ok()?))
     };
     tasks.flatten().flatten().filter_map(count).collect()
 }
