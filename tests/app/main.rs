@@ -7,6 +7,7 @@
 
 mod cases;
 mod desktop;
+mod desktop_drop;
 mod menu;
 mod place;
 mod screen;
