@@ -8,6 +8,7 @@
 mod cases;
 mod desktop;
 mod desktop_drop;
+mod dialogue;
 mod menu;
 mod place;
 mod screen;

@@ -1,7 +1,8 @@
 //! The windows of a desktop, as whoever manages them sees them.
 
+use x11rb::CURRENT_TIME;
 use x11rb::connection::Connection;
-use x11rb::protocol::xproto::{AtomEnum, ClientMessageEvent, ConnectionExt, EventMask, MapState};
+use x11rb::protocol::xproto::{AtomEnum, ClientMessageEvent, ConnectionExt, EventMask, InputFocus, MapState};
 use x11rb::rust_connection::RustConnection;
 
 /// A connection to the X server.
@@ -43,6 +44,12 @@ impl Screen {
     /// Closes a window as its button does.
     pub(crate) fn close(&self, window: u32) {
         self.tell(window, "WM_PROTOCOLS", [self.atom("WM_DELETE_WINDOW"), 0, 0, 0, 0]);
+    }
+
+    /// Gives a window the keys.
+    pub(crate) fn focus(&self, window: u32) {
+        self.x.set_input_focus(InputFocus::PARENT, window, CURRENT_TIME).expect("the server listens");
+        self.x.flush().expect("the server listens");
     }
 
     /// Sends a window a message.
