@@ -10,6 +10,7 @@ mod audit;
 mod automation;
 mod condition;
 mod consent;
+pub mod control;
 mod customizations;
 mod diagnostics;
 mod docker;

@@ -1,0 +1,39 @@
+//! What a team's control plane holds: the resources that `cove-control` serves and that runners hear of.
+//!
+//! A resource has `metadata`, a `spec` that people write and a `status` that the control plane or a runner reports, as
+//! those of a daemon have. All but organizations lie in one organization, and are told apart there by kind and name.
+
+mod audit;
+mod environment;
+mod execution;
+mod kind;
+mod metadata;
+mod organization;
+mod people;
+mod policy;
+mod project;
+mod request;
+mod resource;
+mod runner;
+mod secret;
+mod token;
+
+pub use audit::{AuditEntry, AuditVerdict, Principal, PrincipalKind};
+pub use environment::{EnvironmentSource, EnvironmentSpec, EnvironmentStatus, FieldConflict, Rival};
+pub use execution::{ExecutionSpec, ExecutionStatus};
+pub use kind::{Kind, UnknownKind, Verb};
+pub use metadata::{Labels, Metadata};
+pub use organization::{OrganizationSpec, OrganizationStatus};
+pub use people::{
+    GroupSpec, GroupStatus, Identity, Permission, RoleSpec, RoleStatus, Subject, UserSpec, UserStatus,
+};
+pub use policy::{Admission, PolicySpec, PolicyStatus};
+pub use project::{ClassChoice, ProjectSpec, ProjectStatus, Repository};
+pub use request::{Change, ChangeMessage, Difference, DifferenceKind, Draft, DraftMetadata, ServerInfo};
+pub use resource::{Document, Resource, SpecOf, Typed};
+pub use runner::{
+    ClassSchema, ClassSpec, ClassStatus, Enrolled, Enrolment, EnrolmentToken, Field, FieldType, RunnerPhase,
+    RunnerSpec, RunnerStatus, RunnerVariant,
+};
+pub use secret::{Sealed, SecretScope, SecretSpec, SecretStatus, SecretUse};
+pub use token::{PersonalToken, PersonalTokenRequest, TokenMade, TokenScope};
