@@ -371,6 +371,31 @@ problem_codes! {
 
     /// The engine to migrate from cannot be used.
     MigrationSource = "E0401", OnRequest, "`cove migrate` reads another engine while that runs, and changes nothing there. The message names the sockets that were looked at: start what they belong to, or say where the socket is with `--socket PATH`. After a failure in the middle, the same command goes on where it was.";
+
+    /// The control plane does not know who asks.
+    NotSignedIn = "E0501", OnRequest, "Sign in with `cove-control login SERVER`, or give a personal token in `COVE_CONTROL_TOKEN`. On the server's own computer `cove-control --local` needs neither: who can read its state folder is its host.";
+    /// Who asks may not do this.
+    NotAllowed = "E0502", OnRequest, "Nobody may do anything that no role lets them. `cove-control authz explain` says which roles were looked at and why none of them does; somebody who may change roles can add a permission or a subject.";
+    /// A resource cannot be as it was given.
+    ResourceInvalid = "E0503", OnRequest, "The message names the place in the file, or the field, and what can be there. Nothing was changed: of several resources in one file either all are taken or none.";
+    /// There is no such resource.
+    ResourceNotFound = "E0504", OnRequest, "`cove-control get KIND` lists those that there are and that you may see.";
+    /// Something else needs the resource.
+    ResourceInUse = "E0505", OnRequest, "The message names what refers to it. Change or delete that first.";
+    /// Nobody could administer the organization any more.
+    LastAdministrator = "E0506", OnRequest, "At least one person who is not suspended must be able to change roles everywhere. Give somebody else such a role first.";
+    /// A policy of the organization does not allow it.
+    PolicyForbids = "E0507", OnRequest, "The message names the policy and its limit. `cove-control get policies` shows all of them; who may change them can widen one.";
+    /// A request is larger than the server reads.
+    TooLarge = "E0508", OnRequest, "A resource is at most one mebibyte, and a file that is applied at most ten. Secrets are small; files belong into a repository.";
+    /// A token does not let a computer in.
+    EnrolmentRefused = "E0510", OnRequest, "A token serves one computer once, within a day. Somebody who may change runners makes a new one with `cove-control runner token NAME`.";
+    /// A runner's certificate does not count.
+    CertificateRefused = "E0511", OnRequest, "It ended, was taken back, or is of another server. Where this computer's clock is wrong, set it. Otherwise come in again: somebody who may change runners makes a token with `cove-control runner token NAME`, and `cove control join` on the runner takes it. Environments run on meanwhile, and nothing is lost.";
+    /// The control plane's database was written by a newer version.
+    DatabaseTooNew = "E0520", OnRequest, "Run the newer version of `cove-control`. To go back to an older version, restore a backup that it made.";
+    /// The control plane's database is damaged.
+    DatabaseDamaged = "E0521", OnRequest, "Nothing was changed. `cove-control restore` puts a backup in its place; runners bring it up to date from what they have.";
 }
 
 impl fmt::Display for ProblemCode {

@@ -1,0 +1,247 @@
+//! What the control plane remembers, in SQLite or in PostgreSQL.
+//!
+//! Both hold the same few tables, and everything that decides is written once, over [`Transaction`]:
+//!
+//! - **resources**: one document each, by kind, organization and name;
+//! - **changes**: which resource changed at which version, for those who watch; the oldest are forgotten;
+//! - **audit**: the log, line by line;
+//! - **records**: everything else by space and key: tokens, certificates, sessions, keys.
+//!
+//! There is one counter: the version. Transactions that write come one after the other, whichever replica they are of, so
+//! a version is never seen before a lower one, and a line of the audit log always knows the one before. What was
+//! committed is on the disk.
+
+mod error;
+mod migrations;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use api::Name;
+use api::control::{AuditEntry, Change, Document, Kind};
+use camino::Utf8Path;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+pub use error::StoreError;
+use sqlite::Sqlite;
+
+/// Changes that are kept for watches that were away.
+const CHANGES_KEPT: u64 = 100_000;
+
+/// A database, and news of what is written into it. Clones share it.
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    /// The version of the last change that was heard of.
+    news: watch::Sender<u64>,
+}
+
+enum Engine {
+    Sqlite(Sqlite),
+}
+
+/// A place for everything that is no resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Space {
+    /// What the server knows of itself: its incarnation, its keys.
+    Server,
+    /// Personal tokens, by the hash of what programs send.
+    Tokens,
+    /// Tokens with which computers come in, by their hash.
+    Enrolments,
+    /// Certificates of runners, by serial number.
+    Certificates,
+    /// People's sessions with the console, by the hash of their cookie.
+    Sessions,
+    /// Sign-ins that have begun, by their state.
+    SignIns,
+}
+
+impl Space {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Tokens => "tokens",
+            Self::Enrolments => "enrolments",
+            Self::Certificates => "certificates",
+            Self::Sessions => "sessions",
+            Self::SignIns => "sign_ins",
+        }
+    }
+}
+
+/// Something in a [`Space`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its key.
+    pub key: String,
+    /// What it is, as its space has it.
+    pub value: serde_json::Value,
+    /// When it is forgotten.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What can be read and written, all or nothing. Nothing here decides: versions, rights and the chain of the audit log are
+/// matters of those who call.
+pub trait Transaction {
+    /// The last version that was given.
+    fn version(&mut self) -> Result<u64, StoreError>;
+    /// From here on versions are above this one.
+    fn set_version(&mut self, version: u64) -> Result<(), StoreError>;
+
+    /// A resource by name.
+    fn resource(
+        &mut self,
+        kind: Kind,
+        organization: &Name,
+        name: &Name,
+    ) -> Result<Option<Document>, StoreError>;
+    /// A resource by id.
+    fn resource_by_id(&mut self, id: &str) -> Result<Option<Document>, StoreError>;
+    /// Resources of a kind, by organization and name, at most so many, after this organization and name.
+    fn resources(&mut self, wanted: &Listing) -> Result<Vec<Document>, StoreError>;
+    /// How many resources of a kind an organization has.
+    fn count(&mut self, kind: Kind, organization: &Name) -> Result<u64, StoreError>;
+    /// Writes a resource, new or changed.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] where another one of its kind has its name.
+    fn put(&mut self, document: &Document) -> Result<(), StoreError>;
+    /// Takes a resource away.
+    fn remove(&mut self, id: &str) -> Result<(), StoreError>;
+
+    /// Tells those who watch.
+    fn announce(&mut self, organization: &Name, change: &Change) -> Result<(), StoreError>;
+    /// Changes after a version, at most so many, of one organization or of all. Nothing if they are not all kept.
+    fn changes(
+        &mut self,
+        organization: Option<&Name>,
+        after: u64,
+        most: u32,
+    ) -> Result<Option<Vec<Change>>, StoreError>;
+
+    /// The last line of the audit log, as it was written.
+    fn audit_head(&mut self) -> Result<Option<(u64, String)>, StoreError>;
+    /// Appends a line, as it will be read again.
+    fn append_audit(&mut self, entry: &AuditEntry, line: &str) -> Result<(), StoreError>;
+    /// Lines after a sequence as they were written, the oldest first, at most so many, of one organization or of all.
+    fn audit(
+        &mut self,
+        organization: Option<&Name>,
+        after: u64,
+        most: u32,
+    ) -> Result<Vec<(u64, String)>, StoreError>;
+
+    /// A record that is there and not over.
+    fn record(&mut self, space: Space, key: &str, now: Timestamp) -> Result<Option<Record>, StoreError>;
+    /// All records of a space that are not over, by key.
+    fn records(&mut self, space: Space, now: Timestamp) -> Result<Vec<Record>, StoreError>;
+    /// Writes a record, new or changed.
+    fn put_record(&mut self, space: Space, record: &Record) -> Result<(), StoreError>;
+    /// Takes a record away; whether it was there.
+    fn remove_record(&mut self, space: Space, key: &str) -> Result<bool, StoreError>;
+    /// Takes away what is over.
+    fn forget_expired(&mut self, now: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// Which resources are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Their kind.
+    pub kind: Kind,
+    /// Their organization; all of them if absent.
+    pub organization: Option<Name>,
+    /// The last that is known, in the order of organization and name.
+    pub after: Option<(Name, Name)>,
+    /// At most so many.
+    pub most: u32,
+}
+
+impl Listing {
+    /// All of a kind in an organization, as far as one answer goes.
+    pub fn of(kind: Kind, organization: &Name) -> Self {
+        Self { kind, organization: Some(organization.clone()), after: None, most: u32::MAX }
+    }
+}
+
+impl Database {
+    /// Opens a SQLite file, or makes it.
+    ///
+    /// # Errors
+    /// It cannot be read, is damaged, or was written by a newer version. It is left as it is then.
+    pub fn sqlite(path: &Utf8Path) -> Result<Self, StoreError> {
+        let engine = Sqlite::open(path)?;
+        Ok(Self::new(Engine::Sqlite(engine)))
+    }
+
+    fn new(engine: Engine) -> Self {
+        Self { inner: Arc::new(Inner { engine, news: watch::Sender::new(0) }) }
+    }
+
+    /// Reads, all of one moment.
+    ///
+    /// # Errors
+    /// Whatever `work` gives, or that the database cannot be read.
+    pub async fn read<T, E>(
+        &self,
+        work: impl FnOnce(&mut dyn Transaction) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || match &inner.engine {
+            Engine::Sqlite(sqlite) => sqlite.read(work),
+        })
+        .await
+    }
+
+    /// Writes all of it, or nothing if `work` fails; watches hear of it once it is on the disk.
+    ///
+    /// # Errors
+    /// Whatever `work` gives, or that the database cannot be written.
+    pub async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&mut dyn Transaction) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let work = |transaction: &mut dyn Transaction| {
+                let done = work(transaction)?;
+                Ok::<_, E>((done, transaction.version()?))
+            };
+            let (done, version) = match &inner.engine {
+                Engine::Sqlite(sqlite) => sqlite.write(work)?,
+            };
+            inner.news.send_if_modified(|last| std::mem::replace(last, version) != version);
+            Ok(done)
+        })
+        .await
+    }
+
+    /// Hears of the version of the last change, whichever replica wrote it.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.inner.news.subscribe()
+    }
+}
+
+/// Runs what blocks beside the runtime.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // The process is being ended, or `work` panicked: its transaction was rolled back.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
