@@ -135,6 +135,11 @@ pub fn delete(
     check::unused(transaction, &document)?;
     if document.metadata.finalizers.is_empty() {
         let guard = administrator::before(transaction, &document)?;
+        if kind == Kind::Organization {
+            for role in all(transaction, Kind::Role, name)? {
+                vanish(transaction, &role)?;
+            }
+        }
         vanish(transaction, &document)?;
         guard.after(transaction)?;
         return Ok(Deleted::Gone);

@@ -104,14 +104,14 @@ async fn applying_twice_is_one_change_and_a_change_of_the_spec_alone_is_a_genera
 async fn what_cannot_be_is_told_with_its_place_and_changes_nothing() {
     let world = World::new().await;
     let before = world.version().await;
-    let mut moved = environment();
-    moved["source"]["url"] = json!("https://example.com/other");
+    let mut other_source = environment();
+    other_source["source"]["url"] = json!("https://example.com/other");
     let mut elsewhere = draft(Kind::Project, "elsewhere", json!({ "repository": { "url": "u" } }));
     elsewhere.metadata.organization = Some(name("other"));
-    let mut old = draft(Kind::Project, "shop", json!({ "repository": { "url": "u" } }));
-    old.metadata.resource_version = Some(1);
-    let mut new = old.clone();
-    new.metadata.resource_version = Some(0);
+    let mut stale = draft(Kind::Project, "shop", json!({ "repository": { "url": "u" } }));
+    stale.metadata.resource_version = Some(1);
+    let mut fresh = stale.clone();
+    fresh.metadata.resource_version = Some(0);
     let big = "x".repeat(LARGEST);
     for (draft, code, text) in [
         (
@@ -135,10 +135,10 @@ async fn what_cannot_be_is_told_with_its_place_and_changes_nothing() {
             "spec.classes[0]",
         ),
         (draft(Kind::Group, "a", json!({ "members": ["ann", "bob"] })), ResourceInvalid, "spec.members[1]"),
-        (draft(Kind::Environment, "shop-1", moved), ResourceInvalid, "spec.source"),
+        (draft(Kind::Environment, "shop-1", other_source), ResourceInvalid, "spec.source"),
         (elsewhere, ResourceInvalid, "metadata.organization"),
-        (old, Conflict, "was made from 1"),
-        (new, Conflict, "was made from 0"),
+        (stale, Conflict, "was made from 1"),
+        (fresh, Conflict, "was made from 0"),
         (draft(Kind::Organization, "beta", json!({ "title": big })), TooLarge, "bytes long"),
         (
             draft(Kind::User, "ann", json!({ "email": "ann@example.com", "suspended": true })),
