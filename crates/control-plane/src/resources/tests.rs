@@ -92,10 +92,10 @@ async fn applying_twice_is_one_change_and_a_change_of_the_spec_alone_is_a_genera
     with_label.spec["desired_phase"] = json!("stopped");
     let changed = world.apply(with_label).await.unwrap().document.metadata;
     assert_eq!((changed.generation, changed.resource_version), (2, before + 2));
-    let changes =
+    let announced =
         world.database.read(move |t| t.changes(Some(&name("acme")), before, 9)).await.unwrap().unwrap();
     assert_eq!(
-        changes.iter().map(|change| change.resource_version).collect::<Vec<_>>(),
+        announced.iter().map(|change| change.resource_version).collect::<Vec<_>>(),
         [before + 1, before + 2]
     );
 }
