@@ -29,7 +29,9 @@ pub use people::{
 };
 pub use policy::{Admission, PolicySpec, PolicyStatus};
 pub use project::{ClassChoice, ProjectSpec, ProjectStatus, Repository};
-pub use request::{Change, ChangeMessage, Difference, DifferenceKind, Draft, DraftMetadata, ServerInfo};
+pub use request::{
+    AppliedDraft, Change, ChangeMessage, Difference, DifferenceKind, Draft, DraftMetadata, ServerInfo,
+};
 pub use resource::{Document, Resource, SpecOf, Typed};
 pub use runner::{
     ClassSchema, ClassSpec, ClassStatus, Enrolled, Enrolment, EnrolmentToken, Field, FieldType, RunnerPhase,

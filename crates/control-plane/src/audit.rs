@@ -8,6 +8,7 @@ use api::control::{AuditEntry, AuditVerdict, Kind, Principal};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use crate::identity::hex;
 use crate::store::{StoreError, Transaction};
 
 /// The hash before the first line.
@@ -102,13 +103,7 @@ pub fn verify(transaction: &mut dyn Transaction) -> Result<AuditVerdict, StoreEr
 }
 
 fn hash(line: &str) -> String {
-    use std::fmt::Write as _;
-    let digest = Sha256::digest(line.as_bytes());
-    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing into a string never fails.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&Sha256::digest(line.as_bytes()))
 }
 
 /// What came from outside, in one line that no terminal takes for more.

@@ -1,8 +1,12 @@
 //! The control plane: what a team declares, served to people and to runners.
 //!
-//! Data flows one way. A request is decided by [`authz`], changes resources by [`resources`] in one transaction of the
-//! [`store`] together with its line of [`audit`], and runners hear of it by a watch.
+//! Data flows one way. A request comes in at the [`server`], which knows by [`identity`] who sends it; it changes
+//! [`resources`] in one transaction of the [`store`] together with its line of the [`audit`] log, and runners and people
+//! hear of it by a watch.
 
 pub mod audit;
+pub mod command;
+pub mod identity;
 pub mod resources;
+pub mod server;
 pub mod store;

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::store::{Listing, StoreError, Transaction};
 
+pub use check::spec as check_spec;
 pub use error::ResourceError;
 
 /// Largest resource, in bytes of JSON.

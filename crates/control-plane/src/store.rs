@@ -31,6 +31,12 @@ use sqlite::Sqlite;
 /// Changes that are kept for watches that were away.
 const CHANGES_KEPT: u64 = 100_000;
 
+/// How far versions leap when a copy takes the place of a database: more than a team changes in years.
+const LEAP: u64 = 1 << 32;
+
+/// Where the server's incarnation is in [`Space::Server`].
+pub const INCARNATION: &str = "incarnation";
+
 /// A database, and news of what is written into it. Clones share it.
 #[derive(Clone)]
 pub struct Database {
@@ -127,6 +133,9 @@ pub trait Transaction {
         most: u32,
     ) -> Result<Option<Vec<Change>>, StoreError>;
 
+    /// Forgets all changes: whoever watches is told to list again.
+    fn forget_changes(&mut self) -> Result<(), StoreError>;
+
     /// The last line of the audit log, as it was written.
     fn audit_head(&mut self) -> Result<Option<(u64, String)>, StoreError>;
     /// Appends a line, as it will be read again.
@@ -181,6 +190,35 @@ impl Database {
         Ok(Self::new(Engine::Sqlite(engine)))
     }
 
+    /// Writes a whole copy, as of one moment, into a file that is not there yet.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn copy_to(&self, file: &Utf8Path) -> Result<(), StoreError> {
+        let (inner, file) = (Arc::clone(&self.inner), file.to_owned());
+        blocking(move || match &inner.engine {
+            Engine::Sqlite(sqlite) => sqlite.copy_to(&file),
+        })
+        .await
+    }
+
+    /// Goes on from a copy: versions are far above all that anybody can have heard of, whoever watches lists again, and the
+    /// server is another one than before to runners, which bring it up to date.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn begin_anew(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |transaction| {
+            let version = transaction.version()? + LEAP;
+            transaction.set_version(version)?;
+            transaction.forget_changes()?;
+            let value = serde_json::json!({ "id": uuid::Uuid::new_v4().to_string(), "since": now });
+            let record = Record { key: INCARNATION.to_owned(), value, expires_at: None };
+            transaction.put_record(Space::Server, &record)
+        })
+        .await
+    }
+
     fn new(engine: Engine) -> Self {
         Self { inner: Arc::new(Inner { engine, news: watch::Sender::new(0) }) }
     }
@@ -231,9 +269,48 @@ impl Database {
         .await
     }
 
+    /// Does what a write would do, and gives all of it up.
+    ///
+    /// # Errors
+    /// Whatever `work` gives, or that the database cannot be written.
+    pub async fn rehearse<T, E>(
+        &self,
+        work: impl FnOnce(&mut dyn Transaction) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let given_up = self.write(move |transaction| -> Result<(), GivenUp<T, E>> {
+            Err(match work(transaction) {
+                Ok(done) => GivenUp::AsMeant(done),
+                Err(error) => GivenUp::Failed(error),
+            })
+        });
+        match given_up.await {
+            Err(GivenUp::AsMeant(done)) => Ok(done),
+            Err(GivenUp::Failed(error)) => Err(error),
+            Ok(()) => unreachable!("a rehearsal never gives what would be kept"),
+        }
+    }
+
     /// Hears of the version of the last change, whichever replica wrote it.
     pub fn news(&self) -> watch::Receiver<u64> {
         self.inner.news.subscribe()
+    }
+}
+
+/// Why a rehearsal is given up.
+enum GivenUp<T, E> {
+    /// Nothing of it was to stay.
+    AsMeant(T),
+    /// Something in it failed.
+    Failed(E),
+}
+
+impl<T, E: From<StoreError>> From<StoreError> for GivenUp<T, E> {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
     }
 }
 

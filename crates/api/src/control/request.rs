@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Kind, Labels};
+use super::{Document, Kind, Labels};
 use crate::{Name, Problem};
 
 /// A resource as people write it: `cove-control apply` sends these.
@@ -71,6 +71,15 @@ pub struct Change {
     /// Whether it is gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gone: bool,
+}
+
+/// What became of a draft, or would become of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AppliedDraft {
+    /// What changed by it.
+    pub difference: Difference,
+    /// The resource after that.
+    pub resource: Document,
 }
 
 /// What applying a draft would change.

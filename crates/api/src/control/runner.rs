@@ -48,7 +48,7 @@ pub struct RunnerStatus {
     /// `macos/arm64`, `linux/amd64`, ….
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// Serial number of its present certificate, in hex.
+    /// SHA-256 of its present certificate, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
     /// Until when that certificate counts.

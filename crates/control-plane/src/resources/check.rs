@@ -33,7 +33,10 @@ macro_rules! of_kind {
 }
 
 /// A spec in the one form in which it is kept: what is left out and what says the default are the same.
-pub(super) fn spec(kind: Kind, name: &Name, spec: Value) -> Result<Value, ResourceError> {
+///
+/// # Errors
+/// It is not of the form of its kind.
+pub fn spec(kind: Kind, name: &Name, spec: Value) -> Result<Value, ResourceError> {
     fn normal<Spec: SpecOf>(name: &Name, value: Value) -> Result<Value, ResourceError> {
         form::<Spec>(Spec::KIND, name, "spec", value)
     }

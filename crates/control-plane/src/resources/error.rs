@@ -1,7 +1,7 @@
 //! What can be wrong with a resource.
 
 use api::control::Kind;
-use api::{Name, Problem, ProblemCode};
+use api::{Name, Place, Problem, ProblemCode};
 
 use super::LARGEST;
 use crate::store::StoreError;
@@ -95,6 +95,11 @@ impl ResourceError {
     }
 }
 
+/// A place in a resource. Who sent it out of a file knows where that is: see the command line.
+fn place_in(kind: Kind, name: &Name, field: &str) -> Place {
+    Place { file: format!("{kind}/{name}#{field}"), line: None, column: None }
+}
+
 impl From<ResourceError> for Problem {
     fn from(error: ResourceError) -> Self {
         let code = match &error {
@@ -111,6 +116,7 @@ impl From<ResourceError> for Problem {
         };
         let problem = Self::new(code, error.to_string()).caused_by(&error);
         match error {
+            ResourceError::Invalid { kind, name, field, .. } => problem.at(place_in(kind, &name, &field)),
             ResourceError::Stale { kind, name, .. } => problem.with_command(
                 "read it again, and repeat the change",
                 format!("cove-control get {} {name}", kind.plural()),

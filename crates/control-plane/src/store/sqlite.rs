@@ -55,6 +55,13 @@ impl Sqlite {
         done
     }
 
+    pub(super) fn copy_to(&self, file: &Utf8Path) -> Result<(), StoreError> {
+        let connection = self.readers.take(&self.path)?;
+        let done = connection.execute("VACUUM INTO $1", [file.as_str()]);
+        self.readers.give_back(connection);
+        Ok(done.map(drop)?)
+    }
+
     pub(super) fn write<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
@@ -256,6 +263,12 @@ impl Transaction for Open<'_> {
         let organization = organization.map(Name::as_str);
         let texts = self.all(query, &[&signed(after), &organization, &i64::from(most)], text)?;
         texts.iter().map(|text| parse(text)).collect::<Result<_, _>>().map(Some)
+    }
+
+    fn forget_changes(&mut self) -> Result<(), StoreError> {
+        self.run("DELETE FROM changes", &[])?;
+        let version = self.version()?;
+        self.set_meta("changes_from", version)
     }
 
     fn audit_head(&mut self) -> Result<Option<(u64, String)>, StoreError> {

@@ -1,0 +1,42 @@
+//! The command line: `serve` is the server, all else are its clients.
+
+mod arguments;
+mod backup;
+mod call;
+mod file;
+mod resources;
+mod serve;
+mod shown;
+
+use api::Problem;
+
+pub use arguments::Arguments;
+use arguments::{AuditCommand, Command, RunnerCommand};
+use call::Remote;
+
+/// Does what a command line asks for.
+///
+/// # Errors
+/// What kept it from being done, for people.
+pub async fn run(arguments: Arguments) -> Result<(), Problem> {
+    let Arguments { home, organization, command } = arguments;
+    let remote = Remote::new(home.join("run/control.sock"), organization);
+    match command {
+        Command::Serve(options) => serve::serve(&home, options).await,
+        Command::Apply(files) => resources::apply(&remote, &files.files).await,
+        Command::Diff(files) => resources::diff(&remote, &files.files).await,
+        Command::Get { kind, name, output } => resources::get(&remote, &kind, name.as_deref(), output).await,
+        Command::Delete { kind, name } => resources::delete(&remote, &kind, &name).await,
+        Command::Runner(RunnerCommand::Token { name }) => resources::token(&remote, &name).await,
+        Command::Runner(RunnerCommand::Revoke { name }) => resources::revoke(&remote, &name).await,
+        Command::Audit(AuditCommand::Verify) => resources::verify(&remote).await,
+        Command::Audit(AuditCommand::Export) => resources::export(&remote).await,
+        Command::Backup { file } => backup::backup(&home, &file).await,
+        Command::Restore { file } => backup::restore(&home, &file).await,
+    }
+}
+
+/// A problem as people read it.
+pub fn render(problem: &Problem) -> String {
+    shown::problem(problem)
+}

@@ -1,0 +1,111 @@
+//! What can be asked for.
+
+use std::net::SocketAddr;
+
+use api::Name;
+use camino::Utf8PathBuf;
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// What a team declares: environments, projects, runners, policies, secrets, and who did what
+#[derive(Debug, Parser)]
+#[command(name = "cove-control", version)]
+pub struct Arguments {
+    /// Folder of the server's state
+    #[arg(long, global = true, env = "COVE_CONTROL_HOME", default_value = "/var/lib/cove-control")]
+    pub(super) home: Utf8PathBuf,
+    /// The organization; the only one there is if left out
+    #[arg(long, short = 'O', global = true, env = "COVE_CONTROL_ORGANIZATION", value_parser = Name::parse)]
+    pub(super) organization: Option<Name>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the server
+    Serve(ServeOptions),
+    /// Make or change what files declare: all of it or nothing
+    Apply(Files),
+    /// Show what applying files would change
+    Diff(Files),
+    /// Show resources
+    Get {
+        /// projects, runners, environments, …
+        kind: String,
+        /// One of them
+        name: Option<String>,
+        /// How
+        #[arg(long, short, value_enum, default_value_t = OutputForm::Table)]
+        output: OutputForm,
+    },
+    /// Take a resource away
+    Delete {
+        /// project, runner, environment, …
+        kind: String,
+        /// Which
+        name: String,
+    },
+    /// Let computers in, and take that back
+    #[command(subcommand)]
+    Runner(RunnerCommand),
+    /// The audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Write a whole copy of the server's state into a file, while it runs
+    Backup {
+        /// The file; it must not be there yet
+        file: Utf8PathBuf,
+    },
+    /// Put a backup in the place of the server's state. What there is is kept beside it
+    Restore {
+        /// The file
+        file: Utf8PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ServeOptions {
+    /// Where runners and people come in
+    #[arg(long, default_value = "0.0.0.0:8443")]
+    pub(super) listen: SocketAddr,
+    /// A name or address that they know this computer by; may be given several times
+    #[arg(long = "name", default_value = "localhost")]
+    pub(super) names: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Files {
+    /// YAML or JSON, several documents in one file if you like; `-` is standard input
+    #[arg(long = "file", short = 'f', required = true)]
+    pub(super) files: Vec<Utf8PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RunnerCommand {
+    /// Make a token with which one computer comes in as this runner
+    Token {
+        /// The runner
+        name: String,
+    },
+    /// Let the computer of this runner in no more
+    Revoke {
+        /// The runner
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// Look whether every line is as it was written
+    Verify,
+    /// Write the lines of the organization to standard output, one JSON object each
+    Export,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OutputForm {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}

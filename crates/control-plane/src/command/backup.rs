@@ -1,0 +1,54 @@
+//! Copies of the whole state, and their way back.
+
+use api::{Problem, ProblemCode};
+use camino::Utf8Path;
+use jiff::Timestamp;
+
+use super::serve::{DATABASE, failed, lock, private_folder};
+use crate::store::Database;
+
+/// Writes a copy as of one moment, while the server runs or not.
+pub(super) async fn backup(home: &Utf8Path, file: &Utf8Path) -> Result<(), Problem> {
+    let from = home.join(DATABASE);
+    if !from.exists() {
+        return Err(Problem::new(
+            ProblemCode::ResourceNotFound,
+            format!("there is no server's state in {home}"),
+        ));
+    }
+    if file.exists() {
+        return Err(Problem::new(ProblemCode::Conflict, format!("{file} is there already"))
+            .with_hint("choose another name: a backup never replaces one"));
+    }
+    Database::sqlite(&from)?.copy_to(file).await?;
+    use std::os::unix::fs::PermissionsExt as _;
+    fs_err::set_permissions(file, std::fs::Permissions::from_mode(0o600))
+        .map_err(|error| failed("the backup cannot be kept private", &error))
+}
+
+/// Puts a copy in the place of the state, of which nothing is lost: it is kept beside.
+pub(super) async fn restore(home: &Utf8Path, file: &Utf8Path) -> Result<(), Problem> {
+    // Looked at as a whole before anything is touched.
+    if !file.exists() {
+        return Err(Problem::new(ProblemCode::ResourceNotFound, format!("there is no backup {file}")));
+    }
+    private_folder(home)?;
+    let _lock = lock(home)?;
+    let (to, beside) = (home.join(DATABASE), home.join("control.db.new"));
+    let moved = |error: std::io::Error| failed("the backup cannot be put in place", &error);
+    fs_err::copy(file, &beside).map_err(moved)?;
+    let copy = Database::sqlite(&beside)?;
+    copy.begin_anew(Timestamp::now()).await?;
+    drop(copy);
+    if to.exists() {
+        let former = home.join(format!("control.db.before-{}", Timestamp::now().as_second()));
+        Database::sqlite(&to)?.copy_to(&former).await?;
+    }
+    for rest in ["control.db-wal", "control.db-shm", "control.db.new-wal", "control.db.new-shm"] {
+        match fs_err::remove_file(home.join(rest)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(moved(error)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    fs_err::rename(&beside, &to).map_err(moved)
+}

@@ -1,0 +1,121 @@
+//! Calls of the server on this computer, by the socket in its state folder.
+
+use api::control::{Document, Kind};
+use api::{ErrorBody, Name, Problem, ProblemCode};
+use axum::http::{Method, Request, StatusCode};
+use camino::Utf8PathBuf;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+/// A server.
+pub(super) struct Remote {
+    socket: Utf8PathBuf,
+    organization: Option<Name>,
+}
+
+impl Remote {
+    pub(super) fn new(socket: Utf8PathBuf, organization: Option<Name>) -> Self {
+        Self { socket, organization }
+    }
+
+    /// The organization that was named, or the only one there is.
+    pub(super) async fn organization(&self) -> Result<Name, Problem> {
+        if let Some(organization) = &self.organization {
+            return Ok(organization.clone());
+        }
+        let all: Vec<Document> = self.get("/v1/organizations").await?;
+        match all.as_slice() {
+            [only] => Ok(only.metadata.name.clone()),
+            [] => Err(Problem::new(ProblemCode::ResourceNotFound, "there is no organization yet")
+                .with_hint("apply a file that declares one, with --organization NAME")),
+            _ => {
+                let names: Vec<_> = all.iter().map(|one| one.metadata.name.as_str()).collect();
+                let title = format!("there are several organizations: {}", names.join(", "));
+                Err(Problem::new(ProblemCode::InvalidRequest, title)
+                    .with_hint("name one with --organization"))
+            }
+        }
+    }
+
+    /// Where resources of a kind are.
+    pub(super) async fn of_kind(&self, kind: Kind) -> Result<String, Problem> {
+        if kind == Kind::Organization && self.organization.is_none() {
+            return Ok("/v1/organizations".to_owned());
+        }
+        Ok(format!("/v1/organizations/{}/{}", self.organization().await?, kind.plural()))
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
+        parsed(&self.call(Method::GET, path, Bytes::new()).await?)
+    }
+
+    /// The bytes of an answer, as they come.
+    pub(super) async fn get_bytes(&self, path: &str) -> Result<Bytes, Problem> {
+        self.call(Method::GET, path, Bytes::new()).await
+    }
+
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Problem> {
+        let body = serde_json::to_vec(body).map_err(|error| unexpected(&error))?;
+        parsed(&self.call(Method::POST, path, body.into()).await?)
+    }
+
+    /// Asks for something that answers nothing.
+    pub(super) async fn ask(&self, method: Method, path: &str) -> Result<Option<Document>, Problem> {
+        let answer = self.call(method, path, Bytes::new()).await?;
+        if answer.is_empty() { Ok(None) } else { parsed(&answer).map(Some) }
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Problem> {
+        let away = |error: &(dyn std::error::Error + 'static)| {
+            let title = format!("no server answers on {}", self.socket);
+            Problem::new(ProblemCode::DaemonUnreachable, title)
+                .caused_by(error)
+                .with_command("start it, or name its state folder with --home", "cove-control serve")
+        };
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| away(&error))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| away(&error))?;
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "control")
+            .header("content-type", "application/json")
+            .body(Full::new(body))
+            .map_err(|error| unexpected(&error))?;
+        let answer = sender.send_request(request).await.map_err(|error| away(&error))?;
+        let status = answer.status();
+        let bytes = answer.into_body().collect().await.map_err(|error| away(&error))?.to_bytes();
+        if status.is_success() {
+            return Ok(bytes);
+        }
+        match serde_json::from_slice::<ErrorBody>(&bytes) {
+            Ok(body) => Err(body.problem),
+            Err(_) => Err(no_form(status)),
+        }
+    }
+}
+
+fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let title = "the server's answer cannot be read: it may be of another version";
+        Problem::new(ProblemCode::VersionSkew, title).caused_by(&error)
+    })
+}
+
+fn unexpected(error: &(dyn std::error::Error + 'static)) -> Problem {
+    Problem::new(ProblemCode::Internal, "the request cannot be made").caused_by(error)
+}
+
+fn no_form(status: StatusCode) -> Problem {
+    Problem::new(ProblemCode::VersionSkew, format!("the server answered {status} without a reason"))
+}

@@ -1,0 +1,91 @@
+//! `cove-control serve`: one process, on one state folder.
+
+use std::sync::Arc;
+
+use api::{Problem, ProblemCode};
+use camino::Utf8Path;
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::ServeOptions;
+use crate::identity::Authority;
+use crate::server::{self, Control};
+use crate::store::Database;
+
+/// The database in the state folder.
+pub(super) const DATABASE: &str = "control.db";
+
+/// Runs until it is told to end.
+pub(super) async fn serve(home: &Utf8Path, options: ServeOptions) -> Result<(), Problem> {
+    private_folder(home)?;
+    private_folder(&home.join("run"))?;
+    let _lock = lock(home)?;
+    let database = Database::sqlite(&home.join(DATABASE))?;
+    let authority = database.write(|transaction| Authority::of(transaction, Timestamp::now())).await;
+    let authority = authority.map_err(|error| failed("the server's authority cannot be used", &error))?;
+    let listener = TcpListener::bind(options.listen).await;
+    let listener = listener.map_err(|error| {
+        failed(&format!("cannot listen on {}", options.listen), &error)
+            .with_hint("another program has the port, or it needs a privilege: choose one with --listen")
+    })?;
+    let port = listener.local_addr().map_or(options.listen.port(), |address| address.port());
+    let name = options.names.first().map_or("localhost", String::as_str);
+    let shutdown = CancellationToken::new();
+    let control = Control {
+        database,
+        authority: Arc::new(authority),
+        address: format!("https://{name}:{port}").into(),
+        now: Timestamp::now,
+        shutdown: shutdown.clone(),
+    };
+    tracing::info!(address = %control.address, authority = control.authority.fingerprint(), "serving");
+    let routes = server::routes(control.clone());
+    let socket = home.join("run/control.sock");
+    tokio::spawn(end_on_signal(shutdown.clone()));
+    let local = server::local(routes.clone(), &socket, shutdown.clone());
+    let served = tokio::try_join!(local, server::tls(control, routes, listener, options.names));
+    shutdown.cancel();
+    served.map(drop).map_err(|error| failed("the server cannot serve", &error))
+}
+
+/// Ends at ctrl-c, and when the system ends it.
+async fn end_on_signal(shutdown: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("ending");
+    shutdown.cancel();
+}
+
+/// A folder that nobody else can look into: the authority's key is in it.
+pub(super) fn private_folder(folder: &Utf8Path) -> Result<(), Problem> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.and_then(|()| fs_err::set_permissions(folder, std::fs::Permissions::from_mode(0o700))).map_err(
+        |error| failed(&format!("{folder} cannot be made"), &error).with_hint("choose another with --home"),
+    )
+}
+
+/// One server at a time.
+pub(super) fn lock(home: &Utf8Path) -> Result<fs_err::File, Problem> {
+    let path = home.join("control.lock");
+    let file = fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|error| failed(&format!("{path} cannot be opened"), &error))?;
+    match file.file().try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let title = format!("a server runs on {home} already");
+            Err(Problem::new(ProblemCode::Conflict, title)
+                .with_hint("stop it first, or name another folder with --home"))
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(&format!("{path} cannot be locked"), &error)),
+    }
+}
+
+pub(super) fn failed(title: &str, error: &(dyn std::error::Error + 'static)) -> Problem {
+    Problem::new(ProblemCode::Internal, title).caused_by(error)
+}

@@ -1,0 +1,62 @@
+//! HTTP: on a unix socket for the host itself, and with TLS for everybody else.
+//!
+//! Whoever connects is somebody: the host (who may use the socket of the state folder), a runner (by its certificate), a
+//! person (by a token or a session), or nobody. Every answer that is no success has an [`api::ErrorBody`].
+
+mod answer;
+mod caller;
+mod enrolments;
+mod events;
+mod listen;
+mod resources;
+mod system;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::identity::Authority;
+use crate::store::Database;
+
+pub use listen::{ListenError, local, tls};
+
+/// What the routes work with. Clones share it.
+#[derive(Clone)]
+pub struct Control {
+    /// Everything that is remembered.
+    pub database: Database,
+    /// Signs for runners.
+    pub authority: Arc<Authority>,
+    /// Where others reach this server: `https://control.example.com:8443`.
+    pub address: Arc<str>,
+    /// The time.
+    pub now: fn() -> Timestamp,
+    /// Ends streams when the server ends.
+    pub shutdown: CancellationToken,
+}
+
+/// All routes.
+pub fn routes(control: Control) -> Router {
+    Router::new()
+        .route("/v1/info", get(system::info))
+        .route("/v1/enrol", post(enrolments::enrol))
+        .route("/v1/renew", post(enrolments::renew))
+        .route("/v1/organizations", get(resources::organizations))
+        .route("/v1/organizations/{organization}/apply", post(resources::apply))
+        .route("/v1/organizations/{organization}/watch", get(events::watch))
+        .route("/v1/organizations/{organization}/audit", get(events::audit))
+        .route("/v1/audit/verify", post(events::verify))
+        .route("/v1/organizations/{organization}/runners/{name}/token", post(enrolments::invite))
+        .route("/v1/organizations/{organization}/runners/{name}/revoke", post(enrolments::revoke))
+        .route("/v1/organizations/{organization}/{kind}", get(resources::list))
+        .route(
+            "/v1/organizations/{organization}/{kind}/{name}",
+            get(resources::get).put(resources::put).delete(resources::delete),
+        )
+        .fallback(answer::no_route)
+        .method_not_allowed_fallback(answer::no_method)
+        .with_state(control)
+}

@@ -1,0 +1,99 @@
+//! Requests in, answers out: JSON bodies, queries, and errors that all have one form.
+
+use api::{ErrorBody, Problem, ProblemCode};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, body};
+use serde::de::DeserializeOwned;
+
+/// Longest body, in bytes: some ten resources of the largest size.
+const MAX_BODY: usize = 10 << 20;
+
+/// An answer that is no success.
+#[derive(Debug)]
+pub(super) struct Refusal(Box<Problem>);
+
+impl<T: Into<Problem>> From<T> for Refusal {
+    fn from(problem: T) -> Self {
+        Self(Box::new(problem.into()))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = status_of(self.0.code);
+        if status.is_server_error() {
+            tracing::warn!(problem = %self.0, causes = ?self.0.causes, "a request failed");
+        }
+        (status, Json(ErrorBody { problem: *self.0 })).into_response()
+    }
+}
+
+/// The status that goes with a code: whose fault it is.
+fn status_of(code: ProblemCode) -> StatusCode {
+    match code {
+        ProblemCode::InvalidRequest => StatusCode::BAD_REQUEST,
+        ProblemCode::NotSignedIn | ProblemCode::CertificateRefused | ProblemCode::EnrolmentRefused => {
+            StatusCode::UNAUTHORIZED
+        }
+        ProblemCode::NotAllowed | ProblemCode::PolicyForbids => StatusCode::FORBIDDEN,
+        ProblemCode::ResourceNotFound => StatusCode::NOT_FOUND,
+        ProblemCode::Conflict | ProblemCode::ResourceInUse | ProblemCode::LastAdministrator => {
+            StatusCode::CONFLICT
+        }
+        ProblemCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ProblemCode::ResourceInvalid => StatusCode::UNPROCESSABLE_ENTITY,
+        ProblemCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// A body of JSON.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
+        let bytes = body::to_bytes(request.into_body(), MAX_BODY).await.map_err(|error| {
+            let title = format!("the request's body broke off or is longer than {MAX_BODY} bytes");
+            Problem::new(ProblemCode::TooLarge, title).caused_by(&error)
+        })?;
+        let mut json = serde_json::Deserializer::from_slice(&bytes);
+        serde_path_to_error::deserialize(&mut json).map(Self).map_err(|error| {
+            let title = format!("the request's body is not what this route takes, at `{}`", error.path());
+            Problem::new(ProblemCode::InvalidRequest, title).caused_by(error.inner()).into()
+        })
+    }
+}
+
+/// The query behind the path.
+pub(super) struct Parameters<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let query: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
+        query.map(|Query(value)| Self(value)).map_err(|error| {
+            let title = "the query of the request cannot be read";
+            Problem::new(ProblemCode::InvalidRequest, title).caused_by(&error).into()
+        })
+    }
+}
+
+/// A route, a kind or a thing that is not there is not there for a program that knows the routes.
+pub(super) async fn no_route(method: Method, uri: Uri) -> Response {
+    let title = format!("there is no route {method} {}", uri.path());
+    let problem = Problem::new(ProblemCode::InvalidRequest, title);
+    (StatusCode::NOT_FOUND, Json(ErrorBody { problem })).into_response()
+}
+
+pub(super) async fn no_method(method: Method, uri: Uri) -> Response {
+    let title = format!("{} does not take {method}", uri.path());
+    let problem = Problem::new(ProblemCode::InvalidRequest, title);
+    (StatusCode::METHOD_NOT_ALLOWED, Json(ErrorBody { problem })).into_response()
+}

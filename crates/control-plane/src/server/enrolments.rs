@@ -1,0 +1,93 @@
+//! Computers come in as runners.
+
+use api::control::{Enrolled, Enrolment, EnrolmentToken, Kind, Verb};
+use api::{Problem, ProblemCode};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+use super::Control;
+use super::answer::{Body, Refusal};
+use super::caller::{Asked, Caller, Failed};
+use super::resources::name;
+use crate::audit::{self, Told};
+use crate::identity::{self, EnrolmentError};
+
+/// Makes a token with which one computer comes in as a runner.
+pub(super) async fn invite(
+    State(control): State<Control>,
+    caller: Caller,
+    Path((organization, runner)): Path<(String, String)>,
+) -> Result<Json<EnrolmentToken>, Refusal> {
+    let (organization, runner) = (name(&organization)?, name(&runner)?);
+    let (who, now) = (caller.clone(), (control.now)());
+    let (address, fingerprint) = (control.address.clone(), control.authority.fingerprint());
+    let made = caller.write(&control, move |transaction| {
+        let asked = Asked {
+            verb: Verb::Update,
+            kind: Kind::Runner,
+            organization: Some(&organization),
+            name: Some(&runner),
+        };
+        let because = who.may(transaction, &asked)?;
+        // The computer holds the server to this certificate from the first byte on.
+        let command =
+            |token: &str| format!("cove control join {address} --authority {fingerprint} --token {token}");
+        let made = identity::invite(transaction, now, &organization, &runner, command)?;
+        audit::append(transaction, now, Told { allowed: true, because, ..who.line("invite", &asked) })?;
+        Ok(made)
+    });
+    Ok(Json(made.await?))
+}
+
+/// Takes a runner's certificates back.
+pub(super) async fn revoke(
+    State(control): State<Control>,
+    caller: Caller,
+    Path((organization, runner)): Path<(String, String)>,
+) -> Result<StatusCode, Refusal> {
+    let (organization, runner) = (name(&organization)?, name(&runner)?);
+    let (who, now) = (caller.clone(), (control.now)());
+    let revoked = caller.write(&control, move |transaction| {
+        let asked = Asked {
+            verb: Verb::Update,
+            kind: Kind::Runner,
+            organization: Some(&organization),
+            name: Some(&runner),
+        };
+        let because = who.may(transaction, &asked)?;
+        identity::revoke(transaction, now, &organization, &runner)?;
+        audit::append(transaction, now, Told { allowed: true, because, ..who.line("revoke", &asked) })?;
+        Ok(())
+    });
+    revoked.await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets a computer in that shows a token. Needs nothing else.
+pub(super) async fn enrol(
+    State(control): State<Control>,
+    Body(asked): Body<Enrolment>,
+) -> Result<Json<Enrolled>, Refusal> {
+    let (authority, now) = (control.authority.clone(), (control.now)());
+    let enrolled = control.database.write(move |transaction| -> Result<_, EnrolmentError> {
+        identity::enrol(transaction, &authority, now, &asked)
+    });
+    Ok(Json(enrolled.await?))
+}
+
+/// Gives a runner a new certificate.
+pub(super) async fn renew(
+    State(control): State<Control>,
+    caller: Caller,
+    Body(asked): Body<Enrolment>,
+) -> Result<Json<Enrolled>, Refusal> {
+    let Caller::Runner(runner) = caller.clone() else {
+        return Err(Problem::new(ProblemCode::NotAllowed, "only runners have certificates to renew").into());
+    };
+    let (authority, now) = (control.authority.clone(), (control.now)());
+    let renewed = caller.write(&control, move |transaction| -> Result<_, Failed> {
+        Ok(identity::renew(transaction, &authority, now, &runner, &asked)?)
+    });
+    Ok(Json(renewed.await?))
+}

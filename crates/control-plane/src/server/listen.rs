@@ -1,0 +1,198 @@
+//! Where clients come in.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::{Extension, Router};
+use camino::Utf8Path;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use rustls::RootCertStore;
+use rustls::ServerConfig;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::Control;
+use super::caller::Proof;
+use crate::identity::{Authority, AuthorityError};
+
+/// How long a client has to shake hands.
+const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// How often the server's certificate is made anew.
+const RENEW: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+/// Clients cannot come in.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The socket cannot be made.
+    #[error("cannot listen on {place}")]
+    Bind {
+        /// Where.
+        place: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The server's certificate cannot be made.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// TLS does not take the authority.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Serves the host itself on a unix socket, until the server ends.
+///
+/// # Errors
+/// The socket cannot be made.
+pub async fn local(routes: Router, path: &Utf8Path, shutdown: CancellationToken) -> Result<(), ListenError> {
+    let failed = |source| ListenError::Bind { place: path.to_string(), source };
+    // One that a server left behind which was killed. Who runs another server on this folder is found out by its lock.
+    match fs_err::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    }
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.cancelled() => return Ok(()),
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                tokio::spawn(serve(routes.clone(), stream, Proof::Host, shutdown.clone()));
+            }
+            Err(error) => pause(&error).await,
+        }
+    }
+}
+
+/// Serves everybody else with TLS, until the server ends. `names` are those that clients know it by.
+///
+/// # Errors
+/// TLS cannot be set up.
+pub async fn tls(
+    control: Control,
+    routes: Router,
+    listener: TcpListener,
+    names: Vec<String>,
+) -> Result<(), ListenError> {
+    let own = Arc::new(OwnCertificate::new(&control.authority, &names, &control)?);
+    let acceptor = TlsAcceptor::from(Arc::new(config(&control.authority, own.clone())?));
+    let shutdown = control.shutdown.clone();
+    let mut renewal = tokio::time::interval(RENEW);
+    renewal.tick().await;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = renewal.tick() => {
+                own.renew(&control.authority, &names, &control)?;
+                continue;
+            }
+            () = shutdown.cancelled() => return Ok(()),
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                pause(&error).await;
+                continue;
+            }
+        };
+        let (acceptor, routes, shutdown) = (acceptor.clone(), routes.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return tracing::debug!(%error, "a client did not shake hands"),
+                Err(_) => return tracing::debug!("a client took too long to shake hands"),
+            };
+            let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let fingerprint =
+                certificate.map(|certificate| crate::identity::hex(&Sha256::digest(certificate)));
+            let proof = fingerprint.map_or(Proof::Nothing, Proof::Certificate);
+            serve(routes, stream, proof, shutdown).await;
+        });
+    }
+}
+
+/// Too many files are open, or the like: others may be closed meanwhile.
+async fn pause(error: &io::Error) {
+    tracing::warn!(%error, "a client could not come in");
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+}
+
+async fn serve(
+    routes: Router,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    proof: Proof,
+    shutdown: CancellationToken,
+) {
+    let service = TowerToHyperService::new(routes.layer(Extension(proof)));
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = %error, "a connection broke off");
+    }
+}
+
+fn config(authority: &Authority, own: Arc<OwnCertificate>) -> Result<ServerConfig, ListenError> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| ListenError::Tls(error);
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.certificate().clone()).map_err(|error| failed(Box::new(error)))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| failed(Box::new(error)))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| failed(Box::new(error)))?
+        .with_client_cert_verifier(clients)
+        .with_cert_resolver(own);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// The server's certificate, made anew every day.
+#[derive(Debug)]
+struct OwnCertificate(std::sync::RwLock<Arc<CertifiedKey>>);
+
+impl OwnCertificate {
+    fn new(authority: &Authority, names: &[String], control: &Control) -> Result<Self, AuthorityError> {
+        Ok(Self(std::sync::RwLock::new(authority.serve(names, (control.now)())?)))
+    }
+
+    fn renew(
+        &self,
+        authority: &Authority,
+        names: &[String],
+        control: &Control,
+    ) -> Result<(), AuthorityError> {
+        let new = authority.serve(names, (control.now)())?;
+        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = new;
+        Ok(())
+    }
+}
+
+impl ResolvesServerCert for OwnCertificate {
+    fn resolve(&self, _hello: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone())
+    }
+}

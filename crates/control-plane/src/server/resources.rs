@@ -1,0 +1,218 @@
+//! Resources, by kind and name.
+
+use api::control::{AppliedDraft, DifferenceKind, Document, Draft, Kind, Verb};
+use api::{Name, Problem, ProblemCode};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::Control;
+use super::answer::{Body, Parameters, Refusal};
+use super::caller::{Asked, Caller, Failed};
+use crate::audit::{self, Told};
+use crate::resources::{self, Applied, Deleted};
+use crate::store::{Listing, Transaction};
+
+/// Most resources in one answer.
+const MOST: u32 = 500;
+
+/// Which part of a list.
+#[derive(Debug, Deserialize)]
+pub(super) struct ListQuery {
+    /// The last name that is known.
+    after: Option<Name>,
+    /// At most so many; 500 in any case.
+    limit: Option<u32>,
+}
+
+/// How a change is to be made.
+#[derive(Debug, Deserialize)]
+pub(super) struct ApplyQuery {
+    /// Only tells what would change.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Which version is to go.
+#[derive(Debug, Deserialize)]
+pub(super) struct DeleteQuery {
+    /// Refused if it is not the present one.
+    resource_version: Option<u64>,
+}
+
+/// All organizations that the caller may see.
+pub(super) async fn organizations(
+    State(control): State<Control>,
+    caller: Caller,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Json<Vec<Document>>, Refusal> {
+    let listing = Listing {
+        kind: Kind::Organization,
+        organization: None,
+        after: query.after.map(|name| (name.clone(), name)),
+        most: query.limit.unwrap_or(MOST).min(MOST),
+    };
+    let who = caller.clone();
+    let listed = caller.read(&control, move |transaction| {
+        let asked = Asked { verb: Verb::List, kind: Kind::Organization, organization: None, name: None };
+        who.may(transaction, &asked)?;
+        Ok(transaction.resources(&listing)?)
+    });
+    Ok(Json(listed.await?))
+}
+
+/// Resources of a kind, by name.
+pub(super) async fn list(
+    State(control): State<Control>,
+    caller: Caller,
+    Path((organization, kind)): Path<(String, String)>,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Json<Vec<Document>>, Refusal> {
+    let (organization, kind) = (name(&organization)?, kind_of(&kind)?);
+    let listing = Listing {
+        kind,
+        organization: Some(organization.clone()),
+        after: query.after.map(|name| (organization.clone(), name)),
+        most: query.limit.unwrap_or(MOST).min(MOST),
+    };
+    let who = caller.clone();
+    let listed = caller.read(&control, move |transaction| {
+        who.may(
+            transaction,
+            &Asked { verb: Verb::List, kind, organization: Some(&organization), name: None },
+        )?;
+        resources::find(transaction, Kind::Organization, &organization, &organization)?;
+        Ok(transaction.resources(&listing)?)
+    });
+    Ok(Json(listed.await?))
+}
+
+/// One resource.
+pub(super) async fn get(
+    State(control): State<Control>,
+    caller: Caller,
+    Path((organization, kind, called)): Path<(String, String, String)>,
+) -> Result<Json<Document>, Refusal> {
+    let (organization, kind, called) = (name(&organization)?, kind_of(&kind)?, name(&called)?);
+    let who = caller.clone();
+    let found = caller.read(&control, move |transaction| {
+        let asked = Asked { verb: Verb::Get, kind, organization: Some(&organization), name: Some(&called) };
+        who.may(transaction, &asked)?;
+        Ok(resources::find(transaction, kind, &organization, &called)?)
+    });
+    Ok(Json(found.await?))
+}
+
+/// Makes or changes one resource.
+pub(super) async fn put(
+    State(control): State<Control>,
+    caller: Caller,
+    Path((organization, kind, called)): Path<(String, String, String)>,
+    Body(draft): Body<Draft>,
+) -> Result<Response, Refusal> {
+    let (organization, kind, called) = (name(&organization)?, kind_of(&kind)?, name(&called)?);
+    if draft.kind != kind || draft.metadata.name != called {
+        let in_body = format!("{} {}", draft.kind, draft.metadata.name);
+        let title = format!("the address is that of {kind} {called}, and the body is {in_body}");
+        return Err(Problem::new(ProblemCode::InvalidRequest, title).into());
+    }
+    let who = caller.clone();
+    let now = (control.now)();
+    let applied =
+        caller.write(&control, move |transaction| apply_one(transaction, now, &who, &organization, draft));
+    let Applied { document, done } = applied.await?;
+    let status = if done == DifferenceKind::Create { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(document)).into_response())
+}
+
+/// Makes or changes several resources, or none of them. A later one may name what an earlier one makes.
+pub(super) async fn apply(
+    State(control): State<Control>,
+    caller: Caller,
+    Path(organization): Path<String>,
+    Parameters(query): Parameters<ApplyQuery>,
+    Body(drafts): Body<Vec<Draft>>,
+) -> Result<Json<Vec<AppliedDraft>>, Refusal> {
+    let organization = name(&organization)?;
+    let (who, now) = (caller.clone(), (control.now)());
+    let all = move |transaction: &mut dyn Transaction| -> Result<Vec<AppliedDraft>, Failed> {
+        let mut outcomes = Vec::new();
+        for draft in drafts {
+            let difference = resources::difference(transaction, &organization, draft.clone())?;
+            let applied = apply_one(transaction, now, &who, &organization, draft)?;
+            outcomes.push(AppliedDraft { difference, resource: applied.document });
+        }
+        Ok(outcomes)
+    };
+    if query.dry_run {
+        return Ok(Json(caller.rehearse(&control, all).await?));
+    }
+    Ok(Json(caller.write(&control, all).await?))
+}
+
+/// Takes one resource away. `202` where it goes later.
+pub(super) async fn delete(
+    State(control): State<Control>,
+    caller: Caller,
+    Path((organization, kind, called)): Path<(String, String, String)>,
+    Parameters(query): Parameters<DeleteQuery>,
+) -> Result<Response, Refusal> {
+    let (organization, kind, called) = (name(&organization)?, kind_of(&kind)?, name(&called)?);
+    let (who, now) = (caller.clone(), (control.now)());
+    let deleted = caller.write(&control, move |transaction| {
+        let asked =
+            Asked { verb: Verb::Delete, kind, organization: Some(&organization), name: Some(&called) };
+        let because = who.may(transaction, &asked)?;
+        let version = query.resource_version;
+        let deleted = resources::delete(transaction, now, kind, &organization, &called, version)?;
+        let resource_version = Some(transaction.version()?);
+        let line = who.line(Verb::Delete.as_str(), &asked);
+        audit::append(transaction, now, Told { allowed: true, because, resource_version, ..line })?;
+        Ok(deleted)
+    });
+    Ok(match deleted.await? {
+        Deleted::Gone => StatusCode::NO_CONTENT.into_response(),
+        Deleted::Going(document) => (StatusCode::ACCEPTED, Json(*document)).into_response(),
+    })
+}
+
+/// Applies a draft, with its line of the audit log.
+fn apply_one(
+    transaction: &mut dyn Transaction,
+    now: Timestamp,
+    who: &Caller,
+    organization: &Name,
+    draft: Draft,
+) -> Result<Applied, Failed> {
+    let (kind, called) = (draft.kind, draft.metadata.name.clone());
+    let at = if kind == Kind::Organization { &called } else { organization };
+    let verb = match transaction.resource(kind, at, &called)? {
+        Some(_) => Verb::Update,
+        None => Verb::Create,
+    };
+    let asked = Asked { verb, kind, organization: Some(at), name: Some(&called) };
+    let because = who.may(transaction, &asked)?;
+    let applied = resources::apply(transaction, now, organization, draft)?;
+    if applied.done != DifferenceKind::Same {
+        let resource_version = Some(applied.document.metadata.resource_version);
+        let line = who.line(verb.as_str(), &asked);
+        audit::append(transaction, now, Told { allowed: true, because, resource_version, ..line })?;
+    }
+    Ok(applied)
+}
+
+pub(super) fn name(text: &str) -> Result<Name, Refusal> {
+    Name::parse(text).map_err(|error| Problem::new(ProblemCode::InvalidRequest, error.to_string()).into())
+}
+
+fn kind_of(text: &str) -> Result<Kind, Refusal> {
+    let found = Kind::ALL.into_iter().find(|kind| kind.plural() == text);
+    found.ok_or_else(|| {
+        let known: Vec<_> = Kind::ALL.iter().map(|kind| kind.plural()).collect();
+        let problem = Problem::new(ProblemCode::InvalidRequest, format!("there is no kind `{text}`"));
+        problem.with_hint(format!("kinds are {}", known.join(", "))).into()
+    })
+}
