@@ -161,7 +161,7 @@ pub struct EnrolmentToken {
     /// Until when it can be used.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
-    /// The command for the computer.
+    /// The command for the computer, which asks for the token.
     pub command: String,
 }
 

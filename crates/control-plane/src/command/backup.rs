@@ -1,5 +1,7 @@
 //! Copies of the whole state, and their way back.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use api::{Problem, ProblemCode};
 use camino::Utf8Path;
 use jiff::Timestamp;
@@ -21,7 +23,6 @@ pub(super) async fn backup(home: &Utf8Path, file: &Utf8Path) -> Result<(), Probl
             .with_hint("choose another name: a backup never replaces one"));
     }
     Database::sqlite(&from)?.copy_to(file).await?;
-    use std::os::unix::fs::PermissionsExt as _;
     fs_err::set_permissions(file, std::fs::Permissions::from_mode(0o600))
         .map_err(|error| failed("the backup cannot be kept private", &error))
 }

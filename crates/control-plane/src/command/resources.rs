@@ -96,7 +96,11 @@ pub(super) async fn delete(remote: &Remote, kind: &str, name: &str) -> Result<()
 pub(super) async fn token(remote: &Remote, name: &str) -> Result<(), Problem> {
     let path = format!("/v1/organizations/{}/runners/{}/token", remote.organization().await?, name_of(name)?);
     let made: EnrolmentToken = remote.post(&path, &serde_json::json!({})).await?;
-    say(&format!("On the computer, until {}:\n\n    {}\n", made.expires_at, made.command))
+    let until = made.expires_at.strftime("%Y-%m-%d %H:%M UTC");
+    say(&format!(
+        "Run this on the computer, until {until}:\n\n    {}\n\nIt asks for this token, which serves once:\n\n    {}\n",
+        made.command, made.token
+    ))
 }
 
 pub(super) async fn revoke(remote: &Remote, name: &str) -> Result<(), Problem> {

@@ -88,7 +88,7 @@ impl RunnerIdentity {
     }
 }
 
-/// Makes a token with which one computer comes in as this runner. `command` makes the command out of the token.
+/// Makes a token with which one computer comes in as this runner. `command` is that of the computer, which asks for it.
 ///
 /// # Errors
 /// There is no such runner.
@@ -97,7 +97,7 @@ pub fn invite(
     now: Timestamp,
     organization: &Name,
     runner: &Name,
-    command: impl FnOnce(&str) -> String,
+    command: String,
 ) -> Result<EnrolmentToken, EnrolmentError> {
     resources::find(transaction, Kind::Runner, organization, runner)?;
     let token = Token::new(PREFIX).ok_or(EnrolmentError::Random)?;
@@ -106,7 +106,7 @@ pub fn invite(
     let value = serde_json::to_value(invitation).map_err(StoreError::from)?;
     transaction
         .put_record(Space::Enrolments, &Record { key: token.hash(), value, expires_at: Some(expires_at) })?;
-    Ok(EnrolmentToken { token: token.reveal().to_owned(), expires_at, command: command(token.reveal()) })
+    Ok(EnrolmentToken { token: token.reveal().to_owned(), expires_at, command })
 }
 
 /// Lets a computer in that shows a token. The token serves no more.

@@ -30,9 +30,9 @@ pub(super) async fn invite(
             name: Some(&runner),
         };
         let because = who.may(transaction, &asked)?;
-        // The computer holds the server to this certificate from the first byte on.
-        let command =
-            |token: &str| format!("cove control join {address} --authority {fingerprint} --token {token}");
+        // The computer holds the server to this certificate from the first byte on. It asks for the token: what is in a
+        // command line, everybody on that computer can read.
+        let command = format!("cove control join {address} --authority {fingerprint}");
         let made = identity::invite(transaction, now, &organization, &runner, command)?;
         audit::append(transaction, now, Told { allowed: true, because, ..who.line("invite", &asked) })?;
         Ok(made)

@@ -26,7 +26,7 @@ use crate::identity::{Authority, AuthorityError};
 const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// How often the server's certificate is made anew.
-const RENEW: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+const RENEW: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// Clients cannot come in.
 #[derive(Debug, thiserror::Error)]

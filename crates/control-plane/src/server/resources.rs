@@ -94,14 +94,14 @@ pub(super) async fn list(
 pub(super) async fn get(
     State(control): State<Control>,
     caller: Caller,
-    Path((organization, kind, called)): Path<(String, String, String)>,
+    Path((organization, kind, wanted)): Path<(String, String, String)>,
 ) -> Result<Json<Document>, Refusal> {
-    let (organization, kind, called) = (name(&organization)?, kind_of(&kind)?, name(&called)?);
+    let (organization, kind, wanted) = (name(&organization)?, kind_of(&kind)?, name(&wanted)?);
     let who = caller.clone();
     let found = caller.read(&control, move |transaction| {
-        let asked = Asked { verb: Verb::Get, kind, organization: Some(&organization), name: Some(&called) };
+        let asked = Asked { verb: Verb::Get, kind, organization: Some(&organization), name: Some(&wanted) };
         who.may(transaction, &asked)?;
-        Ok(resources::find(transaction, kind, &organization, &called)?)
+        Ok(resources::find(transaction, kind, &organization, &wanted)?)
     });
     Ok(Json(found.await?))
 }
@@ -110,13 +110,13 @@ pub(super) async fn get(
 pub(super) async fn put(
     State(control): State<Control>,
     caller: Caller,
-    Path((organization, kind, called)): Path<(String, String, String)>,
+    Path((organization, kind, wanted)): Path<(String, String, String)>,
     Body(draft): Body<Draft>,
 ) -> Result<Response, Refusal> {
-    let (organization, kind, called) = (name(&organization)?, kind_of(&kind)?, name(&called)?);
-    if draft.kind != kind || draft.metadata.name != called {
+    let (organization, kind, wanted) = (name(&organization)?, kind_of(&kind)?, name(&wanted)?);
+    if draft.kind != kind || draft.metadata.name != wanted {
         let in_body = format!("{} {}", draft.kind, draft.metadata.name);
-        let title = format!("the address is that of {kind} {called}, and the body is {in_body}");
+        let title = format!("the address is that of {kind} {wanted}, and the body is {in_body}");
         return Err(Problem::new(ProblemCode::InvalidRequest, title).into());
     }
     let who = caller.clone();
@@ -157,17 +157,17 @@ pub(super) async fn apply(
 pub(super) async fn delete(
     State(control): State<Control>,
     caller: Caller,
-    Path((organization, kind, called)): Path<(String, String, String)>,
+    Path((organization, kind, wanted)): Path<(String, String, String)>,
     Parameters(query): Parameters<DeleteQuery>,
 ) -> Result<Response, Refusal> {
-    let (organization, kind, called) = (name(&organization)?, kind_of(&kind)?, name(&called)?);
+    let (organization, kind, wanted) = (name(&organization)?, kind_of(&kind)?, name(&wanted)?);
     let (who, now) = (caller.clone(), (control.now)());
     let deleted = caller.write(&control, move |transaction| {
         let asked =
-            Asked { verb: Verb::Delete, kind, organization: Some(&organization), name: Some(&called) };
+            Asked { verb: Verb::Delete, kind, organization: Some(&organization), name: Some(&wanted) };
         let because = who.may(transaction, &asked)?;
         let version = query.resource_version;
-        let deleted = resources::delete(transaction, now, kind, &organization, &called, version)?;
+        let deleted = resources::delete(transaction, now, kind, &organization, &wanted, version)?;
         let resource_version = Some(transaction.version()?);
         let line = who.line(Verb::Delete.as_str(), &asked);
         audit::append(transaction, now, Told { allowed: true, because, resource_version, ..line })?;
@@ -187,13 +187,13 @@ fn apply_one(
     organization: &Name,
     draft: Draft,
 ) -> Result<Applied, Failed> {
-    let (kind, called) = (draft.kind, draft.metadata.name.clone());
-    let at = if kind == Kind::Organization { &called } else { organization };
-    let verb = match transaction.resource(kind, at, &called)? {
+    let (kind, wanted) = (draft.kind, draft.metadata.name.clone());
+    let at = if kind == Kind::Organization { &wanted } else { organization };
+    let verb = match transaction.resource(kind, at, &wanted)? {
         Some(_) => Verb::Update,
         None => Verb::Create,
     };
-    let asked = Asked { verb, kind, organization: Some(at), name: Some(&called) };
+    let asked = Asked { verb, kind, organization: Some(at), name: Some(&wanted) };
     let because = who.may(transaction, &asked)?;
     let applied = resources::apply(transaction, now, organization, draft)?;
     if applied.done != DifferenceKind::Same {

@@ -1,0 +1,140 @@
+//! A computer that comes in as a runner: a key of its own, TLS that trusts the one authority.
+
+use std::sync::Arc;
+
+use api::control::Enrolled;
+use axum::http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio_rustls::TlsConnector;
+
+/// An age recipient; nobody has its key.
+const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
+pub(crate) struct Computer {
+    port: u16,
+    authority: String,
+    key: KeyPair,
+}
+
+impl Computer {
+    pub(crate) fn new(port: u16, authority: &str) -> Self {
+        Self { port, authority: authority.to_owned(), key: KeyPair::generate().unwrap() }
+    }
+
+    /// What it asks to come in with.
+    pub(crate) fn enrolment(&self, token: &str) -> Value {
+        let request = CertificateParams::default().serialize_request(&self.key).unwrap().pem().unwrap();
+        json!({ "token": token, "certificate_request": request, "recipient": RECIPIENT,
+            "version": "0.1.0", "platform": "linux/amd64" })
+    }
+
+    pub(crate) async fn get(&self, path: &str, by: Option<&Enrolled>) -> (StatusCode, Value) {
+        self.call(Method::GET, path, Bytes::new(), by).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value, by: Option<&Enrolled>) -> (StatusCode, Value) {
+        self.call(Method::POST, path, body.to_string().into(), by).await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        by: Option<&Enrolled>,
+    ) -> (StatusCode, Value) {
+        let provider = Arc::new(ring::default_provider());
+        let pinned = Arc::new(Pinned { authority: self.authority.clone(), provider: provider.clone() });
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(pinned);
+        let config = match by {
+            None => config.with_no_client_auth(),
+            Some(enrolled) => {
+                let certificate = CertificateDer::from_pem_slice(enrolled.certificate.as_bytes()).unwrap();
+                let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
+                config.with_client_auth_cert(vec![certificate], key).unwrap()
+            }
+        };
+        let stream = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::builder().method(method).uri(path).header("host", "localhost");
+        let answer = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
+        let status = answer.status();
+        let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+}
+
+/// Trusts the server whose chain ends in the authority that the token's command named.
+#[derive(Debug)]
+struct Pinned {
+    authority: String,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        server: &CertificateDer<'_>,
+        above: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let is_it = |certificate: &&CertificateDer<'_>| {
+            let pairs =
+                self.authority.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap_or_default());
+            let named: Option<Vec<u8>> = pairs.map(|pair| u8::from_str_radix(pair, 16).ok()).collect();
+            named.is_some_and(|named| named[..] == Sha256::digest(certificate)[..])
+        };
+        let root = above.iter().find(is_it).ok_or(Error::General("another authority".to_owned()))?;
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(root.clone().into_owned())?;
+        let usual = rustls::client::WebPkiServerVerifier::builder_with_provider(
+            Arc::new(roots),
+            self.provider.clone(),
+        );
+        let usual = usual.build().map_err(|error| Error::General(error.to_string()))?;
+        usual.verify_server_cert(server, &[], name, &[], now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("TLS 1.3 is spoken".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,138 @@
+//! A state folder, and the program as people run it.
+
+use std::cell::Cell;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// All of it goes with the value.
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+}
+
+/// A server; it ends with the value.
+pub(crate) struct Server {
+    child: Child,
+    port: Cell<u16>,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        // Short: paths of unix sockets are limited to 107 bytes.
+        Self { folder: tempfile::Builder::new().prefix("cvc").tempdir_in("/tmp").unwrap() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cove-control"));
+        command.args(arguments).env("COVE_CONTROL_HOME", self.path("home")).stdin(Stdio::null());
+        command
+    }
+
+    /// A server that answers.
+    pub(crate) fn serve(&self) -> Server {
+        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--name", "localhost"]);
+        let mut child = command.env("NO_COLOR", "1").stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines.find_map(|line| {
+            let line = line.unwrap();
+            Some(line.split("https://localhost:").nth(1)?.split_whitespace().next()?.parse().unwrap())
+        });
+        let server = Server { child, port: Cell::new(address.expect("the server tells its address")) };
+        // Its pipe is emptied, so that it never waits for us.
+        std::thread::spawn(move || lines.for_each(drop));
+        let begun = Instant::now();
+        while !self.run(&["get", "organizations"]).status.success() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "the server does not answer");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// A command that succeeds; what it said.
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The same, before that server ends.
+    pub(crate) fn ok_while(&self, _server: &Server, arguments: &[&str]) -> String {
+        self.ok(arguments)
+    }
+
+    /// A command that fails; what it said of it.
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(!output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// A token for a runner, and the authority its command names.
+    pub(crate) fn token(&self, runner: &str) -> (String, String) {
+        let said = self.ok(&["runner", "token", runner]);
+        let mut words = said.split_whitespace();
+        let authority = words.by_ref().skip_while(|word| *word != "--authority").nth(1).unwrap();
+        let token = words.find(|word| word.starts_with("cove_enrol_")).unwrap();
+        (authority.to_owned(), token.to_owned())
+    }
+
+    /// Makes projects until the server is gone; the names of those that were acknowledged.
+    pub(crate) fn writer(&self, round: u64) -> JoinHandle<Vec<String>> {
+        let home = self.path("home");
+        let file = self.path(&format!("writer-{round}.yaml"));
+        std::thread::spawn(move || {
+            let mut acknowledged = Vec::new();
+            for number in 0.. {
+                let name = format!("made-{round}-{number}");
+                let text = format!(
+                    "kind: Project\nmetadata: {{ name: {name} }}\nspec: {{ repository: {{ url: u }} }}\n"
+                );
+                fs::write(&file, text).unwrap();
+                let mut command = Command::new(env!("CARGO_BIN_EXE_cove-control"));
+                let output =
+                    command.args(["apply", "-f", &file]).env("COVE_CONTROL_HOME", &home).output().unwrap();
+                if !output.status.success() {
+                    break;
+                }
+                acknowledged.push(name);
+            }
+            acknowledged
+        })
+    }
+}
+
+impl Server {
+    pub(crate) fn port(&self) -> u16 {
+        self.port.get()
+    }
+
+    /// Ends it as a loss of power would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have been killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
