@@ -135,6 +135,11 @@ impl HomeLayout {
         self.root.join("secrets")
     }
 
+    /// The control plane that this computer belongs to, if it does.
+    pub fn control_file(&self) -> Utf8PathBuf {
+        self.root.join("control.json")
+    }
+
     /// The folder of the authority for https names of ports: its certificate, not its key.
     pub fn https_dir(&self) -> Utf8PathBuf {
         self.root.join("https")

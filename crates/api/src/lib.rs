@@ -23,6 +23,7 @@ mod home;
 mod idle;
 mod logs;
 mod machine;
+mod membership;
 mod metadata;
 mod metrics;
 mod open;
@@ -68,6 +69,7 @@ pub use machine::{
     AcceleratorStatus, BootStage, ComponentStatus, EmulationStatus, EngineState, HostSize, Machine,
     MachinePhase, MachineSpec, MachineStatus, MachineUse, Pressure,
 };
+pub use membership::{ControlReport, JoinRequest, Membership};
 pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
 pub use metrics::{MetricsMessage, MetricsSample, Reclaimed, ReclaimedPart};
 pub use open::{CoveFileError, LONGEST_COVE_FILE, OpenLink, OpenLinkError};

@@ -392,6 +392,8 @@ problem_codes! {
     EnrolmentRefused = "E0510", OnRequest, "A token serves one computer once, within a day. Somebody who may change runners makes a new one with `cove-control runner token NAME`.";
     /// A runner's certificate does not count.
     CertificateRefused = "E0511", OnRequest, "It ended, was taken back, or is of another server. Where this computer's clock is wrong, set it. Otherwise come in again: somebody who may change runners makes a token with `cove-control runner token NAME`, and `cove control join` on the runner takes it. Environments run on meanwhile, and nothing is lost.";
+    /// The control plane cannot be reached.
+    ControlPlaneUnreachable = "E0512", ByItself, "Everything on this computer works without it, and what changes meanwhile is told later. Check the network and the address (`cove control status`), and whether the server runs.";
     /// The control plane's database was written by a newer version.
     DatabaseTooNew = "E0520", OnRequest, "Run the newer version of `cove-control`. To go back to an older version, restore a backup that it made.";
     /// The control plane's database is damaged.

@@ -1,5 +1,6 @@
 //! What people can type.
 
+mod control;
 mod environment;
 mod grants;
 mod secret;
@@ -11,6 +12,7 @@ use clap_complete::ArgValueCandidates;
 use crate::complete;
 use crate::quantity::{parse_gib, parse_mib};
 
+pub(crate) use control::ControlCommand;
 pub(crate) use environment::{
     AutomationsCommand, EnvironmentLogs, ExecArguments, Grant, KeepAliveArguments, NamedAutomation,
     OneAutomation, OneEnvironment, OpenArguments, PlanArguments, PortsArguments, PortsCommand,
@@ -123,6 +125,9 @@ pub(crate) enum Command {
     /// Keep secrets for environments
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// A team's control plane: become one of its runners, or no more
+    #[command(subcommand)]
+    Control(ControlCommand),
     /// Look at and change the machine that runs the containers
     #[command(subcommand)]
     Machine(MachineCommand),

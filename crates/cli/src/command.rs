@@ -2,6 +2,7 @@
 
 mod audit;
 mod automations;
+mod control;
 mod daemon;
 mod docker;
 mod docker_socket;
@@ -62,6 +63,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Start(arguments) => lifecycle::start(context, arguments).await,
         Command::Rm(arguments) => lifecycle::remove(context, arguments).await,
         Command::Automations(command) => automations::run(context, command).await,
+        Command::Control(command) => control::run(context, command).await,
         Command::Secret(command) => secret::run(context, command).await,
         Command::Machine(command) => machine::run(context, command).await,
         Command::Docker(command) => docker::run(context, command),

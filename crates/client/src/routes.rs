@@ -1,10 +1,11 @@
 //! Every route of the daemon, as a method.
 
 use api::{
-    AuditCheck, AuditRecord, ContainerLogLine, Customizations, Diagnosis, DiagnosticsPreview, Environment,
-    EnvironmentPatch, EventPage, ExecRequest, GrantKind, GrantRequest, HomeLayout, Https, HttpsWish,
-    KeepAlive, Machine, MachineLogLine, MachinePatch, MetricsMessage, ObjectReference, PageAccess,
-    PageRequest, PlanRequest, Prebuild, Preview, Reclaimed, SecretStatus, SecretWish, UpRequest, Version,
+    AuditCheck, AuditRecord, ContainerLogLine, ControlReport, Customizations, Diagnosis, DiagnosticsPreview,
+    Environment, EnvironmentPatch, EventPage, ExecRequest, GrantKind, GrantRequest, HomeLayout, Https,
+    HttpsWish, JoinRequest, KeepAlive, Machine, MachineLogLine, MachinePatch, Membership, MetricsMessage,
+    ObjectReference, PageAccess, PageRequest, PlanRequest, Prebuild, Preview, Reclaimed, SecretStatus,
+    SecretWish, UpRequest, Version,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use hyper::Method;
@@ -158,6 +159,21 @@ impl Client {
     /// Whether the audit log is whole.
     pub async fn check_audit(&self) -> Result<AuditCheck, CallError> {
         self.get("/v1/audit/check").await
+    }
+
+    /// The control plane that this computer belongs to, if it does.
+    pub async fn control(&self) -> Result<ControlReport, CallError> {
+        self.call(Call::new(Method::GET, "/v1/control")).await
+    }
+
+    /// Makes this computer a runner of a control plane.
+    pub async fn join_control(&self, request: &JoinRequest) -> Result<Membership, CallError> {
+        self.call(Call::new(Method::POST, "/v1/control").body(request)).await
+    }
+
+    /// Ends that; what it was.
+    pub async fn leave_control(&self) -> Result<ControlReport, CallError> {
+        self.call(Call::new(Method::DELETE, "/v1/control")).await
     }
 
     /// A way into the page, which is served from now on.

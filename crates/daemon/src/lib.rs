@@ -27,6 +27,7 @@ mod clone;
 mod cloud;
 mod configuration;
 pub mod consent;
+pub mod control;
 pub mod diagnostics;
 pub mod docker;
 pub mod doctor;

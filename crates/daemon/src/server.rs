@@ -6,6 +6,7 @@
 
 mod answer;
 mod audit;
+mod control;
 mod diagnostics;
 mod docker;
 mod editors;
@@ -46,6 +47,7 @@ pub use work::{
 };
 
 use crate::audit::Audit;
+use crate::control::ControlPlane;
 use crate::diagnostics::Bundles;
 use crate::inventory::Inventory;
 use crate::settings::SettingsBook;
@@ -67,6 +69,8 @@ pub struct Api {
     pub audit: Audit,
     /// The folder of what is known of repositories that were cloned into a machine.
     pub clones: Utf8PathBuf,
+    /// The control plane that this computer belongs to, if it does.
+    pub control: ControlPlane,
     /// What needs a container.
     pub environments: Arc<dyn EnvironmentWork>,
     /// What the machine's engine has.
@@ -145,6 +149,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/prebuilds", get(prebuilds::list).delete(prebuilds::remove)),
         ("/v1/https", get(environments::https).put(environments::set_https)),
         ("/v1/secrets", get(secrets::list).put(secrets::change)),
+        ("/v1/control", get(control::show).post(control::join).delete(control::leave)),
         ("/v1/settings", get(settings::show).patch(settings::change)),
         ("/v1/editors", get(editors::list).put(editors::choose)),
         ("/v1/examples", get(examples::list)),

@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
+use crate::control::ControlPlane;
 use crate::diagnostics::Diagnostics;
 use crate::docker::{DockerSocketError, DockerSockets};
 use crate::doctor;
@@ -123,6 +124,9 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     let followers = follow_host(&machine);
     tracing::info!(home = %paths.root(), pid = std::process::id(), version = env!("CARGO_PKG_VERSION"), "serving");
 
+    let control = ControlPlane::new(paths.secrets_dir(), paths.control_file());
+    let certified = tokio::spawn(control.clone().keep_certified());
+
     let examined = doctor::Examined { paths: paths.clone(), machine: machine.clone(), store: store.clone() };
     let docker = Inventory::new(machine.clone(), store.clone());
     let api = Api {
@@ -142,6 +146,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
             SettingsBook::new(settings_file, store.clone(), settings, backups)
         },
         editor_file: paths.editor_file(),
+        control,
         audit,
         clones: paths.clones_dir(),
         door: Door::new(Sessions::open(paths.page_file())),
@@ -151,6 +156,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
     let served = server::serve(listener, api).await;
 
     tracing::info!("ending; machines and environments run on");
+    certified.abort();
     keeper.abort();
     drop(followers);
     reconciler.stop().await;

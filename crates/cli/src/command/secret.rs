@@ -1,6 +1,6 @@
 //! `cove secret`
 
-mod value;
+pub(super) mod value;
 
 use api::{
     Environment, SECRETS_FOLDER, SHORTEST_MASKED, SecretScope, SecretStatus, SecretTarget, SecretValue,

@@ -5,8 +5,8 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, PathItem};
 
 use super::{
-    audit, diagnostics, docker, editors, environments, events, examples, exec, grants, logs, machine, page,
-    prebuilds, secrets, settings, socket, system, watch,
+    audit, control, diagnostics, docker, editors, environments, events, examples, exec, grants, logs,
+    machine, page, prebuilds, secrets, settings, socket, system, watch,
 };
 
 /// The document of this version.
@@ -59,6 +59,7 @@ pub fn json() -> String {
         (name = "docker", description = "What the machine's Docker Engine has"),
         (name = "secrets", description = "What only the person and their environments know"),
         (name = "settings", description = "What holds on this computer, and what its person chose"),
+        (name = "control", description = "The control plane that this computer belongs to"),
         (name = "examples", description = "Projects that come with Cove"),
         (name = "audit", description = "Who was let do what"),
         (name = "events", description = "What happens"),
@@ -94,6 +95,9 @@ pub fn json() -> String {
         prebuilds::remove,
         secrets::list,
         secrets::change,
+        control::show,
+        control::join,
+        control::leave,
         settings::show,
         settings::change,
         editors::list,

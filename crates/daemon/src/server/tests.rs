@@ -37,6 +37,7 @@ use super::{
     docker_routes, openapi, routes, serve,
 };
 use crate::audit::Audit;
+use crate::control::ControlPlane;
 use crate::inventory::Inventory;
 use crate::lock::DaemonLock;
 use crate::page::Sessions;
@@ -219,6 +220,7 @@ impl Served {
                 Arc::new(|_| {}),
             ),
             editor_file: home.join("editor"),
+            control: ControlPlane::new(home.join("secrets"), home.join("control.json")),
             audit: Audit::open(&home.join("audit")).unwrap(),
             door: Door::new(Sessions::open(home.join("page.json"))),
             store: store.clone(),

@@ -14,7 +14,7 @@ const BACKSPACE: [u8; 2] = [8, 127];
 const CLEAR: u8 = 21;
 
 /// All of standard input, or what a person types without seeing it.
-pub(super) fn read(output: Output, name: &str) -> Result<String, Failure> {
+pub(in crate::command) fn read(output: Output, name: &str) -> Result<String, Failure> {
     let failed =
         |error: io::Error| Failure::request(format!("the value of `{name}` cannot be read: {error}"));
     let bytes = if io::stdin().is_terminal() {
@@ -63,7 +63,7 @@ fn line_of(keys: impl BufRead) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// The text without the one end of line at its end.
-pub(super) fn without_end_of_line(mut text: String) -> String {
+pub(in crate::command) fn without_end_of_line(mut text: String) -> String {
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {

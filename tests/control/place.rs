@@ -1,0 +1,159 @@
+//! State folders, and programs as people run them.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A computer and a server's computer. All of it goes with the value.
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+}
+
+/// A server; it ends with the value.
+pub(crate) struct Server {
+    child: Child,
+    address: String,
+}
+
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let program = test.parent().and_then(Path::parent).unwrap().join(name);
+    assert!(program.exists(), "{} is not built; run `cargo build --workspace`", program.display());
+    program
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        // Short: paths of unix sockets are limited to 107 bytes.
+        Self { folder: tempfile::Builder::new().prefix("cvt").tempdir_in("/tmp").unwrap() }
+    }
+
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    /// A server that answers.
+    pub(crate) fn serve(&self) -> Server {
+        let mut command = self.control(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut child = command.env("NO_COLOR", "1").stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines.find_map(|line| {
+            let line = line.unwrap();
+            Some(line.split("address=").nth(1)?.split_whitespace().next()?.to_owned())
+        });
+        // Its pipe is emptied, so that it never waits for us.
+        std::thread::spawn(move || lines.for_each(drop));
+        let server = Server { child, address: address.expect("the server tells its address") };
+        let begun = Instant::now();
+        while !self.control(&["get", "organizations"]).output().unwrap().status.success() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "the server does not answer");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    fn control(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("cove-control"));
+        command
+            .args(arguments)
+            .env("COVE_CONTROL_HOME", self.folder.path().join("server"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn control_ok(&self, arguments: &[&str]) -> String {
+        let output = self.control(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The authority that a computer's command names, and the token for it.
+    pub(crate) fn token(&self, runner: &str) -> (String, String) {
+        let said = self.control_ok(&["runner", "token", runner]);
+        let mut words = said.split_whitespace();
+        let authority = words.by_ref().skip_while(|word| *word != "--authority").nth(1).unwrap();
+        let token = words.find(|word| word.starts_with("cove_enrol_")).unwrap();
+        (authority.to_owned(), token.to_owned())
+    }
+
+    fn cove(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = Command::new(program("cove"));
+        command
+            .args(arguments)
+            .env("COVE_HOME", self.folder.path().join("computer"))
+            .env("NO_COLOR", "1")
+            // Nothing of a test is for the keyring of who runs it.
+            .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // It may not want any.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    /// A command of `cove` that succeeds, with something on its standard input; all that it said.
+    pub(crate) fn cove_ok(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.cove(arguments, input);
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        said(&output)
+    }
+
+    /// A command of `cove` that fails; all that it said.
+    pub(crate) fn cove_fails(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.cove(arguments, input);
+        assert!(!output.status.success(), "{arguments:?}: {}", said(&output));
+        said(&output)
+    }
+
+    /// Everything in the computer's state folder, as text.
+    pub(crate) fn all_that_is_kept(&self) -> String {
+        let mut text = String::new();
+        let mut folders = vec![self.folder.path().join("computer")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().flatten() {
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                } else if let Ok(bytes) = fs::read(entry.path()) {
+                    text.push_str(&String::from_utf8_lossy(&bytes));
+                }
+            }
+        }
+        text
+    }
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.cove(&["daemon", "stop"], "");
+    }
+}
+
+impl Server {
+    pub(crate) fn address(&self) -> String {
+        self.address.clone()
+    }
+
+    /// Ends it as a loss of power would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have been killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
