@@ -13,7 +13,9 @@
 
 mod error;
 mod migrations;
+mod pool;
 mod sqlite;
+mod statements;
 #[cfg(test)]
 mod tests;
 
