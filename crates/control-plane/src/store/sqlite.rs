@@ -68,6 +68,30 @@ impl Sqlite {
     }
 }
 
+/// Makes a file of what another database holds. A part of it stays nowhere.
+pub(super) fn make(
+    file: &Utf8Path,
+    tell: impl FnOnce(&mut dyn FnMut(&str, &[Value<'_>]) -> Result<(), StoreError>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    // It is made here and now, or it belongs to somebody.
+    fs_err::File::create_new(file).map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+    let filled = (|| {
+        let mut connection = Connection::open(file)?;
+        migrate(&mut connection)?;
+        let transaction = connection.transaction()?;
+        tell(&mut |statement, values| {
+            transaction.prepare_cached(statement)?.execute(params_from_iter(values))?;
+            Ok(())
+        })?;
+        Ok(transaction.commit()?)
+    })();
+    filled.inspect_err(|_| {
+        if let Err(error) = fs_err::remove_file(file) {
+            tracing::warn!(%error, "a copy that is not whole is left");
+        }
+    })
+}
+
 /// A panic inside a transaction rolled it back: what the mutex guards is whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
