@@ -70,6 +70,7 @@ pub(crate) fn test() -> Result<(), CheckError> {
             .env("COVE_TEST_WATCHERS", watchers)
             .env("COVE_TEST_PROGRAMS", programs)
             .env("COVE_REQUIRE_APP", "1")
+            .env("COVE_REQUIRE_POSTGRES", "1")
             .env("COVE_REQUIRE_UI", "1")
             .env("COVE_REQUIRE_VM", "1"))
     })?;

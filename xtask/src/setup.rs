@@ -25,7 +25,7 @@ const PACKAGES: &[&str] = &[
     "qemu-system-x86",
 ];
 
-/// Packages that only the tests need: an engine on this host, and what it works with.
+/// Packages that only the tests need: an engine on this host and what it works with, a database.
 const TEST_PACKAGES: &[&str] = &[
     "bsdutils",
     "bubblewrap",
@@ -36,6 +36,7 @@ const TEST_PACKAGES: &[&str] = &[
     "openssh-client",
     "openssl",
     "p7zip-full",
+    "postgresql",
     "procps",
     "rsync",
     "ruby",
@@ -53,6 +54,9 @@ const APP_PACKAGES: &[&str] = &[
     "webkit2gtk-driver",
     "xvfb",
 ];
+
+/// What Debian's PostgreSQL does when it is installed.
+const CLUSTERS: &str = "/etc/postgresql-common/createcluster.conf";
 
 /// The oldest QEMU worth running; Debian 12 has 7.2 and a newer one in its backports.
 const QEMU_MAJOR: u32 = 8;
@@ -113,6 +117,11 @@ fn install(packages: &[&str]) -> Result<(), SetupError> {
     run(&mut apt(&["update", "-qq"]))?;
     let (qemu, others): (Vec<&str>, Vec<&str>) =
         packages.iter().partition(|package| package.starts_with("qemu-system"));
+    let (postgres, others): (Vec<&str>, Vec<&str>) =
+        others.into_iter().partition(|package| *package == "postgresql");
+    if !postgres.is_empty() {
+        install_postgres(&postgres)?;
+    }
     if !others.is_empty() {
         run(apt(&["install", "-y", "--no-install-recommends"]).args(others))?;
     }
@@ -156,20 +165,41 @@ fn install_qemu(packages: &[&str]) -> Result<(), SetupError> {
     Ok(run(with_backports(&install).args(packages))?)
 }
 
+/// Installs PostgreSQL. Its package makes a database of its own and starts it with the computer, where nothing says otherwise:
+/// tests start theirs, and whoever only builds Cove wants none. What the machine's configuration says of that is put back.
+fn install_postgres(packages: &[&str]) -> Result<(), SetupError> {
+    let install = ["install", "-y", "--no-install-recommends"];
+    run(apt(&install).arg("postgresql-common"))?;
+    let before = format!("{CLUSTERS}.before-cove");
+    let (switches, before) = (CLUSTERS, before.as_str());
+    run(as_root("cp").args(["--preserve", switches, before]))?;
+    run(as_root("pg_conftool").args([switches, "set", "create_main_cluster", "off"]))?;
+    let installed = run(apt(&install).args(packages));
+    run(as_root("mv").args([before, switches]))?;
+    Ok(installed?)
+}
+
 /// The major version in a Debian version such as `1:7.2+dfsg-7`.
 fn major_of(version: &str) -> Option<u32> {
     let upstream = version.trim().rsplit(':').next()?;
     upstream.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// apt-get, through sudo for an ordinary user.
+/// apt-get.
 fn apt(arguments: &[&str]) -> Command {
+    let mut command = as_root("apt-get");
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+/// A program that changes the machine, through sudo for an ordinary user.
+fn as_root(program: &str) -> Command {
     let root = capture(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-    let mut command = if root { Command::new("apt-get") } else { Command::new("sudo") };
+    let mut command = if root { Command::new(program) } else { Command::new("sudo") };
     if !root {
-        command.arg("apt-get");
+        command.arg(program);
     }
-    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    command.stdin(Stdio::null());
     command
 }
 

@@ -398,6 +398,8 @@ problem_codes! {
     DatabaseTooNew = "E0520", OnRequest, "Run the newer version of `cove-control`. To go back to an older version, restore a backup that it made.";
     /// The control plane's database is damaged.
     DatabaseDamaged = "E0521", OnRequest, "Nothing was changed. `cove-control restore` puts a backup in its place; runners bring it up to date from what they have.";
+    /// The control plane's database cannot be reached, written or used.
+    DatabaseUnavailable = "E0522", OnRequest, "The message says why: the server is away, its disk is full, or its address is wrong. What was being written is there as a whole or not at all. `cove-control` goes on by itself once the database answers; environments run on meanwhile.";
 }
 
 impl fmt::Display for ProblemCode {

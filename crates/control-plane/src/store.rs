@@ -13,7 +13,10 @@
 
 mod error;
 mod migrations;
+mod pool;
+mod postgres;
 mod sqlite;
+mod statements;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +29,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 pub use error::StoreError;
+use postgres::{Address, Postgres};
 use sqlite::Sqlite;
 
 /// Changes that are kept for watches that were away.
@@ -51,6 +55,7 @@ struct Inner {
 
 enum Engine {
     Sqlite(Sqlite),
+    Postgres(Postgres),
 }
 
 /// A place for everything that is no resource.
@@ -181,6 +186,29 @@ impl Listing {
 }
 
 impl Database {
+    /// Opens what a person named: an address of PostgreSQL (`postgres://…`), or the path of a SQLite file, which is made where
+    /// there is none.
+    ///
+    /// # Errors
+    /// As [`Database::sqlite`]; or the server cannot be reached, or the address is none. What an error says never has the
+    /// password.
+    pub async fn open(place: &str) -> Result<Self, StoreError> {
+        let place = place.to_owned();
+        blocking(move || {
+            if Address::is_meant(&place) {
+                let news = watch::Sender::new(0);
+                let engine = Postgres::open(Address::parse(&place)?, &news)?;
+                Ok(Self { inner: Arc::new(Inner { engine: Engine::Postgres(engine), news }) })
+            } else if place.contains("://") {
+                let reason = "it is neither `postgres://…` nor the path of a file".to_owned();
+                Err(StoreError::Unsuitable { reason })
+            } else {
+                Self::sqlite(Utf8Path::new(&place))
+            }
+        })
+        .await
+    }
+
     /// Opens a SQLite file, or makes it.
     ///
     /// # Errors
@@ -190,7 +218,7 @@ impl Database {
         Ok(Self::new(Engine::Sqlite(engine)))
     }
 
-    /// Writes a whole copy, as of one moment, into a file that is not there yet.
+    /// Writes a whole copy, as of one moment, into a file that is not there yet: one of SQLite, whichever database it is of.
     ///
     /// # Errors
     /// It cannot be written.
@@ -198,6 +226,7 @@ impl Database {
         let (inner, file) = (Arc::clone(&self.inner), file.to_owned());
         blocking(move || match &inner.engine {
             Engine::Sqlite(sqlite) => sqlite.copy_to(&file),
+            Engine::Postgres(postgres) => postgres.copy_to(&file),
         })
         .await
     }
@@ -238,6 +267,7 @@ impl Database {
         let inner = Arc::clone(&self.inner);
         blocking(move || match &inner.engine {
             Engine::Sqlite(sqlite) => sqlite.read(work),
+            Engine::Postgres(postgres) => postgres.read(work),
         })
         .await
     }
@@ -262,8 +292,9 @@ impl Database {
             };
             let (done, version) = match &inner.engine {
                 Engine::Sqlite(sqlite) => sqlite.write(work)?,
+                Engine::Postgres(postgres) => postgres.write(work)?,
             };
-            inner.news.send_if_modified(|last| std::mem::replace(last, version) != version);
+            hear(&inner.news, version);
             Ok(done)
         })
         .await
@@ -312,6 +343,11 @@ impl<T, E: From<StoreError>> From<StoreError> for GivenUp<T, E> {
     fn from(error: StoreError) -> Self {
         Self::Failed(error.into())
     }
+}
+
+/// Tells of a version, unless a later one was told: those who write at once come here in any order.
+fn hear(news: &watch::Sender<u64>, version: u64) {
+    news.send_if_modified(|last| version > std::mem::replace(last, version.max(*last)));
 }
 
 /// Runs what blocks beside the runtime.

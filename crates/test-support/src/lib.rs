@@ -8,6 +8,7 @@ pub mod git_server;
 pub mod inside;
 mod port;
 mod portable;
+pub mod postgres;
 pub mod registry;
 pub mod world;
 

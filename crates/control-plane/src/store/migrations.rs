@@ -2,7 +2,7 @@
 //!
 //! The statements are those that SQLite and PostgreSQL have in common: each is only ever appended to the list. A database
 //! says in `meta` how many it has seen. A replica of the version before goes on working beside one that migrated: a
-//! migration only adds.
+//! migration only adds. `TEXT` is the type, and nothing else: PostgreSQL has it in the order of bytes, as SQLite does.
 
 /// Each takes a database from the format that is its index to the next.
 pub(super) const MIGRATIONS: [&str; 1] = ["
