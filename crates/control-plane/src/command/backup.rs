@@ -6,13 +6,12 @@ use api::{Problem, ProblemCode};
 use camino::Utf8Path;
 use jiff::Timestamp;
 
-use super::serve::{DATABASE, failed, lock, private_folder};
+use super::serve::{self, DATABASE, DATABASE_URL, failed, lock, private_folder};
 use crate::store::Database;
 
 /// Writes a copy as of one moment, while the server runs or not.
 pub(super) async fn backup(home: &Utf8Path, file: &Utf8Path) -> Result<(), Problem> {
-    let from = home.join(DATABASE);
-    if !from.exists() {
+    if !home.join(DATABASE).exists() && std::env::var_os(DATABASE_URL).is_none() {
         return Err(Problem::new(
             ProblemCode::ResourceNotFound,
             format!("there is no server's state in {home}"),
@@ -22,13 +21,19 @@ pub(super) async fn backup(home: &Utf8Path, file: &Utf8Path) -> Result<(), Probl
         return Err(Problem::new(ProblemCode::Conflict, format!("{file} is there already"))
             .with_hint("choose another name: a backup never replaces one"));
     }
-    Database::sqlite(&from)?.copy_to(file).await?;
+    serve::open(home).await?.copy_to(file).await?;
     fs_err::set_permissions(file, std::fs::Permissions::from_mode(0o600))
         .map_err(|error| failed("the backup cannot be kept private", &error))
 }
 
 /// Puts a copy in the place of the state, of which nothing is lost: it is kept beside.
 pub(super) async fn restore(home: &Utf8Path, file: &Utf8Path) -> Result<(), Problem> {
+    if std::env::var_os(DATABASE_URL).is_some() {
+        let title = "a backup is put into the state folder, and not into PostgreSQL";
+        return Err(Problem::new(ProblemCode::InvalidRequest, title).with_hint(
+            "unset DATABASE_URL to go on with SQLite, or restore PostgreSQL with its own tools",
+        ));
+    }
     // Looked at as a whole before anything is touched.
     if !file.exists() {
         return Err(Problem::new(ProblemCode::ResourceNotFound, format!("there is no backup {file}")));

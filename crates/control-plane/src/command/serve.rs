@@ -16,12 +16,24 @@ use crate::store::Database;
 /// The database in the state folder.
 pub(super) const DATABASE: &str = "control.db";
 
+/// Names a PostgreSQL server in the place of that: from the environment alone, since a password may be in it.
+pub(super) const DATABASE_URL: &str = "DATABASE_URL";
+
+/// The database that this server has.
+pub(super) async fn open(home: &Utf8Path) -> Result<Database, Problem> {
+    match std::env::var(DATABASE_URL) {
+        Ok(url) if !url.is_empty() => Ok(Database::open(&url).await?),
+        Ok(_) | Err(std::env::VarError::NotPresent) => Ok(Database::sqlite(&home.join(DATABASE))?),
+        Err(error) => Err(failed("DATABASE_URL cannot be read", &error)),
+    }
+}
+
 /// Runs until it is told to end.
 pub(super) async fn serve(home: &Utf8Path, options: ServeOptions) -> Result<(), Problem> {
     private_folder(home)?;
     private_folder(&home.join("run"))?;
     let _lock = lock(home)?;
-    let database = Database::sqlite(&home.join(DATABASE))?;
+    let database = open(home).await?;
     let authority = database.write(|transaction| Authority::of(transaction, Timestamp::now())).await;
     let authority = authority.map_err(|error| failed("the server's authority cannot be used", &error))?;
     let listener = TcpListener::bind(options.listen).await;
