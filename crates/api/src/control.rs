@@ -4,9 +4,11 @@
 //! those of a daemon have. All but organizations lie in one organization, and are told apart there by kind and name.
 
 mod audit;
+mod decision;
 mod environment;
 mod execution;
 mod kind;
+mod limits;
 mod metadata;
 mod organization;
 mod people;
@@ -19,9 +21,11 @@ mod secret;
 mod token;
 
 pub use audit::{AuditEntry, AuditVerdict, Principal, PrincipalKind};
+pub use decision::{Decision, LookedAt, WhyNot};
 pub use environment::{EnvironmentSource, EnvironmentSpec, EnvironmentStatus, FieldConflict, Rival};
 pub use execution::{ExecutionSpec, ExecutionStatus};
 pub use kind::{Kind, UnknownKind, Verb};
+pub use limits::{Among, Bound, Limits, matches_pattern};
 pub use metadata::{Labels, Metadata};
 pub use organization::{OrganizationSpec, OrganizationStatus};
 pub use people::{
