@@ -126,6 +126,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("jsonc-parser", &["devcontainer"]),
     ("saphyr-parser", &["automations"]),
     ("age", &["daemon"]),
+    ("cedar-policy", &["control-plane"]),
     ("secret-service", &["host"]),
     ("aho-corasick", &["provision"]),
     ("indicatif", &["cli"]),

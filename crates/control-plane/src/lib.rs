@@ -1,10 +1,11 @@
 //! The control plane: what a team declares, served to people and to runners.
 //!
-//! Data flows one way. A request comes in at the [`server`], which knows by [`identity`] who sends it; it changes
-//! [`resources`] in one transaction of the [`store`] together with its line of the [`audit`] log, and runners and people
-//! hear of it by a watch.
+//! Data flows one way. A request comes in at the [`server`], which knows by [`identity`] who sends it; [`authz`] decides it;
+//! it changes [`resources`] in one transaction of the [`store`] together with its line of the [`audit`] log, and runners and
+//! people hear of it by a watch.
 
 pub mod audit;
+pub mod authz;
 pub mod command;
 pub mod identity;
 pub mod resources;
