@@ -6,16 +6,21 @@
 //! are data. What no rule permits is denied.
 //!
 //! ```text
-//! documents -> World + Asked -> Decision        may they?
+//! documents -> World (cached by Worlds) + Asked -> Decision        may they?
+//! PolicySpecs of a project -> Limits -> admit(before, after)       and is it within what holds for all?
 //! ```
 
+mod admit;
 mod asked;
+mod limits;
 mod rules;
 mod target;
 #[cfg(test)]
 mod tests;
 mod world;
 
+pub use admit::{Beyond, Counts, Forbidden, admit, fit};
 pub use asked::{Asked, Asker};
+pub use limits::{limits_of, narrowest};
 pub use target::{Target, runners_in_scope};
 pub use world::World;

@@ -2,6 +2,7 @@
 
 mod cases;
 mod laws;
+mod limits;
 mod machines;
 mod matrix;
 mod schema;
