@@ -18,9 +18,11 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod world;
+mod worlds;
 
 pub use admit::{Beyond, Counts, Forbidden, admit, fit};
 pub use asked::{Asked, Asker};
 pub use limits::{limits_of, narrowest};
 pub use target::{Target, runners_in_scope};
 pub use world::World;
+pub use worlds::Worlds;

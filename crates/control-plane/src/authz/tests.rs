@@ -7,6 +7,7 @@ mod machines;
 mod matrix;
 mod schema;
 mod speed;
+mod worlds;
 
 use std::collections::BTreeMap;
 
