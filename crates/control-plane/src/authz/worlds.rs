@@ -12,8 +12,8 @@ use crate::store::{Listing, StoreError, Transaction};
 /// Of that many changes since a world was made none may be of people, or it is made again without a look.
 const MOST_CHANGES: u32 = 1000;
 
-/// The world of each organization as it was read last. A version of the organization that changed neither users, groups nor
-/// roles has the same.
+/// The world of each organization of one database, as it was read last. A later version that changed neither users, groups
+/// nor roles has the same. After a backup was put in the database's place these are to be made anew.
 #[derive(Debug, Default)]
 pub struct Worlds {
     known: Mutex<HashMap<Name, Known>>,
