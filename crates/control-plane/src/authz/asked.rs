@@ -1,11 +1,10 @@
 //! Questions.
 
-use api::control::{EnvironmentSpec, Kind, Principal, PrincipalKind, TokenScope, Verb};
+use api::control::{Decision, EnvironmentSpec, Kind, Principal, PrincipalKind, TokenScope, Verb};
 use api::{Name, Problem, ProblemCode};
 use serde::Serialize;
 
 use super::Target;
-use api::control::Decision;
 
 /// Whether somebody may do something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -122,6 +121,11 @@ impl Asked {
             _ => {}
         }
         asked
+    }
+
+    /// Whether all of a kind are meant, which can be listed and nothing else.
+    pub(super) fn is_of_every(&self) -> bool {
+        self.verb == Verb::List && self.resource.name.is_none()
     }
 
     /// What somebody is told who may not.

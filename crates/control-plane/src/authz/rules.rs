@@ -76,7 +76,7 @@ pub(super) struct Question {
 impl Question {
     /// `people` are whoever asks, as a world knows them, and the roles that will be asked for.
     pub(super) fn new(asked: &Asked, people: impl IntoIterator<Item = Entity>) -> Self {
-        let resource = resource(asked.kind, &asked.resource, asked.verb);
+        let resource = resource(asked);
         let mut context = vec![("verb".to_owned(), verb(asked.verb))];
         if let Asker::User { scope: Some(scope), .. } = &asked.principal {
             context.push(("scope".to_owned(), self::scope(scope)));
@@ -215,14 +215,15 @@ fn asker_uid(asker: &Asker) -> EntityUid {
     }
 }
 
-fn resource(kind: Kind, target: &Target, verb: Verb) -> Entity {
-    let Target { organization, name, project, owner, runners } = target;
+fn resource(asked: &Asked) -> Entity {
+    let kind = asked.kind;
+    let Target { organization, name, project, owner, runners } = &asked.resource;
     let runners =
         runners.iter().map(|runner| Value::new_entity_uid(within(Type::Runner, organization, runner)));
     let mut attributes = vec![
         ("organization".to_owned(), text(organization)),
         ("kind".to_owned(), self::kind(kind)),
-        ("every".to_owned(), Value::new_bool(verb == Verb::List && name.is_none())),
+        ("every".to_owned(), Value::new_bool(asked.is_of_every())),
         ("runners".to_owned(), Value::new_set(runners)),
     ];
     let mut add = |key: &str, value| attributes.push((key.to_owned(), value));

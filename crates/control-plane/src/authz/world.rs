@@ -160,12 +160,12 @@ impl World {
         self.decide(&asked).allowed
     }
 
-    /// Roles that could allow it: those that the person has, and that speak of such a thing. This only leaves out roles; the
-    /// rules decide about what is left.
+    /// Roles that could allow it: those that the person has and that may reach such a thing. This only leaves out roles, so
+    /// that few are asked about; the rules decide about what is left.
     fn roles_for(&self, asked: &Asked) -> Vec<&Role> {
         let Some(person) = self.person(asked) else { return Vec::new() };
         let has = person.roles.iter().map(|index| &self.roles[*index]);
-        has.filter(|role| role.rights.contains(&(asked.verb, asked.kind))).collect()
+        has.filter(|role| role.may_reach(asked)).collect()
     }
 
     fn person(&self, asked: &Asked) -> Option<&Person> {
@@ -237,6 +237,17 @@ fn entities<'a>(
 }
 
 impl Role {
+    /// Whether it is worth asking about.
+    fn may_reach(&self, asked: &Asked) -> bool {
+        let Target { project, owner, .. } = &asked.resource;
+        let projects = self.spec.projects.as_ref();
+        let in_project = || {
+            projects.is_none_or(|projects| project.as_ref().is_some_and(|project| projects.contains(project)))
+        };
+        self.rights.contains(&(asked.verb, asked.kind))
+            && (asked.is_of_every() || ((!self.spec.own || owner.is_some()) && in_project()))
+    }
+
     /// Through whom somebody has it.
     fn through(&self, user: &Name, person: &Person) -> Vec<Subject> {
         let is = |subject: &&Subject| match subject {
