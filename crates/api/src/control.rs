@@ -34,7 +34,8 @@ pub use people::{
 pub use policy::{Admission, PolicySpec, PolicyStatus};
 pub use project::{ClassChoice, ProjectSpec, ProjectStatus, Repository};
 pub use request::{
-    AppliedDraft, Change, ChangeMessage, Difference, DifferenceKind, Draft, DraftMetadata, ServerInfo,
+    AppliedDraft, Change, ChangeMessage, Difference, DifferenceKind, Draft, DraftMetadata, Explain,
+    ServerInfo,
 };
 pub use resource::{Document, Resource, SpecOf, Typed};
 pub use runner::{

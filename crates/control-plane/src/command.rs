@@ -9,9 +9,10 @@ mod serve;
 mod shown;
 
 use api::Problem;
+use api::control::PrincipalKind;
 
 pub use arguments::Arguments;
-use arguments::{AuditCommand, Command, RunnerCommand};
+use arguments::{AuditCommand, AuthzCommand, Command, RunnerCommand};
 use call::Remote;
 
 /// Does what a command line asks for.
@@ -31,6 +32,13 @@ pub async fn run(arguments: Arguments) -> Result<(), Problem> {
         Command::Runner(RunnerCommand::Revoke { name }) => resources::revoke(&remote, &name).await,
         Command::Audit(AuditCommand::Verify) => resources::verify(&remote).await,
         Command::Audit(AuditCommand::Export) => resources::export(&remote).await,
+        Command::Authz(AuthzCommand::Explain { user, runner, verb, kind, name }) => {
+            let who = match (user, runner) {
+                (Some(user), _) => (PrincipalKind::User, user),
+                (None, runner) => (PrincipalKind::Runner, runner.unwrap_or_default()),
+            };
+            resources::explain(&remote, who, &verb, &kind, name.as_deref()).await
+        }
         Command::Backup { file } => backup::backup(&home, &file).await,
         Command::Restore { file } => backup::restore(&home, &file).await,
     }

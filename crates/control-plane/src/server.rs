@@ -7,6 +7,7 @@ mod answer;
 mod caller;
 mod enrolments;
 mod events;
+mod explain;
 mod listen;
 mod resources;
 mod system;
@@ -18,6 +19,7 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use crate::authz::Worlds;
 use crate::identity::Authority;
 use crate::store::Database;
 
@@ -32,6 +34,8 @@ pub struct Control {
     pub authority: Arc<Authority>,
     /// Where others reach this server: `https://control.example.com:8443`.
     pub address: Arc<str>,
+    /// Who may do what, as far as it was read lately.
+    pub worlds: Arc<Worlds>,
     /// The time.
     pub now: fn() -> Timestamp,
     /// Ends streams when the server ends.
@@ -46,6 +50,7 @@ pub fn routes(control: Control) -> Router {
         .route("/v1/renew", post(enrolments::renew))
         .route("/v1/organizations", get(resources::organizations))
         .route("/v1/organizations/{organization}/apply", post(resources::apply))
+        .route("/v1/organizations/{organization}/explain", post(explain::explain))
         .route("/v1/organizations/{organization}/watch", get(events::watch))
         .route("/v1/organizations/{organization}/audit", get(events::audit))
         .route("/v1/audit/verify", post(events::verify))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Document, Kind, Labels};
+use super::{Document, Kind, Labels, PrincipalKind, Verb};
 use crate::{Name, Problem};
 
 /// A resource as people write it: `cove-control apply` sends these.
@@ -101,6 +101,23 @@ pub enum DifferenceKind {
     Update,
     /// Nothing.
     Same,
+}
+
+/// Asks why somebody may do something, or may not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Explain {
+    /// What they are: a user or a runner.
+    pub principal: PrincipalKind,
+    /// Their name.
+    pub name: Name,
+    /// What they would do.
+    pub verb: Verb,
+    /// With a resource of this kind.
+    pub kind: Kind,
+    /// With this one; with all of them if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Name>,
 }
 
 /// What a server says about itself to everybody.

@@ -51,6 +51,9 @@ pub(super) enum Command {
     /// The audit log
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Who may do what
+    #[command(subcommand)]
+    Authz(AuthzCommand),
     /// Write a whole copy of the server's state into a file, while it runs
     Backup {
         /// The file; it must not be there yet
@@ -100,6 +103,25 @@ pub(super) enum AuditCommand {
     Verify,
     /// Write the lines of the organization to standard output, one JSON object each
     Export,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuthzCommand {
+    /// Say whether somebody may do something, by which role, or why by none
+    Explain {
+        /// A person
+        #[arg(long, required_unless_present = "runner", conflicts_with = "runner")]
+        user: Option<String>,
+        /// A runner
+        #[arg(long)]
+        runner: Option<String>,
+        /// get, list, create, update, delete, report or use
+        verb: String,
+        /// project, environment, …
+        kind: String,
+        /// Which; all of them if left out
+        name: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

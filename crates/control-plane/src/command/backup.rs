@@ -30,9 +30,8 @@ pub(super) async fn backup(home: &Utf8Path, file: &Utf8Path) -> Result<(), Probl
 pub(super) async fn restore(home: &Utf8Path, file: &Utf8Path) -> Result<(), Problem> {
     if std::env::var_os(DATABASE_URL).is_some() {
         let title = "a backup is put into the state folder, and not into PostgreSQL";
-        return Err(Problem::new(ProblemCode::InvalidRequest, title).with_hint(
-            "unset DATABASE_URL to go on with SQLite, or restore PostgreSQL with its own tools",
-        ));
+        return Err(Problem::new(ProblemCode::InvalidRequest, title)
+            .with_hint("unset DATABASE_URL to go on with SQLite, or restore PostgreSQL with its own tools"));
     }
     // Looked at as a whole before anything is touched.
     if !file.exists() {

@@ -2,7 +2,9 @@
 
 use std::io::Write as _;
 
-use api::control::{AppliedDraft, AuditVerdict, Document, EnrolmentToken, Kind};
+use api::control::{
+    AppliedDraft, AuditVerdict, Decision, Document, EnrolmentToken, Explain, Kind, PrincipalKind, Verb,
+};
 use api::{Name, Problem, ProblemCode};
 use axum::http::Method;
 use camino::Utf8PathBuf;
@@ -120,6 +122,37 @@ pub(super) async fn verify(remote: &Remote) -> Result<(), Problem> {
             Err(Problem::new(ProblemCode::AuditBroken, format!("line {line} of the audit log: {wrong}")))
         }
     }
+}
+
+pub(super) async fn explain(
+    remote: &Remote,
+    (principal, who): (PrincipalKind, String),
+    verb: &str,
+    kind: &str,
+    name: Option<&str>,
+) -> Result<(), Problem> {
+    let known = Verb::ALL.into_iter().find(|known| known.as_str() == verb);
+    let verb = known.ok_or_else(|| {
+        let known: Vec<_> = Verb::ALL.iter().map(|known| known.as_str()).collect();
+        Problem::new(ProblemCode::InvalidRequest, format!("`{verb}` is nothing that can be done"))
+            .with_hint(format!("it is one of {}", known.join(", ")))
+    })?;
+    let resource = name.map(name_of).transpose()?;
+    let asked = Explain { principal, name: name_of(&who)?, verb, kind: kind_of(kind)?, resource };
+    let path = format!("/v1/organizations/{}/explain", remote.organization().await?);
+    let decision: Decision = remote.post(&path, &asked).await?;
+    let word = if decision.allowed { "may" } else { "may not" };
+    let object = asked.resource.map(|name| format!(" {name}")).unwrap_or_default();
+    let mut text = format!(
+        "{} {who} {word} {verb} {}{object}: {}\n",
+        principal.as_str(),
+        asked.kind,
+        decision.because.join(", ")
+    );
+    for looked_at in &decision.looked_at {
+        text.push_str(&format!("  {}\n", shown::harmless(&looked_at.to_string())));
+    }
+    say(&text)
 }
 
 pub(super) async fn export(remote: &Remote) -> Result<(), Problem> {

@@ -48,6 +48,7 @@ pub(super) async fn serve(home: &Utf8Path, options: ServeOptions) -> Result<(), 
         database,
         authority: Arc::new(authority),
         address: format!("https://{name}:{port}").into(),
+        worlds: Arc::default(),
         now: Timestamp::now,
         shutdown: shutdown.clone(),
     };

@@ -1,6 +1,6 @@
 //! Who calls, and whether they may.
 
-use api::control::{Kind, Principal, PrincipalKind, Verb};
+use api::control::{Document, EnvironmentSpec, Kind, Principal, PrincipalKind, Verb};
 use api::{Name, Problem, ProblemCode};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use super::Control;
 use super::answer::Refusal;
 use crate::audit::{self, Told};
+use crate::authz::{Asked, Asker, Target, World, Worlds};
 use crate::identity::{self, EnrolmentError, RunnerIdentity};
 use crate::resources::ResourceError;
 use crate::store::{StoreError, Transaction};
@@ -33,7 +34,7 @@ pub(super) enum Caller {
 }
 
 /// What somebody wants to do.
-pub(super) struct Asked<'a> {
+pub(super) struct Wish<'a> {
     /// What.
     pub(super) verb: Verb,
     /// With what.
@@ -65,6 +66,12 @@ impl From<EnrolmentError> for Failed {
     }
 }
 
+impl From<Problem> for Failed {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
 impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Self {
         Self::Problem(Box::new(error.into()))
@@ -80,28 +87,84 @@ impl Caller {
         }
     }
 
-    /// Whether they may, as things are in this transaction: the rules that let them.
-    pub(super) fn may(
-        &self,
-        _transaction: &mut dyn Transaction,
-        asked: &Asked<'_>,
-    ) -> Result<Vec<String>, Failed> {
+    /// As whom it is decided.
+    fn asker(&self) -> Asker {
         match self {
-            Self::Host => Ok(vec!["host of the server".to_owned()]),
-            Self::Runner(_) => Err(Failed::Denied(Box::new(Told {
-                because: vec!["deny by default".to_owned()],
-                ..self.line(asked.verb.as_str(), asked)
-            }))),
+            Self::Host => Asker::Host,
+            Self::Runner(runner) => {
+                Asker::Runner { organization: runner.organization.clone(), name: runner.name.clone() }
+            }
         }
     }
 
+    /// Whether they may, as things are in this transaction: the rules that let them.
+    pub(super) fn may(
+        &self,
+        worlds: &Worlds,
+        transaction: &mut dyn Transaction,
+        wish: &Wish<'_>,
+    ) -> Result<Vec<String>, Failed> {
+        let denied =
+            |because| Failed::Denied(Box::new(Told { because, ..self.line(wish.verb.as_str(), wish) }));
+        // The host may make an organization of which nobody knows anything yet.
+        if matches!(self, Self::Host) {
+            return Ok(vec!["host of the server".to_owned()]);
+        }
+        let Some(organization) = wish.organization else {
+            return Err(denied(vec!["only the host may look across organizations".to_owned()]));
+        };
+        let resource = match wish.name {
+            None => Target::every(organization),
+            Some(name) => match transaction.resource(wish.kind, organization, name)? {
+                None => Target::one(organization, name),
+                Some(document) => target_of(transaction, &document)?,
+            },
+        };
+        let world = worlds.for_write(transaction, organization)?;
+        let asked = Asked { principal: self.asker(), verb: wish.verb, kind: wish.kind, resource };
+        let decision = world.decide(&asked);
+        if decision.allowed { Ok(decision.because) } else { Err(denied(decision.because)) }
+    }
+
+    /// Of resources of a kind those that they may see.
+    pub(super) fn shown(
+        &self,
+        worlds: &Worlds,
+        transaction: &mut dyn Transaction,
+        (kind, organization): (Kind, &Name),
+        documents: Vec<Document>,
+    ) -> Result<Vec<Document>, Failed> {
+        let world = worlds.for_write(transaction, organization)?;
+        if world.sees_all(&self.asker(), kind) {
+            return Ok(documents);
+        }
+        let mut shown = Vec::new();
+        for document in documents {
+            if self.sees(&world, transaction, &document)? {
+                shown.push(document);
+            }
+        }
+        Ok(shown)
+    }
+
+    fn sees(
+        &self,
+        world: &World,
+        transaction: &mut dyn Transaction,
+        document: &Document,
+    ) -> Result<bool, Failed> {
+        let resource = target_of(transaction, document)?;
+        let asked = Asked { principal: self.asker(), verb: Verb::Get, kind: document.kind, resource };
+        Ok(world.decide(&asked).allowed)
+    }
+
     /// A line for the audit log, of something that was not let yet.
-    pub(super) fn line(&self, action: &str, asked: &Asked<'_>) -> Told {
+    pub(super) fn line(&self, action: &str, wish: &Wish<'_>) -> Told {
         Told {
-            organization: asked.organization.cloned(),
+            organization: wish.organization.cloned(),
             principal: self.principal(),
             action: action.to_owned(),
-            object: Some((asked.kind, asked.name.map(ToString::to_string).unwrap_or_default())),
+            object: Some((wish.kind, wish.name.map(ToString::to_string).unwrap_or_default())),
             resource_version: None,
             allowed: false,
             because: Vec::new(),
@@ -153,6 +216,21 @@ impl Caller {
         control.database.write(move |transaction| audit::append(transaction, now, told)).await?;
         Err(Problem::new(ProblemCode::NotAllowed, title.trim_end()).with_hint(because).into())
     }
+}
+
+/// A resource as the rules see it. An execution is whose its environment is.
+pub(super) fn target_of(
+    transaction: &mut dyn Transaction,
+    document: &Document,
+) -> Result<Target, StoreError> {
+    let organization = &document.metadata.organization;
+    let environment = match Target::needs(document.kind, &document.spec)? {
+        Some(name) => transaction.resource(Kind::Environment, organization, &name)?,
+        None => None,
+    };
+    let environment: Option<EnvironmentSpec> =
+        environment.map(|found| serde_json::from_value(found.spec)).transpose()?;
+    Ok(Target::of_document(document, environment.as_ref())?)
 }
 
 impl FromRequestParts<Control> for Caller {

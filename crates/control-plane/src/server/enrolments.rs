@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 
 use super::Control;
 use super::answer::{Body, Refusal};
-use super::caller::{Asked, Caller, Failed};
+use super::caller::{Caller, Failed, Wish};
 use super::resources::name;
 use crate::audit::{self, Told};
 use crate::identity::{self, EnrolmentError};
@@ -20,21 +20,21 @@ pub(super) async fn invite(
     Path((organization, runner)): Path<(String, String)>,
 ) -> Result<Json<EnrolmentToken>, Refusal> {
     let (organization, runner) = (name(&organization)?, name(&runner)?);
-    let (who, now) = (caller.clone(), (control.now)());
+    let (who, worlds, now) = (caller.clone(), control.worlds.clone(), (control.now)());
     let (address, fingerprint) = (control.address.clone(), control.authority.fingerprint());
     let made = caller.write(&control, move |transaction| {
-        let asked = Asked {
+        let wish = Wish {
             verb: Verb::Update,
             kind: Kind::Runner,
             organization: Some(&organization),
             name: Some(&runner),
         };
-        let because = who.may(transaction, &asked)?;
+        let because = who.may(&worlds, transaction, &wish)?;
         // The computer holds the server to this certificate from the first byte on. It asks for the token: what is in a
         // command line, everybody on that computer can read.
         let command = format!("cove control join {address} --authority {fingerprint}");
         let made = identity::invite(transaction, now, &organization, &runner, command)?;
-        audit::append(transaction, now, Told { allowed: true, because, ..who.line("invite", &asked) })?;
+        audit::append(transaction, now, Told { allowed: true, because, ..who.line("invite", &wish) })?;
         Ok(made)
     });
     Ok(Json(made.await?))
@@ -47,17 +47,17 @@ pub(super) async fn revoke(
     Path((organization, runner)): Path<(String, String)>,
 ) -> Result<StatusCode, Refusal> {
     let (organization, runner) = (name(&organization)?, name(&runner)?);
-    let (who, now) = (caller.clone(), (control.now)());
+    let (who, worlds, now) = (caller.clone(), control.worlds.clone(), (control.now)());
     let revoked = caller.write(&control, move |transaction| {
-        let asked = Asked {
+        let wish = Wish {
             verb: Verb::Update,
             kind: Kind::Runner,
             organization: Some(&organization),
             name: Some(&runner),
         };
-        let because = who.may(transaction, &asked)?;
+        let because = who.may(&worlds, transaction, &wish)?;
         identity::revoke(transaction, now, &organization, &runner)?;
-        audit::append(transaction, now, Told { allowed: true, because, ..who.line("revoke", &asked) })?;
+        audit::append(transaction, now, Told { allowed: true, because, ..who.line("revoke", &wish) })?;
         Ok(())
     });
     revoked.await?;

@@ -11,8 +11,9 @@ use serde::Deserialize;
 
 use super::Control;
 use super::answer::{Body, Parameters, Refusal};
-use super::caller::{Asked, Caller, Failed};
+use super::caller::{Caller, Failed, Wish};
 use crate::audit::{self, Told};
+use crate::authz::Worlds;
 use crate::resources::{self, Applied, Deleted};
 use crate::store::{Listing, Transaction};
 
@@ -55,10 +56,10 @@ pub(super) async fn organizations(
         after: query.after.map(|name| (name.clone(), name)),
         most: query.limit.unwrap_or(MOST).min(MOST),
     };
-    let who = caller.clone();
+    let (who, worlds) = (caller.clone(), control.worlds.clone());
     let listed = caller.read(&control, move |transaction| {
-        let asked = Asked { verb: Verb::List, kind: Kind::Organization, organization: None, name: None };
-        who.may(transaction, &asked)?;
+        let wish = Wish { verb: Verb::List, kind: Kind::Organization, organization: None, name: None };
+        who.may(&worlds, transaction, &wish)?;
         Ok(transaction.resources(&listing)?)
     });
     Ok(Json(listed.await?))
@@ -78,14 +79,16 @@ pub(super) async fn list(
         after: query.after.map(|name| (organization.clone(), name)),
         most: query.limit.unwrap_or(MOST).min(MOST),
     };
-    let who = caller.clone();
+    let (who, worlds) = (caller.clone(), control.worlds.clone());
     let listed = caller.read(&control, move |transaction| {
         who.may(
+            &worlds,
             transaction,
-            &Asked { verb: Verb::List, kind, organization: Some(&organization), name: None },
+            &Wish { verb: Verb::List, kind, organization: Some(&organization), name: None },
         )?;
         resources::find(transaction, Kind::Organization, &organization, &organization)?;
-        Ok(transaction.resources(&listing)?)
+        let listed = transaction.resources(&listing)?;
+        who.shown(&worlds, transaction, (kind, &organization), listed)
     });
     Ok(Json(listed.await?))
 }
@@ -97,10 +100,10 @@ pub(super) async fn get(
     Path((organization, kind, wanted)): Path<(String, String, String)>,
 ) -> Result<Json<Document>, Refusal> {
     let (organization, kind, wanted) = (name(&organization)?, kind_of(&kind)?, name(&wanted)?);
-    let who = caller.clone();
+    let (who, worlds) = (caller.clone(), control.worlds.clone());
     let found = caller.read(&control, move |transaction| {
-        let asked = Asked { verb: Verb::Get, kind, organization: Some(&organization), name: Some(&wanted) };
-        who.may(transaction, &asked)?;
+        let wish = Wish { verb: Verb::Get, kind, organization: Some(&organization), name: Some(&wanted) };
+        who.may(&worlds, transaction, &wish)?;
         Ok(resources::find(transaction, kind, &organization, &wanted)?)
     });
     Ok(Json(found.await?))
@@ -119,10 +122,11 @@ pub(super) async fn put(
         let title = format!("the address is that of {kind} {wanted}, and the body is {in_body}");
         return Err(Problem::new(ProblemCode::InvalidRequest, title).into());
     }
-    let who = caller.clone();
+    let (who, worlds) = (caller.clone(), control.worlds.clone());
     let now = (control.now)();
-    let applied =
-        caller.write(&control, move |transaction| apply_one(transaction, now, &who, &organization, draft));
+    let applied = caller.write(&control, move |transaction| {
+        apply_one(transaction, now, (&who, &worlds), &organization, draft)
+    });
     let Applied { document, done } = applied.await?;
     let status = if done == DifferenceKind::Create { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(document)).into_response())
@@ -137,12 +141,12 @@ pub(super) async fn apply(
     Body(drafts): Body<Vec<Draft>>,
 ) -> Result<Json<Vec<AppliedDraft>>, Refusal> {
     let organization = name(&organization)?;
-    let (who, now) = (caller.clone(), (control.now)());
+    let (who, worlds, now) = (caller.clone(), control.worlds.clone(), (control.now)());
     let all = move |transaction: &mut dyn Transaction| -> Result<Vec<AppliedDraft>, Failed> {
         let mut outcomes = Vec::new();
         for draft in drafts {
             let difference = resources::difference(transaction, &organization, draft.clone())?;
-            let applied = apply_one(transaction, now, &who, &organization, draft)?;
+            let applied = apply_one(transaction, now, (&who, &worlds), &organization, draft)?;
             outcomes.push(AppliedDraft { difference, resource: applied.document });
         }
         Ok(outcomes)
@@ -161,15 +165,14 @@ pub(super) async fn delete(
     Parameters(query): Parameters<DeleteQuery>,
 ) -> Result<Response, Refusal> {
     let (organization, kind, wanted) = (name(&organization)?, kind_of(&kind)?, name(&wanted)?);
-    let (who, now) = (caller.clone(), (control.now)());
+    let (who, worlds, now) = (caller.clone(), control.worlds.clone(), (control.now)());
     let deleted = caller.write(&control, move |transaction| {
-        let asked =
-            Asked { verb: Verb::Delete, kind, organization: Some(&organization), name: Some(&wanted) };
-        let because = who.may(transaction, &asked)?;
+        let wish = Wish { verb: Verb::Delete, kind, organization: Some(&organization), name: Some(&wanted) };
+        let because = who.may(&worlds, transaction, &wish)?;
         let version = query.resource_version;
         let deleted = resources::delete(transaction, now, kind, &organization, &wanted, version)?;
         let resource_version = Some(transaction.version()?);
-        let line = who.line(Verb::Delete.as_str(), &asked);
+        let line = who.line(Verb::Delete.as_str(), &wish);
         audit::append(transaction, now, Told { allowed: true, because, resource_version, ..line })?;
         Ok(deleted)
     });
@@ -183,7 +186,7 @@ pub(super) async fn delete(
 fn apply_one(
     transaction: &mut dyn Transaction,
     now: Timestamp,
-    who: &Caller,
+    (who, worlds): (&Caller, &Worlds),
     organization: &Name,
     draft: Draft,
 ) -> Result<Applied, Failed> {
@@ -193,12 +196,12 @@ fn apply_one(
         Some(_) => Verb::Update,
         None => Verb::Create,
     };
-    let asked = Asked { verb, kind, organization: Some(at), name: Some(&wanted) };
-    let because = who.may(transaction, &asked)?;
+    let wish = Wish { verb, kind, organization: Some(at), name: Some(&wanted) };
+    let because = who.may(worlds, transaction, &wish)?;
     let applied = resources::apply(transaction, now, organization, draft)?;
     if applied.done != DifferenceKind::Same {
         let resource_version = Some(applied.document.metadata.resource_version);
-        let line = who.line(verb.as_str(), &asked);
+        let line = who.line(verb.as_str(), &wish);
         audit::append(transaction, now, Told { allowed: true, because, resource_version, ..line })?;
     }
     Ok(applied)

@@ -15,6 +15,21 @@ use place::Place;
 
 const TEAM: &str = include_str!("../../../../examples/team/acme.yaml");
 
+/// Another runner, and what is on it.
+const OTHER: &str = "
+kind: Runner
+metadata: { name: other }
+spec: { variant: shared }
+---
+kind: Environment
+metadata: { name: shop-bob }
+spec:
+  desired_phase: running
+  owner: bob
+  runner: other
+  source: { type: repository, url: 'https://github.com/example/shop' }
+";
+
 #[test]
 fn a_team_is_declared_in_a_file_and_what_is_wrong_in_one_has_its_line() {
     let place = Place::new();
@@ -79,8 +94,19 @@ async fn a_computer_comes_in_once_with_a_token_and_is_known_by_its_certificate_f
     // Nobody without a certificate; a runner no more than it may; a certificate that was taken back not at all.
     let nobody = computer.get("/v1/organizations", None).await;
     assert_eq!(problem(&nobody), (StatusCode::UNAUTHORIZED, ProblemCode::NotSignedIn));
-    let curious = computer.get("/v1/organizations/acme/secrets", Some(&enrolled)).await;
-    assert_eq!(problem(&curious), (StatusCode::FORBIDDEN, ProblemCode::NotAllowed));
+    place.ok(&["apply", "-f", &place.file("other.yaml", OTHER)]);
+    let seen: Vec<Document> = ok(computer.get("/v1/organizations/acme/environments", Some(&enrolled)).await);
+    assert_eq!(seen.iter().map(|one| one.metadata.name.as_str()).collect::<Vec<_>>(), ["shop-ann"]);
+    for path in ["environments/shop-bob", "runners/other", "users/ann"] {
+        let curious = computer.get(&format!("/v1/organizations/acme/{path}"), Some(&enrolled)).await;
+        assert_eq!(problem(&curious), (StatusCode::FORBIDDEN, ProblemCode::NotAllowed), "{path}");
+    }
+    let said = place.ok(&["authz", "explain", "--runner", "big-linux", "get", "environment", "shop-bob"]);
+    assert!(said.contains("may not get Environment shop-bob"), "{said}");
+    let said = place.ok(&["authz", "explain", "--user", "ann", "delete", "project", "shop"]);
+    assert!(said.contains("user ann may delete Project shop") && said.contains("owner"), "{said}");
+    let said = place.ok(&["authz", "explain", "--user", "bob", "delete", "project", "shop"]);
+    assert!(said.contains("may not") && said.contains("maintainer"), "{said}");
     assert!(place.ok(&["audit", "export"]).contains(r#""allowed":false"#));
     let mut asked = computer.enrolment("");
     asked.as_object_mut().unwrap().remove("token");
