@@ -130,17 +130,22 @@ pub(crate) fn absolute(word: String, from: Option<&Utf8Path>) -> String {
     }
 }
 
-/// The path of a `file:` URL; nothing for other words.
+/// The path of a `file:` URL, and why another has none; nothing for words that are no URL.
 fn path_of_url(word: &str) -> Option<Result<Utf8PathBuf, Problem>> {
-    let is_one = word.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"));
-    let url = is_one.then(|| tauri::Url::parse(word))?;
+    let refused = |title: String| Problem::new(ProblemCode::InvalidRequest, title);
+    let is_file = word.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"));
+    let url = tauri::Url::parse(word);
+    if !is_file {
+        // A path may have a colon as well.
+        let is_url = word.contains("://") && url.is_ok();
+        return is_url.then(|| {
+            let no_path = refused(format!("`{word}` is neither a folder nor a link of Cove"));
+            Err(no_path.with_hint("to clone a repository, give its URL where the window asks for one"))
+        });
+    }
     let path = url.ok().and_then(|url| url.to_file_path().ok()).and_then(|path| path.try_into().ok());
-    Some(path.ok_or_else(|| {
-        Problem::new(
-            ProblemCode::InvalidRequest,
-            "a `file:` URL that is no path of this computer cannot be opened",
-        )
-    }))
+    let no_path = || refused("a `file:` URL that is no path of this computer cannot be opened".to_owned());
+    Some(path.ok_or_else(no_path))
 }
 
 /// What waits to be shown.

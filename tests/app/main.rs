@@ -7,6 +7,8 @@
 
 mod cases;
 mod desktop;
+mod desktop_drop;
+mod dialogue;
 mod menu;
 mod place;
 mod screen;

@@ -1,6 +1,7 @@
 //! The page in the app's window, read and pressed through WebKit's own WebDriver.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -8,7 +9,7 @@ use serde_json::json;
 use test_support::free_port;
 
 use crate::desktop::Ending;
-use crate::place::{Place, soon};
+use crate::place::{PATIENCE, Place, soon};
 
 /// A window that can be looked at and used.
 pub(crate) struct Window {
@@ -45,11 +46,13 @@ impl Window {
     /// When it does not, with what it says.
     pub(crate) async fn says(&self, text: &str) {
         let mut seen = String::new();
-        let is_said = async || {
-            seen = self.text().await;
-            seen.contains(text)
+        let said = async {
+            while !seen.contains(text) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                seen = self.text().await;
+            }
         };
-        let said = tokio::time::timeout(crate::place::PATIENCE, soon(text, is_said)).await;
+        let said = tokio::time::timeout(PATIENCE, said).await;
         assert!(said.is_ok(), "`{text}` is not said, but:\n{seen}");
     }
 

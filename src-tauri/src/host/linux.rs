@@ -8,13 +8,16 @@ use std::process::{Command, Stdio};
 use auto_launch::AutoLaunch;
 use camino::Utf8PathBuf;
 use gtk::prelude::{FileChooserExt, NativeDialogExt};
-use gtk::{FileChooserAction, FileChooserNative, ResponseType};
+use gtk::{FileChooserAction, FileChooserNative, ResponseType, glib};
 use tauri::webview::WebviewWindowBuilder;
 use tauri::{AppHandle, Manager, WebviewWindow, Wry};
 use tokio::sync::oneshot;
 
 /// Debian's name for the terminal that a person chose.
 const TERMINAL: &str = "x-terminal-emulator";
+
+/// The title of the dialog for folders.
+const CHOOSE_FOLDER: &str = "Choose a Folder";
 
 /// Red, green and blue of the icon. Nobody tells whether the panel is light or dark.
 pub(crate) const ICON_COLOUR: [u8; 3] = [0x8c; 3];
@@ -52,8 +55,10 @@ pub(crate) async fn pick_folder(window: &WebviewWindow) -> io::Result<Option<Str
     let parent = window.clone();
     let asked = window.app_handle().run_on_main_thread(move || {
         let parent = parent.gtk_window().ok();
-        let dialog =
-            FileChooserNative::new(None, parent.as_ref(), FileChooserAction::SelectFolder, None, None);
+        let action = FileChooserAction::SelectFolder;
+        let dialog = FileChooserNative::new(Some(CHOOSE_FOLDER), parent.as_ref(), action, None, None);
+        // By itself it shows files that were used lately: none is a folder, and no path that is typed there is taken.
+        dialog.set_current_folder(glib::home_dir());
         let picked = std::cell::Cell::new(Some(picked));
         // Kept by the answer: a dialog that nobody holds is gone.
         let held = std::cell::RefCell::new(Some(dialog.clone()));

@@ -58,6 +58,7 @@ fn what_cannot_be_opened_says_why() {
         ("odd.cove", ProblemCode::InvalidRequest, "unknown field `start`"),
         ("long.cove", ProblemCode::InvalidRequest, "more than 65536 bytes"),
         ("file://elsewhere/src", ProblemCode::InvalidRequest, "no path of this computer"),
+        ("https://localhost/tmp", ProblemCode::InvalidRequest, "`https://localhost/tmp` is neither a folder"),
         ("cove://open?path=src", ProblemCode::InvalidRequest, "not absolute"),
     ] {
         let opened = Opened::of_word(word, &root);

@@ -25,23 +25,11 @@ pub(crate) fn bench(folder: &Utf8Path, quick: bool) -> Result<(), WeightError> {
     setup_for_the_app()?;
     step("Installing a browser", || install_missing(ui::PACKAGES.iter().copied()))?;
     ui::build()?;
-    let profile = if quick { "dev" } else { "release" };
-    step("Building", || {
-        run(cargo().args(["build", "--workspace", "--bins", "--locked", "--profile", profile]))
-    })?;
-    let table = step("Weighing the app", || {
-        let profile = if quick { "dev" } else { "bench" };
-        capture(cargo().args([
-            "bench",
-            "-p",
-            "tests",
-            "--bench",
-            "app-weight",
-            "--locked",
-            "--profile",
-            profile,
-        ]))
-    })?;
+    let [build, bench] = if quick { ["dev"; 2] } else { ["release", "bench"] };
+    // What measures is built with the rest: for itself alone, all that it uses would be built a second time.
+    let weight = ["--workspace", "--bench", "app-weight", "--locked", "--profile"];
+    step("Building", || run(cargo().arg("build").args(weight).args([build, "--bins"])))?;
+    let table = step("Weighing the app", || capture(cargo().arg("bench").args(weight).arg(bench)))?;
     let build = if quick { "a build for tests, not optimised" } else { "an optimised build" };
     let text = format!(
         "# What the app weighs\n\nLinux, {build}; how it is measured: [README](README.md#the-app).\n\n{table}"
