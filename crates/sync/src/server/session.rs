@@ -6,8 +6,8 @@ use super::{Reply, Server};
 use crate::document::{depth, size};
 use crate::limits::{BATCH, DEPTH, EVENT_BYTES, RECEIVED_BYTES, STATUS_BYTES, VERSION, WINDOW};
 use crate::{
-    Author, Batch, Document, Dot, HOLDER, Hello, Key, Ledger, Mark, Owner, PLACED, Refusal, RunnerId, Sealed,
-    Side, Status, Stored, ToRunner, ToServer, Token,
+    Author, Batch, Document, Dot, HOLDER, Hello, Key, Ledger, Mark, Owner, PLACED, Refusal, RunnerId, Side,
+    Status, Stored, ToRunner, ToServer, Token,
 };
 
 /// What is known of a runner while it is connected. It is lost with the connection, and begun anew by the next Hello.
@@ -186,7 +186,6 @@ impl Server {
         )?;
 
         let digest = document.digest();
-        let is_new = former.is_none();
         if former.as_ref().is_none_or(|stored| stored.document != merged) {
             reply.changed.push(self.keep(ledger, key, former, merged));
         }
@@ -199,12 +198,11 @@ impl Server {
             let (lease, version) = (session.lease, stored.version);
             reply.send.push(ToRunner::Kept { lease, key: key.clone(), document: digest, version });
         }
-        if came && !is_new {
+        if came {
             Self::came_back(session, key);
             return Ok(());
         }
-        let none = || is_new.then(|| Sealed::digest(&[]));
-        if let Some(secrets) = session.known.get(key).map(|mark| mark.secrets).or_else(none) {
+        if let Some(secrets) = session.known.get(key).map(|mark| mark.secrets) {
             // The version reaches it with what was just said, or is said again with that.
             let known = Mark { document: digest, version: stored.version, secrets };
             session.known.insert(key.clone(), known);
