@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("automations", &["devcontainer"]),
     ("host", &[]),
     ("oci", &[]),
+    ("sync", &[]),
     ("vmm", &["protocol"]),
     ("engine", &["devcontainer"]),
     // L2
@@ -140,7 +141,7 @@ const CONFINED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that must not know an async runtime: they are vocabulary, or pure.
-const WITHOUT_RUNTIME: &[&str] = &["api", "protocol", "devcontainer", "automations", "reconciler"];
+const WITHOUT_RUNTIME: &[&str] = &["api", "protocol", "devcontainer", "automations", "reconciler", "sync"];
 
 fn metadata() -> Metadata {
     MetadataCommand::new()
