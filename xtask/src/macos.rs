@@ -32,8 +32,8 @@ pub(crate) const MACOS_VERSION: &str = "14.0";
 /// Debian packages beside those of the image build.
 const PACKAGES: [&str; 3] = ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "python3-pip"];
 
-/// The packages that never see a Mac: the first process of a Linux guest, and what works in its containers.
-const LINUX_ONLY: [&str; 2] = ["agent", "inside"];
+/// The packages that never see a Mac: the first process of a Linux guest, what works in its containers, and a team's server.
+const LINUX_ONLY: [&str; 3] = ["agent", "control-plane", "inside"];
 
 /// The code does not hold for a Mac, or could not be checked.
 #[derive(Debug, thiserror::Error)]

@@ -38,6 +38,7 @@ fn roles() -> [(&'static str, RoleSpec); 4] {
         verbs: vec![Verb::Create, Verb::Update, Verb::Delete],
         kinds: vec![Kind::Environment, Kind::Execution, Kind::Secret],
     };
+    let own_computer = Permission { verbs: vec![Verb::Use], kinds: vec![Kind::Runner] };
     let of_others = Permission { verbs: vec![Verb::Use], kinds: vec![Kind::Project, Kind::EnvironmentClass] };
     let with_projects = Permission {
         verbs: vec![Verb::Create, Verb::Update, Verb::Delete],
@@ -53,7 +54,7 @@ fn roles() -> [(&'static str, RoleSpec); 4] {
                 false,
             ),
         ),
-        ("member", role("Has environments of their own", vec![work], true)),
+        ("member", role("Has environments of their own", vec![work, own_computer], true)),
         ("viewer", role("Sees everything, and uses projects", vec![see, of_others], false)),
     ]
 }
