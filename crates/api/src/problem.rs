@@ -373,7 +373,7 @@ problem_codes! {
     MigrationSource = "E0401", OnRequest, "`cove migrate` reads another engine while that runs, and changes nothing there. The message names the sockets that were looked at: start what they belong to, or say where the socket is with `--socket PATH`. After a failure in the middle, the same command goes on where it was.";
 
     /// The control plane does not know who asks.
-    NotSignedIn = "E0501", OnRequest, "Sign in with `cove-control login SERVER`, or give a personal token in `COVE_CONTROL_TOKEN`. On the server's own computer `cove-control --local` needs neither: who can read its state folder is its host.";
+    NotSignedIn = "E0501", OnRequest, "Runners are known by their certificate, which `cove control join` gets them. On the server's own computer `cove-control` needs no login: who can use its state folder (`--home`) is its host.";
     /// Who asks may not do this.
     NotAllowed = "E0502", OnRequest, "Nobody may do anything that no role lets them. `cove-control authz explain` says which roles were looked at and why none of them does; somebody who may change roles can add a permission or a subject.";
     /// A resource cannot be as it was given.
@@ -393,7 +393,7 @@ problem_codes! {
     /// A runner's certificate does not count.
     CertificateRefused = "E0511", OnRequest, "It ended, was taken back, or is of another server. Where this computer's clock is wrong, set it. Otherwise come in again: somebody who may change runners makes a token with `cove-control runner token NAME`, and `cove control join` on the runner takes it. Environments run on meanwhile, and nothing is lost.";
     /// The control plane cannot be reached.
-    ControlPlaneUnreachable = "E0512", ByItself, "Everything on this computer works without it, and what changes meanwhile is told later. Check the network and the address (`cove control status`), and whether the server runs.";
+    ControlPlaneUnreachable = "E0512", ByItself, "Everything on this computer works without it. Check the network and the address (`cove control status`), and whether the server runs.";
     /// The control plane's database was written by a newer version.
     DatabaseTooNew = "E0520", OnRequest, "Run the newer version of `cove-control`. To go back to an older version, restore a backup that it made.";
     /// The control plane's database is damaged.

@@ -145,7 +145,7 @@ impl ControlPlane {
                 Ok(true) => tracing::info!("the certificate for the control plane was renewed"),
                 Ok(false) => {}
                 Err(problem) => {
-                    tracing::warn!(%problem, "the certificate for the control plane was not renewed")
+                    tracing::warn!(%problem, "the certificate for the control plane was not renewed");
                 }
             }
         }

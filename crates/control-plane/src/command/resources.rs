@@ -143,16 +143,11 @@ pub(super) async fn explain(
     let decision: Decision = remote.post(&path, &asked).await?;
     let word = if decision.allowed { "may" } else { "may not" };
     let object = asked.resource.map(|name| format!(" {name}")).unwrap_or_default();
-    let mut text = format!(
-        "{} {who} {word} {verb} {}{object}: {}\n",
-        principal.as_str(),
-        asked.kind,
-        decision.because.join(", ")
-    );
-    for looked_at in &decision.looked_at {
-        text.push_str(&format!("  {}\n", shown::harmless(&looked_at.to_string())));
-    }
-    say(&text)
+    let said = decision.because.join(", ");
+    let head = format!("{} {who} {word} {verb} {}{object}: {said}", principal.as_str(), asked.kind);
+    let looked_at = decision.looked_at.iter().map(|role| format!("  {}", shown::harmless(&role.to_string())));
+    let lines: Vec<_> = std::iter::once(head).chain(looked_at).collect();
+    say(&(lines.join("\n") + "\n"))
 }
 
 pub(super) async fn export(remote: &Remote) -> Result<(), Problem> {

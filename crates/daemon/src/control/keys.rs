@@ -23,21 +23,19 @@ pub(super) struct Keys {
 impl Keys {
     /// Those of the vault, made where there are none.
     pub(super) fn of(vault: &Vault) -> io::Result<Self> {
-        let key = match text(vault, KEY)? {
-            Some(pem) => KeyPair::from_pem(&pem).map_err(io::Error::other)?,
-            None => {
-                let key = KeyPair::generate().map_err(io::Error::other)?;
-                vault.keep(KEY, key.serialize_pem().as_bytes())?;
-                key
-            }
+        let key = if let Some(pem) = text(vault, KEY)? {
+            KeyPair::from_pem(&pem).map_err(io::Error::other)?
+        } else {
+            let key = KeyPair::generate().map_err(io::Error::other)?;
+            vault.keep(KEY, key.serialize_pem().as_bytes())?;
+            key
         };
-        let identity = match text(vault, IDENTITY)? {
-            Some(text) => x25519::Identity::from_str(text.trim()).map_err(io::Error::other)?,
-            None => {
-                let identity = x25519::Identity::generate();
-                vault.keep(IDENTITY, identity.to_string().expose_secret().as_bytes())?;
-                identity
-            }
+        let identity = if let Some(text) = text(vault, IDENTITY)? {
+            x25519::Identity::from_str(text.trim()).map_err(io::Error::other)?
+        } else {
+            let identity = x25519::Identity::generate();
+            vault.keep(IDENTITY, identity.to_string().expose_secret().as_bytes())?;
+            identity
         };
         Ok(Self { key, identity })
     }
