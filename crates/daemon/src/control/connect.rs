@@ -25,6 +25,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::keys::Keys;
+use crate::properties::hex;
 
 /// How long a call may take as a whole.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -192,12 +193,7 @@ pub(super) fn fingerprint_of_pem(pem: &str) -> Result<String, Problem> {
 }
 
 fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(certificate).iter().fold(String::new(), |mut text, byte| {
-        // Writing into a string never fails.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&Sha256::digest(certificate))
 }
 
 /// Takes a server whose chain ends in the one authority, for the name it was called by, and no other.
