@@ -1,5 +1,7 @@
 //! Who calls, and whether they may.
 
+use std::sync::Arc;
+
 use api::control::{Document, EnvironmentSpec, Kind, Principal, PrincipalKind, Verb};
 use api::{Name, Problem, ProblemCode};
 use axum::extract::FromRequestParts;
@@ -31,6 +33,36 @@ pub(super) enum Caller {
     Host,
     /// A runner.
     Runner(RunnerIdentity),
+}
+
+/// The rules, as a transaction may use them: what one that writes read itself may yet be given up, and is not kept.
+pub(super) enum Rules {
+    /// Within one that reads.
+    ForRead(Arc<Worlds>),
+    /// Within one that writes.
+    ForWrite(Arc<Worlds>),
+}
+
+impl Rules {
+    pub(super) fn for_read(control: &Control) -> Self {
+        Self::ForRead(Arc::clone(&control.worlds))
+    }
+
+    pub(super) fn for_write(control: &Control) -> Self {
+        Self::ForWrite(Arc::clone(&control.worlds))
+    }
+
+    /// Those of an organization.
+    pub(super) fn of(
+        &self,
+        transaction: &mut dyn Transaction,
+        organization: &Name,
+    ) -> Result<Arc<World>, StoreError> {
+        match self {
+            Self::ForRead(worlds) => worlds.for_read(transaction, organization),
+            Self::ForWrite(worlds) => worlds.for_write(transaction, organization),
+        }
+    }
 }
 
 /// What somebody wants to do.
@@ -100,7 +132,7 @@ impl Caller {
     /// Whether they may, as things are in this transaction: the rules that let them.
     pub(super) fn may(
         &self,
-        worlds: &Worlds,
+        rules: &Rules,
         transaction: &mut dyn Transaction,
         wish: &Wish<'_>,
     ) -> Result<Vec<String>, Failed> {
@@ -120,7 +152,7 @@ impl Caller {
                 Some(document) => target_of(transaction, &document)?,
             },
         };
-        let world = worlds.for_write(transaction, organization)?;
+        let world = rules.of(transaction, organization)?;
         let asked = Asked { principal: self.asker(), verb: wish.verb, kind: wish.kind, resource };
         let decision = world.decide(&asked);
         if decision.allowed { Ok(decision.because) } else { Err(denied(decision.because)) }
@@ -129,12 +161,12 @@ impl Caller {
     /// Of resources of a kind those that they may see.
     pub(super) fn shown(
         &self,
-        worlds: &Worlds,
+        rules: &Rules,
         transaction: &mut dyn Transaction,
         (kind, organization): (Kind, &Name),
         documents: Vec<Document>,
     ) -> Result<Vec<Document>, Failed> {
-        let world = worlds.for_write(transaction, organization)?;
+        let world = rules.of(transaction, organization)?;
         if world.sees_all(&self.asker(), kind) {
             return Ok(documents);
         }

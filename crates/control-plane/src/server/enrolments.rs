@@ -1,17 +1,18 @@
 //! Computers come in as runners.
 
 use api::control::{Enrolled, Enrolment, EnrolmentToken, Kind, Verb};
-use api::{Problem, ProblemCode};
+use api::{Name, Problem, ProblemCode};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
 use super::Control;
 use super::answer::{Body, Refusal};
-use super::caller::{Caller, Failed, Wish};
+use super::caller::{Caller, Failed, Rules, Wish};
 use super::resources::name;
 use crate::audit::{self, Told};
 use crate::identity::{self, EnrolmentError};
+use crate::store::Transaction;
 
 /// Makes a token with which one computer comes in as a runner.
 pub(super) async fn invite(
@@ -20,23 +21,21 @@ pub(super) async fn invite(
     Path((organization, runner)): Path<(String, String)>,
 ) -> Result<Json<EnrolmentToken>, Refusal> {
     let (organization, runner) = (name(&organization)?, name(&runner)?);
-    let (who, worlds, now) = (caller.clone(), control.worlds.clone(), (control.now)());
-    let (address, fingerprint) = (control.address.clone(), control.authority.fingerprint());
-    let made = caller.write(&control, move |transaction| {
-        let wish = Wish {
-            verb: Verb::Update,
-            kind: Kind::Runner,
-            organization: Some(&organization),
-            name: Some(&runner),
-        };
-        let because = who.may(&worlds, transaction, &wish)?;
-        // The computer holds the server to this certificate from the first byte on. It asks for the token: what is in a
-        // command line, everybody on that computer can read.
-        let command = format!("cove control join {address} --authority {fingerprint}");
-        let made = identity::invite(transaction, now, &organization, &runner, command)?;
-        audit::append(transaction, now, Told { allowed: true, because, ..who.line("invite", &wish) })?;
-        Ok(made)
-    });
+    let now = (control.now)();
+    // The computer holds the server to this certificate from the first byte on. It asks for the token: what is in a command
+    // line, everybody on that computer can read.
+    let (address, fingerprint) = (&control.address, control.authority.fingerprint());
+    let command = format!("cove control join {address} --authority {fingerprint}");
+    let made = change_of(
+        &control,
+        &caller,
+        organization,
+        runner,
+        "invite",
+        move |transaction, organization, runner| {
+            identity::invite(transaction, now, organization, runner, command)
+        },
+    );
     Ok(Json(made.await?))
 }
 
@@ -47,21 +46,42 @@ pub(super) async fn revoke(
     Path((organization, runner)): Path<(String, String)>,
 ) -> Result<StatusCode, Refusal> {
     let (organization, runner) = (name(&organization)?, name(&runner)?);
-    let (who, worlds, now) = (caller.clone(), control.worlds.clone(), (control.now)());
-    let revoked = caller.write(&control, move |transaction| {
+    let now = (control.now)();
+    let revoked = change_of(
+        &control,
+        &caller,
+        organization,
+        runner,
+        "revoke",
+        move |transaction, organization, runner| identity::revoke(transaction, now, organization, runner),
+    );
+    revoked.await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Does something that only those may who may change a runner, with its line of the audit log.
+async fn change_of<T: Send + 'static>(
+    control: &Control,
+    caller: &Caller,
+    organization: Name,
+    runner: Name,
+    action: &'static str,
+    work: impl FnOnce(&mut dyn Transaction, &Name, &Name) -> Result<T, EnrolmentError> + Send + 'static,
+) -> Result<T, Refusal> {
+    let (who, rules, now) = (caller.clone(), Rules::for_write(control), (control.now)());
+    let changed = caller.write(control, move |transaction| {
         let wish = Wish {
             verb: Verb::Update,
             kind: Kind::Runner,
             organization: Some(&organization),
             name: Some(&runner),
         };
-        let because = who.may(&worlds, transaction, &wish)?;
-        identity::revoke(transaction, now, &organization, &runner)?;
-        audit::append(transaction, now, Told { allowed: true, because, ..who.line("revoke", &wish) })?;
-        Ok(())
+        let because = who.may(&rules, transaction, &wish)?;
+        let done = work(transaction, &organization, &runner)?;
+        audit::append(transaction, now, Told { allowed: true, because, ..who.line(action, &wish) })?;
+        Ok(done)
     });
-    revoked.await?;
-    Ok(StatusCode::NO_CONTENT)
+    changed.await
 }
 
 /// Lets a computer in that shows a token. Needs nothing else.

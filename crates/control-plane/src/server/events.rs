@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::Control;
 use super::answer::{Parameters, Refusal};
-use super::caller::{Caller, Wish};
+use super::caller::{Caller, Rules, Wish};
 use super::resources::name;
 use crate::audit;
 use crate::store::{Database, StoreError};
@@ -51,10 +51,10 @@ pub(super) async fn watch(
     let organization = name(&organization)?;
     // Subscribed before the version is read: what happens in between is told.
     let news = control.database.news();
-    let (who, worlds, at) = (caller.clone(), control.worlds.clone(), organization.clone());
+    let (who, rules, at) = (caller.clone(), Rules::for_read(&control), organization.clone());
     let version = caller.read(&control, move |transaction| {
         let wish = Wish { verb: Verb::List, kind: Kind::Organization, organization: Some(&at), name: None };
-        who.may(&worlds, transaction, &wish)?;
+        who.may(&rules, transaction, &wish)?;
         crate::resources::find(transaction, Kind::Organization, &at, &at)?;
         Ok(transaction.version()?)
     });
@@ -132,12 +132,12 @@ pub(super) async fn audit(
     Parameters(query): Parameters<AuditQuery>,
 ) -> Result<Response, Refusal> {
     let organization = name(&organization)?;
-    let (who, worlds) = (caller.clone(), control.worlds.clone());
+    let (who, rules) = (caller.clone(), Rules::for_read(&control));
     let read = caller.read(&control, move |transaction| {
         // Who may change roles may see what they let happen.
         let wish =
             Wish { verb: Verb::Update, kind: Kind::Role, organization: Some(&organization), name: None };
-        who.may(&worlds, transaction, &wish)?;
+        who.may(&rules, transaction, &wish)?;
         Ok(transaction.audit(Some(&organization), query.after, PAGE)?)
     });
     let text: String = read.await?.into_iter().map(|(_, line)| line + "\n").collect();
@@ -149,10 +149,10 @@ pub(super) async fn verify(
     State(control): State<Control>,
     caller: Caller,
 ) -> Result<Json<AuditVerdict>, Refusal> {
-    let (who, worlds) = (caller.clone(), control.worlds.clone());
+    let (who, rules) = (caller.clone(), Rules::for_read(&control));
     let verdict = caller.read(&control, move |transaction| {
         let wish = Wish { verb: Verb::Get, kind: Kind::Organization, organization: None, name: None };
-        who.may(&worlds, transaction, &wish)?;
+        who.may(&rules, transaction, &wish)?;
         Ok(audit::verify(transaction)?)
     });
     Ok(Json(verdict.await?))

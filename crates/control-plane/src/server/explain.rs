@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 
 use super::Control;
 use super::answer::{Body, Refusal};
-use super::caller::{Caller, Failed, Wish, target_of};
+use super::caller::{Caller, Failed, Rules, Wish, target_of};
 use super::resources::name;
 use crate::authz::{Asked, Asker, Target};
 
@@ -19,10 +19,10 @@ pub(super) async fn explain(
     Body(asked): Body<Explain>,
 ) -> Result<Json<Decision>, Refusal> {
     let organization = name(&organization)?;
-    let (who, worlds) = (caller.clone(), control.worlds.clone());
+    let (who, rules) = (caller.clone(), Rules::for_read(&control));
     let decision = caller.read(&control, move |transaction| -> Result<_, Failed> {
         let wish = Wish { verb: Verb::List, kind: Kind::Role, organization: Some(&organization), name: None };
-        who.may(&worlds, transaction, &wish)?;
+        who.may(&rules, transaction, &wish)?;
         let of = organization.clone();
         let principal = match asked.principal {
             PrincipalKind::User => Asker::User { organization: of, name: asked.name, scope: None },
@@ -40,7 +40,7 @@ pub(super) async fn explain(
                 Some(document) => target_of(transaction, &document)?,
             },
         };
-        let world = worlds.for_write(transaction, &organization)?;
+        let world = rules.of(transaction, &organization)?;
         Ok(world.explain(&Asked { principal, verb: asked.verb, kind: asked.kind, resource }))
     });
     Ok(Json(decision.await?))

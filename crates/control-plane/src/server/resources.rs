@@ -11,9 +11,8 @@ use serde::Deserialize;
 
 use super::Control;
 use super::answer::{Body, Parameters, Refusal};
-use super::caller::{Caller, Failed, Wish};
+use super::caller::{Caller, Failed, Rules, Wish};
 use crate::audit::{self, Told};
-use crate::authz::Worlds;
 use crate::resources::{self, Applied, Deleted};
 use crate::store::{Listing, Transaction};
 
@@ -56,10 +55,10 @@ pub(super) async fn organizations(
         after: query.after.map(|name| (name.clone(), name)),
         most: query.limit.unwrap_or(MOST).min(MOST),
     };
-    let (who, worlds) = (caller.clone(), control.worlds.clone());
+    let (who, rules) = (caller.clone(), Rules::for_read(&control));
     let listed = caller.read(&control, move |transaction| {
         let wish = Wish { verb: Verb::List, kind: Kind::Organization, organization: None, name: None };
-        who.may(&worlds, transaction, &wish)?;
+        who.may(&rules, transaction, &wish)?;
         Ok(transaction.resources(&listing)?)
     });
     Ok(Json(listed.await?))
@@ -79,16 +78,16 @@ pub(super) async fn list(
         after: query.after.map(|name| (organization.clone(), name)),
         most: query.limit.unwrap_or(MOST).min(MOST),
     };
-    let (who, worlds) = (caller.clone(), control.worlds.clone());
+    let (who, rules) = (caller.clone(), Rules::for_read(&control));
     let listed = caller.read(&control, move |transaction| {
         who.may(
-            &worlds,
+            &rules,
             transaction,
             &Wish { verb: Verb::List, kind, organization: Some(&organization), name: None },
         )?;
         resources::find(transaction, Kind::Organization, &organization, &organization)?;
         let listed = transaction.resources(&listing)?;
-        who.shown(&worlds, transaction, (kind, &organization), listed)
+        who.shown(&rules, transaction, (kind, &organization), listed)
     });
     Ok(Json(listed.await?))
 }
@@ -100,10 +99,10 @@ pub(super) async fn get(
     Path((organization, kind, wanted)): Path<(String, String, String)>,
 ) -> Result<Json<Document>, Refusal> {
     let (organization, kind, wanted) = (name(&organization)?, kind_of(&kind)?, name(&wanted)?);
-    let (who, worlds) = (caller.clone(), control.worlds.clone());
+    let (who, rules) = (caller.clone(), Rules::for_read(&control));
     let found = caller.read(&control, move |transaction| {
         let wish = Wish { verb: Verb::Get, kind, organization: Some(&organization), name: Some(&wanted) };
-        who.may(&worlds, transaction, &wish)?;
+        who.may(&rules, transaction, &wish)?;
         Ok(resources::find(transaction, kind, &organization, &wanted)?)
     });
     Ok(Json(found.await?))
@@ -122,10 +121,10 @@ pub(super) async fn put(
         let title = format!("the address is that of {kind} {wanted}, and the body is {in_body}");
         return Err(Problem::new(ProblemCode::InvalidRequest, title).into());
     }
-    let (who, worlds) = (caller.clone(), control.worlds.clone());
+    let (who, rules) = (caller.clone(), Rules::for_write(&control));
     let now = (control.now)();
     let applied = caller.write(&control, move |transaction| {
-        apply_one(transaction, now, (&who, &worlds), &organization, draft)
+        apply_one(transaction, now, (&who, &rules), &organization, draft)
     });
     let Applied { document, done } = applied.await?;
     let status = if done == DifferenceKind::Create { StatusCode::CREATED } else { StatusCode::OK };
@@ -141,12 +140,12 @@ pub(super) async fn apply(
     Body(drafts): Body<Vec<Draft>>,
 ) -> Result<Json<Vec<AppliedDraft>>, Refusal> {
     let organization = name(&organization)?;
-    let (who, worlds, now) = (caller.clone(), control.worlds.clone(), (control.now)());
+    let (who, rules, now) = (caller.clone(), Rules::for_write(&control), (control.now)());
     let all = move |transaction: &mut dyn Transaction| -> Result<Vec<AppliedDraft>, Failed> {
         let mut outcomes = Vec::new();
         for draft in drafts {
             let difference = resources::difference(transaction, &organization, draft.clone())?;
-            let applied = apply_one(transaction, now, (&who, &worlds), &organization, draft)?;
+            let applied = apply_one(transaction, now, (&who, &rules), &organization, draft)?;
             outcomes.push(AppliedDraft { difference, resource: applied.document });
         }
         Ok(outcomes)
@@ -165,10 +164,10 @@ pub(super) async fn delete(
     Parameters(query): Parameters<DeleteQuery>,
 ) -> Result<Response, Refusal> {
     let (organization, kind, wanted) = (name(&organization)?, kind_of(&kind)?, name(&wanted)?);
-    let (who, worlds, now) = (caller.clone(), control.worlds.clone(), (control.now)());
+    let (who, rules, now) = (caller.clone(), Rules::for_write(&control), (control.now)());
     let deleted = caller.write(&control, move |transaction| {
         let wish = Wish { verb: Verb::Delete, kind, organization: Some(&organization), name: Some(&wanted) };
-        let because = who.may(&worlds, transaction, &wish)?;
+        let because = who.may(&rules, transaction, &wish)?;
         let version = query.resource_version;
         let deleted = resources::delete(transaction, now, kind, &organization, &wanted, version)?;
         let resource_version = Some(transaction.version()?);
@@ -186,7 +185,7 @@ pub(super) async fn delete(
 fn apply_one(
     transaction: &mut dyn Transaction,
     now: Timestamp,
-    (who, worlds): (&Caller, &Worlds),
+    (who, rules): (&Caller, &Rules),
     organization: &Name,
     draft: Draft,
 ) -> Result<Applied, Failed> {
@@ -197,7 +196,7 @@ fn apply_one(
         None => Verb::Create,
     };
     let wish = Wish { verb, kind, organization: Some(at), name: Some(&wanted) };
-    let because = who.may(worlds, transaction, &wish)?;
+    let because = who.may(rules, transaction, &wish)?;
     let applied = resources::apply(transaction, now, organization, draft)?;
     if applied.done != DifferenceKind::Same {
         let resource_version = Some(applied.document.metadata.resource_version);
