@@ -122,8 +122,13 @@ const ASK: &str = r#"
     $SIG{PIPE} = "IGNORE";
     while (<STDIN>) {
         syswrite($agent, "\0\0\0\1\x0b");
-        my $read = sysread($agent, my $answer, 4096) || 0;
-        print $read > 20 ? "keys\n" : "none\n";
+        # An answer is its length and then as many bytes, which need not come together.
+        my ($answer, $length) = ("", 4);
+        while (length($answer) < $length) {
+            sysread($agent, $answer, 4096, length($answer)) or last;
+            $length = 4 + unpack("N", $answer) if length($answer) >= 4;
+        }
+        print length($answer) > 20 ? "keys\n" : "none\n";
     }
 "#;
 
