@@ -49,6 +49,7 @@ static struct task_struct *teller;
 struct own_change {
 	u64 key;
 	u64 when;	/* nanoseconds; the lowest bit tells that the name was there afterwards */
+	u64 inode;	/* what has the name since, by number; 0 for what is no name */
 };
 
 static struct own_change *own_changes;
@@ -67,7 +68,7 @@ static u64 key_of_name(const struct inode *folder, const struct qstr *name)
 	return hash_64(key_of_file(folder) ^ (hash << 32 | name->len), 64) | 1;
 }
 
-static void note(u64 key, bool present)
+static void note(u64 key, bool present, u64 inode)
 {
 	struct own_change *place = &own_changes[hash_64(key, OWN_BITS)];
 	u64 when = (ktime_get_real_ns() & ~1ULL) | present;
@@ -75,19 +76,27 @@ static void note(u64 key, bool present)
 	spin_lock(&own_lock);
 	place->key = key;
 	place->when = when;
+	place->inode = inode;
 	spin_unlock(&own_lock);
+}
+
+/* All of it is 0 for what is not noted. */
+static struct own_change noted_whole(u64 key)
+{
+	struct own_change *place = &own_changes[hash_64(key, OWN_BITS)];
+	struct own_change found = {};
+
+	spin_lock(&own_lock);
+	if (place->key == key)
+		found = *place;
+	spin_unlock(&own_lock);
+	return found;
 }
 
 /* Returns 0 for what is not noted. */
 static u64 noted(u64 key)
 {
-	struct own_change *place = &own_changes[hash_64(key, OWN_BITS)];
-	u64 when;
-
-	spin_lock(&own_lock);
-	when = place->key == key ? place->when : 0;
-	spin_unlock(&own_lock);
-	return when;
+	return noted_whole(key).when;
 }
 
 static void strike(u64 key)
@@ -109,9 +118,9 @@ static int own_event(struct fsnotify_group *group, u32 mask, const void *data, i
 		return 0;
 	if (mask & (FS_CREATE | FS_MOVED_TO | FS_DELETE | FS_MOVED_FROM)) {
 		if (dir && name)
-			note(key_of_name(dir, name), mask & (FS_CREATE | FS_MOVED_TO));
+			note(key_of_name(dir, name), mask & (FS_CREATE | FS_MOVED_TO), inode ? inode->i_ino : 0);
 	} else if (inode) {
-		note(key_of_file(inode), true);
+		note(key_of_file(inode), true, 0);
 	}
 	return 0;
 }
@@ -287,12 +296,31 @@ static bool watched(const struct place *place, const struct inode *inode)
 	return d_inode(place->folder)->i_fsnotify_mask || (inode && inode->i_fsnotify_mask);
 }
 
+/* Waits for whoever of this kernel is about to change the folder: their change is seen before it is noted. */
+static void settle(const struct place *place)
+{
+	inode_lock_shared(d_inode(place->folder));
+	inode_unlock_shared(d_inode(place->folder));
+}
+
 static bool own(const struct place *place, const struct inode *inode, u64 after)
 {
 	u64 name = noted(key_of_name(d_inode(place->folder), &place->name));
 	u64 content = inode ? noted(key_of_file(inode)) : 0;
 
 	return ((name & 1) && name >= after) || (content && content >= after);
+}
+
+/*
+ * Whether this kernel itself gave a file the name that is new to the host. That needs no clock, which an emulated or busy
+ * processor reads late: had the host taken the name away since, that would have been told, and the note struck. What
+ * was replaced may have got the same number again without that, so there only times tell.
+ */
+static bool named_here(const struct place *place, const struct cove_change *change)
+{
+	struct own_change name = noted_whole(key_of_name(d_inode(place->folder), &place->name));
+
+	return change->kind == COVE_CREATED && change->inode && (name.when & 1) && name.inode == change->inode;
 }
 
 static int tell_there(const struct cove_change *change, struct place *place)
@@ -309,9 +337,10 @@ static int tell_there(const struct cove_change *change, struct place *place)
 	}
 	inode = d_inode(dentry);
 	other = before && before != inode;
+	settle(place);
 	if (!inode) {
 		result = -ENOENT;
-	} else if (own(place, inode, change->own_after)) {
+	} else if (named_here(place, change) || own(place, inode, change->own_after)) {
 		result = COVE_OWN;
 	} else if (!watched(place, inode) && !(other && before->i_fsnotify_mask)) {
 		result = COVE_UNWATCHED;
@@ -373,11 +402,13 @@ out:
 
 static int tell_deleted(const struct cove_change *change, struct place *place)
 {
-	u64 name = noted(key_of_name(d_inode(place->folder), &place->name));
 	struct inode *before;
 	struct dentry *dentry;
 	int result = COVE_TOLD;
+	u64 name;
 
+	settle(place);
+	name = noted(key_of_name(d_inode(place->folder), &place->name));
 	/* Deleted from in here, and that after the host last saw the file. */
 	if (name && !(name & 1) && name >= change->own_after)
 		return COVE_OWN;
@@ -411,6 +442,7 @@ static int tell_moved(const struct cove_change *change, struct place *from, stru
 	struct dentry *dentry;
 	int result = COVE_TOLD;
 
+	settle(to);
 	/* Before anything is forgotten: the old name may be another file's by now. */
 	if (own(to, NULL, change->own_after))
 		return COVE_OWN;
