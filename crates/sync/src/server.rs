@@ -133,6 +133,17 @@ impl Server {
         forget
     }
 
+    /// The highest version that this run has seen.
+    pub fn highest(&self) -> u64 {
+        self.highest
+    }
+
+    /// What was done since the ledger was at this version was given up with its transaction, so that the ledger is there again
+    /// without having been set back. To be said before anything else is done. Writes that were given up are not named again.
+    pub fn give_up(&mut self, version: u64) {
+        self.highest = version.min(self.highest);
+    }
+
     /// Notices that the ledger was set back beneath this run, as far as its versions show that. What sessions know of their
     /// runners is then of another time, and they are over.
     fn look(&mut self, ledger: &mut impl Ledger) {

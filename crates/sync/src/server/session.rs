@@ -6,7 +6,7 @@ use super::{Reply, Server};
 use crate::document::{depth, size};
 use crate::limits::{BATCH, DEPTH, EVENT_BYTES, RECEIVED_BYTES, STATUS_BYTES, VERSION, WINDOW};
 use crate::{
-    Author, Batch, Document, Dot, HOLDER, Hello, Key, Ledger, Mark, Owner, PLACED, Refusal, RunnerId, Side,
+    Author, Batch, Digest, Document, Dot, HOLDER, Hello, Key, Ledger, Mark, Owner, PLACED, Refusal, RunnerId, Side,
     Status, Stored, ToRunner, ToServer, Token,
 };
 
@@ -55,6 +55,22 @@ impl Session {
     /// A document that concerns it has changed; [`Server::push`] sends it.
     pub fn notice(&mut self, key: &Key) {
         self.due.insert(key.clone());
+    }
+
+    /// What its runner is known to have of a document.
+    pub fn has(&self, key: &Key) -> Option<Digest> {
+        self.known.get(key).map(|mark| mark.document)
+    }
+
+    /// Answers a sign of life by reading alone, for those of all runners are most of what a server hears. Nothing if there is
+    /// more to do: then it is for [`Server::receive`].
+    pub fn beat(&mut self, ledger: &impl Ledger, lease: Token) -> Option<ToRunner> {
+        let current = ledger.runner(&self.runner).current;
+        let is_it = lease == self.lease && current.is_some_and(|current| current.lease == lease);
+        (is_it && self.due.is_empty()).then(|| {
+            self.sent.clear();
+            ToRunner::Alive { lease }
+        })
     }
 
     fn forget(&mut self, key: &Key) {
