@@ -23,7 +23,9 @@ mod token;
 
 pub use audit::{AuditEntry, AuditVerdict, Principal, PrincipalKind};
 pub use decision::{Decision, LookedAt, WhyNot};
-pub use environment::{EnvironmentSource, EnvironmentSpec, EnvironmentStatus, FieldConflict, Rival};
+pub use environment::{
+    EnvironmentSource, EnvironmentSpec, EnvironmentStatus, FieldConflict, Rival, Settlement,
+};
 pub use execution::{ExecutionSpec, ExecutionStatus};
 pub use fields::{Fields, NoEnvironment};
 pub use kind::{Kind, UnknownKind, Verb};
@@ -42,7 +44,7 @@ pub use request::{
 pub use resource::{Document, Resource, SpecOf, Typed};
 pub use runner::{
     ClassSchema, ClassSpec, ClassStatus, Enrolled, Enrolment, EnrolmentToken, Field, FieldType, RunnerPhase,
-    RunnerSpec, RunnerStatus, RunnerVariant,
+    RunnerReport, RunnerSpec, RunnerStatus, RunnerVariant,
 };
 pub use secret::{Sealed, SecretScope, SecretSpec, SecretStatus, SecretUse};
 pub use token::{PersonalToken, PersonalTokenRequest, TokenMade, TokenScope};

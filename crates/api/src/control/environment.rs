@@ -91,7 +91,19 @@ pub struct EnvironmentStatus {
     pub conflicts: Vec<FieldConflict>,
 }
 
-/// A field that two sides changed without knowing of each other.
+/// Somebody settles a conflict: the field gets this value, whatever else was said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settlement {
+    /// The field, as the conflict has it.
+    pub field: String,
+    /// The value: one of those that were said, or another. Null takes the field away.
+    #[schema(value_type = Object)]
+    pub value: serde_json::Value,
+}
+
+/// A field that two sides changed without knowing of each other. Where somebody deleted the environment who did not know of
+/// edits, it is `desired_phase`, and each rival is an edit: `{ "field": …, "value": … }`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldConflict {
     /// The field: `desired_phase`, `automations/services/web`, ….
@@ -109,6 +121,6 @@ pub struct Rival {
     /// The value.
     #[schema(value_type = Object)]
     pub value: serde_json::Value,
-    /// The side that said it.
+    /// The side that said it: a runner's name, or `control plane`.
     pub author: String,
 }

@@ -64,6 +64,25 @@ pub struct RunnerStatus {
     /// What keeps it from working.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// When it came last or, of one that is away, when it was last heard of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_heard_at: Option<Timestamp>,
+}
+
+/// What a runner says of itself each time it has connected.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunnerReport {
+    /// Version of its daemon.
+    pub version: String,
+    /// `macos/arm64`, `linux/amd64`, ….
+    pub platform: String,
+    /// What its classes can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<ClassSchema>,
+    /// What keeps it from working.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
 }
 
 /// Where a runner is in its life.
