@@ -5,7 +5,8 @@
 //! - **resources**: one document each, by kind, organization and name;
 //! - **changes**: which resource changed at which version, for those who watch; the oldest are forgotten;
 //! - **audit**: the log, line by line;
-//! - **records**: everything else by space and key: tokens, certificates, sessions, keys.
+//! - **records**: everything else by space and key: tokens, certificates, sessions, keys;
+//! - **synced** and **concerned**: what is shared with runners of each environment, and whom it concerns.
 //!
 //! There is one counter: the version. Transactions that write come one after the other, whichever replica they are of, so
 //! a version is never seen before a lower one, and a line of the audit log always knows the one before. What was
@@ -73,6 +74,14 @@ pub enum Space {
     Sessions,
     /// Sign-ins that have begun, by their state.
     SignIns,
+    /// What sync keeps of each runner, by organization and name.
+    SyncedRunners,
+    /// Which connection a runner has, by organization and name.
+    Connections,
+    /// Runners whose connection ended lately, by organization and name.
+    Leaving,
+    /// Processes of this server, and when each last said that it is there.
+    Replicas,
 }
 
 impl Space {
@@ -84,6 +93,10 @@ impl Space {
             Self::Certificates => "certificates",
             Self::Sessions => "sessions",
             Self::SignIns => "sign_ins",
+            Self::SyncedRunners => "synced_runners",
+            Self::Connections => "connections",
+            Self::Leaving => "leaving",
+            Self::Replicas => "replicas",
         }
     }
 }
@@ -97,6 +110,34 @@ pub struct Record {
     pub value: serde_json::Value,
     /// When it is forgotten.
     pub expires_at: Option<Timestamp>,
+}
+
+/// What is shared with runners of an environment, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synced {
+    /// Its organization.
+    pub organization: Name,
+    /// Its key: the environment's id.
+    pub key: String,
+    /// Its version.
+    pub version: u64,
+    /// Since when nobody has it any more. The first time that this is said counts, until it is not said.
+    pub gone_at: Option<Timestamp>,
+    /// What it is.
+    pub stored: serde_json::Value,
+}
+
+/// A version of something shared, and a runner that it concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concern {
+    /// The version.
+    pub version: u64,
+    /// The organization of both.
+    pub organization: Name,
+    /// The runner.
+    pub runner: String,
+    /// The key of what is shared.
+    pub key: String,
 }
 
 /// What can be read and written, all or nothing. Nothing here decides: versions, rights and the chain of the audit log are
@@ -163,6 +204,27 @@ pub trait Transaction {
     fn remove_record(&mut self, space: Space, key: &str) -> Result<bool, StoreError>;
     /// Takes away what is over.
     fn forget_expired(&mut self, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// What is shared of an environment.
+    fn synced(&mut self, organization: &Name, key: &str) -> Result<Option<serde_json::Value>, StoreError>;
+    /// Writes what is shared of an environment, and which runners it concerns.
+    fn put_synced(&mut self, synced: &Synced, concerned: &[&str]) -> Result<(), StoreError>;
+    /// Forgets what is shared of an environment.
+    fn drop_synced(&mut self, organization: &Name, key: &str) -> Result<(), StoreError>;
+    /// The keys of all that concerns a runner.
+    fn synced_of(&mut self, organization: &Name, runner: &str) -> Result<Vec<String>, StoreError>;
+    /// What has a version above this one, and whom it concerns: by version, at most so many.
+    fn synced_after(&mut self, version: u64, most: u32) -> Result<Vec<Concern>, StoreError>;
+    /// What nobody has since before that time, at most so many: organizations and keys.
+    fn synced_gone_before(
+        &mut self,
+        time: Timestamp,
+        most: u32,
+    ) -> Result<Vec<(Name, String)>, StoreError>;
+    /// Which secrets its runner was last told of; empty where of none.
+    fn sealed_for(&mut self, organization: &Name, key: &str) -> Result<String, StoreError>;
+    /// Keeps that.
+    fn set_sealed_for(&mut self, organization: &Name, key: &str, sealed: &str) -> Result<(), StoreError>;
 }
 
 /// Which resources are wanted.

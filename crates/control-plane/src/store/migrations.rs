@@ -5,7 +5,8 @@
 //! migration only adds. `TEXT` is the type, and nothing else: PostgreSQL has it in the order of bytes, as SQLite does.
 
 /// Each takes a database from the format that is its index to the next.
-pub(super) const MIGRATIONS: [&str; 1] = ["
+pub(super) const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE meta (
         key    TEXT PRIMARY KEY,
         value  BIGINT NOT NULL
@@ -38,4 +39,25 @@ pub(super) const MIGRATIONS: [&str; 1] = ["
     );
     CREATE INDEX records_by_end ON records (expires_at);
     INSERT INTO meta (key, value) VALUES ('version', 0), ('changes_from', 0);
-"];
+",
+    "
+    CREATE TABLE synced (
+        organization  TEXT NOT NULL,
+        key           TEXT NOT NULL,
+        version       BIGINT NOT NULL,
+        gone_at       BIGINT,            -- milliseconds since 1970: nobody has it any more
+        sealed        TEXT NOT NULL,     -- which secrets its runner was last told of
+        stored        TEXT NOT NULL,
+        PRIMARY KEY (organization, key)
+    );
+    CREATE INDEX synced_by_version ON synced (version);
+    CREATE INDEX synced_by_end ON synced (gone_at);
+    CREATE TABLE concerned (
+        organization  TEXT NOT NULL,
+        runner        TEXT NOT NULL,
+        key           TEXT NOT NULL,
+        PRIMARY KEY (organization, runner, key)
+    );
+    CREATE INDEX concerned_by_key ON concerned (organization, key);
+",
+];

@@ -45,7 +45,7 @@ const COMMIT_AND_TELL: &str =
 const LISTEN: &str = "LISTEN cove_control";
 
 /// All there is, but for the format of the tables, and how SQLite takes it.
-const COPIED: [(&str, &str); 5] = [
+const COPIED: [(&str, &str); 7] = [
     (
         "SELECT key, value FROM meta WHERE key <> 'format'",
         "INSERT INTO meta (key, value) VALUES ($1, $2)
@@ -66,6 +66,15 @@ const COPIED: [(&str, &str); 5] = [
     (
         "SELECT space, key, value, expires_at FROM records",
         "INSERT INTO records (space, key, value, expires_at) VALUES ($1, $2, $3, $4)",
+    ),
+    (
+        "SELECT organization, key, version, gone_at, sealed, stored FROM synced",
+        "INSERT INTO synced (organization, key, version, gone_at, sealed, stored)
+            VALUES ($1, $2, $3, $4, $5, $6)",
+    ),
+    (
+        "SELECT organization, runner, key FROM concerned",
+        "INSERT INTO concerned (organization, runner, key) VALUES ($1, $2, $3)",
     ),
 ];
 

@@ -10,7 +10,7 @@ use api::control::{AuditEntry, Change, Document, Kind};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::{CHANGES_KEPT, Listing, Record, Space, StoreError, Transaction};
+use super::{CHANGES_KEPT, Concern, Listing, Record, Space, StoreError, Synced, Transaction};
 
 /// A transaction that is open.
 pub(super) trait Open {
@@ -89,6 +89,16 @@ impl Row {
 
     fn line(mut self) -> Result<(u64, String), StoreError> {
         Ok((self.number()?.unsigned_abs(), self.text()?))
+    }
+
+    fn name(&mut self) -> Result<Name, StoreError> {
+        let text = self.text()?;
+        Name::parse(&text).map_err(|error| StoreError::Damaged(Box::new(error)))
+    }
+
+    fn concern(mut self) -> Result<Concern, StoreError> {
+        let (version, organization) = (self.number()?.unsigned_abs(), self.name()?);
+        Ok(Concern { version, organization, runner: self.text()?, key: self.text()? })
     }
 
     fn record(mut self) -> Result<Record, StoreError> {
@@ -323,5 +333,86 @@ impl<O: Open> Transaction for Statements<O> {
 
     fn forget_expired(&mut self, now: Timestamp) -> Result<u64, StoreError> {
         self.0.run("DELETE FROM records WHERE expires_at <= $1", &[now.as_millisecond().into()])
+    }
+
+    fn synced(&mut self, organization: &Name, key: &str) -> Result<Option<serde_json::Value>, StoreError> {
+        if impossible(key) {
+            return Ok(None);
+        }
+        let query = "SELECT stored FROM synced WHERE organization = $1 AND key = $2";
+        let row = self.one(query, &[organization.as_str().into(), key.into()])?;
+        row.map(Row::document).transpose()
+    }
+
+    fn put_synced(&mut self, synced: &Synced, concerned: &[&str]) -> Result<(), StoreError> {
+        let statement = "INSERT INTO synced (organization, key, version, gone_at, sealed, stored)
+            VALUES ($1, $2, $3, $4, '', $5)
+            ON CONFLICT (organization, key) DO UPDATE SET version = excluded.version, stored = excluded.stored,
+                gone_at = CASE WHEN excluded.gone_at IS NULL THEN NULL
+                    ELSE COALESCE(synced.gone_at, excluded.gone_at) END";
+        let (organization, key) = (synced.organization.as_str(), synced.key.as_str());
+        let json = serde_json::to_string(&synced.stored)?;
+        let values = [
+            organization.into(),
+            key.into(),
+            synced.version.into(),
+            synced.gone_at.map(Timestamp::as_millisecond).into(),
+            json.as_str().into(),
+        ];
+        self.0.run(statement, &values)?;
+        let query = "SELECT runner FROM concerned WHERE organization = $1 AND key = $2";
+        let rows = self.0.rows(query, &[organization.into(), key.into()])?;
+        let former: Vec<String> = rows.into_iter().map(|mut row| row.text()).collect::<Result<_, _>>()?;
+        for runner in former.iter().filter(|runner| !concerned.contains(&runner.as_str())) {
+            let statement = "DELETE FROM concerned WHERE organization = $1 AND runner = $2 AND key = $3";
+            self.0.run(statement, &[organization.into(), runner.as_str().into(), key.into()])?;
+        }
+        for runner in concerned.iter().filter(|runner| !former.iter().any(|known| known == *runner)) {
+            let statement = "INSERT INTO concerned (organization, runner, key) VALUES ($1, $2, $3)";
+            self.0.run(statement, &[organization.into(), (*runner).into(), key.into()])?;
+        }
+        Ok(())
+    }
+
+    fn drop_synced(&mut self, organization: &Name, key: &str) -> Result<(), StoreError> {
+        let values = [organization.as_str().into(), key.into()];
+        self.0.run("DELETE FROM concerned WHERE organization = $1 AND key = $2", &values)?;
+        self.0.run("DELETE FROM synced WHERE organization = $1 AND key = $2", &values).map(drop)
+    }
+
+    fn synced_of(&mut self, organization: &Name, runner: &str) -> Result<Vec<String>, StoreError> {
+        let query = "SELECT key FROM concerned WHERE organization = $1 AND runner = $2 ORDER BY key";
+        let rows = self.0.rows(query, &[organization.as_str().into(), runner.into()])?;
+        rows.into_iter().map(|mut row| row.text()).collect()
+    }
+
+    fn synced_after(&mut self, version: u64, most: u32) -> Result<Vec<Concern>, StoreError> {
+        let query = "SELECT synced.version, synced.organization, concerned.runner, synced.key
+            FROM synced JOIN concerned
+                ON concerned.organization = synced.organization AND concerned.key = synced.key
+            WHERE synced.version > $1 ORDER BY synced.version LIMIT $2";
+        let rows = self.0.rows(query, &[version.into(), i64::from(most).into()])?;
+        rows.into_iter().map(Row::concern).collect()
+    }
+
+    fn synced_gone_before(
+        &mut self,
+        time: Timestamp,
+        most: u32,
+    ) -> Result<Vec<(Name, String)>, StoreError> {
+        let query = "SELECT organization, key FROM synced WHERE gone_at < $1 ORDER BY gone_at LIMIT $2";
+        let rows = self.0.rows(query, &[time.as_millisecond().into(), i64::from(most).into()])?;
+        rows.into_iter().map(|mut row| Ok((row.name()?, row.text()?))).collect()
+    }
+
+    fn sealed_for(&mut self, organization: &Name, key: &str) -> Result<String, StoreError> {
+        let query = "SELECT sealed FROM synced WHERE organization = $1 AND key = $2";
+        let row = self.one(query, &[organization.as_str().into(), key.into()])?;
+        Ok(row.map(|mut row| row.text()).transpose()?.unwrap_or_default())
+    }
+
+    fn set_sealed_for(&mut self, organization: &Name, key: &str, sealed: &str) -> Result<(), StoreError> {
+        let statement = "UPDATE synced SET sealed = $1 WHERE organization = $2 AND key = $3";
+        self.0.run(statement, &[sealed.into(), organization.as_str().into(), key.into()]).map(drop)
     }
 }
