@@ -58,7 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("app", &["api", "client"]),
-    ("control-plane", &["api"]),
+    ("control-plane", &["api", "sync"]),
     // For development only
     (
         "test-support",

@@ -10,18 +10,21 @@ mod events;
 mod explain;
 mod listen;
 mod resources;
+mod settle;
 mod system;
+mod wire;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::authz::Worlds;
 use crate::identity::Authority;
 use crate::store::Database;
+use crate::sync::Fleet;
 
 pub use listen::{ListenError, local, tls};
 
@@ -36,6 +39,8 @@ pub struct Control {
     pub address: Arc<str>,
     /// Who may do what, as far as it was read lately.
     pub worlds: Arc<Worlds>,
+    /// What is shared with runners.
+    pub fleet: Fleet,
     /// The time.
     pub now: fn() -> Timestamp,
     /// Ends streams when the server ends.
@@ -48,6 +53,8 @@ pub fn routes(control: Control) -> Router {
         .route("/v1/info", get(system::info))
         .route("/v1/enrol", post(enrolments::enrol))
         .route("/v1/renew", post(enrolments::renew))
+        .route("/v1/report", post(wire::report))
+        .route("/v1/sync", get(wire::sync))
         .route("/v1/organizations", get(resources::organizations))
         .route("/v1/organizations/{organization}/apply", post(resources::apply))
         .route("/v1/organizations/{organization}/explain", post(explain::explain))
@@ -56,6 +63,7 @@ pub fn routes(control: Control) -> Router {
         .route("/v1/audit/verify", post(events::verify))
         .route("/v1/organizations/{organization}/runners/{name}/token", post(enrolments::invite))
         .route("/v1/organizations/{organization}/runners/{name}/revoke", post(enrolments::revoke))
+        .route("/v1/organizations/{organization}/environments/{name}/settle", put(settle::settle))
         .route("/v1/organizations/{organization}/{kind}", get(resources::list))
         .route(
             "/v1/organizations/{organization}/{kind}/{name}",

@@ -12,6 +12,7 @@ use super::arguments::ServeOptions;
 use crate::identity::Authority;
 use crate::server::{self, Control};
 use crate::store::Database;
+use crate::sync::Fleet;
 
 /// The database in the state folder.
 pub(super) const DATABASE: &str = "control.db";
@@ -36,6 +37,7 @@ pub(super) async fn serve(home: &Utf8Path, options: ServeOptions) -> Result<(), 
     let database = open(home).await?;
     let authority = database.write(|transaction| Authority::of(transaction, Timestamp::now())).await;
     let authority = authority.map_err(|error| failed("the server's authority cannot be used", &error))?;
+    let fleet = Fleet::start(&database).await?;
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.map_err(|error| {
         failed(&format!("cannot listen on {}", options.listen), &error)
@@ -49,11 +51,15 @@ pub(super) async fn serve(home: &Utf8Path, options: ServeOptions) -> Result<(), 
         authority: Arc::new(authority),
         address: format!("https://{name}:{port}").into(),
         worlds: Arc::default(),
+        fleet,
         now: Timestamp::now,
         shutdown: shutdown.clone(),
     };
     tracing::info!(address = %control.address, authority = control.authority.fingerprint(), "serving");
     let routes = server::routes(control.clone());
+    let (fleet, database) = (control.fleet.clone(), control.database.clone());
+    let ending = shutdown.clone();
+    tokio::spawn(async move { fleet.follow(database, Timestamp::now, ending).await });
     let socket = home.join("run/control.sock");
     tokio::spawn(end_on_signal(shutdown.clone()));
     let local = server::local(routes.clone(), &socket, shutdown.clone());

@@ -192,6 +192,10 @@ fn certify(
         note: None,
     };
     audit::append(transaction, now, told)?;
+    if action == "enrol" {
+        // Unless it connects soon.
+        crate::sync::presence::left(transaction, now, organization, name)?;
+    }
     Ok(Enrolled {
         runner: runner.id.clone(),
         name: name.clone(),

@@ -127,6 +127,9 @@ pub(super) fn unused(transaction: &mut dyn Transaction, document: &Document) -> 
             let needs = if kind == Kind::Organization {
                 // The first roles come with an organization, and go with it.
                 !matches!(other.kind, Kind::Organization | Kind::Role)
+            } else if other.kind == Kind::Execution {
+                // What ran in an environment goes with it.
+                false
             } else {
                 let named = named_by(other.kind, &other.spec)?;
                 named.iter().any(|(_, of, named)| *of == kind && named == name)

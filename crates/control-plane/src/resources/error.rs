@@ -89,6 +89,12 @@ pub enum ResourceError {
 pub struct Wrong(String);
 
 impl ResourceError {
+    /// A field of a resource cannot be so; `field` is that of its spec.
+    pub(crate) fn invalid_field(kind: Kind, name: &Name, field: &str, wrong: &str) -> Self {
+        let field = if field.is_empty() { "spec".to_owned() } else { format!("spec.{field}") };
+        Self::invalid(kind, name, &field, wrong)
+    }
+
     pub(super) fn invalid(kind: Kind, name: &Name, field: &str, wrong: impl Into<String>) -> Self {
         let (name, field, wrong) = (name.clone(), field.to_owned(), Wrong(wrong.into()));
         Self::Invalid { kind, name, field, wrong }

@@ -15,6 +15,7 @@ use super::caller::{Caller, Failed, Rules, Wish};
 use crate::audit::{self, Told};
 use crate::resources::{self, Applied, Deleted};
 use crate::store::{Listing, Transaction};
+use crate::sync::Fleet;
 
 /// Most resources in one answer.
 const MOST: u32 = 500;
@@ -123,8 +124,9 @@ pub(super) async fn put(
     }
     let (who, rules) = (caller.clone(), Rules::for_write(&control));
     let now = (control.now)();
+    let fleet = control.fleet.clone();
     let applied = caller.write(&control, move |transaction| {
-        apply_one(transaction, now, (&who, &rules), &organization, draft)
+        apply_one(transaction, now, (&who, &rules, &fleet), &organization, draft)
     });
     let Applied { document, done } = applied.await?;
     let status = if done == DifferenceKind::Create { StatusCode::CREATED } else { StatusCode::OK };
@@ -141,11 +143,12 @@ pub(super) async fn apply(
 ) -> Result<Json<Vec<AppliedDraft>>, Refusal> {
     let organization = name(&organization)?;
     let (who, rules, now) = (caller.clone(), Rules::for_write(&control), (control.now)());
+    let fleet = if query.dry_run { control.fleet.for_rehearsal() } else { control.fleet.clone() };
     let all = move |transaction: &mut dyn Transaction| -> Result<Vec<AppliedDraft>, Failed> {
         let mut outcomes = Vec::new();
         for draft in drafts {
             let difference = resources::difference(transaction, &organization, draft.clone())?;
-            let applied = apply_one(transaction, now, (&who, &rules), &organization, draft)?;
+            let applied = apply_one(transaction, now, (&who, &rules, &fleet), &organization, draft)?;
             outcomes.push(AppliedDraft { difference, resource: applied.document });
         }
         Ok(outcomes)
@@ -165,11 +168,17 @@ pub(super) async fn delete(
 ) -> Result<Response, Refusal> {
     let (organization, kind, wanted) = (name(&organization)?, kind_of(&kind)?, name(&wanted)?);
     let (who, rules, now) = (caller.clone(), Rules::for_write(&control), (control.now)());
+    let fleet = control.fleet.clone();
     let deleted = caller.write(&control, move |transaction| {
         let wish = Wish { verb: Verb::Delete, kind, organization: Some(&organization), name: Some(&wanted) };
         let because = who.may(&rules, transaction, &wish)?;
         let version = query.resource_version;
-        let deleted = resources::delete(transaction, now, kind, &organization, &wanted, version)?;
+        let mut deleted = resources::delete(transaction, now, kind, &organization, &wanted, version)?;
+        if let Deleted::Going(document) = &deleted
+            && kind == Kind::Environment
+        {
+            deleted = fleet.turn(transaction, &organization, now)?.delete(document)?;
+        }
         let resource_version = Some(transaction.version()?);
         let line = who.line(Verb::Delete.as_str(), &wish);
         audit::append(transaction, now, Told { allowed: true, because, resource_version, ..line })?;
@@ -185,7 +194,7 @@ pub(super) async fn delete(
 fn apply_one(
     transaction: &mut dyn Transaction,
     now: Timestamp,
-    (who, rules): (&Caller, &Rules),
+    (who, rules, fleet): (&Caller, &Rules, &Fleet),
     organization: &Name,
     draft: Draft,
 ) -> Result<Applied, Failed> {
@@ -197,7 +206,12 @@ fn apply_one(
     };
     let wish = Wish { verb, kind, organization: Some(at), name: Some(&wanted) };
     let because = who.may(rules, transaction, &wish)?;
-    let applied = resources::apply(transaction, now, organization, draft)?;
+    let former = transaction.resource(kind, at, &wanted)?.filter(|_| kind == Kind::Environment);
+    let mut applied = resources::apply(transaction, now, organization, draft)?;
+    if kind == Kind::Environment && applied.done != DifferenceKind::Same {
+        let turn = fleet.turn(transaction, at, now)?;
+        applied.document = turn.declare(former.as_ref(), &applied.document)?;
+    }
     if applied.done != DifferenceKind::Same {
         let resource_version = Some(applied.document.metadata.resource_version);
         let line = who.line(verb.as_str(), &wish);

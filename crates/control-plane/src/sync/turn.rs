@@ -1,0 +1,347 @@
+//! Sync's part of a transaction: what people change of environments, and what becomes of the resources.
+
+use std::collections::BTreeMap;
+use std::sync::MutexGuard;
+
+use api::Name;
+use api::control::{
+    DifferenceKind, Document, EnvironmentSpec, EnvironmentStatus, FieldConflict, Fields, Kind, Rival,
+};
+use jiff::Timestamp;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+use sync::{
+    Author, Conflict, Deletion, Dot, EditError, Key, Ledger as _, Owners, PHASE, PLACED, Server, Side,
+    Stored,
+};
+
+use super::books::{Books, is_gone};
+use super::sealed::{self, runner_id};
+use crate::resources::{self, Applied, Deleted, Mirrored, ResourceError};
+use crate::store::{StoreError, Transaction};
+
+/// The field with the limits of all policies, which the server alone writes.
+pub(super) const POLICY: &str = "policy";
+/// The field with the name.
+const NAME: &str = "name";
+
+/// A transaction, for what is shared with runners of one organization.
+pub struct Turn<'a> {
+    pub(super) owners: &'a Owners,
+    pub(super) server: MutexGuard<'a, Server>,
+    pub(super) books: Books<'a>,
+    pub(super) organization: Name,
+    pub(super) now: Timestamp,
+}
+
+/// What became of an environment.
+#[derive(Debug)]
+pub(super) enum Became {
+    /// It is there.
+    There(Applied),
+    /// It is gone.
+    Gone(Document),
+    /// There is none, and was none.
+    Nothing,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(
+        owners: &'a Owners,
+        server: MutexGuard<'a, Server>,
+        transaction: &'a mut dyn Transaction,
+        organization: &Name,
+        now: Timestamp,
+    ) -> Self {
+        let books = Books::new(transaction, organization, now, owners.clone());
+        Self { owners, server, books, organization: organization.clone(), now }
+    }
+
+    /// Somebody wishes an environment so: it is `document`, and was `former` before. What each changed field says counts from
+    /// here on, over all that others said of it.
+    ///
+    /// # Errors
+    /// A field cannot be shared, or the database failed.
+    pub fn declare(
+        mut self,
+        former: Option<&Document>,
+        document: &Document,
+    ) -> Result<Document, ResourceError> {
+        let key = key_of(document)?;
+        let name = &document.metadata.name;
+        let spec: EnvironmentSpec = form(&document.spec)?;
+        let fields = spec.fields(name);
+        let changed = if self.books.document(&key).is_some() {
+            let before: Fields = match former {
+                Some(former) => form::<EnvironmentSpec>(&former.spec)?.fields(&former.metadata.name),
+                None => Fields::new(),
+            };
+            self.change(&key, &before, fields)
+        } else {
+            let runner = runner_id(&spec.runner);
+            let fields = fields.into_iter().filter(|(field, _)| field != PLACED);
+            self.server.create(&mut self.books, &key, &runner, fields).map(drop)
+        };
+        changed.map_err(|error| not_shared(name, &error))?;
+        let is_of = |spec: &EnvironmentSpec| (spec.project.clone(), spec.owner.clone(), spec.runner.clone());
+        let before = former.map(|former| form(&former.spec)).transpose()?;
+        if before.as_ref().map(is_of) != Some(is_of(&spec)) {
+            self.refresh(document)?;
+        }
+        let became = self.project(&key, false)?;
+        self.books.whole()?;
+        match became {
+            Became::There(applied) => Ok(applied.document),
+            // It was wished away, and nobody had it.
+            Became::Gone(document) => Ok(document),
+            Became::Nothing => Ok(document.clone()),
+        }
+    }
+
+    /// Writes the fields that are others than what counts, and takes away those that are no more.
+    fn change(&mut self, key: &Key, before: &Fields, after: Fields) -> Result<(), EditError> {
+        let counts = self.values(key);
+        for field in before.keys().filter(|field| !after.contains_key(*field)) {
+            self.server.edit(&mut self.books, key, field, Value::Null)?;
+        }
+        for (field, value) in after {
+            if counts.get(&field) != Some(&value) {
+                self.server.edit(&mut self.books, key, &field, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody who saw all of an environment wishes that it be deleted.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn delete(mut self, document: &Document) -> Result<Deleted, ResourceError> {
+        let key = key_of(document)?;
+        if self.books.document(&key).is_none() {
+            let spec: EnvironmentSpec = form(&document.spec)?;
+            let runner = runner_id(&spec.runner);
+            let fields = spec.fields(&document.metadata.name);
+            let fields = fields.into_iter().filter(|(field, _)| field != PLACED);
+            let made = self.server.create(&mut self.books, &key, &runner, fields);
+            made.map_err(|error| not_shared(&document.metadata.name, &error))?;
+        }
+        let edited = self.server.edit(&mut self.books, &key, PHASE, "deleted".into());
+        edited.map_err(|error| not_shared(&document.metadata.name, &error))?;
+        let became = self.project(&key, false)?;
+        self.books.whole()?;
+        Ok(match became {
+            Became::There(applied) => Deleted::Going(Box::new(applied.document)),
+            Became::Gone(_) | Became::Nothing => Deleted::Gone,
+        })
+    }
+
+    /// Somebody who saw a conflict says what counts.
+    ///
+    /// # Errors
+    /// The field is in none, or the environment cannot be so; or the database failed.
+    pub fn settle(
+        mut self,
+        document: &Document,
+        field: &str,
+        value: Value,
+    ) -> Result<Document, ResourceError> {
+        let (key, name) = (key_of(document)?, &document.metadata.name);
+        let stored = self.books.document(&key);
+        let conflicts = stored.map(|stored| conflicts(&stored, self.owners)).unwrap_or_default();
+        if !conflicts.iter().any(|conflict| conflict.field == field) {
+            return Err(ResourceError::invalid_field(Kind::Environment, name, field, "there is no conflict about it"));
+        }
+        let edited = self.server.edit(&mut self.books, &key, field, value);
+        edited.map_err(|error| not_shared(name, &error))?;
+        if let Err(error) = EnvironmentSpec::of_fields(&self.values(&key)) {
+            let wrong = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            return Err(ResourceError::invalid_field(Kind::Environment, name, field, &wrong));
+        }
+        let became = self.project(&key, false)?;
+        self.books.whole()?;
+        match became {
+            Became::There(applied) => Ok(applied.document),
+            Became::Gone(document) => Ok(document),
+            Became::Nothing => Ok(document.clone()),
+        }
+    }
+
+    /// Brings the limits and secrets that an environment's runner has to the present ones. Whether they were others.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn refresh(&mut self, document: &Document) -> Result<bool, ResourceError> {
+        let key = key_of(document)?;
+        let spec: EnvironmentSpec = form(&document.spec)?;
+        if self.books.document(&key).is_none() {
+            let runner = runner_id(&spec.runner);
+            let fields = spec.fields(&document.metadata.name);
+            let fields = fields.into_iter().filter(|(field, _)| field != PLACED);
+            let made = self.server.create(&mut self.books, &key, &runner, fields);
+            made.map_err(|error| not_shared(&document.metadata.name, &error))?;
+        }
+        let version = self.books.version();
+        self.fit(&key, &spec)?;
+        self.books.forget_secrets(&key);
+        let secrets = sealed::mark_of(&self.books.secrets(&key));
+        let organization = self.organization.clone();
+        let told = self.books.transaction().sealed_for(&organization, key.as_str())?;
+        if told != secrets {
+            // The document is there: it was made above.
+            let _ = self.server.secrets_changed(&mut self.books, &key);
+            self.books.transaction().set_sealed_for(&organization, key.as_str(), &secrets)?;
+        }
+        let changed = self.books.version() != version;
+        self.books.whole()?;
+        Ok(changed)
+    }
+
+    /// Writes the limits that hold for an environment where they are others than before.
+    fn fit(&mut self, key: &Key, spec: &EnvironmentSpec) -> Result<(), ResourceError> {
+        let organization = self.organization.clone();
+        let limits =
+            sealed::limits_for(self.books.transaction(), &organization, spec.project.as_ref())?;
+        let limits = serde_json::to_value(limits).map_err(StoreError::from)?;
+        // A field that was never written and one that says nothing are the same; most teams have no policy.
+        let counts = self.values(key).remove(POLICY);
+        if counts.as_ref() != Some(&limits) && (counts.is_some() || limits != json!({})) {
+            let edited = self.server.edit(&mut self.books, key, POLICY, limits);
+            edited.map_err(|error| ResourceError::from(StoreError::Damaged(Box::new(error))))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the resource what the document says. `observed`: its runner has the same document.
+    pub(super) fn project(&mut self, key: &Key, observed: bool) -> Result<Became, ResourceError> {
+        let Some(stored) = self.books.document(key) else { return Ok(Became::Nothing) };
+        let present = self.books.transaction().resource_by_id(key.as_str())?;
+        if is_gone(&stored, self.owners) {
+            let Some(present) = present else { return Ok(Became::Nothing) };
+            resources::unmirror(self.books.transaction(), &present)?;
+            return Ok(Became::Gone(present));
+        }
+        let mut spec = EnvironmentSpec::of_fields(&self.values(key)).ok();
+        if let Some((name, _)) = &mut spec {
+            let organization = self.organization.clone();
+            let free = resources::free_name(self.books.transaction(), &organization, key.as_str(), name)?;
+            if free != *name {
+                let edited = self.server.edit(&mut self.books, key, NAME, free.as_str().into());
+                edited.map_err(|error| not_shared(name, &error))?;
+                *name = free;
+            }
+        }
+        let Some(stored) = self.books.document(key) else { return Ok(Became::Nothing) };
+        let is_other = |document: &Document, spec: &EnvironmentSpec| {
+            form::<EnvironmentSpec>(&document.spec).is_ok_and(|known| {
+                (known.project, known.owner, known.runner)
+                    != (spec.project.clone(), spec.owner.clone(), spec.runner.clone())
+            })
+        };
+        let refit = spec.as_ref().is_some_and(|(_, spec)| {
+            present.as_ref().is_none_or(|present| is_other(present, spec))
+        });
+        let wanted = Mirrored {
+            id: key.to_string(),
+            organization: self.organization.clone(),
+            spec,
+            status: status_of(&stored, self.owners),
+            observed,
+            is_deleted: matches!(stored.document.deletion(self.owners), Deletion::Effective(_)),
+        };
+        let applied = match resources::mirror(self.books.transaction(), self.now, wanted) {
+            Ok(Some(applied)) => applied,
+            Ok(None) => return Ok(Became::Nothing),
+            // Sync goes on; the resource stays as it was.
+            Err(ResourceError::TooLarge { kind, name, size }) => {
+                tracing::warn!(%kind, %name, size, "what a runner says is too large to be shown");
+                return Ok(Became::Nothing);
+            }
+            Err(error) => return Err(error),
+        };
+        if refit {
+            self.refresh(&applied.document)?;
+        }
+        Ok(Became::There(applied))
+    }
+
+    /// All values of a document that count.
+    pub(super) fn values(&self, key: &Key) -> Fields {
+        let stored = self.books.document(key);
+        let values = |stored: Stored| -> BTreeMap<String, Value> {
+            let values = stored.document.values(self.owners);
+            values.map(|(field, value)| (field.to_owned(), value.clone())).collect()
+        };
+        stored.map(values).unwrap_or_default()
+    }
+}
+
+/// What its runner reported of an environment, and what is in dispute. What is reported in another form says nothing.
+fn status_of(stored: &Stored, owners: &Owners) -> EnvironmentStatus {
+    let mut status = EnvironmentStatus::default();
+    if let Some((author, reported)) = &stored.status {
+        match EnvironmentStatus::deserialize(&reported.value) {
+            Ok(reported) => status = reported,
+            Err(error) => tracing::debug!(%error, %author, "a status cannot be read"),
+        }
+        if let Side::Runner(runner) = &author.side {
+            status.runner = Name::parse(runner.as_str()).ok();
+        }
+    }
+    status.conflicts = conflicts(stored, owners);
+    status
+}
+
+/// What people have to settle.
+fn conflicts(stored: &Stored, owners: &Owners) -> Vec<FieldConflict> {
+    let document = &stored.document;
+    let value_of = |field: &str| document.value(field, owners).cloned().unwrap_or_default();
+    let author_of = |dot: &Dot| match &dot.author {
+        Author { side: Side::Server, .. } => "control plane".to_owned(),
+        Author { side: Side::Runner(id), .. } => id.to_string(),
+    };
+    let shown = document.conflicts(owners).into_iter().map(|conflict| match conflict {
+        Conflict::Field { field, value, rivals } => {
+            let rivals = rivals
+                .into_iter()
+                .map(|write| Rival { author: author_of(&write.dot), value: write.value })
+                .collect();
+            FieldConflict { field, value: value.value, rivals }
+        }
+        Conflict::Deletion { fields } => {
+            let rivals = fields.into_iter().map(|field| {
+                let winner = document.fields().get(&field).and_then(|register| register.winner(&field, owners));
+                let author = winner.map(|write| author_of(&write.dot)).unwrap_or_default();
+                Rival { value: json!({ "field": field, "value": value_of(&field) }), author }
+            });
+            FieldConflict { field: PHASE.to_owned(), value: "deleted".into(), rivals: rivals.collect() }
+        }
+    });
+    shown.collect()
+}
+
+fn key_of(document: &Document) -> Result<Key, ResourceError> {
+    Key::parse(&document.metadata.id)
+        .map_err(|error| ResourceError::from(StoreError::Damaged(Box::new(error))))
+}
+
+pub(super) fn form<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, StoreError> {
+    Ok(T::deserialize(value)?)
+}
+
+fn not_shared(name: &Name, error: &EditError) -> ResourceError {
+    let field = match error {
+        EditError::NotYours(field) | EditError::Field(field) => field.as_str(),
+        EditError::Unknown(_) | EditError::Exists(_) | EditError::TooLarge(_) => "",
+    };
+    ResourceError::invalid_field(Kind::Environment, name, field, &error.to_string())
+}
+
+/// Whether a change of an environment is one that others see.
+pub(super) fn is_change(became: &Became) -> bool {
+    match became {
+        Became::There(applied) => applied.done != DifferenceKind::Same,
+        Became::Gone(_) => true,
+        Became::Nothing => false,
+    }
+}
