@@ -43,3 +43,83 @@ fn a_computer_joins_a_team_works_without_its_server_and_leaves() {
     assert!(said.contains("E0512"), "{said}");
     assert!(!place.all_that_is_kept().contains(&token), "the token is nowhere on the computer");
 }
+
+/// A computer that joined, and what its team declared.
+fn joined(place: &Place, server: &place::Server) {
+    let people = TEAM.split("---\nkind: Environment\n").next().unwrap();
+    place.control_ok(&["apply", "-f", &place.file("team.yaml", people)]);
+    let (authority, token) = place.token("big-linux");
+    place.cove_ok(&["control", "join", &server.address(), "--authority", &authority], &token);
+}
+
+/// An environment of the computer: one that is stopped, since no machine is needed for what is said of it.
+const DECLARED: &str = "kind: Environment
+metadata: { name: declared }
+spec:
+  desired_phase: stopped
+  project: shop
+  owner: ann
+  runner: big-linux
+  source: { type: repository, url: https://git.example.com/acme/shop.git }
+  idle: { stop_after: 1800 }
+";
+
+#[test]
+fn both_sides_hear_of_each_others_edits_and_cross_ones_are_settled() {
+    let place = Place::new();
+    let server = place.serve();
+    joined(&place, &server);
+    place.until("connected", || place.cove_ok(&["control", "status"], "").contains("connected"));
+
+    // Declared there: heard here. Made here: told there.
+    place.control_ok(&["apply", "-f", &place.file("declared.yaml", DECLARED)]);
+    place.until("the runner tells of it", || {
+        let shown = place.environment("declared");
+        shown["status"]["runner"] == "big-linux" && shown["status"]["phase"] == "stopped"
+    });
+    let folder = place.folder("work");
+    place.cove_ok(&["up", &folder, "--no-wait"], "");
+    place.until("it is told", || place.names().contains(&"work".to_owned()));
+    let told = place.environment("work");
+    assert_eq!(told["spec"]["source"]["path"], folder, "{told}");
+    assert_eq!(told["spec"]["desired_phase"], "running");
+
+    // An edit of either side, while both hear each other.
+    place.cove_ok(&["stop", "work", "--no-wait"], "");
+    place.until("it is stopped there", || place.environment("work")["spec"]["desired_phase"] == "stopped");
+    place.edit("work", |spec| spec["idle"] = serde_json::json!({ "stop_after": 600 }));
+    place.until("it is heard here", || place.here("work")["spec"]["idle"]["stop_after"] == 600);
+
+    // Edits that do not know of each other: both are kept, one counts, and a person chooses.
+    let address = server.address();
+    server.kill();
+    place.cove_ok(&["up", &folder, "--idle", "45m", "--no-wait"], "");
+    place.cove_ok(&["daemon", "stop"], "");
+    let server = place.serve_at(&address);
+    place.edit("work", |spec| spec["idle"] = serde_json::json!({ "stop_after": 900 }));
+    place.cove_ok(&["ls"], "");
+    place.until("both are told", || {
+        place.environment("work")["status"]["conflicts"]
+            .as_array()
+            .is_some_and(|conflicts| !conflicts.is_empty())
+    });
+    let conflict = place.environment("work")["status"]["conflicts"][0].clone();
+    assert_eq!(conflict["field"], "idle", "{conflict}");
+    assert_eq!(conflict["value"]["stop_after"], 2700, "who sits at the computer decides what runs there");
+    assert_eq!(conflict["rivals"][0]["value"]["stop_after"], 900);
+    let status = place.cove_ok(&["control", "status"], "");
+    assert!(status.contains("cove control settle work idle '{\"stop_after\":900}'"), "{status}");
+    place.cove_ok(&["control", "settle", "work", "idle", r#"{"stop_after":900}"#], "");
+    place.until("it is settled everywhere", || {
+        let shown = place.environment("work");
+        shown["status"]["conflicts"].is_null() && shown["spec"]["idle"]["stop_after"] == 900
+    });
+    assert_eq!(place.here("work")["spec"]["idle"]["stop_after"], 900);
+
+    // Deleted on either side: gone on both.
+    place.control_ok(&["delete", "environment", "declared"]);
+    place.cove_ok(&["rm", "--yes", "work"], "");
+    place.until("both are gone", || place.names().is_empty());
+    place.control_ok(&["audit", "verify"]);
+    drop(server);
+}

@@ -6,6 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
+/// How long programs may take for what they do by themselves.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A computer and a server's computer. All of it goes with the value.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
@@ -36,9 +41,23 @@ impl Place {
         path.display().to_string()
     }
 
+    /// A folder of the computer; its path.
+    pub(crate) fn folder(&self, name: &str) -> String {
+        let path = self.folder.path().join(name);
+        fs::create_dir(&path).unwrap();
+        path.canonicalize().unwrap().display().to_string()
+    }
+
     /// A server that answers.
     pub(crate) fn serve(&self) -> Server {
-        let mut command = self.control(&["serve", "--listen", "127.0.0.1:0"]);
+        self.serve_at("https://localhost:0")
+    }
+
+    /// The same, where computers look for it.
+    pub(crate) fn serve_at(&self, address: &str) -> Server {
+        let (_, port) = address.rsplit_once(':').unwrap();
+        let listen = format!("127.0.0.1:{port}");
+        let mut command = self.control(&["serve", "--listen", &listen]);
         let mut child = command.env("NO_COLOR", "1").stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = lines.find_map(|line| {
@@ -69,6 +88,45 @@ impl Place {
         let output = self.control(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Waits for something that programs do by themselves.
+    pub(crate) fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            let said = || self.cove_ok(&["control", "status"], "");
+            assert!(begun.elapsed() < PATIENCE, "{what}: it is not so\n{}", said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// An environment, as the server has it; null if it has none.
+    pub(crate) fn environment(&self, name: &str) -> Value {
+        let all: Value =
+            serde_json::from_str(&self.control_ok(&["get", "environments", "-o", "json"])).unwrap();
+        let all = all.as_array().unwrap();
+        all.iter().find(|one| one["metadata"]["name"] == name).cloned().unwrap_or_default()
+    }
+
+    /// Names of the server's environments.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let all: Value =
+            serde_json::from_str(&self.control_ok(&["get", "environments", "-o", "json"])).unwrap();
+        let name = |one: &Value| one["metadata"]["name"].as_str().unwrap().to_owned();
+        all.as_array().unwrap().iter().map(name).collect()
+    }
+
+    /// An environment, as the computer has it.
+    pub(crate) fn here(&self, name: &str) -> Value {
+        serde_json::from_str(&self.cove_ok(&["show", name, "--json"], "")).unwrap()
+    }
+
+    /// Changes what the server wants of an environment, as a person does with a file.
+    pub(crate) fn edit(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let mut spec = self.environment(name)["spec"].clone();
+        change(&mut spec);
+        let draft = serde_json::json!({ "kind": "Environment", "metadata": { "name": name }, "spec": spec });
+        self.control_ok(&["apply", "-f", &self.file("edit.yaml", &draft.to_string())]);
     }
 
     /// The authority that a computer's command names, and the token for it.

@@ -69,7 +69,7 @@ pub use machine::{
     AcceleratorStatus, BootStage, ComponentStatus, EmulationStatus, EngineState, HostSize, Machine,
     MachinePhase, MachineSpec, MachineStatus, MachineUse, Pressure,
 };
-pub use membership::{ControlReport, JoinRequest, Membership};
+pub use membership::{ControlReport, JoinRequest, Membership, SharedEnvironment, SyncPhase, SyncReport};
 pub use metadata::{EnvironmentId, InvalidName, Metadata, Name, Session};
 pub use metrics::{MetricsMessage, MetricsSample, Reclaimed, ReclaimedPart};
 pub use open::{CoveFileError, LONGEST_COVE_FILE, OpenLink, OpenLinkError};

@@ -1,5 +1,6 @@
 //! Every route of the daemon, as a method.
 
+use api::control::Settlement;
 use api::{
     AuditCheck, AuditRecord, ContainerLogLine, ControlReport, Customizations, Diagnosis, DiagnosticsPreview,
     Environment, EnvironmentPatch, EventPage, ExecRequest, GrantKind, GrantRequest, HomeLayout, Https,
@@ -174,6 +175,17 @@ impl Client {
     /// Ends that; what it was.
     pub async fn leave_control(&self) -> Result<ControlReport, CallError> {
         self.call(Call::new(Method::DELETE, "/v1/control")).await
+    }
+
+    /// Settles a field of an environment that this computer and the control plane both changed.
+    pub async fn settle_control(&self, environment: &str, settlement: &Settlement) -> Result<(), CallError> {
+        let path = format!("/v1/control/environments/{}/fields", segment(environment));
+        self.call(Call::new(Method::PUT, path).body(settlement)).await
+    }
+
+    /// This computer is the runner, where another with a copy of its disk has taken its place.
+    pub async fn insist_control(&self) -> Result<(), CallError> {
+        self.call(Call::new(Method::POST, "/v1/control/insist")).await
     }
 
     /// A way into the page, which is served from now on.

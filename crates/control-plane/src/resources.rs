@@ -22,9 +22,7 @@ use crate::store::{Listing, StoreError, Transaction};
 pub(crate) use check::misfit;
 pub use check::spec as check_spec;
 pub use error::ResourceError;
-pub use mirrored::{
-    Mirrored, execution_name, forget_old_executions, free_name, mirror, unmirror,
-};
+pub use mirrored::{Mirrored, execution_name, forget_old_executions, free_name, mirror, unmirror};
 
 /// Largest resource, in bytes of JSON.
 pub const LARGEST: usize = 1 << 20;

@@ -216,11 +216,7 @@ pub trait Transaction {
     /// What has a version above this one, and whom it concerns: by version, at most so many.
     fn synced_after(&mut self, version: u64, most: u32) -> Result<Vec<Concern>, StoreError>;
     /// What nobody has since before that time, at most so many: organizations and keys.
-    fn synced_gone_before(
-        &mut self,
-        time: Timestamp,
-        most: u32,
-    ) -> Result<Vec<(Name, String)>, StoreError>;
+    fn synced_gone_before(&mut self, time: Timestamp, most: u32) -> Result<Vec<(Name, String)>, StoreError>;
     /// Which secrets its runner was last told of; empty where of none.
     fn sealed_for(&mut self, organization: &Name, key: &str) -> Result<String, StoreError>;
     /// Keeps that.

@@ -4,22 +4,26 @@
 //! while the server is away. Calls go out only. The keys are made here and stay in the vault: one speaks for this computer,
 //! the other opens secrets that were sealed to it.
 
+pub(crate) mod classes;
 mod connect;
 mod keys;
+mod line;
 
 use std::io;
 use std::sync::Arc;
 
-use api::control::{Enrolled, Enrolment};
+use api::control::{Enrolled, Enrolment, RunnerReport};
 use api::{JoinRequest, Membership, Problem, ProblemCode};
 use camino::Utf8PathBuf;
 use host::vault::Vault;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use connect::{Server, Trust};
 use keys::Keys;
+pub(crate) use line::{Incoming, Outgoing};
 
 /// How often it is looked whether the certificate is to be renewed.
 const LOOK: std::time::Duration = std::time::Duration::from_hours(6);
@@ -31,6 +35,8 @@ pub struct ControlPlane {
     file: Utf8PathBuf,
     /// One change at a time.
     change: Arc<Mutex<()>>,
+    /// Tells that this computer joined or left.
+    changed: Arc<watch::Sender<()>>,
 }
 
 /// What is kept, beside the keys.
@@ -58,7 +64,7 @@ impl Kept {
 impl ControlPlane {
     /// Keys are in the vault of the one folder, all else in the file.
     pub fn new(secrets: Utf8PathBuf, file: Utf8PathBuf) -> Self {
-        Self { vault: Vault::new(secrets), file, change: Arc::default() }
+        Self { vault: Vault::new(secrets), file, change: Arc::default(), changed: Arc::default() }
     }
 
     /// What this computer is to a control plane.
@@ -93,6 +99,7 @@ impl ControlPlane {
         let kept = Kept { address: server.address().to_owned(), joined_at: now, certified_at: now, enrolled };
         self.keep(&kept)?;
         tracing::info!(address = kept.address, runner = %kept.enrolled.name, "joined a control plane");
+        self.changed.send_replace(());
         kept.membership()
     }
 
@@ -108,7 +115,47 @@ impl ControlPlane {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unkept(&error)),
             Ok(()) | Err(_) => Keys::remove(&self.vault).map_err(|error| unkept(&error))?,
         }
+        self.changed.send_replace(());
         Ok(former)
+    }
+
+    /// Hears of it when this computer joins or leaves.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Takes up the line to the server, as this computer.
+    ///
+    /// # Errors
+    /// This computer belongs to none, the server is away, or it refuses.
+    pub(crate) async fn dial(&self) -> Result<(Outgoing, Incoming), Problem> {
+        let (kept, keys) = self.known()?;
+        let server = Server::new(&kept.address, Trust::Authority(kept.enrolled.authority.clone()))?;
+        line::take_up(&server, (kept.enrolled.certificate.as_str(), &keys)).await
+    }
+
+    /// Posts something as this computer.
+    ///
+    /// # Errors
+    /// This computer belongs to none, the server is away, or it refuses.
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Problem> {
+        let (kept, keys) = self.known()?;
+        let server = Server::new(&kept.address, Trust::Authority(kept.enrolled.authority.clone()))?;
+        server.post(path, body, Some((kept.enrolled.certificate.as_str(), &keys))).await
+    }
+
+    fn known(&self) -> Result<(Kept, Keys), Problem> {
+        let kept = self.kept()?.ok_or_else(|| {
+            let title = "this computer belongs to no control plane";
+            Problem::new(ProblemCode::Conflict, title)
+                .with_command("join one", "cove control join ADDRESS --authority FINGERPRINT")
+        })?;
+        let keys = Keys::of(&self.vault).map_err(|error| unkept(&error))?;
+        Ok((kept, keys))
     }
 
     /// Has the certificate renewed once two thirds of its time are over. `true` if it was.
@@ -176,20 +223,35 @@ impl ControlPlane {
     }
 }
 
-/// What this computer shows of itself.
-fn enrolment(keys: &Keys, token: Option<String>) -> Result<Enrolment, Problem> {
-    let platform = if cfg!(target_os = "macos") { "macos" } else { std::env::consts::OS };
+/// What this computer is and offers, as a control plane is told.
+pub(crate) fn this_computer() -> RunnerReport {
+    RunnerReport {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        platform: platform(),
+        schema: Some(classes::schema()),
+        problem: None,
+    }
+}
+
+/// `macos/arm64`, `linux/amd64`, ….
+fn platform() -> String {
+    let system = if cfg!(target_os = "macos") { "macos" } else { std::env::consts::OS };
     let processor = match std::env::consts::ARCH {
         "aarch64" => "arm64",
         "x86_64" => "amd64",
         other => other,
     };
+    format!("{system}/{processor}")
+}
+
+/// What this computer shows of itself.
+fn enrolment(keys: &Keys, token: Option<String>) -> Result<Enrolment, Problem> {
     Ok(Enrolment {
         token,
         certificate_request: keys.request()?,
         recipient: keys.recipient(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        platform: format!("{platform}/{processor}"),
+        platform: platform(),
     })
 }
 

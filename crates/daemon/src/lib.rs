@@ -61,6 +61,7 @@ pub mod settings;
 mod sources;
 mod ssh;
 pub mod store;
+pub mod sync;
 pub mod tools;
 mod warnings;
 pub mod wiring;

@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use camino::Utf8PathBuf;
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +52,7 @@ use crate::diagnostics::Bundles;
 use crate::inventory::Inventory;
 use crate::settings::SettingsBook;
 use crate::store::Store;
+use crate::sync::SyncHandle;
 
 /// Longest body of a request, in bytes. Real ones have a few hundred.
 const MAX_BODY: usize = 1 << 20;
@@ -71,6 +72,8 @@ pub struct Api {
     pub clones: Utf8PathBuf,
     /// The control plane that this computer belongs to, if it does.
     pub control: ControlPlane,
+    /// The conversation with it.
+    pub sync: SyncHandle,
     /// What needs a container.
     pub environments: Arc<dyn EnvironmentWork>,
     /// What the machine's engine has.
@@ -150,6 +153,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/https", get(environments::https).put(environments::set_https)),
         ("/v1/secrets", get(secrets::list).put(secrets::change)),
         ("/v1/control", get(control::show).post(control::join).delete(control::leave)),
+        ("/v1/control/insist", post(control::insist)),
+        ("/v1/control/environments/{environment}/fields", put(control::settle)),
         ("/v1/settings", get(settings::show).patch(settings::change)),
         ("/v1/editors", get(editors::list).put(editors::choose)),
         ("/v1/examples", get(examples::list)),

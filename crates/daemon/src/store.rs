@@ -21,6 +21,7 @@ mod hooks;
 mod machine;
 mod prebuilds;
 mod schema;
+mod sync;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +36,7 @@ pub use error::StoreError;
 use events::{EventLog, Pending};
 pub use history::EventQuery;
 pub use prebuilds::MadePrebuild;
+pub(crate) use sync::{Row, Space};
 
 /// Events a slow watcher may lag behind before it reads them from the log instead.
 const BROADCAST: usize = 1024;

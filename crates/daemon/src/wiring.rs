@@ -43,6 +43,7 @@ use crate::secrets::KeptSecrets;
 use crate::server::{self, Api, BindError, Door, PeerListener};
 use crate::settings::{RegistrySettings, SecretSettings, Settings, SettingsBook, SettingsError};
 use crate::store::{Store, StoreError};
+use crate::sync::{self, SyncHandle};
 
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +127,14 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
 
     let control = ControlPlane::new(paths.secrets_dir(), paths.control_file());
     let certified = tokio::spawn(control.clone().keep_certified());
+    let sync = SyncHandle::begin(sync::Surroundings {
+        control: control.clone(),
+        store: store.clone(),
+        reconciler: reconciler.clone(),
+        audit: audit.clone(),
+        clones: paths.clones_dir(),
+        shutdown: shutdown.clone(),
+    });
 
     let examined = doctor::Examined { paths: paths.clone(), machine: machine.clone(), store: store.clone() };
     let docker = Inventory::new(machine.clone(), store.clone());
@@ -147,6 +156,7 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
         },
         editor_file: paths.editor_file(),
         control,
+        sync,
         audit,
         clones: paths.clones_dir(),
         door: Door::new(Sessions::open(paths.page_file())),

@@ -58,7 +58,8 @@ pub fn mirror(
         (None, Some(present)) => {
             let title = "what its runner says of this environment cannot be read";
             let problem = Problem::new(ProblemCode::ResourceInvalid, title);
-            status.problem = Some(problem.with_hint("update the older one of the control plane and the runner"));
+            status.problem =
+                Some(problem.with_hint("update the older one of the control plane and the runner"));
             (present.metadata.name.clone(), present.spec.clone())
         }
         (None, None) => return Ok(None),
@@ -130,7 +131,8 @@ pub fn execution_name(environment: &Name, automation: &str, session: &str) -> Na
     let mark = crate::identity::hex(&Sha256::digest(format!("{environment} {automation} {session}")));
     let short = |text: &str, most: usize| text.chars().take(most).collect::<String>();
     let automation = Name::from_text(automation);
-    let text = format!("{}-{}-{}", short(environment.as_str(), PREFIX), short(automation.as_str(), 16), &mark[..6]);
+    let text =
+        format!("{}-{}-{}", short(environment.as_str(), PREFIX), short(automation.as_str(), 16), &mark[..6]);
     Name::from_text(&text)
 }
 
@@ -152,7 +154,10 @@ pub fn forget_old_executions(
 }
 
 /// The executions of an environment.
-fn executions(transaction: &mut dyn Transaction, environment: &Document) -> Result<Vec<Document>, StoreError> {
+fn executions(
+    transaction: &mut dyn Transaction,
+    environment: &Document,
+) -> Result<Vec<Document>, StoreError> {
     let Metadata { name, organization, .. } = &environment.metadata;
     let beginning: String = name.as_str().chars().take(PREFIX).collect();
     let beginning = beginning.trim_end_matches('-');

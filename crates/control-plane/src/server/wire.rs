@@ -270,7 +270,8 @@ impl Connection {
 
     async fn is_known(&self) -> Result<bool, End> {
         let (fingerprint, now) = (self.fingerprint.clone(), (self.control.now)());
-        let read = self.control.database.read(move |transaction| identity::known(transaction, now, &fingerprint));
+        let read =
+            self.control.database.read(move |transaction| identity::known(transaction, now, &fingerprint));
         Ok(read.await?.is_some())
     }
 
@@ -282,7 +283,8 @@ impl Connection {
             return;
         }
         let now = (control.now)();
-        let written = control.database.write(move |transaction| presence::went(transaction, now, &who, &name));
+        let written =
+            control.database.write(move |transaction| presence::went(transaction, now, &who, &name));
         if let Err(error) = written.await {
             tracing::warn!(%error, "it is not written down that a runner went");
         }
@@ -290,10 +292,7 @@ impl Connection {
 }
 
 /// Takes a message off the connection.
-fn read(
-    message: Option<Result<Message, axum::Error>>,
-    said: &mut Vec<Said>,
-) -> Result<(), End> {
+fn read(message: Option<Result<Message, axum::Error>>, said: &mut Vec<Said>) -> Result<(), End> {
     match message {
         Some(Ok(Message::Text(text))) => {
             let message = serde_json::from_str::<ToServer>(&text);

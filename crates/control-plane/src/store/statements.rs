@@ -395,11 +395,7 @@ impl<O: Open> Transaction for Statements<O> {
         rows.into_iter().map(Row::concern).collect()
     }
 
-    fn synced_gone_before(
-        &mut self,
-        time: Timestamp,
-        most: u32,
-    ) -> Result<Vec<(Name, String)>, StoreError> {
+    fn synced_gone_before(&mut self, time: Timestamp, most: u32) -> Result<Vec<(Name, String)>, StoreError> {
         let query = "SELECT organization, key FROM synced WHERE gone_at < $1 ORDER BY gone_at LIMIT $2";
         let rows = self.0.rows(query, &[time.as_millisecond().into(), i64::from(most).into()])?;
         rows.into_iter().map(|mut row| Ok((row.name()?, row.text()?))).collect()

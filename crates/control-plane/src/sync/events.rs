@@ -52,9 +52,10 @@ impl Turn<'_> {
             }
             for value in batch.values {
                 let told = match Happened::deserialize(&value) {
-                    Ok(Happened::Audit { sequence, hash }) if is_hash(&hash) => {
-                        Some(Told { note: Some(format!("line {sequence}: {hash}")), ..self.line(who, "anchor") })
-                    }
+                    Ok(Happened::Audit { sequence, hash }) if is_hash(&hash) => Some(Told {
+                        note: Some(format!("line {sequence}: {hash}")),
+                        ..self.line(who, "anchor")
+                    }),
                     Ok(happened @ Happened::Execution { .. }) => {
                         (!self.ran(who, happened)?).then(|| self.note(who, &value))
                     }
@@ -92,8 +93,12 @@ impl Turn<'_> {
                 session,
                 stop: false,
             };
-            let metadata =
-                DraftMetadata { name: name.clone(), organization: None, labels: [].into(), resource_version: None };
+            let metadata = DraftMetadata {
+                name: name.clone(),
+                organization: None,
+                labels: [].into(),
+                resource_version: None,
+            };
             let spec = serde_json::to_value(spec).map_err(StoreError::from)?;
             let draft = Draft { kind: Kind::Execution, metadata, spec };
             match resources::apply(transaction, now, &organization, draft) {

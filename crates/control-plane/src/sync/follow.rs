@@ -277,7 +277,8 @@ impl News {
             }
         }
         if news.is_unknown {
-            let listing = Listing { kind: Kind::Organization, organization: None, after: None, most: u32::MAX };
+            let listing =
+                Listing { kind: Kind::Organization, organization: None, after: None, most: u32::MAX };
             let all = transaction.resources(&listing)?;
             news.organizations = all.into_iter().map(|document| document.metadata.name).collect();
         }

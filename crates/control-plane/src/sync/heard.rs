@@ -1,10 +1,8 @@
 //! What a runner says, and what comes of it: one transaction for some messages.
 
-use api::control::{DifferenceKind, Document, EnvironmentSpec, Kind};
 use api::Name;
-use sync::{
-    Key, Ledger as _, PLACED, Refusal, Reply, Session, ToRunner, ToServer,
-};
+use api::control::{DifferenceKind, Document, EnvironmentSpec, Kind};
+use sync::{Key, Ledger as _, PLACED, Refusal, Reply, Session, ToRunner, ToServer};
 
 use super::turn::{Became, form, is_change};
 use super::{Turn, presence, random};
@@ -214,10 +212,12 @@ impl Turn<'_> {
         }) else {
             return Ok(None);
         };
-        let is_placed = |name: &Name| form::<EnvironmentSpec>(&found.spec).is_ok_and(|spec| spec.runner == *name);
-        let holds = Key::parse(id).ok().and_then(|key| self.books.document(&key)).is_some_and(|stored| {
-            stored.holders.iter().any(|holder| holder.as_str() == who.name.as_str())
-        });
+        let is_placed =
+            |name: &Name| form::<EnvironmentSpec>(&found.spec).is_ok_and(|spec| spec.runner == *name);
+        let holds = Key::parse(id)
+            .ok()
+            .and_then(|key| self.books.document(&key))
+            .is_some_and(|stored| stored.holders.iter().any(|holder| holder.as_str() == who.name.as_str()));
         Ok((holds || is_placed(&who.name)).then_some(found))
     }
 }

@@ -20,9 +20,8 @@ pub(super) fn limits_for(
     project: Option<&Name>,
 ) -> Result<Limits, StoreError> {
     let policies = transaction.resources(&Listing::of(Kind::Policy, organization))?;
-    let policies = policies.into_iter().map(|policy| {
-        Ok((policy.metadata.name, PolicySpec::deserialize(&policy.spec)?))
-    });
+    let policies =
+        policies.into_iter().map(|policy| Ok((policy.metadata.name, PolicySpec::deserialize(&policy.spec)?)));
     let policies: Vec<_> = policies.collect::<Result<_, serde_json::Error>>()?;
     Ok(authz::narrowest(policies.iter().map(|(name, spec)| (name, spec)), project))
 }

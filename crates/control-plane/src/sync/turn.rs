@@ -11,8 +11,7 @@ use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use sync::{
-    Author, Conflict, Deletion, Dot, EditError, Key, Ledger as _, Owners, PHASE, PLACED, Server, Side,
-    Stored,
+    Author, Conflict, Deletion, Dot, EditError, Key, Ledger as _, Owners, PHASE, PLACED, Server, Side, Stored,
 };
 
 use super::books::{Books, is_gone};
@@ -150,12 +149,18 @@ impl<'a> Turn<'a> {
         let stored = self.books.document(&key);
         let conflicts = stored.map(|stored| conflicts(&stored, self.owners)).unwrap_or_default();
         if !conflicts.iter().any(|conflict| conflict.field == field) {
-            return Err(ResourceError::invalid_field(Kind::Environment, name, field, "there is no conflict about it"));
+            return Err(ResourceError::invalid_field(
+                Kind::Environment,
+                name,
+                field,
+                "there is no conflict about it",
+            ));
         }
         let edited = self.server.edit(&mut self.books, &key, field, value);
         edited.map_err(|error| not_shared(name, &error))?;
         if let Err(error) = EnvironmentSpec::of_fields(&self.values(&key)) {
-            let wrong = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            let wrong =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             return Err(ResourceError::invalid_field(Kind::Environment, name, field, &wrong));
         }
         let became = self.project(&key, false)?;
@@ -200,8 +205,7 @@ impl<'a> Turn<'a> {
     /// Writes the limits that hold for an environment where they are others than before.
     fn fit(&mut self, key: &Key, spec: &EnvironmentSpec) -> Result<(), ResourceError> {
         let organization = self.organization.clone();
-        let limits =
-            sealed::limits_for(self.books.transaction(), &organization, spec.project.as_ref())?;
+        let limits = sealed::limits_for(self.books.transaction(), &organization, spec.project.as_ref())?;
         let limits = serde_json::to_value(limits).map_err(StoreError::from)?;
         // A field that was never written and one that says nothing are the same; most teams have no policy.
         let counts = self.values(key).remove(POLICY);
@@ -238,9 +242,9 @@ impl<'a> Turn<'a> {
                     != (spec.project.clone(), spec.owner.clone(), spec.runner.clone())
             })
         };
-        let refit = spec.as_ref().is_some_and(|(_, spec)| {
-            present.as_ref().is_none_or(|present| is_other(present, spec))
-        });
+        let refit = spec
+            .as_ref()
+            .is_some_and(|(_, spec)| present.as_ref().is_none_or(|present| is_other(present, spec)));
         let wanted = Mirrored {
             id: key.to_string(),
             organization: self.organization.clone(),
@@ -310,7 +314,8 @@ fn conflicts(stored: &Stored, owners: &Owners) -> Vec<FieldConflict> {
         }
         Conflict::Deletion { fields } => {
             let rivals = fields.into_iter().map(|field| {
-                let winner = document.fields().get(&field).and_then(|register| register.winner(&field, owners));
+                let winner =
+                    document.fields().get(&field).and_then(|register| register.winner(&field, owners));
                 let author = winner.map(|write| author_of(&write.dot)).unwrap_or_default();
                 Rival { value: json!({ "field": field, "value": value_of(&field) }), author }
             });

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
@@ -90,6 +91,24 @@ impl Server {
         }
     }
 
+    /// A connection with TLS, as this computer where it has a certificate and keys.
+    pub(super) async fn open(
+        &self,
+        identity: Option<(&str, &Keys)>,
+    ) -> Result<TlsStream<TcpStream>, Problem> {
+        let config = self.config(identity).map_err(|error| self.refused(&error))?;
+        let name = ServerName::try_from(self.host.clone()).map_err(|error| self.away(&error))?;
+        let stream = TcpStream::connect((self.host.trim_matches(['[', ']']), self.port)).await;
+        let stream = stream.map_err(|error| self.away(&error))?;
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+        stream.map_err(|error| self.broken(&error))
+    }
+
+    /// Host and port.
+    pub(super) fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
     async fn call(
         &self,
         method: Method,
@@ -97,19 +116,14 @@ impl Server {
         body: Vec<u8>,
         identity: Option<(&str, &Keys)>,
     ) -> Result<Bytes, Problem> {
-        let config = self.config(identity).map_err(|error| self.refused(&error))?;
-        let name = ServerName::try_from(self.host.clone()).map_err(|error| self.away(&error))?;
-        let stream = TcpStream::connect((self.host.trim_matches(['[', ']']), self.port)).await;
-        let stream = stream.map_err(|error| self.away(&error))?;
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-        let stream = stream.map_err(|error| self.broken(&error))?;
+        let stream = self.open(identity).await?;
         let connection = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = connection.map_err(|error| self.away(&error))?;
         tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header("host", format!("{}:{}", self.host, self.port))
+            .header("host", self.authority())
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| self.away(&error))?;
@@ -144,7 +158,7 @@ impl Server {
     }
 
     /// A connection that broke off: it may be that the server refused a certificate, or we its.
-    fn broken(&self, error: &(dyn std::error::Error + 'static)) -> Problem {
+    pub(super) fn broken(&self, error: &(dyn std::error::Error + 'static)) -> Problem {
         let mut next = Some(error);
         while let Some(cause) = next {
             let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
@@ -177,7 +191,7 @@ impl Server {
             .with_hint("check the address, and the authority that the command for this computer names")
     }
 
-    fn away(&self, error: &(dyn std::error::Error + 'static)) -> Problem {
+    pub(super) fn away(&self, error: &(dyn std::error::Error + 'static)) -> Problem {
         let title = format!("{} cannot be reached", self.address);
         Problem::new(ProblemCode::ControlPlaneUnreachable, title).caused_by(error)
     }

@@ -98,6 +98,8 @@ pub fn json() -> String {
         control::show,
         control::join,
         control::leave,
+        control::insist,
+        control::settle,
         settings::show,
         settings::change,
         editors::list,

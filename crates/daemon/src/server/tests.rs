@@ -43,6 +43,7 @@ use crate::lock::DaemonLock;
 use crate::page::Sessions;
 use crate::settings::{Settings, SettingsBook};
 use crate::store::Store;
+use crate::sync::SyncHandle;
 
 /// How long anything may take here.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -221,6 +222,7 @@ impl Served {
             ),
             editor_file: home.join("editor"),
             control: ControlPlane::new(home.join("secrets"), home.join("control.json")),
+            sync: SyncHandle::silent(),
             audit: Audit::open(&home.join("audit")).unwrap(),
             door: Door::new(Sessions::open(home.join("page.json"))),
             store: store.clone(),

@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use super::{StoreError, to_json};
 
 /// Each takes the file from the version that is its index to the next.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE meta (
         key    TEXT PRIMARY KEY,
@@ -71,6 +71,14 @@ const MIGRATIONS: [&str; 3] = [
 ",
     "
     ALTER TABLE made_from ADD COLUMN feature_warnings TEXT NOT NULL DEFAULT '[]';
+",
+    "
+    CREATE TABLE sync (
+        space  TEXT NOT NULL,
+        key    TEXT NOT NULL,
+        value  TEXT NOT NULL,
+        PRIMARY KEY (space, key)
+    ) STRICT, WITHOUT ROWID;
 ",
 ];
 

@@ -6,8 +6,8 @@ use super::{Reply, Server};
 use crate::document::{depth, size};
 use crate::limits::{BATCH, DEPTH, EVENT_BYTES, RECEIVED_BYTES, STATUS_BYTES, VERSION, WINDOW};
 use crate::{
-    Author, Batch, Digest, Document, Dot, HOLDER, Hello, Key, Ledger, Mark, Owner, PLACED, Refusal, RunnerId, Side,
-    Status, Stored, ToRunner, ToServer, Token,
+    Author, Batch, Digest, Document, Dot, HOLDER, Hello, Key, Ledger, Mark, Owner, PLACED, Refusal, RunnerId,
+    Side, Status, Stored, ToRunner, ToServer, Token,
 };
 
 /// What is known of a runner while it is connected. It is lost with the connection, and begun anew by the next Hello.

@@ -1,0 +1,527 @@
+//! Environments and their documents: which is of which, and what one asks of the other.
+
+use std::collections::BTreeMap;
+
+use api::control::{
+    EnvironmentSource, EnvironmentSpec, EnvironmentStatus, FieldConflict, Fields, Limits, Rival,
+};
+use api::{
+    CloneRequest, DesiredPhase, Environment, EnvironmentId, Name, Phase, Problem, ProblemCode, RepositoryUrl,
+    Session, SharedEnvironment, Unasked, UpRequest,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use sync::{Conflict, Disk, Document, Key, Owners, PHASE, PLACED, Side, Write};
+
+use super::desk::{Command, Talk, problem_of};
+use super::disk::{DiskError, row};
+use super::mirror::{self, Change};
+use crate::properties::hex;
+use crate::store::{Row, Space, Store, StoreError};
+
+/// The field that says what the organization allows.
+const POLICY: &str = "policy";
+
+/// Which environment a document is of, and how far both agree.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Link {
+    /// Absent where there is none here: it was never made, or is gone.
+    environment: Option<EnvironmentId>,
+    /// What both last agreed on, by field.
+    agreed: Fields,
+    /// The document was moved to another runner. What is here stays as it is, for the work in it, and is told no more.
+    #[serde(default)]
+    left: bool,
+}
+
+/// The links of a store, without those that a crash left before their document.
+pub(super) fn read_links(store: &Store, disk: &Disk) -> Result<BTreeMap<Key, Link>, DiskError> {
+    let mut links = BTreeMap::new();
+    for (key, value) in store.sync_rows(Space::Link)? {
+        let Ok(of) = Key::parse(&key) else { continue };
+        let link: Link = serde_json::from_str(&value).map_err(|source| DiskError::Row {
+            space: Space::Link,
+            key,
+            source,
+        })?;
+        if link.left || disk.documents.contains_key(&of) {
+            links.insert(of, link);
+        }
+    }
+    Ok(links)
+}
+
+/// What the organization allows for an environment.
+pub(super) fn limits_of(store: &Store, id: &EnvironmentId) -> Limits {
+    let of = |value: &str| {
+        serde_json::from_str::<Link>(value).is_ok_and(|link| link.environment.as_ref() == Some(id))
+    };
+    let known = || -> Result<Option<Limits>, StoreError> {
+        let Some((key, _)) = store.sync_rows(Space::Link)?.into_iter().find(|(_, value)| of(value)) else {
+            return Ok(None);
+        };
+        let held = store.sync_rows(Space::Document)?.into_iter().find(|(document, _)| *document == key);
+        let held = held.and_then(|(_, held)| serde_json::from_str::<sync::Held>(&held).ok());
+        let policy = held.and_then(|held| held.document.value(POLICY, &Owners::default()).cloned());
+        Ok(policy.and_then(|policy| serde_json::from_value(policy).ok()))
+    };
+    match known() {
+        Ok(limits) => limits.unwrap_or_default(),
+        Err(error) => {
+            tracing::warn!(%error, "what the organization allows cannot be read");
+            Limits::default()
+        }
+    }
+}
+
+impl Talk<'_> {
+    fn store(&self) -> &Store {
+        &self.desk.around.store
+    }
+
+    /// What counts in a document, by field.
+    fn values_of(&self, key: &Key) -> Option<Fields> {
+        let document = self.runner.document(key)?;
+        let values = document.values(&self.owners).filter(|(_, value)| !value.is_null());
+        Some(values.map(|(field, value)| (field.to_owned(), value.clone())).collect())
+    }
+
+    fn environment_of(&self, key: &Key) -> Result<Option<Environment>, StoreError> {
+        match self.links.get(key).and_then(|link| link.environment.as_ref()) {
+            Some(id) => self.store().environment(id),
+            None => Ok(None),
+        }
+    }
+
+    fn link_of(&self, id: &EnvironmentId) -> Option<Key> {
+        let of = self.links.iter().find(|(_, link)| link.environment.as_ref() == Some(id));
+        of.map(|(key, _)| key.clone())
+    }
+
+    fn keep_link(&mut self, key: &Key, link: Link) -> Result<(), DiskError> {
+        if self.links.get(key) != Some(&link) {
+            self.write(&[row(Space::Link, key.as_str(), &link)])?;
+            self.links.insert(key.clone(), link);
+        }
+        Ok(())
+    }
+
+    pub(super) fn name_of(&self, key: &Key) -> String {
+        let values = self.values_of(key).unwrap_or_default();
+        let name = values.get("name").and_then(Value::as_str);
+        name.map_or_else(|| key.to_string(), str::to_owned)
+    }
+
+    /// Looks at every environment and every document.
+    pub(super) fn look_at_all(&mut self) -> Result<(), DiskError> {
+        for environment in self.store().environments()? {
+            self.look_at(&environment.id)?;
+        }
+        let keys: Vec<_> = self.runner.disk().documents.keys().cloned().collect();
+        for key in keys {
+            // One whose environment went while nobody looked.
+            let gone = self.links.get(&key).and_then(|link| link.environment.clone());
+            match gone {
+                Some(id) if self.store().environment(&id)?.is_none() => self.is_gone(&id)?,
+                _ => self.look(&key)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// An environment of this computer may be another than its document says, or have none.
+    pub(super) fn look_at(&mut self, id: &EnvironmentId) -> Result<(), DiskError> {
+        let key = match self.link_of(id) {
+            Some(key) => key,
+            None => match self.announce(id)? {
+                Some(key) => key,
+                None => return Ok(()),
+            },
+        };
+        self.look(&key)
+    }
+
+    /// Makes a document of an environment that has none. One of a folder that the control plane knows already gets that.
+    fn announce(&mut self, id: &EnvironmentId) -> Result<Option<Key>, DiskError> {
+        let Some(environment) = self.store().environment(id)? else { return Ok(None) };
+        let wanted = environment.spec.desired_phase != DesiredPhase::Deleted;
+        if environment.spec.prebuild.is_some() || !wanted {
+            return Ok(None);
+        }
+        let here = mirror::fields_of(&environment, &self.membership.runner);
+        if let Some(key) = self.unmade(&here)? {
+            let agreed = mirror::agreed(&here, &Fields::new(), &self.values_of(&key).unwrap_or_default());
+            self.keep_link(&key, Link { environment: Some(id.clone()), agreed, left: false })?;
+            return Ok(Some(key));
+        }
+        let key = Key::parse(&uuid::Uuid::new_v4().to_string()).expect("letters, digits and dashes");
+        // The link first: a document whose link a crash lost would be told a second time.
+        self.keep_link(&key, Link { environment: Some(id.clone()), agreed: here, left: false })?;
+        let fields = mirror::fields_of_new(&environment, &self.membership.runner);
+        match self.runner.create(&key, fields, self.now()) {
+            Ok(output) => self.carry_out(output)?,
+            Err(error) => {
+                tracing::warn!(%error, environment = %environment.metadata.name, "an environment is not shared");
+                self.unlink(&key)?;
+                return Ok(None);
+            }
+        }
+        Ok(Some(key))
+    }
+
+    /// A document that is placed here and has no environment, of the same sources.
+    fn unmade(&self, here: &Fields) -> Result<Option<Key>, StoreError> {
+        for key in self.runner.disk().documents.keys() {
+            let Some(values) = self.values_of(key) else { continue };
+            let is_same = ["source", "config"].iter().all(|field| values.get(*field) == here.get(*field));
+            let is_wanted = values.get(PHASE).is_some_and(|phase| phase != "deleted");
+            if is_same && is_wanted && self.is_here(&values) && self.environment_of(key)?.is_none() {
+                return Ok(Some(key.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_here(&self, values: &Fields) -> bool {
+        values.get(PLACED).and_then(Value::as_str) == Some(self.membership.runner.as_str())
+    }
+
+    /// Compares a document and its environment, and does what either asks of the other.
+    pub(super) fn look(&mut self, key: &Key) -> Result<(), DiskError> {
+        let Some(values) = self.values_of(key) else { return Ok(()) };
+        if !self.is_here(&values) {
+            return Ok(());
+        }
+        let mut link = self.links.get(key).cloned().unwrap_or_default();
+        let Some(environment) = self.environment_of(key)? else {
+            return self.look_at_unmade(key, &values);
+        };
+        link.left = false;
+        let here = mirror::fields_of(&environment, &self.membership.runner);
+        let turn = mirror::compare(&here, &link.agreed, &values);
+        for (field, value) in turn.edits {
+            match self.runner.edit(key, &field, value, self.now()) {
+                // On the disk before both are said to agree: or a crash would lose the edit.
+                Ok(output) => self.carry_out(output)?,
+                Err(error) => drop(self.problems.insert(key.clone(), problem_of(&error))),
+            }
+        }
+        let here = if turn.wishes.is_empty() || environment.spec.desired_phase == DesiredPhase::Deleted {
+            here
+        } else {
+            self.apply(key, &environment, &turn.wishes)?;
+            let now = self.store().environment(&environment.id)?.unwrap_or(environment.clone());
+            mirror::fields_of(&now, &self.membership.runner)
+        };
+        let values = self.values_of(key).unwrap_or_default();
+        link.agreed = mirror::agreed(&here, &link.agreed, &values);
+        self.keep_link(key, link)?;
+        self.tell_status(key, Some(&environment))
+    }
+
+    /// Carries out what the document says of an environment.
+    fn apply(
+        &mut self,
+        key: &Key,
+        environment: &Environment,
+        wishes: &BTreeMap<String, Option<Value>>,
+    ) -> Result<(), DiskError> {
+        let change = Change::of(wishes, &environment.spec.ports);
+        let reconciler = &self.desk.around.reconciler;
+        self.problems.remove(key);
+        if let Some(field) = change.refused.first() {
+            let title = format!("`{field}` of an environment that is there cannot be changed");
+            let problem = Problem::new(ProblemCode::Conflict, title)
+                .with_hint("declare another environment with it, and delete this one");
+            self.problems.insert(key.clone(), problem);
+        }
+        let Change { desired_phase, rebuild, idle, ports, automations, .. } = change;
+        if desired_phase.is_some() || rebuild.is_some() || idle.is_some() || ports.is_some() {
+            let stopped = environment.status.phase == Phase::Stopped;
+            let changed = self.store().change_spec(&environment.id, None, |spec| {
+                spec.desired_phase = desired_phase.unwrap_or(spec.desired_phase);
+                spec.idle_since = spec.idle_since.filter(|_| desired_phase.is_none());
+                spec.idle = idle.unwrap_or(spec.idle);
+                spec.ports = ports.unwrap_or_else(|| spec.ports.clone());
+                if desired_phase == Some(DesiredPhase::Stopped) && !stopped {
+                    spec.retry = Session::fresh();
+                }
+                if desired_phase.is_some() || rebuild.is_some() {
+                    // Nobody sits here who could be asked.
+                    spec.unasked = Unasked::LeaveOut;
+                }
+                spec.rebuild = rebuild.unwrap_or_else(|| spec.rebuild.clone());
+            });
+            match changed {
+                Ok(_) => reconciler.ask(&environment.id),
+                // It is on its way out, and its document hears of that.
+                Err(StoreError::BeingDeleted { .. } | StoreError::NotFound { .. }) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let container = environment.status.container.as_ref().filter(|container| container.running);
+        // Where it does not run, they wait: each look finds them again.
+        if let Some(run) = container.and_then(|container| container.started_at.clone())
+            && !automations.is_empty()
+        {
+            let mut wishes = automations;
+            wishes.retain(|item, _| environment.status.automations.item(item).is_some());
+            wishes.values_mut().for_each(|wish| wish.container_run = Some(run.clone()));
+            if !wishes.is_empty() {
+                self.store().change_automations(&environment.id, wishes)?;
+                reconciler.wake(&environment.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the environment of a document, where it shall run and its files can be had.
+    fn look_at_unmade(&mut self, key: &Key, values: &Fields) -> Result<(), DiskError> {
+        let (name, spec) = match EnvironmentSpec::of_fields(values) {
+            Ok(declared) => declared,
+            Err(error) => {
+                let problem = Problem::new(ProblemCode::VersionSkew, "what is declared cannot be read here")
+                    .caused_by(&error);
+                self.problems.insert(key.clone(), problem);
+                return self.tell_status(key, None);
+            }
+        };
+        if spec.desired_phase == DesiredPhase::Running {
+            match self.make(key, &name, &spec) {
+                Ok(id) => {
+                    self.problems.remove(key);
+                    let made = self.store().environment(&id)?;
+                    let here = made.map(|made| mirror::fields_of(&made, &self.membership.runner));
+                    let agreed = mirror::agreed(&here.unwrap_or_default(), &Fields::new(), values);
+                    self.keep_link(key, Link { environment: Some(id.clone()), agreed, left: false })?;
+                    self.desk.around.reconciler.ask(&id);
+                    return self.look(key);
+                }
+                Err(problem) => drop(self.problems.insert(key.clone(), problem)),
+            }
+        }
+        self.tell_status(key, None)
+    }
+
+    fn make(&self, key: &Key, name: &Name, spec: &EnvironmentSpec) -> Result<EnvironmentId, Problem> {
+        let repository = match &spec.source {
+            EnvironmentSource::Repository(repository) => repository,
+            EnvironmentSource::Folder { path } => {
+                // A server must not choose which folder of a person's computer is shared with a container.
+                let title = format!("a folder is brought up by whoever sits at the computer: {path}");
+                return Err(Problem::new(ProblemCode::Conflict, title)
+                    .with_command("there, run", format!("cove up {path}")));
+            }
+        };
+        let invalid = |error: String| Problem::new(ProblemCode::InvalidRequest, error);
+        let url = RepositoryUrl::parse(&repository.url).and_then(|url| match &repository.branch {
+            Some(branch) => url.with_branch(branch),
+            None => Ok(url),
+        });
+        let url = url.map_err(|error| invalid(error.to_string()))?;
+        let mut place = hex(&Sha256::digest(format!("declared\n{key}")));
+        place.truncate(16);
+        // Of one repository a team has many environments: each has a clone of its own.
+        let folder = self.desk.around.clones.join(place).join("config").join(url.name());
+        let request = UpRequest {
+            folder,
+            repository: Some(CloneRequest {
+                url: repository.url.clone(),
+                branch: repository.branch.clone(),
+                grant: false,
+            }),
+            config: spec.config.clone(),
+            suggested_name: Some(name.clone()),
+            unasked: Unasked::LeaveOut,
+            idle: Some(spec.idle),
+            ..UpRequest::default()
+        };
+        let (environment, _) = self.store().up(&request, Session::fresh(), Timestamp::now())?;
+        Ok(environment.id)
+    }
+
+    /// An environment is gone from this computer.
+    pub(super) fn is_gone(&mut self, id: &EnvironmentId) -> Result<(), DiskError> {
+        let Some(key) = self.link_of(id) else { return Ok(()) };
+        let Some(link) = self.links.get(&key).cloned() else { return Ok(()) };
+        if link.left {
+            return self.unlink(&key);
+        }
+        self.keep_link(&key, Link { environment: None, ..link })?;
+        self.removing.remove(&key);
+        // Whoever removed it here meant it: so does the document.
+        match self.runner.edit(&key, PHASE, "deleted".into(), self.now()) {
+            Ok(output) => self.carry_out(output)?,
+            Err(error) => tracing::debug!(%error, "a document is not deleted"),
+        }
+        let output = self.runner.removed(&key, self.now());
+        self.carry_out(output)
+    }
+
+    /// A deletion takes effect.
+    pub(super) fn remove(&mut self, key: &Key) -> Result<(), DiskError> {
+        let Some(environment) = self.environment_of(key)? else {
+            let output = self.runner.removed(key, self.now());
+            return self.carry_out(output);
+        };
+        if environment.spec.desired_phase == DesiredPhase::Deleted || !self.removing.insert(key.clone()) {
+            return Ok(());
+        }
+        let (reconciler, key) = (self.desk.around.reconciler.clone(), key.clone());
+        self.ask_desk(async move {
+            let verdict = reconciler.unsaved(&environment).await;
+            Command::MayGo { key, verdict }
+        });
+        Ok(())
+    }
+
+    /// It was looked whether a deleted environment holds work that is nowhere else: then it stays until somebody here says
+    /// otherwise.
+    pub(super) fn may_go(&mut self, key: &Key, verdict: Result<(), Problem>) -> Result<(), DiskError> {
+        self.removing.remove(key);
+        let Some(environment) = self.environment_of(key)? else { return Ok(()) };
+        match verdict {
+            Ok(()) => {
+                let deleted = |spec: &mut api::EnvironmentSpec| spec.desired_phase = DesiredPhase::Deleted;
+                match self.store().change_spec(&environment.id, None, deleted) {
+                    Ok(_) => self.desk.around.reconciler.ask(&environment.id),
+                    Err(StoreError::BeingDeleted { .. } | StoreError::NotFound { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(problem) => {
+                tracing::info!(%problem, environment = %environment.metadata.name, "it is deleted on the control plane, and stays here");
+                self.problems.insert(key.clone(), problem);
+                self.tell_status(key, Some(&environment))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Another runner has taken it over. What is here stops, and stays for the work in it.
+    pub(super) fn give_up(&mut self, key: &Key) -> Result<(), DiskError> {
+        let Some(environment) = self.environment_of(key)? else { return self.unlink(key) };
+        let link = self.links.get(key).cloned().unwrap_or_default();
+        self.keep_link(key, Link { left: true, ..link })?;
+        tracing::info!(environment = %environment.metadata.name, "moved to another runner; what is here is stopped and stays");
+        let stopped = |spec: &mut api::EnvironmentSpec| spec.desired_phase = DesiredPhase::Stopped;
+        match self.store().change_spec(&environment.id, None, stopped) {
+            Ok(_) => self.desk.around.reconciler.ask(&environment.id),
+            Err(StoreError::BeingDeleted { .. } | StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// The server has forgotten a deleted document.
+    pub(super) fn forget(&mut self, key: &Key) -> Result<(), DiskError> {
+        self.problems.remove(key);
+        self.unlink(key)
+    }
+
+    fn unlink(&mut self, key: &Key) -> Result<(), DiskError> {
+        self.links.remove(key);
+        self.write(&[Row { space: Space::Link, key: key.to_string(), value: None }])
+    }
+
+    /// A person edits a field here: also how a conflict is settled.
+    pub(super) fn settle(
+        &mut self,
+        id: &EnvironmentId,
+        field: &str,
+        value: Value,
+    ) -> Result<Result<(), Problem>, DiskError> {
+        let Some(key) = self.link_of(id) else {
+            let title = "this environment is not shared with a control plane";
+            return Ok(Err(Problem::new(ProblemCode::EnvironmentNotFound, title)));
+        };
+        match self.runner.edit(&key, field, value, self.now()) {
+            Ok(output) => {
+                self.carry_out(output)?;
+                // What counts now may be another than what is here.
+                self.look(&key)?;
+                Ok(Ok(()))
+            }
+            Err(error) => Ok(Err(problem_of(&error))),
+        }
+    }
+
+    /// Tells how an environment stands, if that differs from what was told.
+    fn tell_status(&mut self, key: &Key, environment: Option<&Environment>) -> Result<(), DiskError> {
+        let known = self.problems.get(key).cloned();
+        let status = EnvironmentStatus {
+            phase: environment.map_or(Phase::Stopped, |environment| environment.status.phase),
+            runner: Some(self.membership.runner.clone()),
+            problem: known.or_else(|| environment.and_then(|environment| environment.status.problem.clone())),
+            ..EnvironmentStatus::default()
+        };
+        let value = serde_json::to_value(&status).expect("statuses are plain data that JSON can hold");
+        match self.runner.status(key, value, self.now()) {
+            Ok(output) => self.carry_out(output),
+            Err(error) => {
+                tracing::debug!(%error, "a status is not told");
+                Ok(())
+            }
+        }
+    }
+
+    /// The hash of the daemon's own audit log becomes part of the server's.
+    pub(super) fn anchor(&mut self, record: &api::AuditRecord) -> Result<(), DiskError> {
+        // Each line has the hash of the one before it.
+        let Some(sequence) = record.sequence.checked_sub(1).filter(|sequence| *sequence > 0) else {
+            return Ok(());
+        };
+        let anchor = serde_json::json!({ "type": "audit", "sequence": sequence, "hash": record.previous });
+        match self.runner.event(anchor, self.now()) {
+            Ok(output) => self.carry_out(output),
+            Err(error) => {
+                tracing::debug!(%error, "an event is not told");
+                Ok(())
+            }
+        }
+    }
+
+    /// Environments that are shared, as people see them.
+    pub(super) fn shared(&self) -> Vec<SharedEnvironment> {
+        let of = |(key, link): (&Key, &Link)| {
+            let document = self.runner.document(key);
+            SharedEnvironment {
+                id: key.to_string(),
+                name: self.name_of(key),
+                environment: link.environment.clone(),
+                left: link.left,
+                conflicts: document.map(|document| conflicts_of(document, &self.owners)).unwrap_or_default(),
+                problem: self.problems.get(key).cloned(),
+            }
+        };
+        self.links.iter().map(of).collect()
+    }
+}
+
+fn conflicts_of(document: &Document, owners: &Owners) -> Vec<FieldConflict> {
+    let said = |write: &Write| {
+        let author = match &write.dot.author.side {
+            Side::Server => "control plane".to_owned(),
+            Side::Runner(runner) => runner.to_string(),
+        };
+        Rival { value: write.value.clone(), author }
+    };
+    let edit = |field: &String| {
+        let write = document.fields().get(field)?.winner(field, owners)?;
+        let value = serde_json::json!({ "field": field, "value": write.value });
+        Some(Rival { value, ..said(write) })
+    };
+    let of = |conflict: Conflict| match conflict {
+        Conflict::Field { field, value, rivals } => {
+            FieldConflict { field, value: value.value, rivals: rivals.iter().map(said).collect() }
+        }
+        Conflict::Deletion { fields } => FieldConflict {
+            field: PHASE.to_owned(),
+            value: "deleted".into(),
+            rivals: fields.iter().filter_map(|field| edit(field)).collect(),
+        },
+    };
+    document.conflicts(owners).into_iter().map(of).collect()
+}
