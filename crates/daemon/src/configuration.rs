@@ -13,6 +13,7 @@ use reconciler::Trust;
 use crate::clone;
 use crate::cloud;
 use crate::consent::{self, Judge, Withheld};
+use crate::limits;
 use crate::problems;
 use crate::properties::{digest_of, properties_of};
 use crate::reconcile::Parts;
@@ -168,6 +169,7 @@ pub(crate) fn resolve(config: &Config, state: Option<&ContainerState>) -> Resolv
 impl Parts {
     /// Who decides what of an environment's configuration needs consent.
     pub(crate) fn judge<'a>(&self, environment: &'a Environment) -> Judge<'a> {
-        Judge { policy: self.policy, agreed: &environment.spec.consents }
+        let limits = crate::sync::limits_of(&self.store, &environment.id);
+        Judge { policy: limits::consent(self.policy, &limits), agreed: &environment.spec.consents }
     }
 }

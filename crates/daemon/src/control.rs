@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use api::control::{Enrolled, Enrolment, RunnerReport};
 use api::{JoinRequest, Membership, Problem, ProblemCode};
+use base64::Engine as _;
 use camino::Utf8PathBuf;
 use host::vault::Vault;
 use jiff::Timestamp;
@@ -146,6 +147,28 @@ impl ControlPlane {
         let (kept, keys) = self.known()?;
         let server = Server::new(&kept.address, Trust::Authority(kept.enrolled.authority.clone()))?;
         server.post(path, body, Some((kept.enrolled.certificate.as_str(), &keys))).await
+    }
+
+    /// Opens a secret that was sealed to this computer: an age file, in Base64.
+    ///
+    /// # Errors
+    /// It was sealed to another key, or is damaged. No word of that quotes it.
+    pub(crate) fn open_sealed(&self, name: &str, sealed: &str) -> Result<String, Problem> {
+        let damaged = || Problem::new(ProblemCode::InvalidRequest, format!("secret `{name}` is damaged"));
+        let (_, keys) = self.known()?;
+        let bytes = base64::engine::general_purpose::STANDARD.decode(sealed).map_err(|_| damaged())?;
+        let value = keys.open(&bytes).map_err(|error| match error {
+            age::DecryptError::NoMatchingKeys => {
+                let title =
+                    format!("secret `{name}` was sealed to another computer, or to a former key of this one");
+                Problem::new(ProblemCode::Conflict, title).with_command(
+                    "whoever knows it seals it again",
+                    format!("cove-control secret reseal {name}"),
+                )
+            }
+            _ => damaged(),
+        })?;
+        String::from_utf8(value).map_err(|_| damaged())
     }
 
     fn known(&self) -> Result<(Kept, Keys), Problem> {

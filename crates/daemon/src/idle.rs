@@ -86,7 +86,7 @@ impl Reconciler {
         // What takes a question to the engine, as it was answered last.
         let asked = |it: &&InUse| !matches!(it.kind, UseKind::Task | UseKind::Work);
         seen.also.extend(looked.also.iter().filter(asked).cloned());
-        Some(activity(environment.spec.idle.limit(), &seen, looked.past))
+        Some(activity(limit_of(parts, environment), &seen, looked.past))
     }
 
     /// Whether the machine is in use now; `None` while it does not run.
@@ -118,6 +118,12 @@ fn activity(limit: Option<Duration>, seen: &Seen, past: Option<Past>) -> Activit
     Activity { uses, idle_since: from_now(false, idle), stops_at: from_now(true, limit.saturating_sub(idle)) }
 }
 
+/// The time without any use after which an environment stops.
+fn limit_of(parts: &Parts, environment: &Environment) -> Option<Duration> {
+    let limits = crate::sync::limits_of(&parts.store, &environment.id);
+    crate::limits::idle(environment.spec.idle, &limits)
+}
+
 /// Looks at everything that has a policy, again and again. Never returns.
 pub(crate) async fn keep(reconciler: Reconciler) {
     let parts = reconciler.parts().clone();
@@ -139,7 +145,7 @@ async fn look(reconciler: &Reconciler, parts: &Parts) -> Duration {
     parts.idle.lock().environments.retain(|key, _| environments.iter().any(|it| key_of(it) == *key));
     let mut pause = LONGEST_PAUSE;
     for environment in &environments {
-        if let Some(limit) = environment.spec.idle.limit() {
+        if let Some(limit) = limit_of(parts, environment) {
             pause = pause.min(limit / 4);
             look::environment(reconciler, environment, limit).await;
         }

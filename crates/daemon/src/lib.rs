@@ -39,6 +39,7 @@ pub mod host_trust;
 mod idle;
 mod inventory;
 mod left_out;
+mod limits;
 pub mod lock;
 pub mod logging;
 pub mod machine;

@@ -14,6 +14,7 @@ mod desk;
 mod disk;
 mod environments;
 mod mirror;
+mod secrets;
 
 use api::control::Limits;
 use api::{EnvironmentId, Problem, ProblemCode, SyncReport};

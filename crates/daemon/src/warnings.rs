@@ -133,7 +133,9 @@ fn mounts(left_out: Vec<Consent>, trust: Trust) -> Option<Problem> {
 }
 
 fn by_policy(problem: Problem, key: &str) -> Problem {
-    problem.with_hint(format!("`consent.{key}` in config.toml says `never`"))
+    problem.with_hint(format!(
+        "`consent.{key}` in config.toml says `never`, or a policy of the organization that this computer belongs to"
+    ))
 }
 
 fn changed(environment: &Environment, changes: &[PropertyChange]) -> Problem {

@@ -4,6 +4,7 @@
 //! nothing to do gives the name that it got.
 
 mod error;
+mod named;
 mod single;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use engine::{
 use oci::{Credential, Files, Registry};
 
 pub use error::ImageError;
+pub use named::named;
 pub use single::{SingleBuild, base_of, base_of_service, build_single};
 
 use crate::compose::{self, Project};

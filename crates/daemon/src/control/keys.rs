@@ -60,6 +60,14 @@ impl Keys {
         self.identity.to_public().to_string()
     }
 
+    /// What was sealed to this computer.
+    ///
+    /// # Errors
+    /// It was sealed to another key, or is damaged.
+    pub(super) fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, age::DecryptError> {
+        age::decrypt(&self.identity, sealed)
+    }
+
     /// The key that speaks for this computer, in DER.
     pub(super) fn der(&self) -> Vec<u8> {
         self.key.serialize_der()

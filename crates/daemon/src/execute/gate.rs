@@ -77,7 +77,9 @@ pub(crate) fn not_agreed(what: &str, withheld: &Withheld) -> Problem {
     let title = format!("{what} what nobody agreed to: {}", list.join("; "));
     let problem = Problem::new(ProblemCode::ConsentNeeded, title);
     match withheld.open() {
-        open if open.is_empty() => problem.with_hint("`consent.host_mounts` in config.toml says `never`"),
+        open if open.is_empty() => problem.with_hint(
+            "`consent.host_mounts` in config.toml says `never`, or a policy of the organization that this computer belongs to",
+        ),
         open => problem.asking_consent(open).with_command("agree to what is listed", "cove up --trust"),
     }
 }

@@ -15,6 +15,7 @@ use tokio_util::io::SyncIoBridge;
 use super::{Turn, compose};
 use crate::configuration::DEFAULT_IMAGE;
 use crate::consent;
+use crate::limits;
 use crate::observe::ENVIRONMENT_LABEL;
 use crate::paths;
 use crate::prebuild::{self, Found, Named};
@@ -32,6 +33,8 @@ const PIECE: usize = 1 << 20;
 pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let config = turn.config()?;
     let engine = turn.parts.machine.engine();
+    let limits = crate::sync::limits_of(&turn.parts.store, &turn.environment.id);
+    limits::images(&limits, &config, None)?;
     let stale = match prebuilt(turn, &config).await? {
         Prebuilt::Begun => return Ok(()),
         Prebuilt::Not(stale) => stale,
@@ -54,6 +57,9 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
         ContainerSource::Compose(compose) => Some(compose::read(turn, &config, compose).await?),
         ContainerSource::Image { .. } | ContainerSource::Build(_) => None,
     };
+    if project.is_some() {
+        limits::images(&limits, &config, project.as_ref())?;
+    }
     if may_use_base(&config) {
         provide_base(&engine, &turn.parts.base, turn.report).await?;
     }

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::disk::{self, DiskError};
 use super::environments::Link;
+use super::secrets::Kept;
 use super::{Surroundings, disk::row};
 use crate::control::{Incoming, Outgoing};
 use crate::store::{Row, Space};
@@ -46,6 +47,8 @@ pub(super) enum Command {
     Ended { attempt: u64 },
     /// It was looked whether an environment can go without losing anything.
     MayGo { key: Key, verdict: Result<(), Problem> },
+    /// Secrets were taken in.
+    Opened { key: Key, kept: Result<Kept, Problem> },
 }
 
 /// What lasts.
@@ -66,8 +69,10 @@ pub(super) struct Talk<'a> {
     pub(super) links: BTreeMap<Key, Link>,
     /// Documents whose environments are on their way out because they were deleted.
     pub(super) removing: BTreeSet<Key>,
-    /// What keeps an environment from what its document says.
-    pub(super) problems: BTreeMap<Key, Problem>,
+    /// Documents whose secrets are being taken in.
+    pub(super) opening: BTreeSet<Key>,
+    /// What keeps an environment from what its document says, by what it is about.
+    pub(super) problems: BTreeMap<Key, BTreeMap<&'static str, Problem>>,
     phase: SyncPhase,
     problem: Option<Problem>,
     heard_at: Option<Timestamp>,
@@ -173,6 +178,7 @@ impl Desk {
             runner,
             owners,
             removing: BTreeSet::new(),
+            opening: BTreeSet::new(),
             problems: BTreeMap::new(),
             phase: SyncPhase::Away,
             problem: None,
@@ -281,6 +287,7 @@ impl Talk<'_> {
                 self.carry_out(output)?;
             }
             Command::MayGo { key, verdict } => self.may_go(&key, verdict)?,
+            Command::Opened { key, kept } => self.opened(&key, kept)?,
             // Of a line that was given up.
             Command::Dialled { .. } | Command::Heard { .. } | Command::Ended { .. } => {}
         }
@@ -335,12 +342,12 @@ impl Talk<'_> {
                     "the control plane, or this computer, was restored from a backup; both are brought together"
                 );
             }
-            Tell::Refused(refusal) => self.refused(&refusal),
+            Tell::Refused(refusal) => return self.refused(&refusal),
         }
         Ok(())
     }
 
-    fn refused(&mut self, refusal: &Refusal) {
+    fn refused(&mut self, refusal: &Refusal) -> Result<(), DiskError> {
         tracing::warn!(%refusal, "the control plane refused something");
         let problem = Problem::new(ProblemCode::VersionSkew, refusal.to_string());
         match refusal {
@@ -348,7 +355,7 @@ impl Talk<'_> {
             | Refusal::NotHere { key }
             | Refusal::TooLarge { key: Some(key) } => {
                 let problem = Problem::new(ProblemCode::Conflict, refusal.to_string());
-                self.problems.insert(key.clone(), problem);
+                return self.complain(key, "refused", Some(problem));
             }
             Refusal::RunnerTooOld { .. } | Refusal::ServerTooOld { .. } => {
                 self.phase = SyncPhase::Refused;
@@ -356,6 +363,7 @@ impl Talk<'_> {
             }
             _ => self.problem = Some(problem),
         }
+        Ok(())
     }
 
     /// Takes up a line, beside the desk.

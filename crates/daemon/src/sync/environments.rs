@@ -18,6 +18,7 @@ use sync::{Conflict, Disk, Document, Key, Owners, PHASE, PLACED, Side, Write};
 use super::desk::{Command, Talk, problem_of};
 use super::disk::{DiskError, row};
 use super::mirror::{self, Change};
+use super::secrets::Kept;
 use crate::properties::hex;
 use crate::store::{Row, Space, Store, StoreError};
 
@@ -34,6 +35,9 @@ pub(super) struct Link {
     /// The document was moved to another runner. What is here stays as it is, for the work in it, and is told no more.
     #[serde(default)]
     left: bool,
+    /// The secrets that came with the document.
+    #[serde(default)]
+    secrets: Kept,
 }
 
 /// The links of a store, without those that a crash left before their document.
@@ -153,12 +157,12 @@ impl Talk<'_> {
         let here = mirror::fields_of(&environment, &self.membership.runner);
         if let Some(key) = self.unmade(&here)? {
             let agreed = mirror::agreed(&here, &Fields::new(), &self.values_of(&key).unwrap_or_default());
-            self.keep_link(&key, Link { environment: Some(id.clone()), agreed, left: false })?;
+            self.keep_link(&key, Link { environment: Some(id.clone()), agreed, ..Link::default() })?;
             return Ok(Some(key));
         }
         let key = Key::parse(&uuid::Uuid::new_v4().to_string()).expect("letters, digits and dashes");
         // The link first: a document whose link a crash lost would be told a second time.
-        self.keep_link(&key, Link { environment: Some(id.clone()), agreed: here, left: false })?;
+        self.keep_link(&key, Link { environment: Some(id.clone()), agreed: here, ..Link::default() })?;
         let fields = mirror::fields_of_new(&environment, &self.membership.runner);
         match self.runner.create(&key, fields, self.now()) {
             Ok(output) => self.carry_out(output)?,
@@ -194,18 +198,17 @@ impl Talk<'_> {
         if !self.is_here(&values) {
             return Ok(());
         }
-        let mut link = self.links.get(key).cloned().unwrap_or_default();
         let Some(environment) = self.environment_of(key)? else {
             return self.look_at_unmade(key, &values);
         };
-        link.left = false;
+        let before = self.links.get(key).map(|link| link.agreed.clone()).unwrap_or_default();
         let here = mirror::fields_of(&environment, &self.membership.runner);
-        let turn = mirror::compare(&here, &link.agreed, &values);
+        let turn = mirror::compare(&here, &before, &values);
         for (field, value) in turn.edits {
             match self.runner.edit(key, &field, value, self.now()) {
                 // On the disk before both are said to agree: or a crash would lose the edit.
                 Ok(output) => self.carry_out(output)?,
-                Err(error) => drop(self.problems.insert(key.clone(), problem_of(&error))),
+                Err(error) => self.complain(key, "edit", Some(problem_of(&error)))?,
             }
         }
         let here = if turn.wishes.is_empty() || environment.spec.desired_phase == DesiredPhase::Deleted {
@@ -216,9 +219,11 @@ impl Talk<'_> {
             mirror::fields_of(&now, &self.membership.runner)
         };
         let values = self.values_of(key).unwrap_or_default();
-        link.agreed = mirror::agreed(&here, &link.agreed, &values);
-        self.keep_link(key, link)?;
-        self.tell_status(key, Some(&environment))
+        let link = self.links.get(key).cloned().unwrap_or_default();
+        let agreed = mirror::agreed(&here, &before, &values);
+        self.keep_link(key, Link { agreed, left: false, ..link })?;
+        self.take_secrets(key, &environment);
+        self.tell_status(key)
     }
 
     /// Carries out what the document says of an environment.
@@ -230,13 +235,12 @@ impl Talk<'_> {
     ) -> Result<(), DiskError> {
         let change = Change::of(wishes, &environment.spec.ports);
         let reconciler = &self.desk.around.reconciler;
-        self.problems.remove(key);
-        if let Some(field) = change.refused.first() {
+        let refused = change.refused.first().map(|field| {
             let title = format!("`{field}` of an environment that is there cannot be changed");
-            let problem = Problem::new(ProblemCode::Conflict, title)
-                .with_hint("declare another environment with it, and delete this one");
-            self.problems.insert(key.clone(), problem);
-        }
+            Problem::new(ProblemCode::Conflict, title)
+                .with_hint("declare another environment with it, and delete this one")
+        });
+        self.complain(key, "fixed", refused)?;
         let Change { desired_phase, rebuild, idle, ports, automations, .. } = change;
         if desired_phase.is_some() || rebuild.is_some() || idle.is_some() || ports.is_some() {
             let stopped = environment.status.phase == Phase::Stopped;
@@ -284,25 +288,24 @@ impl Talk<'_> {
             Err(error) => {
                 let problem = Problem::new(ProblemCode::VersionSkew, "what is declared cannot be read here")
                     .caused_by(&error);
-                self.problems.insert(key.clone(), problem);
-                return self.tell_status(key, None);
+                return self.complain(key, "declared", Some(problem));
             }
         };
         if spec.desired_phase == DesiredPhase::Running {
             match self.make(key, &name, &spec) {
                 Ok(id) => {
-                    self.problems.remove(key);
+                    self.complain(key, "declared", None)?;
                     let made = self.store().environment(&id)?;
                     let here = made.map(|made| mirror::fields_of(&made, &self.membership.runner));
                     let agreed = mirror::agreed(&here.unwrap_or_default(), &Fields::new(), values);
-                    self.keep_link(key, Link { environment: Some(id.clone()), agreed, left: false })?;
+                    self.keep_link(key, Link { environment: Some(id.clone()), agreed, ..Link::default() })?;
                     self.desk.around.reconciler.ask(&id);
                     return self.look(key);
                 }
-                Err(problem) => drop(self.problems.insert(key.clone(), problem)),
+                Err(problem) => return self.complain(key, "declared", Some(problem)),
             }
         }
-        self.tell_status(key, None)
+        self.tell_status(key)
     }
 
     fn make(&self, key: &Key, name: &Name, spec: &EnvironmentSpec) -> Result<EnvironmentId, Problem> {
@@ -393,8 +396,7 @@ impl Talk<'_> {
             }
             Err(problem) => {
                 tracing::info!(%problem, environment = %environment.metadata.name, "it is deleted on the control plane, and stays here");
-                self.problems.insert(key.clone(), problem);
-                self.tell_status(key, Some(&environment))?;
+                self.complain(key, "deletion", Some(problem))?;
             }
         }
         Ok(())
@@ -448,13 +450,47 @@ impl Talk<'_> {
         }
     }
 
+    /// Notes what keeps an environment from what its document says, or that nothing does any more.
+    pub(super) fn complain(
+        &mut self,
+        key: &Key,
+        about: &'static str,
+        problem: Option<Problem>,
+    ) -> Result<(), DiskError> {
+        let known = self.problems.entry(key.clone()).or_default();
+        match problem {
+            Some(problem) => known.insert(about, problem),
+            None => known.remove(about),
+        };
+        self.tell_status(key)
+    }
+
+    pub(super) fn kept_of(&self, key: &Key) -> Kept {
+        self.links.get(key).map(|link| link.secrets.clone()).unwrap_or_default()
+    }
+
+    /// Secrets of an environment are kept, and it hears of them.
+    pub(super) fn keep_secrets(&mut self, key: &Key, secrets: Kept) -> Result<(), DiskError> {
+        let Some(link) = self.links.get(key).cloned() else { return Ok(()) };
+        if let Some(id) = &link.environment {
+            self.desk.around.reconciler.wake(id);
+        }
+        self.keep_link(key, Link { secrets, ..link })?;
+        self.complain(key, "secrets", None)
+    }
+
     /// Tells how an environment stands, if that differs from what was told.
-    fn tell_status(&mut self, key: &Key, environment: Option<&Environment>) -> Result<(), DiskError> {
-        let known = self.problems.get(key).cloned();
+    fn tell_status(&mut self, key: &Key) -> Result<(), DiskError> {
+        let environment = self.environment_of(key)?;
+        let known = self.problems.get(key).and_then(|problems| problems.values().next().cloned());
+        let (phase, own) = match environment {
+            Some(environment) => (environment.status.phase, environment.status.problem),
+            None => (Phase::Stopped, None),
+        };
         let status = EnvironmentStatus {
-            phase: environment.map_or(Phase::Stopped, |environment| environment.status.phase),
+            phase,
             runner: Some(self.membership.runner.clone()),
-            problem: known.or_else(|| environment.and_then(|environment| environment.status.problem.clone())),
+            problem: known.or(own),
             ..EnvironmentStatus::default()
         };
         let value = serde_json::to_value(&status).expect("statuses are plain data that JSON can hold");
@@ -493,7 +529,7 @@ impl Talk<'_> {
                 environment: link.environment.clone(),
                 left: link.left,
                 conflicts: document.map(|document| conflicts_of(document, &self.owners)).unwrap_or_default(),
-                problem: self.problems.get(key).cloned(),
+                problem: self.problems.get(key).and_then(|problems| problems.values().next().cloned()),
             }
         };
         self.links.iter().map(of).collect()
