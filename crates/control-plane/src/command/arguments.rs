@@ -45,6 +45,17 @@ pub(super) enum Command {
         /// Which
         name: String,
     },
+    /// Say what counts where two sides changed a field of an environment without knowing of each other
+    Settle {
+        /// The environment
+        #[arg(value_parser = Name::parse)]
+        environment: Name,
+        /// The field, as the conflict has it
+        field: String,
+        /// The value, as JSON: one of those that were said, or another; null takes the field away
+        #[arg(long)]
+        value: String,
+    },
     /// Let computers in, and take that back
     #[command(subcommand)]
     Runner(RunnerCommand),
