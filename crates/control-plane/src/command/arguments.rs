@@ -70,7 +70,8 @@ pub(super) enum Command {
         /// The file; it must not be there yet
         file: Utf8PathBuf,
     },
-    /// Put a backup in the place of the server's state. What there is is kept beside it
+    /// Put a backup in the place of the server's state, of which a copy is kept beside it; or into an empty PostgreSQL, which
+    /// `DATABASE_URL` names
     Restore {
         /// The file
         file: Utf8PathBuf,

@@ -19,7 +19,8 @@ pub(super) async fn settle(
             .with_hint("a text is in quotes: --value '\"stopped\"'")
     })?;
     let settlement = Settlement { field, value };
-    let path = format!("/v1/organizations/{}/environments/{environment}/settle", remote.organization().await?);
+    let path =
+        format!("/v1/organizations/{}/environments/{environment}/settle", remote.organization().await?);
     let settled: Document = remote.put(&path, &settlement).await?;
     say(&format!("Environment {}: {} is settled\n", settled.metadata.name, settlement.field))
 }
