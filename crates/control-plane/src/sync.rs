@@ -16,6 +16,8 @@ mod follow;
 mod heard;
 pub(crate) mod presence;
 mod sealed;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use std::sync::atomic::{AtomicU64, Ordering};

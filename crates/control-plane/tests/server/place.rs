@@ -109,6 +109,18 @@ impl Place {
         (authority.to_owned(), token.to_owned())
     }
 
+    /// Changes one field of `web`, from what it is, while others go on. Whether that was acknowledged.
+    pub(crate) fn change(&self, round: u64) -> JoinHandle<bool> {
+        let environment = self.get("environment", "web");
+        let mut spec = environment["spec"].clone();
+        spec["idle"] = serde_json::json!({ "stop_after": round });
+        let version = &environment["metadata"]["resource_version"];
+        let metadata = serde_json::json!({ "name": "web", "resource_version": version });
+        let draft = serde_json::json!({ "kind": "Environment", "metadata": metadata, "spec": spec });
+        let mut command = self.command(&["apply", "-f", &self.file("change.yaml", &draft.to_string())]);
+        std::thread::spawn(move || command.output().unwrap().status.success())
+    }
+
     /// Makes projects until the server is gone; the names of those that were acknowledged.
     pub(crate) fn writer(&self, round: u64) -> JoinHandle<Vec<String>> {
         let home = self.path("home");

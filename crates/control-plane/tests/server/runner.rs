@@ -84,11 +84,15 @@ impl Mac {
     /// Loses power, and starts again from its disk.
     pub(crate) fn crash(self) -> Self {
         let random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        Self { is_online: self.is_online, ..Self::start(self.name, self.computer, self.enrolled, self.disk, random) }
+        Self {
+            is_online: self.is_online,
+            ..Self::start(self.name, self.computer, self.enrolled, self.disk, random)
+        }
     }
 
     fn at(&mut self) -> Moment {
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random =
+            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap() * SPEED;
         Moment { now, random: self.random >> 11 }
     }
@@ -153,7 +157,8 @@ impl Mac {
         let line = if self.is_online { self.take_up().await } else { None };
         self.line = line;
         let at = self.at();
-        let output = if self.line.is_some() { self.runner.connected(at) } else { self.runner.disconnected(at) };
+        let output =
+            if self.line.is_some() { self.runner.connected(at) } else { self.runner.disconnected(at) };
         self.carry_out(output).await;
     }
 
@@ -249,10 +254,6 @@ impl Mac {
         let at = self.at();
         let output = self.runner.event(value, at).unwrap();
         self.carry_out(output).await;
-    }
-
-    pub(crate) fn enrolled(&self) -> &Enrolled {
-        &self.enrolled
     }
 
     /// The value of a field that counts here.

@@ -116,7 +116,9 @@ async fn an_environment_flows_both_ways_and_a_conflict_is_settled() {
         until("it arrives", &mut [&mut mac], |macs| macs[0].value(&key, "holder") == "mac-1").await;
         assert_eq!(mac.value(&key, "ports/-/80/tcp")["container_port"], 80);
         mac.status(&key, json!({ "phase": "running", "unsaved": 2, "of_a_later_version": true })).await;
-        let web = shown(&place, ("environment", "web"), &mut [&mut mac], |web| web["status"]["phase"] == "running").await;
+        let web =
+            shown(&place, ("environment", "web"), &mut [&mut mac], |web| web["status"]["phase"] == "running")
+                .await;
         assert_eq!(status(&web).runner.unwrap().as_str(), "mac-1");
         let generation = web["metadata"]["generation"].clone();
         shown(&place, ("environment", "web"), &mut [&mut mac], |web| {
@@ -135,14 +137,19 @@ async fn an_environment_flows_both_ways_and_a_conflict_is_settled() {
         mac.edit(&key, "config", "ours.json".into()).await;
         apply(&place, &environment("web", "mac-1", "  config: theirs.json\n"));
         mac.is_online = true;
-        let web = shown(&place, ("environment", "web"), &mut [&mut mac], |web| {
-            !status(web).conflicts.is_empty()
-        })
-        .await;
+        let web =
+            shown(&place, ("environment", "web"), &mut [&mut mac], |web| !status(web).conflicts.is_empty())
+                .await;
         let conflict = &status(&web).conflicts[0];
         assert_eq!((conflict.field.as_str(), &conflict.value), ("config", &json!("ours.json")));
-        assert_eq!((conflict.rivals[0].author.as_str(), &conflict.rivals[0].value), ("control plane", &json!("theirs.json")));
-        assert_eq!((&web["spec"]["desired_phase"], &web["spec"]["config"]), (&json!("stopped"), &json!("ours.json")));
+        assert_eq!(
+            (conflict.rivals[0].author.as_str(), &conflict.rivals[0].value),
+            ("control plane", &json!("theirs.json"))
+        );
+        assert_eq!(
+            (&web["spec"]["desired_phase"], &web["spec"]["config"]),
+            (&json!("stopped"), &json!("ours.json"))
+        );
         assert!(web["spec"].get("ports").is_none(), "the edit that nobody contradicted counts: {web}");
         let said = place.fails(&["settle", "web", "config", "--value", "{"]);
         assert!(said.contains("JSON"), "{said}");
@@ -176,7 +183,8 @@ async fn what_is_made_on_a_runner_is_shown_and_its_events_are_in_the_log() {
     let key = key_of(&made);
     until("its name comes back", &mut [&mut mac], |macs| macs[0].value(&key, "name") == "web-2").await;
     mac.edit(&key, "project", "shop".into()).await;
-    let made = shown(&place, ("environment", "web-2"), &mut [&mut mac], |made| status(made).problem.is_none()).await;
+    let made =
+        shown(&place, ("environment", "web-2"), &mut [&mut mac], |made| status(made).problem.is_none()).await;
     assert_eq!(made["spec"]["project"], "shop");
 
     let hash = "ab".repeat(32);
@@ -190,13 +198,18 @@ async fn what_is_made_on_a_runner_is_shown_and_its_events_are_in_the_log() {
     mac.event(json!({ "type": "of_a_later_version", "x": 1 })).await;
     until("events are taken in", &mut [&mut mac], |macs| macs[0].is_quiet()).await;
     let log = place.ok(&["audit", "export"]);
-    for line in [format!("line 7: {hash}"), "of_a_later_version".to_owned(), r#""runner","name":"mac-1"#.to_owned()] {
+    for line in
+        [format!("line 7: {hash}"), "of_a_later_version".to_owned(), r#""runner","name":"mac-1"#.to_owned()]
+    {
         assert!(log.contains(&line), "{line}: {log}");
     }
     let executions = place.ok(&["get", "executions", "-o", "json"]);
     let executions: Vec<Value> = serde_json::from_str(&executions).unwrap();
     assert_eq!(executions.len(), 1);
-    assert_eq!((&executions[0]["status"]["phase"], &executions[0]["status"]["exit_code"]), (&json!("failed"), &json!(3)));
+    assert_eq!(
+        (&executions[0]["status"]["phase"], &executions[0]["status"]["exit_code"]),
+        (&json!("failed"), &json!(3))
+    );
 
     // A name that somebody gave on the runner; what ran there goes on belonging to it.
     mac.edit(&key, "name", "api".into()).await;
@@ -215,8 +228,14 @@ async fn policies_and_secrets_follow_to_the_runner_an_environment_is_on() {
     apply(&place, &environment("web", "mac-1", ""));
     let key = key_of(&place.get("environment", "web"));
     until("it arrives", &mut [&mut mac], |macs| macs[0].value(&key, "holder") == "mac-1").await;
-    apply(&place, "kind: Policy\nmetadata: { name: base }\nspec: { stop_after: 600, images: ['docker.io/*'] }\n");
-    until("the limits arrive", &mut [&mut mac], |macs| macs[0].value(&key, "policy")["stop_after"]["value"] == 600).await;
+    apply(
+        &place,
+        "kind: Policy\nmetadata: { name: base }\nspec: { stop_after: 600, images: ['docker.io/*'] }\n",
+    );
+    until("the limits arrive", &mut [&mut mac], |macs| {
+        macs[0].value(&key, "policy")["stop_after"]["value"] == 600
+    })
+    .await;
     let secret = |session: &str, runner: &str| {
         format!(
             "kind: Secret\nmetadata: {{ name: token }}\nspec:\n  scope: {{ project: shop }}\n  used_as: {{ variable: TOKEN }}\n  \
@@ -253,4 +272,148 @@ async fn policies_and_secrets_follow_to_the_runner_an_environment_is_on() {
     let ended = other.wait_for_end().await;
     assert!(ended, "the connection that was there ends");
     assert!(mac.take_up().await.is_some(), "others go on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_tells_its_runners_of_what_another_one_wrote() {
+    let Some(postgres) = Postgres::start() else { return };
+    postgres.create("control");
+    let here = Place::on(Some(postgres.url("control")));
+    let there = Place::on(Some(postgres.url("control")));
+    let (_first, mut mac) = begin(&here).await;
+    let second = there.serve();
+    apply(&there, &environment("web", "mac-1", ""));
+    let key = key_of(&here.get("environment", "web"));
+    until("it arrives", &mut [&mut mac], |macs| macs[0].value(&key, "holder") == "mac-1").await;
+    // The same runner at the other one: what the first knows of it counts no more.
+    mac.computer.port = second.port();
+    let mut mac = mac.crash();
+    mac.edit(&key, "config", "a.json".into()).await;
+    let web =
+        shown(&here, ("environment", "web"), &mut [&mut mac], |web| web["spec"]["config"] == "a.json").await;
+    assert!(status(&web).conflicts.is_empty());
+    apply(&here, &environment("web", "mac-1", "  config: b.json\n"));
+    until("it arrives there too", &mut [&mut mac], |macs| macs[0].value(&key, "config") == "b.json").await;
+    place_is_whole(&here);
+}
+
+fn place_is_whole(place: &Place) {
+    assert!(place.ok(&["audit", "verify"]).contains("each as it was written"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_was_set_back_learns_from_its_runners_what_it_forgot() {
+    let place = Place::new();
+    let (server, mut mac) = begin(&place).await;
+    apply(&place, &environment("web", "mac-1", ""));
+    let key = key_of(&place.get("environment", "web"));
+    until("it arrives", &mut [&mut mac], |macs| macs[0].value(&key, "holder") == "mac-1").await;
+    let copy = place.path("copy.db");
+    place.ok(&["backup", &copy]);
+    mac.edit(&key, "config", "ours.json".into()).await;
+    mac.create("3f9c0a1b2c4d", "made-since", None).await;
+    shown(&place, ("environment", "made-since"), &mut [&mut mac], |made| !made.is_null()).await;
+    apply(&place, &environment("web", "mac-1", "  config: ours.json\n  idle: { stop_after: 77 }\n"));
+    until("the server's edit arrives", &mut [&mut mac], |macs| {
+        macs[0].value(&key, "idle")["stop_after"] == 77
+    })
+    .await;
+    drop(server);
+
+    // Into a file first, then into a PostgreSQL that is empty.
+    let databases = [None, Postgres::start()];
+    for postgres in &databases {
+        let set_back = Place::on(postgres.as_ref().map(|postgres| {
+            postgres.create("control");
+            postgres.url("control")
+        }));
+        set_back.ok(&["restore", &copy]);
+        if postgres.is_some() {
+            let said = set_back.fails(&["restore", &copy]);
+            assert!(said.contains("not empty"), "{said}");
+        }
+        let server = set_back.serve();
+        assert!(set_back.get("environment", "made-since").is_null(), "it is of before");
+        mac.computer.port = server.port();
+        mac = mac.crash();
+        shown(&set_back, ("environment", "made-since"), &mut [&mut mac], |made| !made.is_null()).await;
+        let web = shown(&set_back, ("environment", "web"), &mut [&mut mac], |web| {
+            web["spec"]["config"] == "ours.json" && web["spec"]["idle"]["stop_after"] == 77
+        })
+        .await;
+        assert!(status(&web).conflicts.is_empty(), "{web:#}");
+        apply(&set_back, &environment("web", "mac-1", "  config: ours.json\n  idle: { stop_after: 77 }\n"));
+        until("it is told as ever", &mut [&mut mac], |macs| macs[0].value(&key, "ports/-/80/tcp").is_null())
+            .await;
+        place_is_whole(&set_back);
+    }
+}
+
+/// Numbers that are the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+}
+
+const ROUNDS: u64 = 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_whenever_a_server_or_a_runner_is_killed() {
+    on_both(async |place| {
+        let mut dice = Dice(41);
+        let (mut server, mut mac) = begin(&place).await;
+        apply(&place, &environment("web", "mac-1", ""));
+        let key = key_of(&place.get("environment", "web"));
+        until("it arrives", &mut [&mut mac], |macs| macs[0].value(&key, "holder") == "mac-1").await;
+        // The last that each side is known to have on its disk, and all environments that were made.
+        let (mut acknowledged, mut written, mut made) = (0, 0, vec!["web".to_owned()]);
+        for round in 1..=ROUNDS {
+            let writer = place.change(round);
+            mac.go_on(Duration::from_millis(dice.below(40)), |_| false).await;
+            let config = Value::from(format!("{round}.json"));
+            if dice.below(3) == 0 {
+                let power = usize::try_from(dice.below(2)).unwrap();
+                mac = mac.edit_and_crash(&key, "config", config, power);
+                written = if power > 0 { round } else { written };
+            } else {
+                mac.edit(&key, "config", config).await;
+                written = round;
+            }
+            if round % 5 == 0 {
+                let name = format!("made-{round}");
+                mac.create(&format!("key-{round}"), &name, None).await;
+                made.push(name);
+            }
+            mac.go_on(Duration::from_millis(dice.below(120)), |_| false).await;
+            server.kill();
+            if writer.join().unwrap() {
+                acknowledged = round;
+            }
+            if dice.below(2) == 0 {
+                mac = mac.crash();
+            }
+            server = place.serve();
+            mac.computer.port = server.port();
+            mac.go_on(Duration::from_millis(dice.below(200)), |_| false).await;
+        }
+        assert!(acknowledged > 0, "some were");
+        for name in &made {
+            shown(&place, ("environment", name), &mut [&mut mac], |made| !made.is_null()).await;
+        }
+        let web = shown(&place, ("environment", "web"), &mut [&mut mac], |web| {
+            web["spec"]["config"] == format!("{written}.json")
+                && web["status"]["observed_generation"] == web["metadata"]["generation"]
+        })
+        .await;
+        assert!(web["spec"]["idle"]["stop_after"].as_u64().unwrap() >= acknowledged, "{web:#}");
+        assert_eq!(mac.value(&key, "idle"), web["spec"]["idle"]);
+        assert_eq!(mac.keys().len(), made.len());
+        assert!(mac.refusals().is_empty(), "{:?}", mac.refusals());
+        place_is_whole(&place);
+    })
+    .await;
 }
