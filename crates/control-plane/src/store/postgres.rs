@@ -131,7 +131,7 @@ impl Postgres {
             }
             // A server that was started on it made an authority for itself.
             transaction.0.run("DELETE FROM records", &[])?;
-            sqlite::tell(file, &COPIED.map(|(query, _)| query), &mut |which, values| {
+            sqlite::tell(file, &COPIED.map(|(query, _)| query), |which, values| {
                 transaction.0.run(COPIED[which].1, values).map(drop)
             })
         })

@@ -96,7 +96,7 @@ pub(super) fn make(
 pub(super) fn tell(
     file: &Utf8Path,
     queries: &[&'static str],
-    take: &mut dyn FnMut(usize, &[Value<'_>]) -> Result<(), StoreError>,
+    mut take: impl FnMut(usize, &[Value<'_>]) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let mut connection = Connection::open(file)?;
     migrate(&mut connection)?;

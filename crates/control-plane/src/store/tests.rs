@@ -98,7 +98,7 @@ const CASES: &[Case] = &[
         assert_eq!(t.count(Kind::Project, &name("acme")).unwrap(), 0);
     }),
     ("what is shared is found by runner, by version, and once nobody has it", |t| {
-        let time = |seconds| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
+        let time = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
         let mut synced = Synced {
             organization: name("acme"),
             key: "k".to_owned(),

@@ -205,7 +205,7 @@ impl Mac {
     /// Reads until the server ends the connection that there is. Whether it does.
     pub(crate) async fn wait_for_end(&mut self) -> bool {
         let Some(line) = &mut self.line else { return true };
-        let ended = tokio::time::timeout(Duration::from_secs(60), async {
+        let ended = tokio::time::timeout(Duration::from_mins(1), async {
             while let Some(Ok(message)) = line.next().await {
                 if matches!(message, Message::Close(_)) {
                     return;

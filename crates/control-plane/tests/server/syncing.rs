@@ -11,7 +11,7 @@ use crate::place::{Place, Server};
 use crate::runner::Mac;
 
 /// How long anything may take until it is there.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 const TEAM: &str = "
 kind: Organization
