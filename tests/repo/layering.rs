@@ -121,7 +121,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("regex", &["daemon", "devcontainer"]),
     ("rusqlite", &["control-plane", "daemon"]),
     ("tokio-rustls", &["control-plane", "daemon", "test-support"]),
-    ("tokio-tungstenite", &["daemon"]),
+    ("tokio-tungstenite", &["control-plane", "daemon"]),
     ("axum", &["control-plane", "daemon", "test-support"]),
     ("toml_edit", &["daemon"]),
     ("clap", &["cli", "control-plane", "daemon", "devcontainer-cli", "shim", "xtask"]),

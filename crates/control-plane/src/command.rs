@@ -6,6 +6,7 @@ mod call;
 mod file;
 mod resources;
 mod serve;
+mod settle;
 mod shown;
 
 use api::Problem;
@@ -28,6 +29,9 @@ pub async fn run(arguments: Arguments) -> Result<(), Problem> {
         Command::Diff(files) => resources::diff(&remote, &files.files).await,
         Command::Get { kind, name, output } => resources::get(&remote, &kind, name.as_deref(), output).await,
         Command::Delete { kind, name } => resources::delete(&remote, &kind, &name).await,
+        Command::Settle { environment, field, value } => {
+            settle::settle(&remote, &environment, field, &value).await
+        }
         Command::Runner(RunnerCommand::Token { name }) => resources::token(&remote, &name).await,
         Command::Runner(RunnerCommand::Revoke { name }) => resources::revoke(&remote, &name).await,
         Command::Audit(AuditCommand::Verify) => resources::verify(&remote).await,

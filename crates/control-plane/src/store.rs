@@ -289,6 +289,23 @@ impl Database {
         .await
     }
 
+    /// Fills an empty PostgreSQL with what a copy holds: the counterpart of [`Database::copy_to`]. The file must be one that may
+    /// be brought to the present format.
+    ///
+    /// # Errors
+    /// It is not empty, or is none of PostgreSQL; or one of the two cannot be read or written. Nothing was written then.
+    pub async fn fill_from(&self, file: &Utf8Path) -> Result<(), StoreError> {
+        let (inner, file) = (Arc::clone(&self.inner), file.to_owned());
+        blocking(move || match &inner.engine {
+            Engine::Sqlite(_) => {
+                let reason = "a file of SQLite is replaced as a whole, and not filled".to_owned();
+                Err(StoreError::Unsuitable { reason })
+            }
+            Engine::Postgres(postgres) => postgres.fill_from(&file),
+        })
+        .await
+    }
+
     /// Goes on from a copy: versions are far above all that anybody can have heard of, whoever watches lists again, and the
     /// server is another one than before to runners, which bring it up to date.
     ///

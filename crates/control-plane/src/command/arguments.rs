@@ -45,6 +45,17 @@ pub(super) enum Command {
         /// Which
         name: String,
     },
+    /// Say what counts where two sides changed a field of an environment without knowing of each other
+    Settle {
+        /// The environment
+        #[arg(value_parser = Name::parse)]
+        environment: Name,
+        /// The field, as the conflict has it
+        field: String,
+        /// The value, as JSON: one of those that were said, or another; null takes the field away
+        #[arg(long)]
+        value: String,
+    },
     /// Let computers in, and take that back
     #[command(subcommand)]
     Runner(RunnerCommand),
@@ -59,7 +70,8 @@ pub(super) enum Command {
         /// The file; it must not be there yet
         file: Utf8PathBuf,
     },
-    /// Put a backup in the place of the server's state. What there is is kept beside it
+    /// Put a backup in the place of the server's state, of which a copy is kept beside it; or into an empty PostgreSQL, which
+    /// `DATABASE_URL` names
     Restore {
         /// The file
         file: Utf8PathBuf,

@@ -26,13 +26,9 @@ pub(super) async fn backup(home: &Utf8Path, file: &Utf8Path) -> Result<(), Probl
         .map_err(|error| failed("the backup cannot be kept private", &error))
 }
 
-/// Puts a copy in the place of the state, of which nothing is lost: it is kept beside.
+/// Puts a copy in the place of the state, of which nothing is lost: it is kept beside. With `DATABASE_URL` it goes into that
+/// PostgreSQL, which must be empty.
 pub(super) async fn restore(home: &Utf8Path, file: &Utf8Path) -> Result<(), Problem> {
-    if std::env::var_os(DATABASE_URL).is_some() {
-        let title = "a backup is put into the state folder, and not into PostgreSQL";
-        return Err(Problem::new(ProblemCode::InvalidRequest, title)
-            .with_hint("unset DATABASE_URL to go on with SQLite, or restore PostgreSQL with its own tools"));
-    }
     // Looked at as a whole before anything is touched.
     if !file.exists() {
         return Err(Problem::new(ProblemCode::ResourceNotFound, format!("there is no backup {file}")));
@@ -45,15 +41,29 @@ pub(super) async fn restore(home: &Utf8Path, file: &Utf8Path) -> Result<(), Prob
     let copy = Database::sqlite(&beside)?;
     copy.begin_anew(Timestamp::now()).await?;
     drop(copy);
+    if std::env::var_os(DATABASE_URL).is_some_and(|address| !address.is_empty()) {
+        let filled = serve::open(home).await?.fill_from(&beside).await;
+        for name in ["control.db.new", "control.db.new-wal", "control.db.new-shm"] {
+            forget(&home.join(name))?;
+        }
+        return Ok(filled?);
+    }
     if to.exists() {
         let former = home.join(format!("control.db.before-{}", Timestamp::now().as_second()));
         Database::sqlite(&to)?.copy_to(&former).await?;
     }
     for rest in ["control.db-wal", "control.db-shm", "control.db.new-wal", "control.db.new-shm"] {
-        match fs_err::remove_file(home.join(rest)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(moved(error)),
-            Ok(()) | Err(_) => {}
-        }
+        forget(&home.join(rest))?;
     }
     fs_err::rename(&beside, &to).map_err(moved)
+}
+
+/// Takes a file away that may be there.
+fn forget(file: &Utf8Path) -> Result<(), Problem> {
+    match fs_err::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(failed("the backup cannot be put in place", &error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }

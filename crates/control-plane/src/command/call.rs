@@ -67,6 +67,15 @@ impl Remote {
         parsed(&self.call(Method::POST, path, body.into()).await?)
     }
 
+    pub(super) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Problem> {
+        let body = serde_json::to_vec(body).map_err(|error| unexpected(&error))?;
+        parsed(&self.call(Method::PUT, path, body.into()).await?)
+    }
+
     /// Asks for something that answers nothing.
     pub(super) async fn ask(&self, method: Method, path: &str) -> Result<Option<Document>, Problem> {
         let answer = self.call(method, path, Bytes::new()).await?;

@@ -180,7 +180,7 @@ fn name_of(text: &str) -> Result<Name, Problem> {
 }
 
 /// Writes a result. A reader that left is no failure.
-fn say(text: &str) -> Result<(), Problem> {
+pub(super) fn say(text: &str) -> Result<(), Problem> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Problem::new(ProblemCode::Internal, "the result cannot be written").caused_by(&error))

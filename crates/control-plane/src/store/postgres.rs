@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::migrations::MIGRATIONS;
 use super::pool::{Lent, Pool};
-use super::statements::Statements;
+use super::statements::{Open as _, Statements};
 use super::{StoreError, Transaction, sqlite};
 pub(super) use address::Address;
 use listener::Listener;
@@ -115,6 +115,31 @@ impl Postgres {
     pub(super) fn write<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.writing(|transaction| work(transaction))
+    }
+
+    /// Fills what is empty with what a file holds. All of it or nothing.
+    pub(super) fn fill_from(&self, file: &Utf8Path) -> Result<(), StoreError> {
+        self.writing(|transaction| {
+            let query = "SELECT key FROM meta WHERE key = 'version'
+                AND (EXISTS (SELECT 1 FROM resources) OR EXISTS (SELECT 1 FROM audit))";
+            if !transaction.0.rows(query, &[])?.is_empty() {
+                let reason =
+                    "it is not empty, and a backup replaces nothing: make another one with `createdb`";
+                return Err(StoreError::Unsuitable { reason: reason.to_owned() });
+            }
+            // A server that was started on it made an authority for itself.
+            transaction.0.run("DELETE FROM records", &[])?;
+            sqlite::tell(file, &COPIED.map(|(query, _)| query), |which, values| {
+                transaction.0.run(COPIED[which].1, values).map(drop)
+            })
+        })
+    }
+
+    fn writing<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut Statements<Writing<'_>>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut session = self.begin(&self.writer, WRITE)?;
         let mut transaction = Statements(Writing::new(&mut session));

@@ -92,6 +92,27 @@ pub(super) fn make(
     })
 }
 
+/// Tells what each of some queries finds in a file, row by row: the log may be larger than the memory.
+pub(super) fn tell(
+    file: &Utf8Path,
+    queries: &[&'static str],
+    mut take: impl FnMut(usize, &[Value<'_>]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut connection = Connection::open(file)?;
+    migrate(&mut connection)?;
+    let transaction = connection.transaction()?;
+    for (which, query) in queries.iter().enumerate() {
+        let mut statement = transaction.prepare(query)?;
+        let columns = statement.column_count();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let values: Vec<_> = (0..columns).map(|column| value(row, column)).collect::<Result<_, _>>()?;
+            take(which, &values)?;
+        }
+    }
+    Ok(())
+}
+
 /// A panic inside a transaction rolled it back: what the mutex guards is whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

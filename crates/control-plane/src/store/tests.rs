@@ -97,6 +97,43 @@ const CASES: &[Case] = &[
         t.remove(&first.metadata.id).unwrap();
         assert_eq!(t.count(Kind::Project, &name("acme")).unwrap(), 0);
     }),
+    ("what is shared is found by runner, by version, and once nobody has it", |t| {
+        let time = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
+        let mut synced = Synced {
+            organization: name("acme"),
+            key: "k".to_owned(),
+            version: 7,
+            gone_at: None,
+            stored: json!({ "a": "Größe" }),
+        };
+        t.put_synced(&synced, &["mac", "other"]).unwrap();
+        t.set_sealed_for(&name("acme"), "k", "mark").unwrap();
+        assert_eq!(t.synced(&name("acme"), "k").unwrap(), Some(synced.stored.clone()));
+        assert_eq!(t.synced(&name("beta"), "k").unwrap(), None);
+        assert_eq!(t.synced(&name("acme"), "\0").unwrap(), None);
+        synced.version = 8;
+        t.put_synced(&synced, &["other", "third"]).unwrap();
+        assert_eq!(t.sealed_for(&name("acme"), "k").unwrap(), "mark");
+        assert!(t.synced_of(&name("acme"), "mac").unwrap().is_empty());
+        assert_eq!(t.synced_of(&name("acme"), "third").unwrap(), ["k"]);
+        let concerned: Vec<_> = t
+            .synced_after(7, 9)
+            .unwrap()
+            .into_iter()
+            .map(|concern| (concern.version, concern.runner))
+            .collect();
+        assert_eq!(concerned.len(), 2);
+        assert!(concerned.contains(&(8, "other".to_owned())) && t.synced_after(8, 9).unwrap().is_empty());
+        for (gone_at, before, count) in
+            [(Some(time(10)), 11, 1), (Some(time(20)), 11, 1), (None, 99, 0), (Some(time(20)), 11, 0)]
+        {
+            synced.gone_at = gone_at;
+            t.put_synced(&synced, &[]).unwrap();
+            assert_eq!(t.synced_gone_before(time(before), 9).unwrap().len(), count, "{gone_at:?}");
+        }
+        t.drop_synced(&name("acme"), "k").unwrap();
+        assert_eq!(t.synced(&name("acme"), "k").unwrap(), None);
+    }),
     ("changes are told after a version, and whoever was away for too long is told so", |t| {
         for version in 1..=5 {
             t.set_version(version).unwrap();

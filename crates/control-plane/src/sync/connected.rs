@@ -10,8 +10,11 @@ use tokio::sync::Notify;
 /// The connections of this process, by organization and runner.
 #[derive(Debug, Default)]
 pub(crate) struct Connected {
-    runners: Mutex<HashMap<(Name, String), Vec<Arc<Inbox>>>>,
+    runners: Mutex<HashMap<Place, Vec<Arc<Inbox>>>>,
 }
+
+/// An organization, and a runner of it.
+type Place = (Name, String);
 
 /// What a connection is to look at.
 #[derive(Debug, Default)]

@@ -91,7 +91,9 @@ impl Fleet {
                     let is_all = position.is_some_and(|position| position >= version);
                     position = Some(version);
                     self.pass_on(&concerns, &runners, is_unknown);
-                    organizations.into_iter().for_each(|organization| due.put(organization));
+                    for organization in organizations {
+                        due.put(organization);
+                    }
                     if !is_all {
                         continue;
                     }
@@ -307,7 +309,7 @@ fn stale(
         let secrets = sealed::mark_of(&books.secrets(&key));
         books.whole()?;
         let policy = document.as_ref().and_then(|document| document.value(super::turn::POLICY, owners));
-        let policy: Limits = policy.map_or(Ok(Limits::default()), |policy| form::<Limits>(policy))?;
+        let policy: Limits = policy.map_or(Ok(Limits::default()), form::<Limits>)?;
         if document.is_none() || limits.get(&spec.project) != Some(&policy) || told != secrets {
             found.push(environment);
         }

@@ -90,7 +90,8 @@ impl Turn<'_> {
         if let Some(key) = subject {
             let observed = heard.session.as_ref().and_then(|session| session.has(&key));
             let digest = self.books.document(&key).map(|stored| stored.digest);
-            let observed = observed.is_some() && observed == digest;
+            let is_there = self.placed(&key).as_deref() == Some(who.name.as_str());
+            let observed = is_there && observed.is_some() && observed == digest;
             self.follow(who, &key, &reply, observed)?;
         }
         self.carry_out(who)?;

@@ -15,13 +15,15 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// An age recipient; nobody has its key.
 const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
 pub(crate) struct Computer {
-    port: u16,
+    pub(crate) port: u16,
     authority: String,
     key: KeyPair,
 }
@@ -46,13 +48,8 @@ impl Computer {
         self.call(Method::POST, path, body.to_string().into(), by).await
     }
 
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-        by: Option<&Enrolled>,
-    ) -> (StatusCode, Value) {
+    /// A connection, by which it shows its certificate if it has one.
+    pub(crate) async fn connect(&self, by: Option<&Enrolled>) -> std::io::Result<TlsStream<TcpStream>> {
         let provider = Arc::new(ring::default_provider());
         let pinned = Arc::new(Pinned { authority: self.authority.clone(), provider: provider.clone() });
         let config = ClientConfig::builder_with_provider(provider)
@@ -68,9 +65,19 @@ impl Computer {
                 config.with_client_auth_cert(vec![certificate], key).unwrap()
             }
         };
-        let stream = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        by: Option<&Enrolled>,
+    ) -> (StatusCode, Value) {
+        let stream = self.connect(by).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);

@@ -4,6 +4,8 @@
 
 mod client;
 mod place;
+mod runner;
+mod syncing;
 
 use api::control::{Document, Enrolled, RunnerPhase, RunnerStatus};
 use api::{ErrorBody, ProblemCode};
@@ -62,7 +64,8 @@ fn a_team_is_declared_in_a_file_and_what_is_wrong_in_one_has_its_line() {
     }
     let said = place.fails(&["delete", "runner", "big-linux"]);
     assert!(said.contains("E0505") && said.contains("linux-large"), "{said}");
-    assert!(place.ok(&["delete", "environment", "shop-ann"]).contains("runner"));
+    place.ok(&["delete", "environment", "shop-ann"]);
+    assert!(!place.ok(&["get", "environments"]).contains("shop-ann"), "no runner ever had it");
     assert!(place.ok(&["audit", "verify"]).contains("each as it was written"));
     assert!(place.fails(&["get", "boxes"]).contains("environment-classes"));
 }

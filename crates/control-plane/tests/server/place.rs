@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 /// All of it goes with the value.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
+    /// The address of its database, where that is no file in the folder.
+    database: Option<String>,
 }
 
 /// A server; it ends with the value.
@@ -21,7 +23,12 @@ pub(crate) struct Server {
 impl Place {
     pub(crate) fn new() -> Self {
         // Short: paths of unix sockets are limited to 107 bytes.
-        Self { folder: tempfile::Builder::new().prefix("cvc").tempdir_in("/tmp").unwrap() }
+        Self { folder: tempfile::Builder::new().prefix("cvc").tempdir_in("/tmp").unwrap(), database: None }
+    }
+
+    /// One whose server has this database.
+    pub(crate) fn on(database: Option<String>) -> Self {
+        Self { database, ..Self::new() }
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
@@ -37,6 +44,10 @@ impl Place {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cove-control"));
         command.args(arguments).env("COVE_CONTROL_HOME", self.path("home")).stdin(Stdio::null());
+        match &self.database {
+            Some(address) => command.env("DATABASE_URL", address),
+            None => command.env_remove("DATABASE_URL"),
+        };
         command
     }
 
@@ -60,7 +71,13 @@ impl Place {
         server
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    /// A resource, as JSON; null where there is none.
+    pub(crate) fn get(&self, kind: &str, name: &str) -> serde_json::Value {
+        let output = self.run(&["get", kind, name, "-o", "json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
@@ -90,6 +107,18 @@ impl Place {
         let authority = words.by_ref().skip_while(|word| *word != "--authority").nth(1).unwrap();
         let token = words.find(|word| word.starts_with("cove_enrol_")).unwrap();
         (authority.to_owned(), token.to_owned())
+    }
+
+    /// Changes one field of `web`, from what it is, while others go on. Whether that was acknowledged.
+    pub(crate) fn change(&self, round: u64) -> JoinHandle<bool> {
+        let environment = self.get("environment", "web");
+        let mut spec = environment["spec"].clone();
+        spec["idle"] = serde_json::json!({ "stop_after": round });
+        let version = &environment["metadata"]["resource_version"];
+        let metadata = serde_json::json!({ "name": "web", "resource_version": version });
+        let draft = serde_json::json!({ "kind": "Environment", "metadata": metadata, "spec": spec });
+        let mut command = self.command(&["apply", "-f", &self.file("change.yaml", &draft.to_string())]);
+        std::thread::spawn(move || command.output().unwrap().status.success())
     }
 
     /// Makes projects until the server is gone; the names of those that were acknowledged.
