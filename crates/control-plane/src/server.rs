@@ -5,17 +5,20 @@
 
 mod answer;
 mod caller;
+mod credentials;
 mod enrolments;
 mod events;
 mod explain;
 mod listen;
+mod me;
 mod resources;
 mod system;
+mod tokens;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +51,10 @@ pub fn routes(control: Control) -> Router {
         .route("/v1/info", get(system::info))
         .route("/v1/enrol", post(enrolments::enrol))
         .route("/v1/renew", post(enrolments::renew))
+        .route("/v1/me", get(me::me))
+        .route("/v1/tokens", get(tokens::list).post(tokens::make))
+        .route("/v1/tokens/{id}", delete(tokens::take_back))
+        .route("/v1/organizations/{organization}/users/{name}/tokens", post(tokens::make_for))
         .route("/v1/organizations", get(resources::organizations))
         .route("/v1/organizations/{organization}/apply", post(resources::apply))
         .route("/v1/organizations/{organization}/explain", post(explain::explain))
