@@ -19,6 +19,7 @@ mod request;
 mod resource;
 mod runner;
 mod secret;
+mod sign_in;
 mod token;
 
 pub use audit::{AuditEntry, AuditVerdict, Principal, PrincipalKind};
@@ -47,4 +48,7 @@ pub use runner::{
     RunnerReport, RunnerSpec, RunnerStatus, RunnerVariant,
 };
 pub use secret::{Sealed, SecretScope, SecretSpec, SecretStatus, SecretUse};
+pub use sign_in::{
+    DeviceAnswer, DeviceCode, DevicePoll, DeviceRequest, Me, WorkloadToken, WorkloadTokenRequest,
+};
 pub use token::{PersonalToken, PersonalTokenRequest, TokenMade, TokenScope};

@@ -373,7 +373,7 @@ problem_codes! {
     MigrationSource = "E0401", OnRequest, "`cove migrate` reads another engine while that runs, and changes nothing there. The message names the sockets that were looked at: start what they belong to, or say where the socket is with `--socket PATH`. After a failure in the middle, the same command goes on where it was.";
 
     /// The control plane does not know who asks.
-    NotSignedIn = "E0501", OnRequest, "Runners are known by their certificate, which `cove control join` gets them. On the server's own computer `cove-control` needs no login: who can use its state folder (`--home`) is its host.";
+    NotSignedIn = "E0501", OnRequest, "People sign in with `cove-control login https://SERVER`, and programs send a personal token (`cove-control token create`). A session or token counts no more once it is over or was taken back, and when its person is suspended or deleted. Runners are known by their certificate, which `cove control join` gets them. On the server's own computer `cove-control` needs no login: who can use its state folder (`--home`) is its host.";
     /// Who asks may not do this.
     NotAllowed = "E0502", OnRequest, "Nobody may do anything that no role lets them. `cove-control authz explain` says which roles were looked at and why none of them does; somebody who may change roles can add a permission or a subject.";
     /// A resource cannot be as it was given.
@@ -394,6 +394,10 @@ problem_codes! {
     CertificateRefused = "E0511", OnRequest, "It ended, was taken back, or is of another server. Where this computer's clock is wrong, set it. Otherwise come in again: somebody who may change runners makes a token with `cove-control runner token NAME`, and `cove control join` on the runner takes it. Environments run on meanwhile, and nothing is lost.";
     /// The control plane cannot be reached.
     ControlPlaneUnreachable = "E0512", ByItself, "Everything on this computer works without it. Check the network and the address (`cove control status`), and whether the server runs.";
+    /// Somebody cannot be let in.
+    SignInRefused = "E0513", OnRequest, "The identity provider said who it is, or would not; the message says what is missing here. Nobody becomes a member by signing in unless the organization lists the domain of their mail address: an administrator declares a User with the address that the provider has verified (`cove-control apply`). What was begun in a browser must be finished in the same one, once, within ten minutes.";
+    /// The identity provider cannot be used.
+    IdentityProviderUnavailable = "E0514", OnRequest, "People cannot sign in meanwhile; sessions, tokens and runners go on. The message says why: the provider is away, or what `cove-control serve` was told of it (`--issuer`, `--client-id`, `COVE_CONTROL_CLIENT_SECRET`, `--issuer-authority`) does not fit.";
     /// The control plane's database was written by a newer version.
     DatabaseTooNew = "E0520", OnRequest, "Run the newer version of `cove-control`. To go back to an older version, restore a backup that it made.";
     /// The control plane's database is damaged.

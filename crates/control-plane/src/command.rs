@@ -4,10 +4,12 @@ mod arguments;
 mod backup;
 mod call;
 mod file;
+mod logins;
 mod resources;
 mod serve;
 mod settle;
 mod shown;
+mod tokens;
 
 use api::Problem;
 use api::control::PrincipalKind;
@@ -21,8 +23,8 @@ use call::Remote;
 /// # Errors
 /// What kept it from being done, for people.
 pub async fn run(arguments: Arguments) -> Result<(), Problem> {
-    let Arguments { home, organization, command } = arguments;
-    let remote = Remote::new(home.join("run/control.sock"), organization);
+    let Arguments { home, organization, access, command } = arguments;
+    let remote = Remote::new(home.join("run/control.sock"), access, organization);
     match command {
         Command::Serve(options) => serve::serve(&home, options).await,
         Command::Apply(files) => resources::apply(&remote, &files.files).await,
@@ -43,6 +45,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Problem> {
             };
             resources::explain(&remote, who, &verb, &kind, name.as_deref()).await
         }
+        Command::Token(command) => tokens::token(&remote, command).await,
+        Command::Whoami => tokens::whoami(&remote).await,
         Command::Backup { file } => backup::backup(&home, &file).await,
         Command::Restore { file } => backup::restore(&home, &file).await,
     }

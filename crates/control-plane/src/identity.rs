@@ -1,10 +1,16 @@
-//! Who is who: the server's own authority, tokens, and computers that come in as runners.
+//! Who is who: the server's own authority, tokens, computers that come in as runners, and people who sign in.
 
 mod authority;
 mod enrolment;
+mod person;
+mod personal;
 mod token;
 
 pub use authority::{Authority, AuthorityError, SignedCertificate};
 pub use enrolment::{EnrolmentError, RunnerIdentity, enrol, invite, known, renew, revoke};
+pub use person::{
+    Evidence, Person, PersonIdentity, SESSION_LASTS, begin_session, by_session, by_token, used,
+};
+pub use personal::{PersonalTokenError, make_token, make_token_for, take_back, token_of_sign_in, tokens};
 pub use token::Token;
 pub(crate) use token::hex;

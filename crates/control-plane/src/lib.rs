@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod authz;
 pub mod command;
+mod https;
 pub mod identity;
 pub mod resources;
 pub mod server;

@@ -5,19 +5,22 @@
 
 mod answer;
 mod caller;
+mod credentials;
 mod enrolments;
 mod events;
 mod explain;
 mod listen;
+mod me;
 mod resources;
 mod settle;
 mod system;
+mod tokens;
 mod wire;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +58,10 @@ pub fn routes(control: Control) -> Router {
         .route("/v1/renew", post(enrolments::renew))
         .route("/v1/report", post(wire::report))
         .route("/v1/sync", get(wire::sync))
+        .route("/v1/me", get(me::me))
+        .route("/v1/tokens", get(tokens::list).post(tokens::make))
+        .route("/v1/tokens/{id}", delete(tokens::take_back))
+        .route("/v1/organizations/{organization}/users/{name}/tokens", post(tokens::make_for))
         .route("/v1/organizations", get(resources::organizations))
         .route("/v1/organizations/{organization}/apply", post(resources::apply))
         .route("/v1/organizations/{organization}/explain", post(explain::explain))

@@ -19,6 +19,22 @@ pub struct TokenScope {
     pub kinds: Vec<Kind>,
 }
 
+impl TokenScope {
+    /// Whether it leaves nothing out.
+    pub fn is_everything(&self) -> bool {
+        Self::default().is_within(self)
+    }
+
+    /// Whether it lets nothing be done that the other does not.
+    pub fn is_within(&self, other: &Self) -> bool {
+        fn within<T: PartialEq>(some: &[T], of: &[T], all: &[T]) -> bool {
+            let wanted = if some.is_empty() { all } else { some };
+            of.is_empty() || wanted.iter().all(|one| of.contains(one))
+        }
+        within(&self.verbs, &other.verbs, &Verb::ALL) && within(&self.kinds, &other.kinds, &Kind::ALL)
+    }
+}
+
 /// Asks for a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -63,4 +79,23 @@ pub struct PersonalToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub used_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_within_another_if_nothing_in_it_is_outside() {
+        let everything = TokenScope::default();
+        let looking = TokenScope { verbs: vec![Verb::Get, Verb::List], kinds: Vec::new() };
+        let projects = TokenScope { verbs: vec![Verb::Get], kinds: vec![Kind::Project] };
+        for (narrow, wide) in [(&looking, &everything), (&projects, &looking), (&projects, &everything)] {
+            assert!(narrow.is_within(wide) && !wide.is_within(narrow), "{narrow:?} {wide:?}");
+            assert!(wide.is_within(wide));
+        }
+        let spelled_out = TokenScope { verbs: Verb::ALL.to_vec(), kinds: Kind::ALL.to_vec() };
+        assert!(everything.is_everything() && spelled_out.is_everything() && !looking.is_everything());
+        assert!(everything.is_within(&spelled_out));
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use api::Name;
 use api::control::{
-    Decision, Document, GroupSpec, Kind, LookedAt, RoleSpec, Subject, UserSpec, Verb, WhyNot,
+    Decision, Document, GroupSpec, Kind, LookedAt, RoleSpec, Subject, TokenScope, UserSpec, Verb, WhyNot,
 };
 use cedar_policy::{Entities, Entity, EntityUid};
 use serde::Deserialize;
@@ -130,6 +130,24 @@ impl World {
             whole.looked_at.push(LookedAt { role: role.name.clone(), through, why_not });
         }
         whole
+    }
+
+    /// What somebody may do with at least some of a kind, as far as roles and the scope of their token say. It decides
+    /// nothing: that is [`World::decide`]'s. Only people have roles.
+    pub fn permits(&self, who: &Asker) -> BTreeMap<Kind, Vec<Verb>> {
+        let mut permits: BTreeMap<Kind, BTreeSet<Verb>> = BTreeMap::new();
+        let Asker::User { organization, name, scope } = who else { return BTreeMap::new() };
+        let Some(person) = self.users.get(name).filter(|_| *organization == self.organization) else {
+            return BTreeMap::new();
+        };
+        let rights = person.roles.iter().flat_map(|index| &self.roles[*index].rights);
+        for (verb, kind) in rights {
+            let one = TokenScope { verbs: vec![*verb], kinds: vec![*kind] };
+            if scope.as_ref().is_none_or(|scope| one.is_within(scope)) {
+                permits.entry(*kind).or_default().insert(*verb);
+            }
+        }
+        permits.into_iter().map(|(kind, verbs)| (kind, verbs.into_iter().collect())).collect()
     }
 
     /// Whether all of these may be done. The first that may not is the answer.

@@ -16,8 +16,22 @@ pub struct Arguments {
     /// The organization; the only one there is if left out
     #[arg(long, short = 'O', global = true, env = "COVE_CONTROL_ORGANIZATION", value_parser = Name::parse)]
     pub(super) organization: Option<Name>,
+    #[command(flatten)]
+    pub(super) access: Access,
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+/// Which server.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Access {
+    /// A server elsewhere, such as https://control.example.com:8443. If left out, the one whose state folder is here, or else
+    /// the one that you signed in to
+    #[arg(long, global = true, env = "COVE_CONTROL_SERVER", value_name = "URL")]
+    pub(super) server: Option<String>,
+    /// SHA-256 of that server's authority; whom this computer trusts if left out
+    #[arg(long, global = true, env = "COVE_CONTROL_AUTHORITY", value_name = "FINGERPRINT")]
+    pub(super) authority: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -65,6 +79,11 @@ pub(super) enum Command {
     /// Who may do what
     #[command(subcommand)]
     Authz(AuthzCommand),
+    /// Tokens for programs of yours
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Say who the server takes you for, and what you may do
+    Whoami,
     /// Write a whole copy of the server's state into a file, while it runs
     Backup {
         /// The file; it must not be there yet
@@ -106,6 +125,39 @@ pub(super) enum RunnerCommand {
     Revoke {
         /// The runner
         name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Make one. It is written to standard output, this once
+    Create {
+        /// What it is for
+        #[arg(long)]
+        title: String,
+        /// What it can be used for: get, list, create, …; everything if left out
+        #[arg(long = "verb", value_name = "VERB")]
+        verbs: Vec<String>,
+        /// With what: projects, environments, …; everything if left out
+        #[arg(long = "kind", value_name = "KIND")]
+        kinds: Vec<String>,
+        /// How long it lasts, such as 12h or 30d
+        #[arg(long, value_parser = super::tokens::lifetime, default_value = "30d")]
+        lifetime: std::time::Duration,
+        /// Whose it is to be; only the server's own host can make those of others
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// Show those that there are
+    Ls {
+        /// How
+        #[arg(long, short, value_enum, default_value_t = OutputForm::Table)]
+        output: OutputForm,
+    },
+    /// Take one back
+    Revoke {
+        /// Its id
+        id: String,
     },
 }
 

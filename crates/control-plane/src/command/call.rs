@@ -1,9 +1,9 @@
-//! Calls of the server on this computer, by the socket in its state folder.
+//! Calls of a server: of the one on this computer by the socket in its state folder, of others as who signed in there.
 
 use api::control::{Document, Kind};
 use api::{ErrorBody, Name, Problem, ProblemCode};
-use axum::http::{Method, Request, StatusCode};
-use camino::Utf8PathBuf;
+use axum::http::{Method, Request, Response, StatusCode};
+use camino::{Utf8Path, Utf8PathBuf};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
@@ -11,15 +11,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-/// A server.
+use super::arguments::Access;
+use super::logins::{Logins, Server};
+
+/// A server, wherever it is.
 pub(super) struct Remote {
     socket: Utf8PathBuf,
+    access: Access,
     organization: Option<Name>,
 }
 
 impl Remote {
-    pub(super) fn new(socket: Utf8PathBuf, organization: Option<Name>) -> Self {
-        Self { socket, organization }
+    pub(super) fn new(socket: Utf8PathBuf, access: Access, organization: Option<Name>) -> Self {
+        Self { socket, access, organization }
     }
 
     /// The organization that was named, or the only one there is.
@@ -83,27 +87,11 @@ impl Remote {
     }
 
     async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Problem> {
-        let away = |error: &(dyn std::error::Error + 'static)| {
-            let title = format!("no server answers on {}", self.socket);
-            Problem::new(ProblemCode::DaemonUnreachable, title)
-                .caused_by(error)
-                .with_command("start it, or name its state folder with --home", "cove-control serve")
+        let answer = match &self.way()? {
+            Way::Socket(socket) => by_socket(socket, request(method, "", path, body)?).await?,
+            Way::Server(server) => server.send(method, path, body).await?,
         };
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| away(&error))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| away(&error))?;
-        tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "control")
-            .header("content-type", "application/json")
-            .body(Full::new(body))
-            .map_err(|error| unexpected(&error))?;
-        let answer = sender.send_request(request).await.map_err(|error| away(&error))?;
-        let status = answer.status();
-        let bytes = answer.into_body().collect().await.map_err(|error| away(&error))?.to_bytes();
+        let (status, bytes) = (answer.status(), answer.into_body());
         if status.is_success() {
             return Ok(bytes);
         }
@@ -112,16 +100,80 @@ impl Remote {
             Err(_) => Err(no_form(status)),
         }
     }
+
+    /// How to get there: to the server that was named, to the one on this computer, or to the one that somebody signed in to.
+    fn way(&self) -> Result<Way, Problem> {
+        if let Some(server) = &self.access.server {
+            return Server::named(server, &self.access).map(Way::Server);
+        }
+        if !self.socket.exists()
+            && let Some(login) = Logins::read()?.only()?
+        {
+            return Server::of(login).map(Way::Server);
+        }
+        Ok(Way::Socket(self.socket.clone()))
+    }
+
+    /// The server elsewhere that this goes to, where it does.
+    pub(super) fn server(&self) -> Result<Option<Server>, Problem> {
+        Ok(match self.way()? {
+            Way::Socket(_) => None,
+            Way::Server(server) => Some(server),
+        })
+    }
 }
 
-fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+/// How to get to a server.
+enum Way {
+    /// By the socket in its state folder.
+    Socket(Utf8PathBuf),
+    /// Over the network.
+    Server(Server),
+}
+
+async fn by_socket(socket: &Utf8Path, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Problem> {
+    let away = |error: &(dyn std::error::Error + 'static)| {
+        Problem::new(ProblemCode::DaemonUnreachable, format!("no server answers on {socket}"))
+            .caused_by(error)
+            .with_command("start it, or name its state folder with --home", "cove-control serve")
+            .with_command(
+                "or sign in to one elsewhere",
+                "cove-control login https://control.example.com:8443",
+            )
+    };
+    let stream = UnixStream::connect(socket).await.map_err(|error| away(&error))?;
+    let made = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = made.map_err(|error| away(&error))?;
+    tokio::spawn(connection);
+    let (head, body) = sender.send_request(request).await.map_err(|error| away(&error))?.into_parts();
+    let bytes = body.collect().await.map_err(|error| away(&error))?.to_bytes();
+    Ok(Response::from_parts(head, bytes))
+}
+
+/// A request of JSON, to a server that has this address.
+pub(super) fn request(
+    method: Method,
+    address: &str,
+    path: &str,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, Problem> {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("{address}{path}"))
+        .header("host", "control")
+        .header("content-type", "application/json")
+        .body(Full::new(body));
+    request.map_err(|error| unexpected(&error))
+}
+
+pub(super) fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(bytes).map_err(|error| {
         let title = "the server's answer cannot be read: it may be of another version";
         Problem::new(ProblemCode::VersionSkew, title).caused_by(&error)
     })
 }
 
-fn unexpected(error: &(dyn std::error::Error + 'static)) -> Problem {
+pub(super) fn unexpected(error: &(dyn std::error::Error + 'static)) -> Problem {
     Problem::new(ProblemCode::Internal, "the request cannot be made").caused_by(error)
 }
 

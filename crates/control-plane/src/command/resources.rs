@@ -131,12 +131,7 @@ pub(super) async fn explain(
     kind: &str,
     name: Option<&str>,
 ) -> Result<(), Problem> {
-    let known = Verb::ALL.into_iter().find(|known| known.as_str() == verb);
-    let verb = known.ok_or_else(|| {
-        let known: Vec<_> = Verb::ALL.iter().map(|known| known.as_str()).collect();
-        Problem::new(ProblemCode::InvalidRequest, format!("`{verb}` is nothing that can be done"))
-            .with_hint(format!("it is one of {}", known.join(", ")))
-    })?;
+    let verb = verb_of(verb)?;
     let resource = name.map(name_of).transpose()?;
     let asked = Explain { principal, name: name_of(&who)?, verb, kind: kind_of(kind)?, resource };
     let path = format!("/v1/organizations/{}/explain", remote.organization().await?);
@@ -167,7 +162,16 @@ pub(super) async fn export(remote: &Remote) -> Result<(), Problem> {
     }
 }
 
-fn kind_of(text: &str) -> Result<Kind, Problem> {
+pub(super) fn verb_of(text: &str) -> Result<Verb, Problem> {
+    let known = Verb::ALL.into_iter().find(|known| known.as_str() == text);
+    known.ok_or_else(|| {
+        let known: Vec<_> = Verb::ALL.iter().map(|known| known.as_str()).collect();
+        Problem::new(ProblemCode::InvalidRequest, format!("`{text}` is nothing that can be done"))
+            .with_hint(format!("it is one of {}", known.join(", ")))
+    })
+}
+
+pub(super) fn kind_of(text: &str) -> Result<Kind, Problem> {
     text.parse().map_err(|error: api::control::UnknownKind| {
         let known: Vec<_> = Kind::ALL.iter().map(|kind| kind.plural()).collect();
         Problem::new(ProblemCode::InvalidRequest, error.to_string())
@@ -175,7 +179,7 @@ fn kind_of(text: &str) -> Result<Kind, Problem> {
     })
 }
 
-fn name_of(text: &str) -> Result<Name, Problem> {
+pub(super) fn name_of(text: &str) -> Result<Name, Problem> {
     Name::parse(text).map_err(|error| Problem::new(ProblemCode::InvalidRequest, error.to_string()))
 }
 

@@ -27,12 +27,18 @@ pub(super) fn table(kind: Kind, documents: &[Document], now: Timestamp) -> Strin
         let age = now.duration_since(document.metadata.created_at);
         [document.metadata.name.to_string(), first, second, short(age.as_secs())]
     });
-    let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
-    let widths: Vec<usize> =
-        (0..4).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    rows_of(std::iter::once(head).chain(rows))
+}
+
+/// Rows of cells, one below the other.
+pub(super) fn rows_of<const COLUMNS: usize>(rows: impl IntoIterator<Item = [String; COLUMNS]>) -> String {
+    let rows: Vec<_> = rows.into_iter().collect();
+    let width = |column: usize| rows.iter().map(|row: &[String; COLUMNS]| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..COLUMNS).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
-    for row in rows {
-        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", harmless(cell)));
+        let cells: Vec<_> = cells.collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
@@ -120,8 +126,15 @@ pub(super) fn differences(applied: &[AppliedDraft]) -> String {
     if text.is_empty() { "Nothing would change.\n".to_owned() } else { text }
 }
 
+/// Says something beside the result, to people.
+pub(super) fn aside(text: &str) {
+    use std::io::Write as _;
+    // Nobody may be reading.
+    let _ = writeln!(std::io::stderr(), "{}", harmless(text));
+}
+
 /// A time as people say it.
-fn short(seconds: i64) -> String {
+pub(super) fn short(seconds: i64) -> String {
     match seconds {
         ..60 => format!("{}s", seconds.max(0)),
         60..3600 => format!("{}m", seconds / 60),

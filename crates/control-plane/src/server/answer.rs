@@ -39,7 +39,9 @@ fn status_of(code: ProblemCode) -> StatusCode {
         ProblemCode::NotSignedIn | ProblemCode::CertificateRefused | ProblemCode::EnrolmentRefused => {
             StatusCode::UNAUTHORIZED
         }
-        ProblemCode::NotAllowed | ProblemCode::PolicyForbids => StatusCode::FORBIDDEN,
+        ProblemCode::NotAllowed | ProblemCode::PolicyForbids | ProblemCode::SignInRefused => {
+            StatusCode::FORBIDDEN
+        }
         ProblemCode::ResourceNotFound => StatusCode::NOT_FOUND,
         ProblemCode::Conflict | ProblemCode::ResourceInUse | ProblemCode::LastAdministrator => {
             StatusCode::CONFLICT

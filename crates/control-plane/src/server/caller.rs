@@ -9,9 +9,10 @@ use axum::http::request::Parts;
 
 use super::Control;
 use super::answer::Refusal;
+use super::credentials::{self, Credentials};
 use crate::audit::{self, Told};
 use crate::authz::{Asked, Asker, Target, World, Worlds};
-use crate::identity::{self, EnrolmentError, RunnerIdentity};
+use crate::identity::{self, EnrolmentError, Evidence, Person, PersonalTokenError, RunnerIdentity, Token};
 use crate::resources::ResourceError;
 use crate::store::{StoreError, Transaction};
 
@@ -33,6 +34,8 @@ pub(super) enum Caller {
     Host,
     /// A runner.
     Runner(RunnerIdentity),
+    /// A person, by a token or by the session of a browser.
+    Person(Person),
 }
 
 /// The rules, as a transaction may use them: what one that writes read itself may yet be given up, and is not kept.
@@ -98,6 +101,12 @@ impl From<EnrolmentError> for Failed {
     }
 }
 
+impl From<PersonalTokenError> for Failed {
+    fn from(error: PersonalTokenError) -> Self {
+        Self::Problem(Box::new(error.into()))
+    }
+}
+
 impl From<Problem> for Failed {
     fn from(problem: Problem) -> Self {
         Self::Problem(Box::new(problem))
@@ -116,16 +125,41 @@ impl Caller {
         match self {
             Self::Host => Principal { kind: PrincipalKind::Host, name: "local".to_owned() },
             Self::Runner(runner) => runner.principal(),
+            Self::Person(person) => {
+                Principal { kind: PrincipalKind::User, name: person.identity.name.to_string() }
+            }
+        }
+    }
+
+    /// The organization they belong to; the host belongs to none.
+    pub(super) fn organization(&self) -> Option<&Name> {
+        match self {
+            Self::Host => None,
+            Self::Runner(runner) => Some(&runner.organization),
+            Self::Person(person) => Some(&person.identity.organization),
         }
     }
 
     /// As whom it is decided.
-    fn asker(&self) -> Asker {
+    pub(super) fn asker(&self) -> Asker {
         match self {
             Self::Host => Asker::Host,
             Self::Runner(runner) => {
                 Asker::Runner { organization: runner.organization.clone(), name: runner.name.clone() }
             }
+            Self::Person(Person { identity, scope, .. }) => Asker::User {
+                organization: identity.organization.clone(),
+                name: identity.name.clone(),
+                scope: scope.clone(),
+            },
+        }
+    }
+
+    /// What the audit log says of how they came, beside who they are.
+    pub(super) fn note(&self) -> Option<String> {
+        match self {
+            Self::Person(Person { evidence: Evidence::Token { id, .. }, .. }) => Some(format!("token {id}")),
+            Self::Host | Self::Runner(_) | Self::Person(_) => None,
         }
     }
 
@@ -200,7 +234,7 @@ impl Caller {
             resource_version: None,
             allowed: false,
             because: Vec::new(),
-            note: None,
+            note: self.note(),
         }
     }
 
@@ -280,9 +314,41 @@ impl FromRequestParts<Control> for Caller {
                     Problem::new(ProblemCode::CertificateRefused, title).into()
                 })
             }
-            Some(Proof::Nothing) | None => {
-                Err(Problem::new(ProblemCode::NotSignedIn, "nobody is signed in").into())
-            }
+            Some(Proof::Nothing) | None => match credentials::of(parts) {
+                Credentials::Bearer(token) => by_token(control, token).await,
+                Credentials::Session(cookie) => by_session(control, cookie).await,
+                Credentials::CrossSite => {
+                    let title = "the request was not made by a page of this server";
+                    Err(Problem::new(ProblemCode::NotAllowed, title).into())
+                }
+                Credentials::Unreadable => {
+                    let title = "the request's `Authorization` is no `Bearer` token";
+                    Err(Problem::new(ProblemCode::NotSignedIn, title).into())
+                }
+                Credentials::None => Err(not_signed_in("nobody is signed in")),
+            },
         }
     }
+}
+
+fn not_signed_in(title: &str) -> Refusal {
+    Problem::new(ProblemCode::NotSignedIn, title)
+        .with_command("sign in", "cove-control login https://SERVER")
+        .into()
+}
+
+async fn by_token(control: &Control, token: Token) -> Result<Caller, Refusal> {
+    let (now, shown) = ((control.now)(), token.clone());
+    let known = control.database.read(move |transaction| identity::by_token(transaction, now, &shown));
+    let (person, is_news) = known.await?.ok_or_else(|| not_signed_in("the token does not count any more"))?;
+    if is_news {
+        control.database.write(move |transaction| identity::used(transaction, now, &token)).await?;
+    }
+    Ok(Caller::Person(person))
+}
+
+async fn by_session(control: &Control, cookie: Token) -> Result<Caller, Refusal> {
+    let now = (control.now)();
+    let known = control.database.read(move |transaction| identity::by_session(transaction, now, &cookie));
+    known.await?.map(Caller::Person).ok_or_else(|| not_signed_in("the session is over"))
 }

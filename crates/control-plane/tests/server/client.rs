@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::control::Enrolled;
-use axum::http::{Method, Request, StatusCode};
+use axum::http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
@@ -38,6 +38,19 @@ impl Computer {
         let request = CertificateParams::default().serialize_request(&self.key).unwrap().pem().unwrap();
         json!({ "token": token, "certificate_request": request, "recipient": RECIPIENT,
             "version": "0.1.0", "platform": "linux/amd64" })
+    }
+
+    /// As a person or a browser: with these headers, and no certificate.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> (StatusCode, Value) {
+        let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+        let answer = self.send(method, path, headers, body, None).await;
+        (answer.status(), serde_json::from_slice(answer.body()).unwrap_or(Value::Null))
     }
 
     pub(crate) async fn get(&self, path: &str, by: Option<&Enrolled>) -> (StatusCode, Value) {
@@ -77,15 +90,31 @@ impl Computer {
         body: Bytes,
         by: Option<&Enrolled>,
     ) -> (StatusCode, Value) {
+        let answer = self.send(method, path, &[], body, by).await;
+        (answer.status(), serde_json::from_slice(answer.body()).unwrap_or(Value::Null))
+    }
+
+    /// Sends a request over a connection of its own.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+        by: Option<&Enrolled>,
+    ) -> Response<Bytes> {
         let stream = self.connect(by).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header("host", "localhost");
+        let host = format!("localhost:{}", self.port);
+        let mut request = Request::builder().method(method).uri(path).header("host", host);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let answer = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
-        let status = answer.status();
-        let bytes = answer.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        let (head, body) = answer.into_parts();
+        Response::from_parts(head, body.collect().await.unwrap().to_bytes())
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a case that cannot go on fails, like any test")]
 
 mod client;
+mod people;
 mod place;
 mod runner;
 mod syncing;

@@ -18,6 +18,7 @@ pub(crate) struct Place {
 pub(crate) struct Server {
     child: Child,
     port: Cell<u16>,
+    authority: String,
 }
 
 impl Place {
@@ -48,6 +49,7 @@ impl Place {
             Some(address) => command.env("DATABASE_URL", address),
             None => command.env_remove("DATABASE_URL"),
         };
+        command.env("XDG_CONFIG_HOME", self.path("config"));
         command
     }
 
@@ -56,11 +58,13 @@ impl Place {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--name", "localhost"]);
         let mut child = command.env("NO_COLOR", "1").stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = lines.find_map(|line| {
+        let told = lines.find_map(|line| {
             let line = line.unwrap();
-            Some(line.split("https://localhost:").nth(1)?.split_whitespace().next()?.parse().unwrap())
+            let word = |before| line.split(before).nth(1)?.split_whitespace().next().map(ToOwned::to_owned);
+            Some((word("https://localhost:")?.parse().unwrap(), word("authority=")?.replace('"', "")))
         });
-        let server = Server { child, port: Cell::new(address.expect("the server tells its address")) };
+        let (port, authority) = told.expect("the server tells its address and its authority");
+        let server = Server { child, port: Cell::new(port), authority };
         // Its pipe is emptied, so that it never waits for us.
         std::thread::spawn(move || lines.for_each(drop));
         let begun = Instant::now();
@@ -98,6 +102,21 @@ impl Place {
         let output = self.run(arguments);
         assert!(!output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
         String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// A command of somebody elsewhere, with these in its environment; whether it succeeded, and what it said.
+    pub(crate) fn elsewhere(&self, environment: &[(&str, &str)], arguments: &[&str]) -> (bool, String) {
+        let mut command = self.command(arguments);
+        command.env("COVE_CONTROL_HOME", self.path("nothing")).envs(environment.iter().copied());
+        let output = command.output().unwrap();
+        let said = if output.status.success() { output.stdout } else { output.stderr };
+        (output.status.success(), String::from_utf8(said).unwrap())
+    }
+
+    /// A token for a person, made by the host.
+    pub(crate) fn personal(&self, user: &str, more: &[&str]) -> String {
+        let asked = ["token", "create", "--title", "a test", "--user", user];
+        self.ok(&asked.iter().chain(more).copied().collect::<Vec<_>>()).trim().to_owned()
     }
 
     /// A token for a runner, and the authority its command names.
@@ -149,6 +168,16 @@ impl Place {
 impl Server {
     pub(crate) fn port(&self) -> u16 {
         self.port.get()
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> String {
+        format!("https://localhost:{}", self.port())
+    }
+
+    /// SHA-256 of its authority, as it says it when it starts.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
     }
 
     /// Ends it as a loss of power would.
