@@ -103,6 +103,11 @@ pub enum AuditEvent {
     },
     /// An ssh connection was opened to it.
     Ssh,
+    /// Something inside was given a token of the control plane, by which it shows others which environment it is in.
+    Identified {
+        /// Whom the token is for.
+        audience: String,
+    },
     /// The last line was not whole, as after a loss of power, and was taken away.
     Healed {
         /// Its bytes.

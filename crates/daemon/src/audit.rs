@@ -159,6 +159,7 @@ fn bounded(event: AuditEvent) -> AuditEvent {
         AuditEvent::Exec { program, user } => {
             AuditEvent::Exec { program: plain(&program), user: user.map(|user| plain(&user)) }
         }
+        AuditEvent::Identified { audience } => AuditEvent::Identified { audience: plain(&audience) },
         same @ (AuditEvent::Granted { .. }
         | AuditEvent::Revoked { .. }
         | AuditEvent::Expired { .. }

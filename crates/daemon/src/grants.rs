@@ -24,11 +24,12 @@ mod programs;
 mod signing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use api::{AuditEvent, Environment, EnvironmentId, Grant, GrantKind, Problem};
 use camino::Utf8PathBuf;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use protocol::grants::{AGENT_SOCKET, GrantFiles, folder};
 use tokio::sync::{Notify, watch};
@@ -68,6 +69,8 @@ pub(crate) struct Inner {
     audit: Audit,
     attended: Mutex<HashMap<EnvironmentId, Attended>>,
     flows: Mutex<HashMap<EnvironmentId, SharedFlow>>,
+    /// Who has tokens for environments, once it is known.
+    identities: OnceLock<Arc<dyn Identities>>,
     /// Folders that a container saw since the daemon began, beside those of the environments: what it left there stays.
     seen: Mutex<BTreeSet<Utf8PathBuf>>,
 }
@@ -89,6 +92,18 @@ struct Standing {
     served: Vec<Grant>,
 }
 
+/// Who has tokens by which environments show others what they are.
+pub(crate) trait Identities: Send + Sync {
+    /// Whether there are any for an environment.
+    fn has(&self, id: &EnvironmentId) -> bool;
+    /// One, for an audience alone.
+    fn token<'a>(
+        &'a self,
+        id: &'a EnvironmentId,
+        audience: &'a str,
+    ) -> BoxFuture<'a, Result<String, Problem>>;
+}
+
 impl Grants {
     pub(crate) fn new(store: Store, machine: MachineHost, audit: Audit) -> Self {
         Self {
@@ -98,8 +113,21 @@ impl Grants {
                 audit,
                 attended: Mutex::default(),
                 flows: Mutex::default(),
+                identities: OnceLock::new(),
                 seen: Mutex::default(),
             }),
+        }
+    }
+
+    /// From now on environments have tokens of a control plane.
+    pub(crate) fn identify(&self, identities: Arc<dyn Identities>) {
+        let _ = self.inner.identities.set(identities);
+    }
+
+    /// Whether an environment has tokens may have changed.
+    pub(crate) fn look(&self, id: &EnvironmentId) {
+        if let Some(known) = self.attended().get(id) {
+            known.bell.notify_one();
         }
     }
 
@@ -214,6 +242,10 @@ impl Inner {
         Means::new(granted, Foreign::new(folders.chain(&seen)))
     }
 
+    fn is_identified(&self, id: &EnvironmentId) -> bool {
+        self.identities.get().is_some_and(|identities| identities.has(id))
+    }
+
     /// What an environment may use at this instant. What is over is taken out of its spec.
     async fn live(&self, id: &EnvironmentId) -> Result<Option<(Environment, Vec<Grant>)>, Problem> {
         let Some(environment) = self.store.environment(id)? else { return Ok(None) };
@@ -267,7 +299,7 @@ async fn attend(
             }
         }
         let registries = registries(&grants);
-        if grants.is_empty() {
+        if grants.is_empty() && !inner.is_identified(&id) {
             link = None;
         } else if link.as_ref().is_none_or(|link| link.is_over() || link.registries != registries) {
             // The one before ends after this one has begun, and so takes nothing away that is this one's.

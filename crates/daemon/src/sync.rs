@@ -16,14 +16,19 @@ mod environments;
 mod mirror;
 mod secrets;
 
-use api::control::Limits;
+use std::sync::Arc;
+
+use api::control::{Limits, WorkloadToken, WorkloadTokenRequest};
 use api::{EnvironmentId, Problem, ProblemCode, SyncReport};
 use camino::Utf8PathBuf;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::control::ControlPlane;
+use crate::grants::Identities;
 use crate::reconcile::Reconciler;
 use crate::store::Store;
 
@@ -43,6 +48,7 @@ pub(crate) struct Surroundings {
 /// The conversation, for those who ask how it stands or have something to say. Clones share it.
 #[derive(Clone)]
 pub struct SyncHandle {
+    control: ControlPlane,
     commands: mpsc::Sender<Command>,
     report: watch::Receiver<SyncReport>,
 }
@@ -52,14 +58,25 @@ impl SyncHandle {
     pub(crate) fn begin(surroundings: Surroundings) -> Self {
         let (commands, heard) = mpsc::channel(64);
         let (report, shown) = watch::channel(SyncReport::default());
+        let (control, grants) =
+            (surroundings.control.clone(), surroundings.reconciler.parts().grants.clone());
         tokio::spawn(Desk::new(surroundings, commands.clone(), heard, report).keep());
-        Self { commands, report: shown }
+        let handle = Self { control, commands, report: shown };
+        grants.identify(Arc::new(handle.clone()));
+        handle
     }
 
     /// One that belongs to none and hears nobody.
     #[cfg(test)]
-    pub(crate) fn silent() -> Self {
-        Self { commands: mpsc::channel(1).0, report: watch::channel(SyncReport::default()).1 }
+    pub(crate) fn silent(control: ControlPlane) -> Self {
+        Self { control, commands: mpsc::channel(1).0, report: watch::channel(SyncReport::default()).1 }
+    }
+
+    /// What the control plane calls an environment; nothing for one that it does not know, or that was moved away.
+    fn id_there(&self, id: &EnvironmentId) -> Option<String> {
+        let report = self.report.borrow();
+        let mut known = report.environments.iter().filter(|shared| !shared.left);
+        known.find(|shared| shared.environment.as_ref() == Some(id)).map(|shared| shared.id.clone())
     }
 
     /// How it stands.
@@ -96,6 +113,29 @@ impl SyncHandle {
         let gone = || Problem::new(ProblemCode::Internal, "the daemon is ending");
         self.commands.send(command(answer)).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
+    }
+}
+
+impl Identities for SyncHandle {
+    fn has(&self, id: &EnvironmentId) -> bool {
+        self.id_there(id).is_some()
+    }
+
+    fn token<'a>(
+        &'a self,
+        id: &'a EnvironmentId,
+        audience: &'a str,
+    ) -> BoxFuture<'a, Result<String, Problem>> {
+        async move {
+            let environment = self.id_there(id).ok_or_else(|| {
+                let title = "this environment is not shared with a control plane";
+                Problem::new(ProblemCode::EnvironmentNotFound, title)
+            })?;
+            let asked = WorkloadTokenRequest { environment, audience: audience.to_owned(), lifetime: None };
+            let made: WorkloadToken = self.control.post("/v1/workload-token", &asked).await?;
+            Ok(made.token)
+        }
+        .boxed()
     }
 }
 

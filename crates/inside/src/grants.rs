@@ -43,6 +43,7 @@ pub(crate) fn by_name() -> Option<ExitCode> {
         "cove-sign-ssh" => commands::sign_ssh(arguments),
         "cove-sign-openpgp" => commands::sign_openpgp(arguments),
         "gh" => commands::gh(arguments),
+        "cove" => commands::cove(&arguments),
         "docker-credential-cove" => docker::helper(arguments),
         _ => return None,
     };

@@ -119,6 +119,11 @@ pub enum Ask {
         /// As docker names it.
         server: String,
     },
+    /// A token of the control plane that says which environment this is.
+    Identity {
+        /// Whom it is for.
+        audience: String,
+    },
 }
 
 /// Kinds of signatures that git has.
@@ -201,6 +206,9 @@ pub struct GrantFiles {
     /// Whether docker is to have our helper.
     #[serde(default)]
     pub docker: bool,
+    /// Whether there is to be a `cove`, which has the tokens of the environment.
+    #[serde(default)]
+    pub cove: bool,
 }
 
 #[cfg(test)]

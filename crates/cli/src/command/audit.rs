@@ -67,9 +67,11 @@ fn line(record: &AuditRecord, paint: Paint) -> String {
         AuditEvent::Granted { .. } | AuditEvent::Revoked { .. } | AuditEvent::Expired { .. } => {
             paint.bold(&text)
         }
-        AuditEvent::Used { .. } | AuditEvent::Exec { .. } | AuditEvent::Ssh | AuditEvent::Healed { .. } => {
-            text
-        }
+        AuditEvent::Used { .. }
+        | AuditEvent::Exec { .. }
+        | AuditEvent::Ssh
+        | AuditEvent::Identified { .. }
+        | AuditEvent::Healed { .. } => text,
     };
     let by = record.by.as_ref().map(|by| format!(" {}", paint.dim(&format!("by {}", harmless(by)))));
     format!("{} {environment:16} {text}{}", paint.dim(&time), by.unwrap_or_default())
@@ -101,6 +103,7 @@ fn words(event: &AuditEvent) -> String {
         }
         AuditEvent::Exec { program, user: None } => format!("started {}", harmless(program)),
         AuditEvent::Ssh => "opened an ssh connection".to_owned(),
+        AuditEvent::Identified { audience } => format!("took a token for {}", harmless(audience)),
         AuditEvent::Healed { bytes } => {
             format!("the log's last line was cut off: {bytes} bytes of it were taken away")
         }

@@ -26,6 +26,9 @@ pub(super) async fn answer(broker: &Broker, message: &[u8]) -> Vec<u8> {
             .map(|signature| with_bytes(&Answer::Signed, &signature)),
         Ask::Gh { host } => gh(broker, &host).await.map(|answer| with_bytes(&answer, &[])),
         Ask::Registry { server } => registry(broker, &server).await.map(|answer| with_bytes(&answer, &[])),
+        Ask::Identity { audience } => {
+            broker.identity(&audience).await.map(|secret| with_bytes(&Answer::Token { secret }, &[]))
+        }
     };
     answered.unwrap_or_else(refused)
 }

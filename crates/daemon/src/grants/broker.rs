@@ -139,6 +139,23 @@ impl Broker {
         reason
     }
 
+    /// A token of the control plane for whoever is in the environment. It is the environment's own, so nobody grants it:
+    /// there is one wherever it is shared with a control plane.
+    ///
+    /// # Errors
+    /// There is none, it is away, or the audit log cannot be written.
+    pub(super) async fn identity(&self, audience: &str) -> Result<String, String> {
+        let identities = self.inner.identities.get().filter(|identities| identities.has(&self.id));
+        let Some(identities) = identities else {
+            return Err("this environment is not shared with a control plane, which alone makes such tokens"
+                .to_owned());
+        };
+        if !self.write(AuditEvent::Identified { audience: short(audience) }).await {
+            return Err("the audit log cannot be written".to_owned());
+        }
+        identities.token(&self.id, audience).await.map_err(|problem| problem.to_string())
+    }
+
     /// The reason for what nobody granted, with the command that would.
     pub(super) fn not_granted(&self, kind: GrantKind, host: Option<&str>) -> String {
         let name = self.environment().map_or_else(|| "ENV".to_owned(), |it| it.metadata.name.to_string());

@@ -47,7 +47,12 @@ pub(super) async fn wanted(inner: &Inner, environment: &Environment, grants: &[G
         }
     }
     let has = |kind| grants.iter().any(|grant| grant.kind == kind);
-    GrantFiles { git_config: text, gh: has(GrantKind::Gh), docker: has(GrantKind::Registry) }
+    GrantFiles {
+        git_config: text,
+        gh: has(GrantKind::Gh),
+        docker: has(GrantKind::Registry),
+        cove: inner.is_identified(&environment.id),
+    }
 }
 
 /// Whether there is nothing to be put there.

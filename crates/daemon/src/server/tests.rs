@@ -222,7 +222,7 @@ impl Served {
             ),
             editor_file: home.join("editor"),
             control: ControlPlane::new(home.join("secrets"), home.join("control.json")),
-            sync: SyncHandle::silent(),
+            sync: SyncHandle::silent(ControlPlane::new(home.join("secrets"), home.join("control.json"))),
             audit: Audit::open(&home.join("audit")).unwrap(),
             door: Door::new(Sessions::open(home.join("page.json"))),
             store: store.clone(),

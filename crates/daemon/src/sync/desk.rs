@@ -424,7 +424,7 @@ impl Talk<'_> {
         });
     }
 
-    fn publish(&self) {
+    pub(super) fn publish(&self) {
         let report = SyncReport {
             phase: self.phase,
             problem: self.problem.clone(),

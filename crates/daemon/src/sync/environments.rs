@@ -107,7 +107,13 @@ impl Talk<'_> {
     fn keep_link(&mut self, key: &Key, link: Link) -> Result<(), DiskError> {
         if self.links.get(key) != Some(&link) {
             self.write(&[row(Space::Link, key.as_str(), &link)])?;
+            let environment = link.environment.clone();
             self.links.insert(key.clone(), link);
+            self.publish();
+            if let Some(id) = environment {
+                // From now on it has tokens.
+                self.desk.around.reconciler.parts().grants.look(&id);
+            }
         }
         Ok(())
     }

@@ -112,6 +112,24 @@ pub(super) fn gh(arguments: Vec<OsString>) -> Result<ExitCode, String> {
     Err(format!("`gh` cannot be started: {error}"))
 }
 
+/// `cove idp token --audience URL` inside: prints a token that says which environment this is, for that audience alone.
+pub(super) fn cove(arguments: &[OsString]) -> Result<ExitCode, String> {
+    const USAGE: &str = "in an environment there is `cove idp token --audience URL` alone";
+    let words: Option<Vec<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
+    let audience = match words.as_deref() {
+        Some(["idp", "token", "--audience", audience]) => *audience,
+        Some(["idp", "token", audience]) => audience.strip_prefix("--audience=").ok_or(USAGE)?,
+        _ => return Err(USAGE.to_owned()),
+    };
+    match ask(&Ask::Identity { audience: audience.to_owned() }, &[])? {
+        (Answer::Token { secret }, _) => {
+            write(&mut std::io::stdout(), format!("{secret}\n").as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Err("the answer is not understood".to_owned()),
+    }
+}
+
 fn gh_host(arguments: &[OsString]) -> String {
     let mut words = arguments.iter().filter_map(|argument| argument.to_str());
     let mut named = None;

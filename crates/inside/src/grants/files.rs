@@ -25,6 +25,7 @@ pub(super) fn put() -> Result<(), String> {
         ("a name to sign by", link(named, "cove-sign-ssh", true)),
         ("a name to sign by", link(named, "cove-sign-openpgp", true)),
         ("`gh`", link(commands, "gh", wanted.gh)),
+        ("`cove`", link(commands, "cove", wanted.cove)),
         // It stays once it was there: a configuration of docker that still names it must not fail.
         (
             "docker's helper",

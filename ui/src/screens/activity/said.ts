@@ -66,7 +66,7 @@ export function stepName(step: Extract<Event['kind'], { type: 'step_started' }>[
 
 export type AuditKind = AuditRecord['event']['type']
 
-export const AUDIT_KINDS: AuditKind[] = ['granted', 'revoked', 'expired', 'used', 'refused', 'flooded', 'exec', 'ssh', 'healed']
+export const AUDIT_KINDS: AuditKind[] = ['granted', 'revoked', 'expired', 'used', 'refused', 'flooded', 'exec', 'ssh', 'identified', 'healed']
 
 export function auditTone(record: AuditRecord): Tone {
   switch (record.event.type) {
@@ -103,6 +103,8 @@ export function auditLine(record: AuditRecord): string {
       return of.exec(event.program, event.user ?? '')
     case 'ssh':
       return of.ssh
+    case 'identified':
+      return of.identified(event.audience)
     case 'healed':
       return of.healed(bytes(event.bytes))
   }
