@@ -6,6 +6,7 @@
 
 pub(crate) mod classes;
 mod connect;
+mod headless;
 mod keys;
 mod line;
 
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 
 use connect::{Server, Trust};
+pub use headless::JoinWish;
 use keys::Keys;
 pub(crate) use line::{Incoming, Outgoing};
 

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
-use crate::control::ControlPlane;
+use crate::control::{ControlPlane, JoinWish};
 use crate::diagnostics::Diagnostics;
 use crate::docker::{DockerSocketError, DockerSockets};
 use crate::doctor;
@@ -83,18 +83,30 @@ pub enum ServeError {
     System(#[from] std::io::Error),
 }
 
+/// Who sits at this computer.
+#[derive(Debug)]
+pub enum Sits {
+    /// A person, who has a keyring and can be asked.
+    Somebody,
+    /// Nobody: it is a host in a rack or a cloud, which may become a runner by itself.
+    Nobody(Option<JoinWish>),
+}
+
 /// Serves a state folder until a signal or a client says to end.
 ///
 /// # Errors
 /// [`ServeError`], nearly always before the first request is answered.
-pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
+pub async fn serve(paths: &Paths, sits: Sits) -> Result<(), ServeError> {
     let shutdown = CancellationToken::new();
     end_on_signals(shutdown.clone())?;
     paths.prepare()?;
     let lock = DaemonLock::acquire(&paths.lock_file())?;
     upkeep::at_start(paths);
     let settings_file = paths.settings_file();
-    let settings = Settings::read(&settings_file)?;
+    let mut settings = Settings::read(&settings_file)?;
+    if matches!(sits, Sits::Nobody(_)) {
+        settings.secrets.desktop_keyring = false;
+    }
     upkeep::set_backups(paths, settings.back_up_machines);
     let store = Store::open(&paths.store_file())?;
     store.apply_settings(&settings)?;
@@ -127,6 +139,9 @@ pub async fn serve(paths: &Paths) -> Result<(), ServeError> {
 
     let control = ControlPlane::new(paths.secrets_dir(), paths.control_file());
     let certified = tokio::spawn(control.clone().keep_certified());
+    if let Sits::Nobody(Some(wish)) = sits {
+        tokio::spawn(control.clone().join_by_itself(wish));
+    }
     let sync = SyncHandle::begin(sync::Surroundings {
         control: control.clone(),
         store: store.clone(),
