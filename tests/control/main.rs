@@ -123,3 +123,24 @@ fn both_sides_hear_of_each_others_edits_and_cross_ones_are_settled() {
     place.control_ok(&["audit", "verify"]);
     drop(server);
 }
+
+#[test]
+fn a_host_that_nobody_sits_at_joins_by_itself() {
+    let place = Place::new();
+    let server = place.serve();
+    let people = TEAM.split("---\nkind: Environment\n").next().unwrap();
+    place.control_ok(&["apply", "-f", &place.file("team.yaml", people)]);
+    let (authority, token) = place.token("big-linux");
+    let file = place.private_file("token", &token);
+    let _daemon =
+        place.headless(&["--join", &server.address(), "--authority", &authority, "--token-file", &file]);
+    place.until("it is a runner", || place.cove_ok(&["control", "status"], "").contains("connected"));
+    place.until("what it offers is known", || {
+        let runner = place.control_ok(&["get", "runner", "big-linux", "-o", "json"]);
+        runner.contains("\"cpus\"") && runner.contains("active")
+    });
+    // Its classes are held against what it offers.
+    let class = "kind: EnvironmentClass\nmetadata: { name: huge }\nspec: { runner: big-linux, configuration: { cpus: 100000 } }\n";
+    let said = place.control_fails(&["apply", "-f", &place.file("class.yaml", class)]);
+    assert!(said.contains("cpus") && said.contains("class.yaml:3:"), "{said}");
+}

@@ -22,6 +22,17 @@ pub(crate) struct Server {
     address: String,
 }
 
+/// A daemon; it ends with the value.
+pub(crate) struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let program = test.parent().and_then(Path::parent).unwrap().join(name);
@@ -90,6 +101,27 @@ impl Place {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// A file that its owner alone can read.
+    pub(crate) fn private_file(&self, name: &str, text: &str) -> String {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.file(name, text);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// The daemon of a host that nobody sits at. `cove daemon stop` ends it, as it ends with the place.
+    pub(crate) fn headless(&self, arguments: &[&str]) -> Daemon {
+        let mut command = Command::new(program("coved"));
+        command.arg("--headless").args(arguments).env("COVE_HOME", self.folder.path().join("computer"));
+        let daemon = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        while !self.folder.path().join("computer/run/coved.sock").exists() {
+            assert!(begun.elapsed() < PATIENCE, "the daemon does not answer");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Daemon(daemon)
+    }
+
     /// Waits for something that programs do by themselves.
     pub(crate) fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let begun = Instant::now();
@@ -127,6 +159,13 @@ impl Place {
         change(&mut spec);
         let draft = serde_json::json!({ "kind": "Environment", "metadata": { "name": name }, "spec": spec });
         self.control_ok(&["apply", "-f", &self.file("edit.yaml", &draft.to_string())]);
+    }
+
+    /// A command of `cove-control` that fails; all that it said.
+    pub(crate) fn control_fails(&self, arguments: &[&str]) -> String {
+        let output = self.control(arguments).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}: {}", said(&output));
+        said(&output)
     }
 
     /// The authority that a computer's command names, and the token for it.

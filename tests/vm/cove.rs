@@ -93,6 +93,21 @@ impl Cove {
         finish(child.expect("the programs are built"), arguments)
     }
 
+    /// The same, with something on its standard input.
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Said {
+        let mut command = self.command(arguments);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the programs are built");
+        // It may not want any.
+        let _ = child.stdin.take().expect("it is a pipe").write_all(input.as_bytes());
+        finish(child, arguments)
+    }
+
+    /// A program of this build.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
     /// Runs a command that must succeed, and gives its standard output.
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let said = self.run(arguments);

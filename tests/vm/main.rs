@@ -12,6 +12,7 @@ mod arm64;
 mod automations;
 mod bad_input;
 mod clones;
+mod control;
 mod cove;
 mod daily;
 mod docker;
@@ -83,6 +84,7 @@ const CASES: &[Case] = &[
         "git_works_in_a_worktree_and_in_two_parts_of_it",
         clones::git_works_in_a_worktree_and_in_two_parts_of_it,
     ),
+    ("what_is_declared_runs_and_goes_again", control::what_is_declared_runs_and_goes_again),
     ("killing_the_command_line", healing::killing_the_command_line),
     ("killing_the_daemon", healing::killing_the_daemon),
     ("killing_the_engine", healing::killing_the_engine),
