@@ -345,7 +345,7 @@ fn not_shared(name: &Name, error: &EditError) -> ResourceError {
 /// Whether a change of an environment is one that others see.
 pub(super) fn is_change(became: &Became) -> bool {
     match became {
-        Became::There(applied) => applied.done != DifferenceKind::Same,
+        Became::There(applied) => applied.difference.kind != DifferenceKind::Same,
         Became::Gone(_) => true,
         Became::Nothing => false,
     }
