@@ -25,7 +25,7 @@ mod token;
 pub use audit::{AuditEntry, AuditVerdict, Principal, PrincipalKind};
 pub use decision::{Decision, LookedAt, WhyNot};
 pub use environment::{
-    EnvironmentSource, EnvironmentSpec, EnvironmentStatus, FieldConflict, Rival, Settlement,
+    EnvironmentSource, EnvironmentSpec, EnvironmentStatus, FieldConflict, ForwardedPort, Rival, Settlement,
 };
 pub use execution::{ExecutionSpec, ExecutionStatus};
 pub use fields::{Fields, NoEnvironment};

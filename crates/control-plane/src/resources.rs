@@ -7,6 +7,7 @@
 mod administrator;
 mod check;
 mod error;
+mod limits;
 mod mirrored;
 mod organization;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::store::{Listing, StoreError, Transaction};
 pub(crate) use check::misfit;
 pub use check::spec as check_spec;
 pub use error::ResourceError;
+pub use limits::{hold, limits_for};
 pub use mirrored::{Mirrored, execution_name, forget_old_executions, free_name, mirror, unmirror};
 
 /// Largest resource, in bytes of JSON.

@@ -1,3 +1,5 @@
+mod policies;
+
 use api::ProblemCode::{self, Conflict, LastAdministrator, ResourceInvalid, TooLarge};
 use api::control::{Draft, DraftMetadata};
 use api::{Name, Problem};

@@ -3,28 +3,14 @@
 use std::collections::BTreeSet;
 
 use api::Name;
-use api::control::{EnvironmentSpec, Kind, Limits, PolicySpec, SecretScope, SecretSpec};
+use api::control::{EnvironmentSpec, Kind, SecretScope, SecretSpec};
 use serde::Deserialize as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sync::{Key, RunnerId, Scope, Sealed};
 
-use crate::authz;
 use crate::identity::hex;
 use crate::store::{Listing, StoreError, Transaction};
-
-/// The limits that hold for environments of a project, or of none.
-pub(super) fn limits_for(
-    transaction: &mut dyn Transaction,
-    organization: &Name,
-    project: Option<&Name>,
-) -> Result<Limits, StoreError> {
-    let policies = transaction.resources(&Listing::of(Kind::Policy, organization))?;
-    let policies =
-        policies.into_iter().map(|policy| Ok((policy.metadata.name, PolicySpec::deserialize(&policy.spec)?)));
-    let policies: Vec<_> = policies.collect::<Result<_, serde_json::Error>>()?;
-    Ok(authz::narrowest(policies.iter().map(|(name, spec)| (name, spec)), project))
-}
 
 /// The secrets that count for an environment and that its runner can open: of several with one use those of its person,
 /// then those of its project.

@@ -205,7 +205,7 @@ impl<'a> Turn<'a> {
     /// Writes the limits that hold for an environment where they are others than before.
     fn fit(&mut self, key: &Key, spec: &EnvironmentSpec) -> Result<(), ResourceError> {
         let organization = self.organization.clone();
-        let limits = sealed::limits_for(self.books.transaction(), &organization, spec.project.as_ref())?;
+        let limits = resources::limits_for(self.books.transaction(), &organization, spec.project.as_ref())?;
         let limits = serde_json::to_value(limits).map_err(StoreError::from)?;
         // A field that was never written and one that says nothing are the same; most teams have no policy.
         let counts = self.values(key).remove(POLICY);
