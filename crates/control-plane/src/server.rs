@@ -12,6 +12,7 @@ mod explain;
 mod listen;
 mod me;
 mod resources;
+mod rights;
 mod settle;
 mod system;
 mod tokens;

@@ -203,18 +203,16 @@ fn apply_one(
     organization: &Name,
     draft: Draft,
 ) -> Result<Applied, Failed> {
-    let (kind, wanted) = (draft.kind, draft.metadata.name.clone());
-    let at = if kind == Kind::Organization { &wanted } else { organization };
-    let verb = match transaction.resource(kind, at, &wanted)? {
-        Some(_) => Verb::Update,
-        None => Verb::Create,
-    };
-    let wish = Wish { verb, kind, organization: Some(at), name: Some(&wanted) };
-    let because = who.may(rules, transaction, &wish)?;
-    let former = transaction.resource(kind, at, &wanted)?.filter(|_| kind == Kind::Environment);
-    let mut applied = resources::apply(transaction, now, organization, draft)?;
+    let mut proposal = resources::propose(transaction, organization, draft)?;
+    let (kind, former) = (proposal.kind, proposal.present.clone());
+    let verb = if former.is_some() { Verb::Update } else { Verb::Create };
+    let (at, wanted) = (proposal.organization.clone(), proposal.metadata.name.clone());
+    let wish = Wish { verb, kind, organization: Some(&at), name: Some(&wanted) };
+    let because = who.may_carry_out(rules, transaction, &proposal)?;
+    resources::hold(transaction, &mut proposal).map_err(|error| who.refused(error, &wish))?;
+    let mut applied = resources::carry_out(transaction, now, proposal)?;
     if kind == Kind::Environment && applied.difference.kind != DifferenceKind::Same {
-        let turn = fleet.turn(transaction, at, now)?;
+        let turn = fleet.turn(transaction, &at, now)?;
         applied.document = turn.declare(former.as_ref(), &applied.document)?;
     }
     if applied.difference.kind != DifferenceKind::Same {
