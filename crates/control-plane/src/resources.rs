@@ -12,6 +12,7 @@ mod mirrored;
 mod organization;
 #[cfg(test)]
 mod tests;
+mod unused;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +28,7 @@ pub use check::spec as check_spec;
 pub use error::ResourceError;
 pub use limits::{hold, limits_for};
 pub use mirrored::{Mirrored, execution_name, forget_old_executions, free_name, mirror, unmirror};
+pub use unused::{Unused, unused};
 
 /// Largest resource, in bytes of JSON.
 pub const LARGEST: usize = 1 << 20;

@@ -1,4 +1,5 @@
 mod policies;
+mod unused;
 
 use api::ProblemCode::{self, Conflict, LastAdministrator, ResourceInvalid, TooLarge};
 use api::control::{Draft, DraftMetadata};
