@@ -47,7 +47,7 @@ pub use runner::{
     ClassSchema, ClassSpec, ClassStatus, Enrolled, Enrolment, EnrolmentToken, Field, FieldType, RunnerPhase,
     RunnerReport, RunnerSpec, RunnerStatus, RunnerVariant,
 };
-pub use secret::{Sealed, SecretScope, SecretSpec, SecretStatus, SecretUse};
+pub use secret::{Recipient, Sealed, SecretScope, SecretSpec, SecretStatus, SecretUse};
 pub use sign_in::{
     DeviceAnswer, DeviceCode, DevicePoll, DeviceRequest, Me, WorkloadToken, WorkloadTokenRequest,
 };

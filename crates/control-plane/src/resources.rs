@@ -10,6 +10,7 @@ mod error;
 mod limits;
 mod mirrored;
 mod organization;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod unused;
@@ -28,6 +29,7 @@ pub use check::spec as check_spec;
 pub use error::ResourceError;
 pub use limits::{hold, limits_for};
 pub use mirrored::{Mirrored, execution_name, forget_old_executions, free_name, mirror, unmirror};
+pub use secrets::{recipients, recount_secrets, secrets_for};
 pub use unused::{Unused, unused};
 
 /// Largest resource, in bytes of JSON.
@@ -115,7 +117,7 @@ pub fn carry_out(
     let Proposal { organization, kind, metadata, spec, present } = proposal;
     let Some(mut document) = present else {
         let document = create(transaction, now, organization, kind, metadata, spec)?;
-        return Ok(Applied { document, difference });
+        return Ok(Applied { document: settled(transaction, now, document)?, difference });
     };
     if document.metadata.deleted_at.is_some() {
         return Err(ResourceError::Going { kind, name: document.metadata.name });
@@ -125,6 +127,9 @@ pub fn carry_out(
     }
     check::change(&document, &spec)?;
     check::references(transaction, &organization, kind, &metadata.name, &spec)?;
+    if kind == Kind::Secret {
+        secrets::check(transaction, (&organization, &metadata.name), &spec, Some(&document.spec))?;
+    }
     if document.spec != spec {
         document.metadata.generation += 1;
         document.spec = spec;
@@ -133,7 +138,25 @@ pub fn carry_out(
     let guard = administrator::before(transaction, &document)?;
     store(transaction, now, &mut document)?;
     guard.after(transaction)?;
-    Ok(Applied { document, difference })
+    Ok(Applied { document: settled(transaction, now, document)?, difference })
+}
+
+/// A resource after all that its change means for others: it is said anew who lacks which secret.
+fn settled(
+    transaction: &mut dyn Transaction,
+    now: Timestamp,
+    document: Document,
+) -> Result<Document, ResourceError> {
+    let Metadata { organization, name, .. } = &document.metadata;
+    match document.kind {
+        Kind::Environment | Kind::Runner => recount_secrets(transaction, now, organization)?,
+        Kind::Secret => {
+            recount_secrets(transaction, now, organization)?;
+            return find(transaction, document.kind, organization, name);
+        }
+        _ => {}
+    }
+    Ok(document)
 }
 
 impl Proposal {
@@ -178,11 +201,15 @@ pub fn delete(
         }
         vanish(transaction, &document)?;
         guard.after(transaction)?;
+        if kind == Kind::Runner {
+            recount_secrets(transaction, now, organization)?;
+        }
         return Ok(Deleted::Gone);
     }
     if document.metadata.deleted_at.is_none() {
         document.metadata.deleted_at = Some(now);
         store(transaction, now, &mut document)?;
+        document = settled(transaction, now, document)?;
     }
     Ok(Deleted::Going(Box::new(document)))
 }
@@ -201,6 +228,7 @@ pub fn release(
     document.metadata.finalizers.retain(|named| named != finalizer);
     if document.metadata.deleted_at.is_some() && document.metadata.finalizers.is_empty() {
         vanish(transaction, &document)?;
+        recount_secrets(transaction, now, &document.metadata.organization)?;
         return Ok(true);
     }
     store(transaction, now, &mut document)?;
@@ -221,11 +249,14 @@ pub fn report(
 ) -> Result<Document, ResourceError> {
     let mut document = find(transaction, kind, organization, name)?;
     let status = check::status(kind, name, status)?;
-    if document.status != status {
-        document.status = status;
-        store(transaction, now, &mut document)?;
+    if document.status == status {
+        return Ok(document);
     }
-    Ok(document)
+    let is_other_key = kind == Kind::Runner
+        && ["phase", "recipient"].iter().any(|key| document.status.get(key) != status.get(key));
+    document.status = status;
+    store(transaction, now, &mut document)?;
+    if is_other_key { settled(transaction, now, document) } else { Ok(document) }
 }
 
 /// A resource that is there.
@@ -284,6 +315,9 @@ fn create(
         find(transaction, Kind::Organization, &organization, &organization)?;
     }
     check::references(transaction, &organization, kind, &draft.name, &spec)?;
+    if kind == Kind::Secret {
+        secrets::check(transaction, (&organization, &draft.name), &spec, None)?;
+    }
     let finalizers = match kind {
         Kind::Environment => vec![RUNNER_FINALIZER.to_owned()],
         _ => Vec::new(),

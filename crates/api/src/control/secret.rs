@@ -69,3 +69,13 @@ pub struct SecretStatus {
     #[schema(required = true)]
     pub missing: Vec<Name>,
 }
+
+/// A runner that a secret can be sealed to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Recipient {
+    /// The runner.
+    pub runner: Name,
+    /// Its age recipient; absent while no computer is let in as this runner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<String>,
+}

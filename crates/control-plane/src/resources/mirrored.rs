@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::{Applied, RUNNER_FINALIZER, ResourceError, announce, changed_fields, check, store, vanish};
+use super::{
+    Applied, RUNNER_FINALIZER, ResourceError, announce, changed_fields, check, recount_secrets, store, vanish,
+};
 use crate::store::{Listing, StoreError, Transaction};
 
 /// Most executions that are kept of an environment.
@@ -91,6 +93,10 @@ pub fn mirror(
     if document.metadata.name != before.metadata.name {
         rename(transaction, now, &before, &document.metadata.name)?;
     }
+    let is_other = document.spec != before.spec || document.metadata.deleted_at != before.metadata.deleted_at;
+    if is_new || is_other {
+        recount_secrets(transaction, now, &document.metadata.organization)?;
+    }
     let kind = if is_new { DifferenceKind::Create } else { DifferenceKind::Update };
     let fields = changed_fields((!is_new).then_some(&before.spec), &document.spec);
     Ok(Some(Applied { document, difference: Difference { kind, fields } }))
@@ -100,11 +106,16 @@ pub fn mirror(
 ///
 /// # Errors
 /// The database failed.
-pub fn unmirror(transaction: &mut dyn Transaction, document: &Document) -> Result<(), ResourceError> {
+pub fn unmirror(
+    transaction: &mut dyn Transaction,
+    now: Timestamp,
+    document: &Document,
+) -> Result<(), ResourceError> {
     for execution in executions(transaction, document)? {
         vanish(transaction, &execution)?;
     }
-    vanish(transaction, document)
+    vanish(transaction, document)?;
+    recount_secrets(transaction, now, &document.metadata.organization)
 }
 
 /// A name for an environment that is free, as like the one that is wanted as can be.

@@ -1,4 +1,5 @@
 mod policies;
+mod secrets;
 mod unused;
 
 use api::ProblemCode::{self, Conflict, LastAdministrator, ResourceInvalid, TooLarge};

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use api::Name;
-use api::control::{EnvironmentSpec, Kind, SecretScope, SecretSpec};
+use api::control::{EnvironmentSpec, Kind, SecretSpec};
 use serde::Deserialize as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sync::{Key, RunnerId, Scope, Sealed};
 
 use crate::identity::hex;
+use crate::resources;
 use crate::store::{Listing, StoreError, Transaction};
 
 /// The secrets that count for an environment and that its runner can open: of several with one use those of its person,
@@ -25,22 +26,12 @@ pub(super) fn secrets_of(
     };
     let Some(environment) = found.filter(is_it) else { return Ok(Vec::new()) };
     let environment = EnvironmentSpec::deserialize(&environment.spec)?;
-    let mut counting = std::collections::BTreeMap::new();
+    let mut secrets = Vec::new();
     for secret in transaction.resources(&Listing::of(Kind::Secret, organization))? {
-        let spec = SecretSpec::deserialize(&secret.spec)?;
-        let rank = match &spec.scope {
-            SecretScope::Organization => 0,
-            SecretScope::Project(project) if environment.project.as_ref() == Some(project) => 1,
-            SecretScope::User(user) if environment.owner.as_ref() == Some(user) => 2,
-            SecretScope::Project(_) | SecretScope::User(_) => continue,
-        };
-        let entry = counting.entry(spec.used_as.clone());
-        let known = entry.or_insert_with(|| (rank, secret.metadata.name.clone(), spec.clone()));
-        if rank > known.0 {
-            *known = (rank, secret.metadata.name, spec);
-        }
+        secrets.push((secret.metadata.name, SecretSpec::deserialize(&secret.spec)?));
     }
-    let sealed = counting.into_values().filter_map(|(_, name, spec)| {
+    let counting = resources::secrets_for(&environment, secrets.iter().map(|(name, spec)| (name, spec)));
+    let sealed = counting.into_values().filter_map(|(name, spec)| {
         let one = spec.sealed.iter().find(|sealed| sealed.runner == environment.runner)?;
         let sealed = json!({ "used_as": spec.used_as, "session": spec.session, "recipient": one.recipient,
             "value": one.value });

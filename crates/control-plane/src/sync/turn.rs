@@ -222,7 +222,7 @@ impl<'a> Turn<'a> {
         let present = self.books.transaction().resource_by_id(key.as_str())?;
         if is_gone(&stored, self.owners) {
             let Some(present) = present else { return Ok(Became::Nothing) };
-            resources::unmirror(self.books.transaction(), &present)?;
+            resources::unmirror(self.books.transaction(), self.now, &present)?;
             return Ok(Became::Gone(present));
         }
         let mut spec = EnvironmentSpec::of_fields(&self.values(key)).ok();
