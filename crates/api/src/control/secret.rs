@@ -65,7 +65,8 @@ pub struct Sealed {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SecretStatus {
-    /// Runners in its scope that cannot open it: it is to be sealed to them too, by somebody who knows it.
+    /// Runners with an environment that gets it, and that cannot open it: it is to be sealed to them too, by somebody who
+    /// knows it.
     #[schema(required = true)]
     pub missing: Vec<Name>,
 }
