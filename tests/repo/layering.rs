@@ -128,7 +128,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("utoipa", &["api", "daemon"]),
     ("jsonc-parser", &["devcontainer"]),
     ("saphyr-parser", &["automations"]),
-    ("age", &["daemon"]),
+    ("age", &["control-plane", "daemon"]),
     ("cedar-policy", &["control-plane"]),
     ("secret-service", &["host"]),
     ("aho-corasick", &["provision"]),

@@ -25,7 +25,7 @@ mod token;
 pub use audit::{AuditEntry, AuditVerdict, Principal, PrincipalKind};
 pub use decision::{Decision, LookedAt, WhyNot};
 pub use environment::{
-    EnvironmentSource, EnvironmentSpec, EnvironmentStatus, FieldConflict, Rival, Settlement,
+    EnvironmentSource, EnvironmentSpec, EnvironmentStatus, FieldConflict, ForwardedPort, Rival, Settlement,
 };
 pub use execution::{ExecutionSpec, ExecutionStatus};
 pub use fields::{Fields, NoEnvironment};
@@ -47,7 +47,7 @@ pub use runner::{
     ClassSchema, ClassSpec, ClassStatus, Enrolled, Enrolment, EnrolmentToken, Field, FieldType, RunnerPhase,
     RunnerReport, RunnerSpec, RunnerStatus, RunnerVariant,
 };
-pub use secret::{Sealed, SecretScope, SecretSpec, SecretStatus, SecretUse};
+pub use secret::{Recipient, Sealed, SecretScope, SecretSpec, SecretStatus, SecretUse};
 pub use sign_in::{
     DeviceAnswer, DeviceCode, DevicePoll, DeviceRequest, Me, WorkloadToken, WorkloadTokenRequest,
 };

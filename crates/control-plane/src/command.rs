@@ -6,6 +6,7 @@ mod call;
 mod file;
 mod logins;
 mod resources;
+mod secret;
 mod serve;
 mod settle;
 mod shown;
@@ -36,6 +37,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Problem> {
         }
         Command::Runner(RunnerCommand::Token { name }) => resources::token(&remote, &name).await,
         Command::Runner(RunnerCommand::Revoke { name }) => resources::revoke(&remote, &name).await,
+        Command::Secret(command) => secret::run(&remote, command).await,
         Command::Audit(AuditCommand::Verify) => resources::verify(&remote).await,
         Command::Audit(AuditCommand::Export) => resources::export(&remote).await,
         Command::Authz(AuthzCommand::Explain { user, runner, verb, kind, name }) => {

@@ -7,13 +7,18 @@
 mod administrator;
 mod check;
 mod error;
+mod limits;
 mod mirrored;
 mod organization;
+mod secrets;
 #[cfg(test)]
 mod tests;
+mod unused;
+
+use std::collections::BTreeMap;
 
 use api::Name;
-use api::control::{Change, Difference, DifferenceKind, Document, Draft, Kind, Metadata};
+use api::control::{Change, Difference, DifferenceKind, Document, Draft, DraftMetadata, Kind, Metadata};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -22,7 +27,10 @@ use crate::store::{Listing, StoreError, Transaction};
 pub(crate) use check::misfit;
 pub use check::spec as check_spec;
 pub use error::ResourceError;
+pub use limits::{hold, limits_for};
 pub use mirrored::{Mirrored, execution_name, forget_old_executions, free_name, mirror, unmirror};
+pub use secrets::{recipients, recount_secrets, secrets_for};
+pub use unused::{Unused, unused};
 
 /// Largest resource, in bytes of JSON.
 pub const LARGEST: usize = 1 << 20;
@@ -35,8 +43,8 @@ pub const RUNNER_FINALIZER: &str = "runner";
 pub struct Applied {
     /// The resource now.
     pub document: Document,
-    /// Whether it is new, or changed.
-    pub done: DifferenceKind,
+    /// What changed by it.
+    pub difference: Difference,
 }
 
 /// What a deletion did.
@@ -48,75 +56,122 @@ pub enum Deleted {
     Going(Box<Document>),
 }
 
+/// What a draft would make of what there is: all that is known before anything is written, so that it can be decided
+/// whether it may be so.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    /// Where the resource lies.
+    pub organization: Name,
+    /// Its kind.
+    pub kind: Kind,
+    /// What the draft says beside the spec.
+    pub metadata: DraftMetadata,
+    /// The spec, in the form in which it is kept.
+    pub spec: Value,
+    /// What there is.
+    pub present: Option<Document>,
+}
+
+/// Reads a draft beside what there is.
+///
+/// # Errors
+/// The draft lies elsewhere, or its spec has not the form of its kind.
+pub fn propose(
+    transaction: &mut dyn Transaction,
+    organization: &Name,
+    draft: Draft,
+) -> Result<Proposal, ResourceError> {
+    let organization = place_of(organization, &draft)?;
+    let Draft { kind, metadata, spec } = draft;
+    let spec = check::spec(kind, &metadata.name, spec)?;
+    let present = transaction.resource(kind, &organization, &metadata.name)?;
+    Ok(Proposal { organization, kind, metadata, spec, present })
+}
+
 /// Makes a resource as a draft wants it, or changes the one there is.
 ///
 /// # Errors
-/// The draft cannot be so, or was made from another version than there is. Nothing was changed then, as long as the
-/// transaction is given up.
+/// Those of [`propose`] and of [`carry_out`].
 pub fn apply(
     transaction: &mut dyn Transaction,
     now: Timestamp,
     organization: &Name,
     draft: Draft,
 ) -> Result<Applied, ResourceError> {
-    let at = place_of(organization, &draft)?;
-    let present = transaction.resource(draft.kind, &at, &draft.metadata.name)?;
-    stale(&draft, present.as_ref())?;
-    let spec = check::spec(draft.kind, &draft.metadata.name, draft.spec)?;
+    let proposal = propose(transaction, organization, draft)?;
+    carry_out(transaction, now, proposal)
+}
+
+/// Does what was proposed in this transaction.
+///
+/// # Errors
+/// It cannot be so, or was made from another version than there is. Nothing was changed then, as long as the transaction is
+/// given up.
+pub fn carry_out(
+    transaction: &mut dyn Transaction,
+    now: Timestamp,
+    proposal: Proposal,
+) -> Result<Applied, ResourceError> {
+    stale(&proposal)?;
+    let difference = proposal.difference();
+    let Proposal { organization, kind, metadata, spec, present } = proposal;
     let Some(mut document) = present else {
-        let document = create(transaction, now, at, draft.kind, draft.metadata, spec)?;
-        return Ok(Applied { document, done: DifferenceKind::Create });
+        let document = create(transaction, now, organization, kind, metadata, spec)?;
+        return Ok(Applied { document: settled(transaction, now, document)?, difference });
     };
     if document.metadata.deleted_at.is_some() {
-        return Err(ResourceError::Going { kind: document.kind, name: document.metadata.name });
+        return Err(ResourceError::Going { kind, name: document.metadata.name });
     }
-    if document.spec == spec && document.metadata.labels == draft.metadata.labels {
-        return Ok(Applied { document, done: DifferenceKind::Same });
+    if difference.kind == DifferenceKind::Same {
+        return Ok(Applied { document, difference });
     }
     check::change(&document, &spec)?;
-    check::references(
-        transaction,
-        &document.metadata.organization,
-        document.kind,
-        &document.metadata.name,
-        &spec,
-    )?;
+    check::references(transaction, &organization, kind, &metadata.name, &spec)?;
+    if kind == Kind::Secret {
+        secrets::check(transaction, (&organization, &metadata.name), &spec, Some(&document.spec))?;
+    }
     if document.spec != spec {
         document.metadata.generation += 1;
         document.spec = spec;
     }
-    document.metadata.labels = draft.metadata.labels;
+    document.metadata.labels = metadata.labels;
     let guard = administrator::before(transaction, &document)?;
     store(transaction, now, &mut document)?;
     guard.after(transaction)?;
-    Ok(Applied { document, done: DifferenceKind::Update })
+    Ok(Applied { document: settled(transaction, now, document)?, difference })
 }
 
-/// What [`apply`] would change.
-///
-/// # Errors
-/// Those of [`apply`] that are told without writing.
-pub fn difference(
+/// A resource after all that its change means for others: it is said anew who lacks which secret.
+fn settled(
     transaction: &mut dyn Transaction,
-    organization: &Name,
-    draft: Draft,
-) -> Result<Difference, ResourceError> {
-    let at = place_of(organization, &draft)?;
-    let present = transaction.resource(draft.kind, &at, &draft.metadata.name)?;
-    stale(&draft, present.as_ref())?;
-    let spec = check::spec(draft.kind, &draft.metadata.name, draft.spec)?;
-    check::references(transaction, &at, draft.kind, &draft.metadata.name, &spec)?;
-    let mut fields = std::collections::BTreeMap::new();
-    let before = present.as_ref().map(|document| &document.spec);
-    compare("", before, Some(&spec), &mut fields);
-    let kind = match present {
-        None => DifferenceKind::Create,
-        Some(document) if fields.is_empty() && document.metadata.labels == draft.metadata.labels => {
-            DifferenceKind::Same
+    now: Timestamp,
+    document: Document,
+) -> Result<Document, ResourceError> {
+    let Metadata { organization, name, .. } = &document.metadata;
+    match document.kind {
+        Kind::Environment | Kind::Runner => recount_secrets(transaction, now, organization)?,
+        Kind::Secret => {
+            recount_secrets(transaction, now, organization)?;
+            return find(transaction, document.kind, organization, name);
         }
-        Some(_) => DifferenceKind::Update,
-    };
-    Ok(Difference { kind, fields })
+        _ => {}
+    }
+    Ok(document)
+}
+
+impl Proposal {
+    /// What it would change.
+    pub fn difference(&self) -> Difference {
+        let fields = changed_fields(self.present.as_ref().map(|document| &document.spec), &self.spec);
+        let kind = match &self.present {
+            None => DifferenceKind::Create,
+            Some(document) if fields.is_empty() && document.metadata.labels == self.metadata.labels => {
+                DifferenceKind::Same
+            }
+            Some(_) => DifferenceKind::Update,
+        };
+        Difference { kind, fields }
+    }
 }
 
 /// Takes a resource away, or says that it is to go where somebody has something to do before that.
@@ -146,11 +201,15 @@ pub fn delete(
         }
         vanish(transaction, &document)?;
         guard.after(transaction)?;
+        if kind == Kind::Runner {
+            recount_secrets(transaction, now, organization)?;
+        }
         return Ok(Deleted::Gone);
     }
     if document.metadata.deleted_at.is_none() {
         document.metadata.deleted_at = Some(now);
         store(transaction, now, &mut document)?;
+        document = settled(transaction, now, document)?;
     }
     Ok(Deleted::Going(Box::new(document)))
 }
@@ -169,6 +228,7 @@ pub fn release(
     document.metadata.finalizers.retain(|named| named != finalizer);
     if document.metadata.deleted_at.is_some() && document.metadata.finalizers.is_empty() {
         vanish(transaction, &document)?;
+        recount_secrets(transaction, now, &document.metadata.organization)?;
         return Ok(true);
     }
     store(transaction, now, &mut document)?;
@@ -189,11 +249,14 @@ pub fn report(
 ) -> Result<Document, ResourceError> {
     let mut document = find(transaction, kind, organization, name)?;
     let status = check::status(kind, name, status)?;
-    if document.status != status {
-        document.status = status;
-        store(transaction, now, &mut document)?;
+    if document.status == status {
+        return Ok(document);
     }
-    Ok(document)
+    let is_other_key = kind == Kind::Runner
+        && ["phase", "recipient"].iter().any(|key| document.status.get(key) != status.get(key));
+    document.status = status;
+    store(transaction, now, &mut document)?;
+    if is_other_key { settled(transaction, now, document) } else { Ok(document) }
 }
 
 /// A resource that is there.
@@ -227,12 +290,12 @@ fn place_of(organization: &Name, draft: &Draft) -> Result<Name, ResourceError> {
     }
 }
 
-fn stale(draft: &Draft, present: Option<&Document>) -> Result<(), ResourceError> {
-    let version = present.map_or(0, |document| document.metadata.resource_version);
-    match draft.metadata.resource_version {
+fn stale(proposal: &Proposal) -> Result<(), ResourceError> {
+    let version = proposal.present.as_ref().map_or(0, |document| document.metadata.resource_version);
+    match proposal.metadata.resource_version {
         Some(wanted) if wanted != version => Err(ResourceError::Stale {
-            kind: draft.kind,
-            name: draft.metadata.name.clone(),
+            kind: proposal.kind,
+            name: proposal.metadata.name.clone(),
             wanted,
             present: version,
         }),
@@ -245,13 +308,16 @@ fn create(
     now: Timestamp,
     organization: Name,
     kind: Kind,
-    draft: api::control::DraftMetadata,
+    draft: DraftMetadata,
     spec: Value,
 ) -> Result<Document, ResourceError> {
     if kind != Kind::Organization {
         find(transaction, Kind::Organization, &organization, &organization)?;
     }
     check::references(transaction, &organization, kind, &draft.name, &spec)?;
+    if kind == Kind::Secret {
+        secrets::check(transaction, (&organization, &draft.name), &spec, None)?;
+    }
     let finalizers = match kind {
         Kind::Environment => vec![RUNNER_FINALIZER.to_owned()],
         _ => Vec::new(),
@@ -324,12 +390,19 @@ fn all(
     Ok(transaction.resources(&Listing::of(kind, organization))?)
 }
 
+/// What differs between two specs, by path.
+fn changed_fields(before: Option<&Value>, after: &Value) -> BTreeMap<String, [Option<Value>; 2]> {
+    let mut fields = BTreeMap::new();
+    compare("", before, Some(after), &mut fields);
+    fields
+}
+
 /// Collects what differs, by path, down to what is neither an object nor in one.
 fn compare(
     path: &str,
     before: Option<&Value>,
     after: Option<&Value>,
-    fields: &mut std::collections::BTreeMap<String, [Option<Value>; 2]>,
+    fields: &mut BTreeMap<String, [Option<Value>; 2]>,
 ) {
     if before == after {
         return;

@@ -12,6 +12,8 @@ mod explain;
 mod listen;
 mod me;
 mod resources;
+mod rights;
+mod secrets;
 mod settle;
 mod system;
 mod tokens;
@@ -71,6 +73,7 @@ pub fn routes(control: Control) -> Router {
         .route("/v1/organizations/{organization}/runners/{name}/token", post(enrolments::invite))
         .route("/v1/organizations/{organization}/runners/{name}/revoke", post(enrolments::revoke))
         .route("/v1/organizations/{organization}/environments/{name}/settle", put(settle::settle))
+        .route("/v1/organizations/{organization}/secrets/{name}/recipients", post(secrets::recipients))
         .route("/v1/organizations/{organization}/{kind}", get(resources::list))
         .route(
             "/v1/organizations/{organization}/{kind}/{name}",

@@ -19,6 +19,7 @@ mod sealed;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod unused;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

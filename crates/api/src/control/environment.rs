@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Repository;
+use super::{Admission, Repository};
 use crate::{AutomationWish, DesiredPhase, IdlePolicy, Name, Phase, PortWish, Problem, Session};
 
 /// What is wanted of an environment, wherever it runs.
@@ -39,7 +39,7 @@ pub struct EnvironmentSpec {
     pub rebuild: Session,
     /// Ports to forward beside those of the configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ports: Vec<PortWish>,
+    pub ports: Vec<ForwardedPort>,
     /// What is wanted of tasks and services (`services/NAME`, `tasks/NAME`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub automations: BTreeMap<String, AutomationWish>,
@@ -47,6 +47,24 @@ pub struct EnvironmentSpec {
     #[serde(default)]
     #[schema(required = true)]
     pub idle: IdlePolicy,
+}
+
+/// A port that is forwarded, and who may reach it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ForwardedPort {
+    /// The port.
+    #[serde(flatten)]
+    pub wish: PortWish,
+    /// Who may reach it, beside the computer that it is forwarded on.
+    #[serde(default, skip_serializing_if = "Admission::is_owner")]
+    pub admission: Admission,
+}
+
+impl From<PortWish> for ForwardedPort {
+    /// One that its owner alone reaches.
+    fn from(wish: PortWish) -> Self {
+        Self { wish, admission: Admission::Owner }
+    }
 }
 
 /// Where the files of an environment come from.

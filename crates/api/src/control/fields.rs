@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::EnvironmentSpec;
+use super::{EnvironmentSpec, ForwardedPort};
 use crate::{Name, PortWish, Transport};
 
 /// Fields by name, with their values.
@@ -17,6 +17,9 @@ pub type Fields = BTreeMap<String, Value>;
 const NAME: &str = "name";
 /// What the fields of ports begin with.
 const PORTS: &str = "ports/";
+/// What the fields begin with that say who may reach a port, where that is not its owner alone. A runner forwards ports and
+/// lets nobody in from elsewhere, so this is none of its fields.
+const ADMISSIONS: &str = "admissions/";
 /// What the fields of tasks and services begin with.
 const AUTOMATIONS: &str = "automations/";
 
@@ -34,7 +37,12 @@ impl EnvironmentSpec {
         let whole = value(&rest);
         let mut fields: Fields = whole.as_object().cloned().unwrap_or_default().into_iter().collect();
         fields.insert(NAME.to_owned(), name.as_str().into());
-        fields.extend(ports.iter().map(|port| (field_of(port), value(port))));
+        for ForwardedPort { wish, admission } in &ports {
+            fields.insert(format!("{PORTS}{}", field_of(wish)), value(wish));
+            if !admission.is_owner() {
+                fields.insert(format!("{ADMISSIONS}{}", field_of(wish)), value(admission));
+            }
+        }
         fields.extend(automations.iter().map(|(item, wish)| (format!("{AUTOMATIONS}{item}"), value(wish))));
         fields
     }
@@ -48,15 +56,18 @@ impl EnvironmentSpec {
         let mut whole = Map::new();
         let (mut ports, mut automations) = (Vec::new(), Map::new());
         for (field, value) in fields {
-            if field.starts_with(PORTS) {
-                ports.push(value.clone());
+            if let Some(port) = field.strip_prefix(PORTS) {
+                let wish = serde_json::from_value(value.clone())?;
+                let admission = fields.get(&format!("{ADMISSIONS}{port}")).filter(|it| !it.is_null());
+                let admission = admission.map(|it| serde_json::from_value(it.clone())).transpose()?;
+                ports.push(ForwardedPort { wish, admission: admission.unwrap_or_default() });
             } else if let Some(item) = field.strip_prefix(AUTOMATIONS) {
                 automations.insert(item.to_owned(), value.clone());
             } else if OWN.contains(&field.as_str()) {
                 whole.insert(field.clone(), value.clone());
             }
         }
-        whole.insert("ports".to_owned(), ports.into());
+        whole.insert("ports".to_owned(), value(&ports));
         whole.insert("automations".to_owned(), automations.into());
         let name = serde_json::from_value(fields.get(NAME).cloned().unwrap_or_default())?;
         Ok((name, serde_json::from_value(whole.into())?))
@@ -67,7 +78,7 @@ impl EnvironmentSpec {
 const OWN: &[&str] =
     &["desired_phase", "project", "owner", "runner", "class", "source", "config", "rebuild", "idle"];
 
-/// The field of a port: those that are for the same one have the same.
+/// What is behind the beginning of a port's fields: those that are for the same one have the same.
 fn field_of(port: &PortWish) -> String {
     let transport = match port.transport {
         Transport::Tcp => "tcp",
@@ -75,7 +86,7 @@ fn field_of(port: &PortWish) -> String {
     };
     // No service has this name: names of compose begin with a letter or a digit.
     let service = port.service.as_deref().unwrap_or("-");
-    format!("{PORTS}{service}/{}/{transport}", port.container_port)
+    format!("{service}/{}/{transport}", port.container_port)
 }
 
 fn value(of: &impl serde::Serialize) -> Value {
@@ -97,7 +108,7 @@ mod tests {
             "config": ".devcontainer/web/devcontainer.json",
             "rebuild": "2",
             "ports": [
-                { "container_port": 3000, "transport": "tcp", "host_port": 8080 },
+                { "container_port": 3000, "transport": "tcp", "host_port": 8080, "admission": "organization" },
                 { "container_port": 5353, "transport": "udp" },
                 { "container_port": 5432, "transport": "tcp", "service": "db" },
             ],
@@ -111,7 +122,7 @@ mod tests {
         let small = serde_json::json!({
             "desired_phase": "stopped", "runner": "big", "source": { "type": "folder", "path": "/work" }, "idle": {},
         });
-        for (spec, count) in [(full(), 15), (small, 6)] {
+        for (spec, count) in [(full(), 16), (small, 6)] {
             let spec: EnvironmentSpec = serde_json::from_value(spec).unwrap();
             let name = Name::parse("web").unwrap();
             let mut fields = spec.fields(&name);
@@ -119,7 +130,8 @@ mod tests {
             fields.insert("policy".to_owned(), Value::Null);
             let back = EnvironmentSpec::of_fields(&fields).unwrap();
             let ports = |spec: &EnvironmentSpec| {
-                spec.ports.iter().map(field_of).collect::<std::collections::BTreeSet<_>>()
+                let named = spec.ports.iter().map(|port| (field_of(&port.wish), port.admission));
+                named.collect::<std::collections::BTreeSet<_>>()
             };
             assert_eq!(ports(&back.1), ports(&spec));
             assert_eq!(back, (name, EnvironmentSpec { ports: back.1.ports.clone(), ..spec }));

@@ -1,5 +1,7 @@
 //! Limits of an organization.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -46,15 +48,36 @@ pub struct PolicySpec {
 }
 
 /// Who may reach a port, from the fewest to the most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Admission {
-    /// Who made the environment.
+    /// Whose environment it is.
+    #[default]
     Owner,
     /// Everybody in the organization.
     Organization,
     /// Everybody.
     Everybody,
+}
+
+impl Admission {
+    /// Whether it is the least there is.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+    pub(crate) fn is_owner(&self) -> bool {
+        *self == Self::Owner
+    }
+}
+
+impl fmt::Display for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Owner => "its owner",
+            Self::Organization => "the organization",
+            Self::Everybody => "everybody",
+        })
+    }
 }
 
 /// How a policy stands: nothing is to be told.

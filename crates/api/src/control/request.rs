@@ -39,6 +39,13 @@ pub struct DraftMetadata {
     pub resource_version: Option<u64>,
 }
 
+impl DraftMetadata {
+    /// Nothing but a name: whatever version there is is changed.
+    pub fn named(name: Name) -> Self {
+        Self { name, organization: None, labels: BTreeMap::new(), resource_version: None }
+    }
+}
+
 /// One message of a watch. Clients read again what interests them: a change that came twice does no harm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]

@@ -65,7 +65,18 @@ pub struct Sealed {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SecretStatus {
-    /// Runners in its scope that cannot open it: it is to be sealed to them too, by somebody who knows it.
+    /// Runners with an environment that gets it, and that cannot open it: it is to be sealed to them too, by somebody who
+    /// knows it.
     #[schema(required = true)]
     pub missing: Vec<Name>,
+}
+
+/// A runner that a secret can be sealed to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Recipient {
+    /// The runner.
+    pub runner: Name,
+    /// Its age recipient; absent while no computer is let in as this runner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<String>,
 }

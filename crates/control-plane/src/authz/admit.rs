@@ -1,13 +1,13 @@
 //! Whether a change of an environment is within the limits, as far as a server sees.
 //!
-//! Which image a container is made of, what it mounts, which editor is opened and who reaches a port is known where an
-//! environment runs: its runner holds it to these.
+//! Which image a container is made of, what it mounts and which editor is opened is known where an environment runs: its
+//! runner holds it to these.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use api::control::{Bound, EnvironmentSpec, Limits};
-use api::{DesiredPhase, IdlePolicy, Name, Problem, ProblemCode};
+use api::control::{Admission, Bound, EnvironmentSpec, ForwardedPort, Limits};
+use api::{DesiredPhase, IdlePolicy, Name};
 
 /// How many environments somebody has, beside the one that is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,6 +61,37 @@ pub enum Beyond {
         /// What was wanted.
         wanted: IdlePolicy,
     },
+    /// Too many could reach a port.
+    Port {
+        /// Which of the ports, counted from zero.
+        index: usize,
+        /// At most these may.
+        most: Admission,
+        /// Those who could.
+        wanted: Admission,
+    },
+}
+
+impl Beyond {
+    /// The field of the spec that is to be changed, with the point before it.
+    pub fn field(&self) -> String {
+        match self {
+            Self::RunningPerUser { .. } => ".desired_phase".to_owned(),
+            Self::EnvironmentsPerUser { .. } => String::new(),
+            Self::StopAfter { .. } => ".idle.stop_after".to_owned(),
+            Self::Port { index, .. } => format!(".ports[{index}].admission"),
+        }
+    }
+
+    /// What to do instead.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::RunningPerUser { .. } => "stop another one first",
+            Self::EnvironmentsPerUser { .. } => "delete another one first",
+            Self::StopAfter { .. } => "give a shorter time, or none",
+            Self::Port { .. } => "let fewer reach it, or leave the admission out: then its owner alone does",
+        }
+    }
 }
 
 /// Fills what a person left open with what the limits say: an environment for which no time is given stops after the longest
@@ -109,7 +140,21 @@ pub fn admit(
     {
         return Err(beyond(bound, Beyond::StopAfter { most: bound.value, wanted: after.idle }));
     }
+    if let Some(bound) = &limits.ports
+        && let Some((index, port)) = after.ports.iter().enumerate().find(|(_, port)| {
+            port.admission > bound.value
+                && !was_reached(before.filter(|before| before.project == after.project), port)
+        })
+    {
+        return Err(beyond(bound, Beyond::Port { index, most: bound.value, wanted: port.admission }));
+    }
     Ok(())
+}
+
+/// Whether as many could reach a port before.
+fn was_reached(before: Option<&EnvironmentSpec>, port: &ForwardedPort) -> bool {
+    let ports = before.map_or(&[][..], |before| &before.ports);
+    ports.iter().any(|was| was.wish.is_for_same(&port.wish) && was.admission >= port.admission)
 }
 
 fn stays(spec: &EnvironmentSpec) -> bool {
@@ -143,17 +188,9 @@ impl fmt::Display for Beyond {
                     "an environment that nobody uses stops after {most} at the latest, and not {wanted}"
                 )
             }
-        }
-    }
-}
-
-impl From<Forbidden> for Problem {
-    fn from(forbidden: Forbidden) -> Self {
-        let problem = Self::new(ProblemCode::PolicyForbids, forbidden.to_string());
-        match forbidden.beyond {
-            Beyond::RunningPerUser { .. } => problem.with_hint("stop another one first"),
-            Beyond::EnvironmentsPerUser { .. } => problem.with_hint("delete another one first"),
-            Beyond::StopAfter { .. } => problem.with_hint("give a shorter time, or none"),
+            Self::Port { most, wanted, .. } => {
+                write!(f, "a port is reached by {most} at most, and not by {wanted}")
+            }
         }
     }
 }

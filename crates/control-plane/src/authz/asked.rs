@@ -123,6 +123,20 @@ impl Asked {
         asked
     }
 
+    /// What somebody must be allowed who says who is in a group, or who somebody is: whoever has a role by that is given it,
+    /// as by a change of the role itself.
+    pub fn of_gifts<'a>(
+        principal: &Asker,
+        organization: &Name,
+        roles: impl IntoIterator<Item = &'a Name>,
+    ) -> Vec<Self> {
+        let change = |role| {
+            let (principal, resource) = (principal.clone(), Target::one(organization, role));
+            Self { principal, verb: Verb::Update, kind: Kind::Role, resource }
+        };
+        roles.into_iter().map(change).collect()
+    }
+
     /// Whether all of a kind are meant, which can be listed and nothing else.
     pub(super) fn is_of_every(&self) -> bool {
         self.verb == Verb::List && self.resource.name.is_none()

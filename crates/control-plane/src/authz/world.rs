@@ -178,6 +178,22 @@ impl World {
         self.decide(&asked).allowed
     }
 
+    /// The roles that a person or a group is given, by name: a person's those of their groups too. What everybody has is given
+    /// to nobody.
+    pub fn given_to(&self, subject: &Subject) -> Vec<&Name> {
+        let groups = match subject {
+            Subject::User(name) => self.users.get(name).map(|person| &person.groups),
+            Subject::Group(_) | Subject::Everybody => None,
+        };
+        let is = |of: &Subject| match of {
+            Subject::Everybody => false,
+            Subject::Group(group) if groups.is_some_and(|groups| groups.contains(group)) => true,
+            of => of == subject,
+        };
+        let given = self.roles.iter().filter(|role| role.spec.subjects.iter().any(is));
+        given.map(|role| &role.name).collect()
+    }
+
     /// Roles that could allow it: those that the person has and that may reach such a thing. This only leaves out roles, so
     /// that few are asked about; the rules decide about what is left.
     fn roles_for(&self, asked: &Asked) -> Vec<&Role> {

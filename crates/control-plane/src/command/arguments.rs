@@ -73,6 +73,9 @@ pub(super) enum Command {
     /// Let computers in, and take that back
     #[command(subcommand)]
     Runner(RunnerCommand),
+    /// Values that environments get and the server cannot read
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// The audit log
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -159,6 +162,57 @@ pub(super) enum TokenCommand {
         /// Its id
         id: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretCommand {
+    /// Give a secret its value, from standard input or as you type it: it is sealed here to the runners that may open it
+    Set {
+        /// The secret
+        #[arg(value_parser = Name::parse)]
+        name: Name,
+        #[command(flatten)]
+        used_as: SecretUseOptions,
+        #[command(flatten)]
+        place: SecretPlace,
+    },
+    /// Give the same value once more, for runners that cannot open it yet
+    Reseal {
+        /// The secret
+        #[arg(value_parser = Name::parse)]
+        name: Name,
+    },
+    /// Show secrets, and which runners cannot open them yet
+    Ls,
+}
+
+/// How environments get a secret.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct SecretUseOptions {
+    /// In a variable of this name
+    #[arg(long)]
+    pub(super) variable: Option<String>,
+    /// In a file at this path inside
+    #[arg(long)]
+    pub(super) file: Option<String>,
+    /// For git, at this host
+    #[arg(long)]
+    pub(super) git: Option<String>,
+    /// For a registry, at this host
+    #[arg(long)]
+    pub(super) registry: Option<String>,
+}
+
+/// Whose environments get a secret: all of the organization's, unless something else is said.
+#[derive(Debug, clap::Args)]
+pub(super) struct SecretPlace {
+    /// Those of a project alone
+    #[arg(long, value_parser = Name::parse, conflicts_with = "user")]
+    pub(super) project: Option<Name>,
+    /// Those of a person alone
+    #[arg(long, value_parser = Name::parse)]
+    pub(super) user: Option<Name>,
 }
 
 #[derive(Debug, Subcommand)]

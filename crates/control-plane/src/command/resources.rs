@@ -68,7 +68,7 @@ pub(super) async fn get(
 }
 
 /// All pages of a list.
-async fn all(remote: &Remote, path: &str) -> Result<Vec<Document>, Problem> {
+pub(super) async fn all(remote: &Remote, path: &str) -> Result<Vec<Document>, Problem> {
     let mut found: Vec<Document> = Vec::new();
     loop {
         let after = found.last().map(|last| format!("?after={}", last.metadata.name)).unwrap_or_default();

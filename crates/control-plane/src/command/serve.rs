@@ -1,6 +1,7 @@
 //! `cove-control serve`: one process, on one state folder.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{Problem, ProblemCode};
 use camino::Utf8Path;
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::ServeOptions;
 use crate::identity::Authority;
+use crate::resources;
 use crate::server::{self, Control};
 use crate::store::Database;
 use crate::sync::Fleet;
@@ -62,10 +64,38 @@ pub(super) async fn serve(home: &Utf8Path, options: ServeOptions) -> Result<(), 
     tokio::spawn(async move { fleet.follow(database, Timestamp::now, ending).await });
     let socket = home.join("run/control.sock");
     tokio::spawn(end_on_signal(shutdown.clone()));
+    tokio::spawn(tidy(control.clone()));
     let local = server::local(routes.clone(), &socket, shutdown.clone());
     let served = tokio::try_join!(local, server::tls(control, routes, listener, options.names));
     shutdown.cancel();
     served.map(drop).map_err(|error| failed("the server cannot serve", &error))
+}
+
+/// Each minute wishes those environments away that nobody used for as long as a policy says. Several servers on one database
+/// do no harm to each other by that: each finds what is still there.
+async fn tidy(control: Control) {
+    let mut each_minute = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        tokio::select! {
+            _ = each_minute.tick() => {}
+            () = control.shutdown.cancelled() => return,
+        }
+        let now = (control.now)();
+        // Whoever writes keeps all others from writing, so it is looked first whether there is anything to write.
+        let found = control.database.read(move |transaction| resources::unused(transaction, now)).await;
+        let done = match found {
+            Ok(found) if found.is_empty() => continue,
+            Ok(_) => {
+                let fleet = control.fleet.clone();
+                control.database.write(move |transaction| fleet.delete_unused(transaction, now)).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        match done {
+            Ok(environments) => tracing::info!(environments, "environments that nobody used go"),
+            Err(error) => tracing::warn!(%error, "it cannot be seen which environments nobody uses"),
+        }
+    }
 }
 
 /// Ends at ctrl-c, and when the system ends it.

@@ -4,6 +4,9 @@
 //! with a request for a certificate of a key that it made and keeps; from then on the certificate speaks for it. A new
 //! token for the same runner lets another computer take its place: the former's certificate counts no more.
 
+use std::str::FromStr as _;
+
+use age::x25519;
 use api::control::{
     Enrolled, Enrolment, EnrolmentToken, Kind, Principal, PrincipalKind, RunnerPhase, RunnerStatus,
 };
@@ -156,12 +159,8 @@ fn certify(
     asked: &Enrolment,
     action: &str,
 ) -> Result<Enrolled, EnrolmentError> {
-    let is_recipient = asked.recipient.starts_with("age1")
-        && asked.recipient.len() == 62
-        && asked.recipient.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    if !is_recipient {
-        return Err(EnrolmentError::Recipient);
-    }
+    // Whoever seals a secret seals it to all runners in its scope, and is not to be kept from it by one.
+    x25519::Recipient::from_str(&asked.recipient).map_err(|_| EnrolmentError::Recipient)?;
     let SignedCertificate { pem, fingerprint, expires_at } =
         authority.sign_runner(&asked.certificate_request, &runner.id, now)?;
     let RunnerIdentity { organization, name, .. } = runner;

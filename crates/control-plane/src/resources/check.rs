@@ -200,9 +200,6 @@ fn named_by(kind: Kind, spec: &Value) -> Result<Vec<(String, Kind, Name)>, Store
                 SecretScope::Project(name) => add("scope.project", Kind::Project, name),
                 SecretScope::User(name) => add("scope.user", Kind::User, name),
             }
-            for (index, sealed) in spec.sealed.iter().enumerate() {
-                add(&format!("sealed[{index}].runner"), Kind::Runner, &sealed.runner);
-            }
         }
     }
     Ok(named)

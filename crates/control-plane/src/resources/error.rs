@@ -4,6 +4,7 @@ use api::control::Kind;
 use api::{Name, Place, Problem, ProblemCode};
 
 use super::LARGEST;
+use crate::authz::Forbidden;
 use crate::store::StoreError;
 
 /// A resource cannot be made, changed or taken away.
@@ -68,6 +69,16 @@ pub enum ResourceError {
         /// The organization.
         organization: Name,
     },
+    /// A policy of the organization does not allow it.
+    #[error("{kind} {name}: {forbidden}")]
+    Forbidden {
+        /// Its kind.
+        kind: Kind,
+        /// Its name.
+        name: Name,
+        /// What is beyond which limit.
+        forbidden: Forbidden,
+    },
     /// It is larger than [`LARGEST`].
     #[error("{kind} {name} is {size} bytes long; at most {LARGEST} are kept")]
     TooLarge {
@@ -118,6 +129,7 @@ impl From<ResourceError> for Problem {
             ResourceError::Stale { .. } | ResourceError::Going { .. } => ProblemCode::Conflict,
             ResourceError::InUse { .. } => ProblemCode::ResourceInUse,
             ResourceError::LastAdministrator { .. } => ProblemCode::LastAdministrator,
+            ResourceError::Forbidden { .. } => ProblemCode::PolicyForbids,
             ResourceError::TooLarge { .. } => ProblemCode::TooLarge,
         };
         let problem = Self::new(code, error.to_string()).caused_by(&error);
@@ -134,6 +146,9 @@ impl From<ResourceError> for Problem {
                 "delete that first, or let it use another",
                 format!("cove-control delete {} {by}", by_kind.plural()),
             ),
+            ResourceError::Forbidden { kind, name, forbidden } => problem
+                .at(place_in(kind, &name, &format!("spec{}", forbidden.beyond.field())))
+                .with_hint(forbidden.beyond.hint()),
             ResourceError::Going { .. } => problem.with_hint("wait until it is gone, or choose another name"),
             _ => problem,
         }

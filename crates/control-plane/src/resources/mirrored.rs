@@ -2,14 +2,16 @@
 
 use api::Name;
 use api::control::{
-    DifferenceKind, Document, EnvironmentSpec, EnvironmentStatus, ExecutionSpec, Kind, Metadata,
+    Difference, DifferenceKind, Document, EnvironmentSpec, EnvironmentStatus, ExecutionSpec, Kind, Metadata,
 };
 use api::{Problem, ProblemCode};
 use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::{Applied, RUNNER_FINALIZER, ResourceError, announce, check, store, vanish};
+use super::{
+    Applied, RUNNER_FINALIZER, ResourceError, announce, changed_fields, check, recount_secrets, store, vanish,
+};
 use crate::store::{Listing, StoreError, Transaction};
 
 /// Most executions that are kept of an environment.
@@ -84,25 +86,36 @@ pub fn mirror(
     };
     document.status = serde_json::to_value(status).map_err(StoreError::from)?;
     if !is_new && document == before {
-        return Ok(Some(Applied { document, done: DifferenceKind::Same }));
+        let difference = Difference { kind: DifferenceKind::Same, fields: [].into() };
+        return Ok(Some(Applied { document, difference }));
     }
     store(transaction, now, &mut document)?;
     if document.metadata.name != before.metadata.name {
         rename(transaction, now, &before, &document.metadata.name)?;
     }
-    let done = if is_new { DifferenceKind::Create } else { DifferenceKind::Update };
-    Ok(Some(Applied { document, done }))
+    let is_other = document.spec != before.spec || document.metadata.deleted_at != before.metadata.deleted_at;
+    if is_new || is_other {
+        recount_secrets(transaction, now, &document.metadata.organization)?;
+    }
+    let kind = if is_new { DifferenceKind::Create } else { DifferenceKind::Update };
+    let fields = changed_fields((!is_new).then_some(&before.spec), &document.spec);
+    Ok(Some(Applied { document, difference: Difference { kind, fields } }))
 }
 
 /// Takes an environment away that nobody has any more, with its executions.
 ///
 /// # Errors
 /// The database failed.
-pub fn unmirror(transaction: &mut dyn Transaction, document: &Document) -> Result<(), ResourceError> {
+pub fn unmirror(
+    transaction: &mut dyn Transaction,
+    now: Timestamp,
+    document: &Document,
+) -> Result<(), ResourceError> {
     for execution in executions(transaction, document)? {
         vanish(transaction, &execution)?;
     }
-    vanish(transaction, document)
+    vanish(transaction, document)?;
+    recount_secrets(transaction, now, &document.metadata.organization)
 }
 
 /// A name for an environment that is free, as like the one that is wanted as can be.

@@ -1,3 +1,7 @@
+mod policies;
+mod secrets;
+mod unused;
+
 use api::ProblemCode::{self, Conflict, LastAdministrator, ResourceInvalid, TooLarge};
 use api::control::{Draft, DraftMetadata};
 use api::{Name, Problem};
@@ -81,7 +85,7 @@ async fn applying_twice_is_one_change_and_a_change_of_the_spec_alone_is_a_genera
     let world = World::new().await;
     let before = world.version().await;
     for draft in self::world() {
-        assert_eq!(world.apply(draft).await.unwrap().done, DifferenceKind::Same);
+        assert_eq!(world.apply(draft).await.unwrap().difference.kind, DifferenceKind::Same);
     }
     assert_eq!(world.version().await, before);
 
@@ -230,7 +234,9 @@ async fn a_difference_names_fields_and_changes_nothing() {
     spec["desired_phase"] = json!("stopped");
     spec["idle"] = json!({ "stop_after": 600 });
     let changed = draft(Kind::Environment, "shop-1", spec);
-    let told = world.write(move |t| difference(t, &name("acme"), changed)).await.unwrap();
+    let told =
+        world.database.rehearse(move |t| apply(t, Timestamp::UNIX_EPOCH, &name("acme"), changed)).await;
+    let told = told.map_err(Problem::from).unwrap().difference;
     assert_eq!(told.kind, DifferenceKind::Update);
     assert_eq!(told.fields["desired_phase"], [Some(json!("running")), Some(json!("stopped"))]);
     assert_eq!(told.fields["idle.stop_after"], [None, Some(json!(600))]);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::control::{Document, EnvironmentSpec, Kind, Principal, PrincipalKind, Verb};
+use api::control::{Document, EnvironmentSpec, Kind, Principal, PrincipalKind, SecretSpec, Verb};
 use api::{Name, Problem, ProblemCode};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -11,10 +11,10 @@ use super::Control;
 use super::answer::Refusal;
 use super::credentials::{self, Credentials};
 use crate::audit::{self, Told};
-use crate::authz::{Asked, Asker, Target, World, Worlds};
+use crate::authz::{Asked, Asker, Target, World, Worlds, runners_in_scope};
 use crate::identity::{self, EnrolmentError, Evidence, Person, PersonalTokenError, RunnerIdentity, Token};
 use crate::resources::ResourceError;
-use crate::store::{StoreError, Transaction};
+use crate::store::{Listing, StoreError, Transaction};
 
 /// What a connection proved about who is at its other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +85,8 @@ pub(super) struct Wish<'a> {
 pub(super) enum Failed {
     /// They may not.
     Denied(Box<Told>),
+    /// A policy forbids it, whoever they are: the line of the audit log, and what they are told.
+    Forbidden(Box<(Told, Problem)>),
     /// It cannot be.
     Problem(Box<Problem>),
 }
@@ -183,7 +185,7 @@ impl Caller {
             None => Target::every(organization),
             Some(name) => match transaction.resource(wish.kind, organization, name)? {
                 None => Target::one(organization, name),
-                Some(document) => target_of(transaction, &document)?,
+                Some(document) => target_for(transaction, &self.asker(), &document)?,
             },
         };
         let world = rules.of(transaction, organization)?;
@@ -219,7 +221,7 @@ impl Caller {
         transaction: &mut dyn Transaction,
         document: &Document,
     ) -> Result<bool, Failed> {
-        let resource = target_of(transaction, document)?;
+        let resource = target_for(transaction, &self.asker(), document)?;
         let asked = Asked { principal: self.asker(), verb: Verb::Get, kind: document.kind, resource };
         Ok(world.decide(&asked).allowed)
     }
@@ -270,17 +272,22 @@ impl Caller {
 
     /// That somebody was refused is written down by itself: what they wanted was given up as a whole.
     async fn settle<T>(&self, control: &Control, done: Result<T, Failed>) -> Result<T, Refusal> {
-        let told = match done {
+        let (told, problem) = match done {
             Ok(done) => return Ok(done),
             Err(Failed::Problem(problem)) => return Err((*problem).into()),
-            Err(Failed::Denied(told)) => *told,
+            Err(Failed::Forbidden(refused)) => *refused,
+            Err(Failed::Denied(told)) => {
+                let object = told.object.clone().map(|(kind, name)| format!("{} {name}", kind.plural()));
+                let title =
+                    format!("{} may not {} {}", told.principal, told.action, object.unwrap_or_default());
+                let problem = Problem::new(ProblemCode::NotAllowed, title.trim_end());
+                let problem = problem.with_hint(told.because.join(", "));
+                (*told, problem)
+            }
         };
-        let object = told.object.clone().map(|(kind, name)| format!("{} {name}", kind.plural()));
-        let title = format!("{} may not {} {}", told.principal, told.action, object.unwrap_or_default());
-        let because = told.because.join(", ");
         let now = (control.now)();
         control.database.write(move |transaction| audit::append(transaction, now, told)).await?;
-        Err(Problem::new(ProblemCode::NotAllowed, title.trim_end()).with_hint(because).into())
+        Err(problem.into())
     }
 }
 
@@ -289,14 +296,41 @@ pub(super) fn target_of(
     transaction: &mut dyn Transaction,
     document: &Document,
 ) -> Result<Target, StoreError> {
-    let organization = &document.metadata.organization;
-    let environment = match Target::needs(document.kind, &document.spec)? {
+    let metadata = &document.metadata;
+    target(transaction, (document.kind, &metadata.organization, &metadata.name), &document.spec)
+}
+
+/// The same, of a resource that is to be.
+pub(super) fn target(
+    transaction: &mut dyn Transaction,
+    (kind, organization, name): (Kind, &Name, &Name),
+    spec: &serde_json::Value,
+) -> Result<Target, StoreError> {
+    let environment = match Target::needs(kind, spec)? {
         Some(name) => transaction.resource(Kind::Environment, organization, &name)?,
         None => None,
     };
     let environment: Option<EnvironmentSpec> =
         environment.map(|found| serde_json::from_value(found.spec)).transpose()?;
-    Ok(Target::of_document(document, environment.as_ref())?)
+    Ok(Target::of(kind, organization, name, spec, environment.as_ref())?)
+}
+
+/// A resource as the rules see it that somebody asks for. On which runners a secret lies is found out for runners alone: all
+/// environments say it together, and no rule asks it of people.
+pub(super) fn target_for(
+    transaction: &mut dyn Transaction,
+    asker: &Asker,
+    document: &Document,
+) -> Result<Target, StoreError> {
+    let target = target_of(transaction, document)?;
+    if document.kind != Kind::Secret || !matches!(asker, Asker::Runner { .. }) {
+        return Ok(target);
+    }
+    let spec: SecretSpec = serde_json::from_value(document.spec.clone())?;
+    let listed = transaction.resources(&Listing::of(Kind::Environment, &document.metadata.organization))?;
+    let environments: Vec<EnvironmentSpec> =
+        listed.into_iter().map(|one| serde_json::from_value(one.spec)).collect::<Result<_, _>>()?;
+    Ok(target.on(runners_in_scope(&spec.scope, &environments)))
 }
 
 impl FromRequestParts<Control> for Caller {

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 
 use super::Control;
 use super::answer::{Body, Refusal};
-use super::caller::{Caller, Failed, Rules, Wish, target_of};
+use super::caller::{Caller, Failed, Rules, Wish, target_for};
 use super::resources::name;
 use crate::authz::{Asked, Asker, Target};
 
@@ -37,7 +37,7 @@ pub(super) async fn explain(
             None => Target::every(&organization),
             Some(one) => match transaction.resource(asked.kind, &organization, one)? {
                 None => Target::one(&organization, one),
-                Some(document) => target_of(transaction, &document)?,
+                Some(document) => target_for(transaction, &principal, &document)?,
             },
         };
         let world = rules.of(transaction, &organization)?;

@@ -133,8 +133,8 @@ pub(super) async fn put(
     let applied = caller.write(&control, move |transaction| {
         apply_one(transaction, now, (&who, &rules, &fleet), &organization, draft)
     });
-    let Applied { document, done } = applied.await?;
-    let status = if done == DifferenceKind::Create { StatusCode::CREATED } else { StatusCode::OK };
+    let Applied { document, difference } = applied.await?;
+    let status = if difference.kind == DifferenceKind::Create { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(document)).into_response())
 }
 
@@ -152,9 +152,9 @@ pub(super) async fn apply(
     let all = move |transaction: &mut dyn Transaction| -> Result<Vec<AppliedDraft>, Failed> {
         let mut outcomes = Vec::new();
         for draft in drafts {
-            let difference = resources::difference(transaction, &organization, draft.clone())?;
-            let applied = apply_one(transaction, now, (&who, &rules, &fleet), &organization, draft)?;
-            outcomes.push(AppliedDraft { difference, resource: applied.document });
+            let Applied { document, difference } =
+                apply_one(transaction, now, (&who, &rules, &fleet), &organization, draft)?;
+            outcomes.push(AppliedDraft { difference, resource: document });
         }
         Ok(outcomes)
     };
@@ -203,21 +203,19 @@ fn apply_one(
     organization: &Name,
     draft: Draft,
 ) -> Result<Applied, Failed> {
-    let (kind, wanted) = (draft.kind, draft.metadata.name.clone());
-    let at = if kind == Kind::Organization { &wanted } else { organization };
-    let verb = match transaction.resource(kind, at, &wanted)? {
-        Some(_) => Verb::Update,
-        None => Verb::Create,
-    };
-    let wish = Wish { verb, kind, organization: Some(at), name: Some(&wanted) };
-    let because = who.may(rules, transaction, &wish)?;
-    let former = transaction.resource(kind, at, &wanted)?.filter(|_| kind == Kind::Environment);
-    let mut applied = resources::apply(transaction, now, organization, draft)?;
-    if kind == Kind::Environment && applied.done != DifferenceKind::Same {
-        let turn = fleet.turn(transaction, at, now)?;
+    let mut proposal = resources::propose(transaction, organization, draft)?;
+    let (kind, former) = (proposal.kind, proposal.present.clone());
+    let verb = if former.is_some() { Verb::Update } else { Verb::Create };
+    let (at, wanted) = (proposal.organization.clone(), proposal.metadata.name.clone());
+    let wish = Wish { verb, kind, organization: Some(&at), name: Some(&wanted) };
+    let because = who.may_carry_out(rules, transaction, &proposal)?;
+    resources::hold(transaction, &mut proposal).map_err(|error| who.refused(error, &wish))?;
+    let mut applied = resources::carry_out(transaction, now, proposal)?;
+    if kind == Kind::Environment && applied.difference.kind != DifferenceKind::Same {
+        let turn = fleet.turn(transaction, &at, now)?;
         applied.document = turn.declare(former.as_ref(), &applied.document)?;
     }
-    if applied.done != DifferenceKind::Same {
+    if applied.difference.kind != DifferenceKind::Same {
         let resource_version = Some(applied.document.metadata.resource_version);
         let line = who.line(verb.as_str(), &wish);
         audit::append(transaction, now, Told { allowed: true, because, resource_version, ..line })?;

@@ -1,15 +1,17 @@
 //! Conflicts between what people said here and on a runner.
 
-use api::control::{Document, Kind, Settlement, Verb};
+use api::control::{Document, DraftMetadata, EnvironmentSpec, Kind, Metadata, Settlement, Verb};
 use axum::Json;
 use axum::extract::{Path, State};
+use serde::Deserialize as _;
 
 use super::Control;
 use super::answer::{Body, Refusal};
 use super::caller::{Caller, Rules, Wish};
 use super::resources::name;
 use crate::audit::{self, Told};
-use crate::resources;
+use crate::resources::{self, Proposal};
+use crate::store::StoreError;
 
 /// Says what counts of a field that two sides changed without knowing of each other.
 pub(super) async fn settle(
@@ -28,8 +30,13 @@ pub(super) async fn settle(
             organization: Some(&organization),
             name: Some(&wanted),
         };
-        let because = who.may(&rules, transaction, &wish)?;
+        let mut because = who.may(&rules, transaction, &wish)?;
         let document = resources::find(transaction, Kind::Environment, &organization, &wanted)?;
+        // It is a change like any other. What would be no environment is told by the turn.
+        if let Some(mut proposal) = proposal(&document, &settlement)? {
+            because = who.may_carry_out(&rules, transaction, &proposal)?;
+            resources::hold(transaction, &mut proposal).map_err(|error| who.refused(error, &wish))?;
+        }
         let turn = fleet.turn(transaction, &organization, now)?;
         let settled = turn.settle(&document, &settlement.field, settlement.value)?;
         let resource_version = Some(settled.metadata.resource_version);
@@ -38,4 +45,28 @@ pub(super) async fn settle(
         Ok(settled)
     });
     Ok(Json(settled.await?))
+}
+
+/// The environment as it is after that.
+fn proposal(document: &Document, settlement: &Settlement) -> Result<Option<Proposal>, StoreError> {
+    let Metadata { name, organization, labels, .. } = &document.metadata;
+    let mut fields = EnvironmentSpec::deserialize(&document.spec)?.fields(name);
+    if settlement.value.is_null() {
+        fields.remove(&settlement.field);
+    } else {
+        fields.insert(settlement.field.clone(), settlement.value.clone());
+    }
+    let Ok((_, spec)) = EnvironmentSpec::of_fields(&fields) else { return Ok(None) };
+    Ok(Some(Proposal {
+        organization: organization.clone(),
+        kind: document.kind,
+        metadata: DraftMetadata {
+            name: name.clone(),
+            organization: None,
+            labels: labels.clone(),
+            resource_version: None,
+        },
+        spec: serde_json::to_value(spec)?,
+        present: Some(document.clone()),
+    }))
 }

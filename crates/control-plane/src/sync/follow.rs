@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::books::{Books, is_gone};
 use super::turn::form;
 use super::{Fleet, Turn, presence, sealed};
-use crate::resources::ResourceError;
+use crate::resources::{self, ResourceError};
 use crate::store::{Concern, Database, Listing, StoreError, Transaction};
 
 /// How often this process says that it is there, and looks who is not.
@@ -300,7 +300,7 @@ fn stale(
         let Ok(key) = Key::parse(&environment.metadata.id) else { continue };
         let spec: EnvironmentSpec = form(&environment.spec)?;
         if !limits.contains_key(&spec.project) {
-            let known = sealed::limits_for(transaction, organization, spec.project.as_ref())?;
+            let known = resources::limits_for(transaction, organization, spec.project.as_ref())?;
             limits.insert(spec.project.clone(), known);
         }
         let told = transaction.sealed_for(organization, key.as_str())?;

@@ -162,7 +162,8 @@ impl Turn<'_> {
             Became::Nothing => return Ok(()),
             Became::Gone(document) => ("delete", document),
             Became::There(applied) => {
-                let action = if applied.done == DifferenceKind::Create { "create" } else { "update" };
+                let action =
+                    if applied.difference.kind == DifferenceKind::Create { "create" } else { "update" };
                 // What only a program noted, such as who has it, is no change that anybody made.
                 let is_same = |before: &Document| {
                     (&before.spec, &before.metadata.name, before.metadata.deleted_at)

@@ -3,28 +3,15 @@
 use std::collections::BTreeSet;
 
 use api::Name;
-use api::control::{EnvironmentSpec, Kind, Limits, PolicySpec, SecretScope, SecretSpec};
+use api::control::{EnvironmentSpec, Kind, SecretSpec};
 use serde::Deserialize as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sync::{Key, RunnerId, Scope, Sealed};
 
-use crate::authz;
 use crate::identity::hex;
+use crate::resources;
 use crate::store::{Listing, StoreError, Transaction};
-
-/// The limits that hold for environments of a project, or of none.
-pub(super) fn limits_for(
-    transaction: &mut dyn Transaction,
-    organization: &Name,
-    project: Option<&Name>,
-) -> Result<Limits, StoreError> {
-    let policies = transaction.resources(&Listing::of(Kind::Policy, organization))?;
-    let policies =
-        policies.into_iter().map(|policy| Ok((policy.metadata.name, PolicySpec::deserialize(&policy.spec)?)));
-    let policies: Vec<_> = policies.collect::<Result<_, serde_json::Error>>()?;
-    Ok(authz::narrowest(policies.iter().map(|(name, spec)| (name, spec)), project))
-}
 
 /// The secrets that count for an environment and that its runner can open: of several with one use those of its person,
 /// then those of its project.
@@ -39,22 +26,12 @@ pub(super) fn secrets_of(
     };
     let Some(environment) = found.filter(is_it) else { return Ok(Vec::new()) };
     let environment = EnvironmentSpec::deserialize(&environment.spec)?;
-    let mut counting = std::collections::BTreeMap::new();
+    let mut secrets = Vec::new();
     for secret in transaction.resources(&Listing::of(Kind::Secret, organization))? {
-        let spec = SecretSpec::deserialize(&secret.spec)?;
-        let rank = match &spec.scope {
-            SecretScope::Organization => 0,
-            SecretScope::Project(project) if environment.project.as_ref() == Some(project) => 1,
-            SecretScope::User(user) if environment.owner.as_ref() == Some(user) => 2,
-            SecretScope::Project(_) | SecretScope::User(_) => continue,
-        };
-        let entry = counting.entry(spec.used_as.clone());
-        let known = entry.or_insert_with(|| (rank, secret.metadata.name.clone(), spec.clone()));
-        if rank > known.0 {
-            *known = (rank, secret.metadata.name, spec);
-        }
+        secrets.push((secret.metadata.name, SecretSpec::deserialize(&secret.spec)?));
     }
-    let sealed = counting.into_values().filter_map(|(_, name, spec)| {
+    let counting = resources::secrets_for(&environment, secrets.iter().map(|(name, spec)| (name, spec)));
+    let sealed = counting.into_values().filter_map(|(name, spec)| {
         let one = spec.sealed.iter().find(|sealed| sealed.runner == environment.runner)?;
         let sealed = json!({ "used_as": spec.used_as, "session": spec.session, "recipient": one.recipient,
             "value": one.value });

@@ -205,7 +205,7 @@ impl<'a> Turn<'a> {
     /// Writes the limits that hold for an environment where they are others than before.
     fn fit(&mut self, key: &Key, spec: &EnvironmentSpec) -> Result<(), ResourceError> {
         let organization = self.organization.clone();
-        let limits = sealed::limits_for(self.books.transaction(), &organization, spec.project.as_ref())?;
+        let limits = resources::limits_for(self.books.transaction(), &organization, spec.project.as_ref())?;
         let limits = serde_json::to_value(limits).map_err(StoreError::from)?;
         // A field that was never written and one that says nothing are the same; most teams have no policy.
         let counts = self.values(key).remove(POLICY);
@@ -222,7 +222,7 @@ impl<'a> Turn<'a> {
         let present = self.books.transaction().resource_by_id(key.as_str())?;
         if is_gone(&stored, self.owners) {
             let Some(present) = present else { return Ok(Became::Nothing) };
-            resources::unmirror(self.books.transaction(), &present)?;
+            resources::unmirror(self.books.transaction(), self.now, &present)?;
             return Ok(Became::Gone(present));
         }
         let mut spec = EnvironmentSpec::of_fields(&self.values(key)).ok();
@@ -345,7 +345,7 @@ fn not_shared(name: &Name, error: &EditError) -> ResourceError {
 /// Whether a change of an environment is one that others see.
 pub(super) fn is_change(became: &Became) -> bool {
     match became {
-        Became::There(applied) => applied.done != DifferenceKind::Same,
+        Became::There(applied) => applied.difference.kind != DifferenceKind::Same,
         Became::Gone(_) => true,
         Became::Nothing => false,
     }

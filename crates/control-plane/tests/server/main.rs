@@ -5,7 +5,9 @@
 mod client;
 mod people;
 mod place;
+mod policies;
 mod runner;
+mod secrets;
 mod syncing;
 
 use api::control::{Document, Enrolled, RunnerPhase, RunnerStatus};

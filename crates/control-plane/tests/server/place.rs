@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ pub(crate) struct Server {
     child: Child,
     port: Cell<u16>,
     authority: String,
+    log: Arc<Mutex<String>>,
 }
 
 impl Place {
@@ -64,9 +66,12 @@ impl Place {
             Some((word("https://localhost:")?.parse().unwrap(), word("authority=")?.replace('"', "")))
         });
         let (port, authority) = told.expect("the server tells its address and its authority");
-        let server = Server { child, port: Cell::new(port), authority };
+        let log = Arc::default();
+        let server = Server { child, port: Cell::new(port), authority, log: Arc::clone(&log) };
         // Its pipe is emptied, so that it never waits for us.
-        std::thread::spawn(move || lines.for_each(drop));
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| log.lock().unwrap().push_str(&(line + "\n")));
+        });
         let begun = Instant::now();
         while !self.run(&["get", "organizations"]).status.success() {
             assert!(begun.elapsed() < Duration::from_secs(30), "the server does not answer");
@@ -95,6 +100,29 @@ impl Place {
     /// The same, before that server ends.
     pub(crate) fn ok_while(&self, _server: &Server, arguments: &[&str]) -> String {
         self.ok(arguments)
+    }
+
+    /// A command that reads this and succeeds; what it said.
+    pub(crate) fn ok_given(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.run_given(arguments, input);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A command that reads this and fails; what it said of it.
+    pub(crate) fn fails_given(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.run_given(arguments, input);
+        assert!(!output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn run_given(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // One that fails first may not read it.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
     }
 
     /// A command that fails; what it said of it.
@@ -178,6 +206,11 @@ impl Server {
     /// SHA-256 of its authority, as it says it when it starts.
     pub(crate) fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// What it wrote into its log, as far as that was read.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     /// Ends it as a loss of power would.

@@ -52,7 +52,7 @@ fn declared(environment: &Environment, runner: &Name) -> EnvironmentSpec {
         source: source_of(&spec.source),
         config: spec.config.clone(),
         rebuild: spec.rebuild.clone(),
-        ports: spec.ports.clone(),
+        ports: spec.ports.iter().cloned().map(Into::into).collect(),
         automations: automations.collect(),
         idle: spec.idle,
     }

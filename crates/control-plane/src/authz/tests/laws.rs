@@ -62,6 +62,7 @@ impl Specs {
             has && says && (every || (in_project && own))
         };
         !self.suspended[index]
+            && asked.verb != Verb::Report
             && in_scope
             && target.organization == name("acme")
             && self.roles.iter().any(allows)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::control::{Admission, EnvironmentSpec, Limits, PolicySpec};
-use api::{DesiredPhase, IdlePolicy, Problem, ProblemCode};
+use api::{DesiredPhase, IdlePolicy};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -115,8 +115,27 @@ fn an_environment_stops_in_time() {
     let mut said = late.clone();
     fit(&limits, &mut said);
     assert_eq!(said, late, "what somebody said is not changed");
-    let problem = Problem::from(admit(&limits, None, &late, Counts::default()).unwrap_err());
-    assert_eq!(problem.code, ProblemCode::PolicyForbids);
+}
+
+#[test]
+fn a_port_is_reached_by_no_more_than_may() {
+    let limits = limits(&json!({ "ports": "organization" }));
+    let with = |ports: serde_json::Value| {
+        let mut spec = serde_json::to_value(environment(Some("ann"), "running", None)).unwrap();
+        spec["ports"] = ports;
+        serde_json::from_value::<EnvironmentSpec>(spec).unwrap()
+    };
+    let open = with(json!([{ "container_port": 1 }, { "container_port": 80, "admission": "everybody" }]));
+    let inner = with(json!([{ "container_port": 80, "admission": "organization" }]));
+    let said = "a port is reached by the organization at most, and not by everybody, says policy base";
+    assert_eq!(refused(&limits, None, &open, (0, 0)).as_deref(), Some(said));
+    assert_eq!(refused(&limits, None, &inner, (0, 0)), None);
+    assert_eq!(refused(&limits, Some(&inner), &open, (0, 0)).as_deref(), Some(said));
+    assert_eq!(refused(&limits, Some(&open), &open, (0, 0)), None, "it was so before the policy");
+    let moved = EnvironmentSpec { project: Some(name("shop")), ..open.clone() };
+    assert!(refused(&limits, Some(&open), &moved, (0, 0)).is_some(), "its policies are others now");
+    let forbidden = admit(&limits, None, &open, Counts::default()).unwrap_err();
+    assert_eq!(forbidden.beyond.field(), ".ports[1].admission");
 }
 
 fn a_policy() -> impl Strategy<Value = PolicySpec> {

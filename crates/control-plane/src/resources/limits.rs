@@ -1,0 +1,68 @@
+//! What policies say of environments, held where they are written.
+
+use api::Name;
+use api::control::{Document, EnvironmentSpec, Kind, Limits, PolicySpec};
+use serde::Deserialize;
+
+use super::{Proposal, ResourceError, all};
+use crate::authz::{self, Counts};
+use crate::store::{Listing, StoreError, Transaction};
+
+/// The limits that hold for environments of a project, or of none: what a runner is to hold them to, and what a write is
+/// held to.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn limits_for(
+    transaction: &mut dyn Transaction,
+    organization: &Name,
+    project: Option<&Name>,
+) -> Result<Limits, StoreError> {
+    let mut policies = Vec::new();
+    for document in transaction.resources(&Listing::of(Kind::Policy, organization))? {
+        policies.push((document.metadata.name, serde_json::from_value::<PolicySpec>(document.spec)?));
+    }
+    Ok(authz::narrowest(policies.iter().map(|(name, policy)| (name, policy)), project))
+}
+
+/// Holds what was proposed to the policies of its project, whoever proposed it: fills in what they say about what was left
+/// open, and refuses what it would take beyond them. Only environments have limits. What a runner reports does not come here:
+/// it tells what is, and nobody forbids that.
+///
+/// # Errors
+/// A policy forbids it.
+pub fn hold(transaction: &mut dyn Transaction, proposal: &mut Proposal) -> Result<(), ResourceError> {
+    if proposal.kind != Kind::Environment {
+        return Ok(());
+    }
+    let mut after = EnvironmentSpec::deserialize(&proposal.spec).map_err(StoreError::from)?;
+    let before = proposal.present.as_ref().map(|document| EnvironmentSpec::deserialize(&document.spec));
+    let before = before.transpose().map_err(StoreError::from)?;
+    let (organization, name) = (&proposal.organization, &proposal.metadata.name);
+    let limits = limits_for(transaction, organization, after.project.as_ref())?;
+    if limits == Limits::default() {
+        return Ok(());
+    }
+    authz::fit(&limits, &mut after);
+    let counts = match &after.owner {
+        Some(owner) if limits.environments_per_user.is_some() || limits.running_per_user.is_some() => {
+            let others = all(transaction, Kind::Environment, organization)?;
+            Counts::of(owner, &staying(others, name)?)
+        }
+        _ => Counts::default(),
+    };
+    authz::admit(&limits, before.as_ref(), &after, counts).map_err(|forbidden| ResourceError::Forbidden {
+        kind: Kind::Environment,
+        name: name.clone(),
+        forbidden,
+    })?;
+    proposal.spec = serde_json::to_value(after).map_err(StoreError::from)?;
+    Ok(())
+}
+
+/// The specs of all environments that are not on their way out, but of the one of this name.
+fn staying(documents: Vec<Document>, but: &Name) -> Result<Vec<EnvironmentSpec>, StoreError> {
+    let others =
+        documents.into_iter().filter(|one| one.metadata.deleted_at.is_none() && one.metadata.name != *but);
+    Ok(others.map(|one| serde_json::from_value(one.spec)).collect::<Result<_, _>>()?)
+}
