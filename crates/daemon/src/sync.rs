@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
-use crate::control::ControlPlane;
+use crate::control::{ControlPlane, classes};
 use crate::grants::Identities;
 use crate::reconcile::Reconciler;
 use crate::store::Store;
@@ -141,5 +141,14 @@ impl Identities for SyncHandle {
 
 /// What the organization allows for an environment, as it was last told. Nothing is limited for one that it does not know.
 pub(crate) fn limits_of(store: &Store, id: &EnvironmentId) -> Limits {
-    environments::limits_of(store, id)
+    let policy = environments::said_of(store, id, "policy");
+    policy.and_then(|policy| serde_json::from_value(policy).ok()).unwrap_or_default()
+}
+
+/// What an environment's class gives it, as arguments of the container. They come after those of its configuration, and so
+/// count instead.
+pub(crate) fn size_of(store: &Store, id: &EnvironmentId) -> Vec<String> {
+    let Some(size) = environments::said_of(store, id, "size") else { return Vec::new() };
+    let processors = store.machine().map_or(u32::MAX, |machine| machine.spec.cpus);
+    classes::arguments(&size, processors)
 }

@@ -61,6 +61,7 @@ impl Default for Owners {
             ("class", Owner::Server),
             ("project", Owner::Server),
             ("policy", Owner::ServerAlone),
+            ("size", Owner::ServerAlone),
         ];
         Self::new(entries, Owner::Runner)
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use api::Name;
 use api::control::{Document, EnvironmentSpec, Kind, Limits};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 use sync::{Key, Ledger as _, Owners};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -263,7 +264,8 @@ impl News {
                 news.version = news.version.min(last.version.saturating_sub(1).max(since + 1));
             }
             for change in changes {
-                if !matches!(change.kind, Kind::Runner | Kind::Policy | Kind::Secret) {
+                if !matches!(change.kind, Kind::Runner | Kind::EnvironmentClass | Kind::Policy | Kind::Secret)
+                {
                     continue;
                 }
                 let found = transaction.resource_by_id(&change.id)?;
@@ -310,7 +312,14 @@ fn stale(
         books.whole()?;
         let policy = document.as_ref().and_then(|document| document.value(super::turn::POLICY, owners));
         let policy: Limits = policy.map_or(Ok(Limits::default()), form::<Limits>)?;
-        if document.is_none() || limits.get(&spec.project) != Some(&policy) || told != secrets {
+        let size = match &spec.class {
+            None => json!({}),
+            Some(class) => super::turn::size_of(transaction, organization, class)?,
+        };
+        let told_size = document.as_ref().and_then(|document| document.value(super::turn::SIZE, owners));
+        let is_other_size = told_size.cloned().unwrap_or_else(|| json!({})) != size;
+        let is_other_policy = limits.get(&spec.project) != Some(&policy);
+        if document.is_none() || is_other_policy || is_other_size || told != secrets {
             found.push(environment);
         }
     }

@@ -5,7 +5,8 @@ use std::sync::MutexGuard;
 
 use api::Name;
 use api::control::{
-    DifferenceKind, Document, EnvironmentSpec, EnvironmentStatus, FieldConflict, Fields, Kind, Rival,
+    ClassSpec, DifferenceKind, Document, EnvironmentSpec, EnvironmentStatus, FieldConflict, Fields, Kind,
+    Rival,
 };
 use jiff::Timestamp;
 use serde::Deserialize as _;
@@ -21,6 +22,10 @@ use crate::store::{StoreError, Transaction};
 
 /// The field with the limits of all policies, which the server alone writes.
 pub(super) const POLICY: &str = "policy";
+
+/// The field that has what an environment's class is made of, as its runner's schema has it.
+pub(super) const SIZE: &str = "size";
+
 /// The field with the name.
 const NAME: &str = "name";
 
@@ -206,11 +211,20 @@ impl<'a> Turn<'a> {
     fn fit(&mut self, key: &Key, spec: &EnvironmentSpec) -> Result<(), ResourceError> {
         let organization = self.organization.clone();
         let limits = resources::limits_for(self.books.transaction(), &organization, spec.project.as_ref())?;
-        let limits = serde_json::to_value(limits).map_err(StoreError::from)?;
-        // A field that was never written and one that says nothing are the same; most teams have no policy.
-        let counts = self.values(key).remove(POLICY);
-        if counts.as_ref() != Some(&limits) && (counts.is_some() || limits != json!({})) {
-            let edited = self.server.edit(&mut self.books, key, POLICY, limits);
+        self.say(key, POLICY, serde_json::to_value(limits).map_err(StoreError::from)?)?;
+        let size = match &spec.class {
+            None => json!({}),
+            Some(class) => size_of(self.books.transaction(), &organization, class)?,
+        };
+        self.say(key, SIZE, size)
+    }
+
+    /// Writes a field that is the server's alone. One that was never written and one that says nothing are the same: most
+    /// teams have no policy and no class.
+    fn say(&mut self, key: &Key, field: &str, value: Value) -> Result<(), ResourceError> {
+        let counts = self.values(key).remove(field);
+        if counts.as_ref() != Some(&value) && (counts.is_some() || value != json!({})) {
+            let edited = self.server.edit(&mut self.books, key, field, value);
             edited.map_err(|error| ResourceError::from(StoreError::Damaged(Box::new(error))))?;
         }
         Ok(())
@@ -281,6 +295,19 @@ impl<'a> Turn<'a> {
 }
 
 /// What its runner reported of an environment, and what is in dispute. What is reported in another form says nothing.
+/// What a class is made of; nothing for one that is gone.
+pub(super) fn size_of(
+    transaction: &mut dyn Transaction,
+    organization: &Name,
+    class: &Name,
+) -> Result<Value, StoreError> {
+    let Some(class) = transaction.resource(Kind::EnvironmentClass, organization, class)? else {
+        return Ok(json!({}));
+    };
+    let spec: ClassSpec = form(&class.spec)?;
+    Ok(serde_json::to_value(spec.configuration)?)
+}
+
 fn status_of(stored: &Stored, owners: &Owners) -> EnvironmentStatus {
     let mut status = EnvironmentStatus::default();
     if let Some((author, reported)) = &stored.status {

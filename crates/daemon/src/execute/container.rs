@@ -57,6 +57,14 @@ pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
     } else {
         config
     };
+    let size = crate::sync::size_of(&turn.parts.store, &turn.environment.id);
+    let config = if size.is_empty() {
+        config
+    } else {
+        let mut sized = (*config).clone();
+        sized.run_args.extend(size);
+        Arc::new(sized)
+    };
     let mounts = config.additional_mount.iter().cloned().collect();
     let extras = Extras { labels: labels(turn, &prepared), mounts, ..Extras::default() };
     let image = &prepared.image;

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api::control::{
-    EnvironmentSource, EnvironmentSpec, EnvironmentStatus, FieldConflict, Fields, Limits, Rival,
-};
+use api::control::{EnvironmentSource, EnvironmentSpec, EnvironmentStatus, FieldConflict, Fields, Rival};
 use api::{
     CloneRequest, DesiredPhase, Environment, EnvironmentId, Name, Phase, Problem, ProblemCode, RepositoryUrl,
     Session, SharedEnvironment, Unasked, UpRequest,
@@ -21,9 +19,6 @@ use super::mirror::{self, Change};
 use super::secrets::Kept;
 use crate::properties::hex;
 use crate::store::{Row, Space, Store, StoreError};
-
-/// The field that says what the organization allows.
-const POLICY: &str = "policy";
 
 /// Which environment a document is of, and how far both agree.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -57,27 +52,23 @@ pub(super) fn read_links(store: &Store, disk: &Disk) -> Result<BTreeMap<Key, Lin
     Ok(links)
 }
 
-/// What the organization allows for an environment.
-pub(super) fn limits_of(store: &Store, id: &EnvironmentId) -> Limits {
+/// What the server alone says of an environment: a field of its document.
+pub(super) fn said_of(store: &Store, id: &EnvironmentId, field: &str) -> Option<Value> {
     let of = |value: &str| {
         serde_json::from_str::<Link>(value).is_ok_and(|link| link.environment.as_ref() == Some(id))
     };
-    let known = || -> Result<Option<Limits>, StoreError> {
+    let known = || -> Result<Option<Value>, StoreError> {
         let Some((key, _)) = store.sync_rows(Space::Link)?.into_iter().find(|(_, value)| of(value)) else {
             return Ok(None);
         };
         let held = store.sync_rows(Space::Document)?.into_iter().find(|(document, _)| *document == key);
         let held = held.and_then(|(_, held)| serde_json::from_str::<sync::Held>(&held).ok());
-        let policy = held.and_then(|held| held.document.value(POLICY, &Owners::default()).cloned());
-        Ok(policy.and_then(|policy| serde_json::from_value(policy).ok()))
+        Ok(held.and_then(|held| held.document.value(field, &Owners::default()).cloned()))
     };
-    match known() {
-        Ok(limits) => limits.unwrap_or_default(),
-        Err(error) => {
-            tracing::warn!(%error, "what the organization allows cannot be read");
-            Limits::default()
-        }
-    }
+    known().unwrap_or_else(|error| {
+        tracing::warn!(%error, "what the control plane says of an environment cannot be read");
+        None
+    })
 }
 
 impl Talk<'_> {
