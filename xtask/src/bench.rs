@@ -4,6 +4,7 @@
 pub(crate) mod agent;
 mod app;
 mod boot;
+mod control;
 mod cove;
 mod debian;
 mod debian_image;
@@ -40,6 +41,9 @@ pub(crate) struct Options {
     /// Weigh the app beside a browser of the same engine instead of machines
     #[arg(long, conflicts_with_all = ["devcontainer", "latency"])]
     pub(crate) app: bool,
+    /// Measure what a control plane of many runners costs instead of machines
+    #[arg(long, conflicts_with_all = ["devcontainer", "latency", "app"])]
+    pub(crate) control: bool,
     /// With `--app`: weigh the build for tests, which is there already
     #[arg(long, requires = "app")]
     pub(crate) quick: bool,
@@ -78,6 +82,8 @@ pub(crate) enum BenchError {
     Latency(#[from] latency::LatencyError),
     #[error("the app was not weighed")]
     App(#[from] app::WeightError),
+    #[error("the control plane was not measured")]
+    Control(#[from] control::ControlError),
     #[error("no guest image exists for this computer's processor")]
     Architecture,
     #[error(transparent)]
@@ -96,6 +102,9 @@ struct Hardware {
 pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
     if options.app {
         return Ok(app::bench(&options.folder(), options.quick)?);
+    }
+    if options.control {
+        return Ok(control::bench(&options.folder())?);
     }
     if options.latency {
         let image = options.image.as_deref().map(Utf8Path::canonicalize_utf8).transpose()?;

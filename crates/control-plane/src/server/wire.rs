@@ -33,6 +33,10 @@ use crate::sync::{Heard, Inbox, Said, presence, random};
 /// Largest message: two documents of the largest size, and all that is around them.
 const LARGEST: usize = 2 << 20;
 
+/// What a connection keeps for bytes on their way, in bytes; most messages are signs of life. The library's own is 128 KiB
+/// each way, which would be most of what a runner costs.
+const BUFFER: usize = 4 << 10;
+
 /// Messages that wait for a runner that does not read. Beyond that it is not spoken to any more.
 const WAITING: usize = 256;
 
@@ -63,6 +67,7 @@ pub(super) async fn sync(
         Problem::new(ProblemCode::InvalidRequest, "this route is a WebSocket over HTTP/1.1").caused_by(&error)
     })?;
     let upgrade = upgrade.max_message_size(LARGEST).max_frame_size(LARGEST);
+    let upgrade = upgrade.read_buffer_size(BUFFER).write_buffer_size(BUFFER);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let inbox = control.fleet.connected().enter(&who.organization, &who.name);
         let connection = Connection {
