@@ -125,7 +125,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("axum", &["control-plane", "daemon", "test-support"]),
     ("toml_edit", &["daemon"]),
     ("clap", &["cli", "control-plane", "daemon", "devcontainer-cli", "shim", "xtask"]),
-    ("utoipa", &["api", "daemon"]),
+    ("utoipa", &["api", "control-plane", "daemon"]),
     ("jsonc-parser", &["devcontainer"]),
     ("saphyr-parser", &["automations"]),
     ("age", &["control-plane", "daemon"]),

@@ -1,11 +1,11 @@
 // The daemon behind the page, from the other side: the same API on its unix socket, the engine, the files.
-import AxeBuilder from '@axe-core/playwright'
 import { expect, test as base, type Page } from '@playwright/test'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { dirname, join } from 'node:path'
 import type { Environment } from '../src/api/types'
+import { accessible } from './accessible'
 
 /** Something that whoever runs the cases must tell. */
 export function variable(name: string): string {
@@ -97,13 +97,6 @@ export const world = {
   },
 }
 
-/** What keeps a page from being used by everybody, as axe finds it. */
-export async function accessible(page: Page): Promise<void> {
-  const found = await new AxeBuilder({ page }).analyze()
-  const said = found.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' | ')}`)
-  expect(said).toEqual([])
-}
-
 /** Cases with a page that has a session. What the page itself complains of fails them. */
 export const test = base.extend<{ cove: Page }>({
   cove: async ({ page }, use) => {
@@ -135,4 +128,4 @@ export async function show(page: Page, hash: string): Promise<void> {
   await page.evaluate((hash) => (location.hash = hash), hash)
 }
 
-export { expect }
+export { accessible, expect }

@@ -5,6 +5,7 @@ use std::process::Command;
 use crate::image::{self, Arch, ImageError};
 use crate::macos::{self, MacError};
 use crate::package::{self, PackageError};
+use crate::schemathesis::{self, SchemathesisError};
 use crate::setup::{SetupError, install_missing, setup, setup_for_the_app};
 use crate::steps::{StepError, cargo, run, step};
 use crate::ui::{self, UiError};
@@ -24,6 +25,8 @@ pub(crate) enum CheckError {
     Package(#[from] PackageError),
     #[error("could not provide file watchers")]
     Watchers(#[from] WatchersError),
+    #[error("could not provide a fuzzer of APIs")]
+    Schemathesis(#[from] SchemathesisError),
     #[error("the workflows do not hold")]
     Workflows(#[from] WorkflowsError),
     #[error("could not build the page")]
@@ -57,6 +60,7 @@ pub(crate) fn test() -> Result<(), CheckError> {
     let app = package::rehearse(&programs)?;
     let parts = test_parts()?;
     let watchers = watchers::provide()?;
+    let schemathesis = schemathesis::provide()?;
     step("Installing a browser", || install_missing(ui::PACKAGES.iter().copied()))?;
     // Programs first: tests of the whole product start them. With the tests, whose features are those of all: nothing is
     // built twice.
@@ -67,6 +71,7 @@ pub(crate) fn test() -> Result<(), CheckError> {
             .args(["test", "--workspace", "--locked", "--no-fail-fast"])
             .envs(parts)
             .env("COVE_TEST_APP", app)
+            .env("COVE_TEST_SCHEMATHESIS", schemathesis)
             .env("COVE_TEST_WATCHERS", watchers)
             .env("COVE_TEST_PROGRAMS", programs)
             .env("COVE_REQUIRE_APP", "1")

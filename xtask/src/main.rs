@@ -12,6 +12,7 @@ mod package;
 mod pip;
 mod run;
 mod rust;
+mod schemathesis;
 mod setup;
 mod steps;
 mod ui;

@@ -54,12 +54,13 @@ pub(crate) enum UiError {
 /// What was asked for on the command line.
 pub(crate) fn ui(options: &Options) -> Result<(), CheckError> {
     build()?;
-    let command = match options {
-        Options { test: true, .. } => None,
-        Options { screenshots: true, .. } => {
-            Some("node_modules/.bin/playwright test --config playwright.pictures.config.ts")
-        }
-        Options { world: Some(command), .. } => Some(command.as_str()),
+    let (command, console) = match options {
+        Options { test: true, .. } => (None, None),
+        Options { screenshots: true, .. } => (
+            Some("node_modules/.bin/playwright test --config playwright.pictures.config.ts"),
+            Some("node_modules/.bin/playwright test --config playwright.control.pictures.config.ts"),
+        ),
+        Options { world: Some(command), .. } => (Some(command.as_str()), None),
         Options { .. } => return Ok(()),
     };
     step("Installing a browser", || install_missing(PACKAGES.iter().copied()))?;
@@ -73,10 +74,20 @@ pub(crate) fn ui(options: &Options) -> Result<(), CheckError> {
     if let Some(command) = command {
         test.env("COVE_UI_COMMAND", command);
     }
-    Ok(step("The page in a browser", || run(&mut test))?)
+    step("The page in a browser", || run(&mut test))?;
+    if options.world.is_some() {
+        return Ok(());
+    }
+    let mut test = cargo();
+    test.args(["test", "--locked", "-p", "control-plane", "--test", "server", "console"]);
+    test.env("COVE_REQUIRE_UI", "1").args(["--", "--nocapture"]);
+    if let Some(command) = console {
+        test.env("COVE_CONSOLE_COMMAND", command);
+    }
+    Ok(step("The console in a browser", || run(&mut test))?)
 }
 
-/// Builds it into `ui/dist`: types from the API's document, checks, unit tests, bundle.
+/// Builds it into `ui/dist`, and the control plane's console into `ui/dist-control`: types from the API's documents, checks, unit tests, bundle.
 pub(crate) fn build() -> Result<(), UiError> {
     step("Building the page", || {
         let places = Places::new(Arch::host(), None)?;

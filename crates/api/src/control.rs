@@ -4,6 +4,7 @@
 //! those of a daemon have. All but organizations lie in one organization, and are told apart there by kind and name.
 
 mod audit;
+mod console;
 mod decision;
 mod environment;
 mod execution;
@@ -22,7 +23,8 @@ mod secret;
 mod sign_in;
 mod token;
 
-pub use audit::{AuditEntry, AuditVerdict, Principal, PrincipalKind};
+pub use audit::{AuditEntry, AuditVerdict, BrokenLine, Principal, PrincipalKind};
+pub use console::{ConsoleEntry, ConsoleLink};
 pub use decision::{Decision, LookedAt, WhyNot};
 pub use environment::{
     EnvironmentSource, EnvironmentSpec, EnvironmentStatus, FieldConflict, ForwardedPort, Rival, Settlement,

@@ -12,7 +12,7 @@ const MAX_NAME: usize = 48;
 /// A name people give and type: lower-case letters, digits and inner dashes, so that it can be a host name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, example = "flask-postgres")]
+#[schema(value_type = String, example = "flask-postgres", max_length = 48, pattern = "^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$")]
 pub struct Name(String);
 
 /// Why a text is not a name.

@@ -4,7 +4,7 @@
 //! something is written by itself. No secret, token or part of a spec is in any line.
 
 use api::Name;
-use api::control::{AuditEntry, AuditVerdict, Kind, Principal};
+use api::control::{AuditEntry, AuditVerdict, BrokenLine, Kind, Principal};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -81,7 +81,7 @@ pub fn verify(transaction: &mut dyn Transaction) -> Result<AuditVerdict, StoreEr
             break None;
         }
         for (sequence, line) in lines {
-            let wrong = match serde_json::from_str::<AuditEntry>(&line) {
+            let why = match serde_json::from_str::<AuditEntry>(&line) {
                 Err(error) => Some(format!("it cannot be read: {error}")),
                 Ok(entry) if sequence != last + 1 || entry.sequence != sequence => {
                     Some(format!("line {} is missing", last + 1))
@@ -91,8 +91,8 @@ pub fn verify(transaction: &mut dyn Transaction) -> Result<AuditVerdict, StoreEr
                 }
                 Ok(_) => None,
             };
-            if let Some(wrong) = wrong {
-                break 'chain Some((sequence, wrong));
+            if let Some(why) = why {
+                break 'chain Some(BrokenLine { sequence, why });
             }
             previous = hash(&line);
             last = sequence;
@@ -160,7 +160,11 @@ mod tests {
         ] {
             let (_folder, database, path) = three_lines().await;
             rusqlite::Connection::open(path).unwrap().execute(statement, []).unwrap();
-            assert_eq!(verdict(&database).await.broken.map(|(line, _)| line), Some(at), "{statement}");
+            assert_eq!(
+                verdict(&database).await.broken.map(|broken| broken.sequence),
+                Some(at),
+                "{statement}"
+            );
         }
     }
 

@@ -3,6 +3,7 @@
 mod arguments;
 mod backup;
 mod call;
+mod console;
 mod file;
 mod logins;
 mod resources;
@@ -49,6 +50,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Problem> {
         }
         Command::Token(command) => tokens::token(&remote, command).await,
         Command::Whoami => tokens::whoami(&remote).await,
+        Command::Console { user } => console::console(&remote, &user).await,
         Command::Backup { file } => backup::backup(&home, &file).await,
         Command::Restore { file } => backup::restore(&home, &file).await,
     }

@@ -2,12 +2,14 @@
 
 mod authority;
 mod enrolment;
+mod link;
 mod person;
 mod personal;
 mod token;
 
 pub use authority::{Authority, AuthorityError, SignedCertificate};
 pub use enrolment::{EnrolmentError, RunnerIdentity, enrol, invite, known, renew, revoke};
+pub use link::{enter, link};
 pub use person::{
     Evidence, Person, PersonIdentity, SESSION_LASTS, begin_session, by_session, by_token, used,
 };

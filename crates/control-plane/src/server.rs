@@ -5,24 +5,29 @@
 
 mod answer;
 mod caller;
+mod console;
 mod credentials;
 mod enrolments;
 mod events;
 mod explain;
 mod listen;
 mod me;
+mod openapi;
+mod page;
 mod resources;
 mod rights;
 mod secrets;
 mod settle;
 mod system;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod wire;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -52,15 +57,39 @@ pub struct Control {
     pub shutdown: CancellationToken,
 }
 
-/// All routes.
+/// The server: its routes, and one form for everything that is no success.
 pub fn routes(control: Control) -> Router {
-    Router::new()
+    let Table(all) = table();
+    all.into_iter()
+        .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
+        .fallback(page::page)
+        .method_not_allowed_fallback(answer::no_method)
+        .layer(axum::middleware::from_fn(answer::readable))
+        .with_state(control)
+}
+
+/// Routes that can be listed: each is in the document.
+struct Table(Vec<(&'static str, MethodRouter<Control>)>);
+
+impl Table {
+    fn route(mut self, path: &'static str, methods: MethodRouter<Control>) -> Self {
+        self.0.push((path, methods));
+        self
+    }
+}
+
+/// All routes.
+fn table() -> Table {
+    Table(Vec::new())
         .route("/v1/info", get(system::info))
+        .route("/v1/openapi.json", get(system::document))
         .route("/v1/enrol", post(enrolments::enrol))
         .route("/v1/renew", post(enrolments::renew))
         .route("/v1/report", post(wire::report))
         .route("/v1/sync", get(wire::sync))
         .route("/v1/me", get(me::me))
+        .route("/v1/console/enter", post(console::enter))
+        .route("/v1/organizations/{organization}/users/{name}/console", post(console::link))
         .route("/v1/tokens", get(tokens::list).post(tokens::make))
         .route("/v1/tokens/{id}", delete(tokens::take_back))
         .route("/v1/organizations/{organization}/users/{name}/tokens", post(tokens::make_for))
@@ -69,6 +98,7 @@ pub fn routes(control: Control) -> Router {
         .route("/v1/organizations/{organization}/explain", post(explain::explain))
         .route("/v1/organizations/{organization}/watch", get(events::watch))
         .route("/v1/organizations/{organization}/audit", get(events::audit))
+        .route("/v1/organizations/{organization}/audit/verify", post(events::verify_for))
         .route("/v1/audit/verify", post(events::verify))
         .route("/v1/organizations/{organization}/runners/{name}/token", post(enrolments::invite))
         .route("/v1/organizations/{organization}/runners/{name}/revoke", post(enrolments::revoke))
@@ -79,7 +109,4 @@ pub fn routes(control: Control) -> Router {
             "/v1/organizations/{organization}/{kind}/{name}",
             get(resources::get).put(resources::put).delete(resources::delete),
         )
-        .fallback(answer::no_route)
-        .method_not_allowed_fallback(answer::no_method)
-        .with_state(control)
 }

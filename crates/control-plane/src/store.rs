@@ -74,6 +74,8 @@ pub enum Space {
     Sessions,
     /// Sign-ins that have begun, by their state.
     SignIns,
+    /// Links that let a browser in, by their hash.
+    ConsoleLinks,
     /// What sync keeps of each runner, by organization and name.
     SyncedRunners,
     /// Which connection a runner has, by organization and name.
@@ -93,6 +95,7 @@ impl Space {
             Self::Certificates => "certificates",
             Self::Sessions => "sessions",
             Self::SignIns => "sign_ins",
+            Self::ConsoleLinks => "console_links",
             Self::SyncedRunners => "synced_runners",
             Self::Connections => "connections",
             Self::Leaving => "leaving",

@@ -1,5 +1,5 @@
 // Numbers, sizes and times as the person's language writes them.
-import { language } from './index.svelte'
+import { language } from './language.svelte'
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
 

@@ -99,7 +99,16 @@ pub struct AuditVerdict {
     pub entries: u64,
     /// Hash of the last, to be kept elsewhere.
     pub head: String,
-    /// The first line that does not fit the one before, and why.
+    /// The first line that does not fit the one before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub broken: Option<(u64, String)>,
+    pub broken: Option<BrokenLine>,
+}
+
+/// A line of the audit log that does not fit the one before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BrokenLine {
+    /// Its sequence.
+    pub sequence: u64,
+    /// What is wrong.
+    pub why: String,
 }

@@ -116,7 +116,6 @@ pub struct Settlement {
     /// The field, as the conflict has it.
     pub field: String,
     /// The value: one of those that were said, or another. Null takes the field away.
-    #[schema(value_type = Object)]
     pub value: serde_json::Value,
 }
 
@@ -127,7 +126,6 @@ pub struct FieldConflict {
     /// The field: `desired_phase`, `automations/services/web`, ….
     pub field: String,
     /// What counts meanwhile: that of the side whose field it is.
-    #[schema(value_type = Object)]
     pub value: serde_json::Value,
     /// What else was said.
     pub rivals: Vec<Rival>,
@@ -137,7 +135,6 @@ pub struct FieldConflict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Rival {
     /// The value.
-    #[schema(value_type = Object)]
     pub value: serde_json::Value,
     /// The side that said it: a runner's name, or `control plane`.
     pub author: String,

@@ -87,6 +87,13 @@ pub(super) enum Command {
     Token(TokenCommand),
     /// Say who the server takes you for, and what you may do
     Whoami,
+    /// Print a link that lets one browser into the console as somebody, once, within a minute. Only on the server's own
+    /// computer
+    Console {
+        /// Who
+        #[arg(long)]
+        user: String,
+    },
     /// Write a whole copy of the server's state into a file, while it runs
     Backup {
         /// The file; it must not be there yet

@@ -3,7 +3,8 @@
 use std::io::Write as _;
 
 use api::control::{
-    AppliedDraft, AuditVerdict, Decision, Document, EnrolmentToken, Explain, Kind, PrincipalKind, Verb,
+    AppliedDraft, AuditVerdict, BrokenLine, Decision, Document, EnrolmentToken, Explain, Kind, PrincipalKind,
+    Verb,
 };
 use api::{Name, Problem, ProblemCode};
 use axum::http::Method;
@@ -118,8 +119,8 @@ pub(super) async fn verify(remote: &Remote) -> Result<(), Problem> {
         None => {
             say(&format!("{} lines, each as it was written. The last: {}\n", verdict.entries, verdict.head))
         }
-        Some((line, wrong)) => {
-            Err(Problem::new(ProblemCode::AuditBroken, format!("line {line} of the audit log: {wrong}")))
+        Some(BrokenLine { sequence, why }) => {
+            Err(Problem::new(ProblemCode::AuditBroken, format!("line {sequence} of the audit log: {why}")))
         }
     }
 }

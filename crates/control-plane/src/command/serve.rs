@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::{Problem, ProblemCode};
 use camino::Utf8Path;
 use jiff::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -22,13 +23,30 @@ pub(super) const DATABASE: &str = "control.db";
 /// Names a PostgreSQL server in the place of that: from the environment alone, since a password may be in it.
 pub(super) const DATABASE_URL: &str = "DATABASE_URL";
 
+/// Names a file with that server's password, so that it need not be in the address.
+const PASSWORD_FILE: &str = "DATABASE_PASSWORD_FILE";
+
 /// The database that this server has.
 pub(super) async fn open(home: &Utf8Path) -> Result<Database, Problem> {
     match std::env::var(DATABASE_URL) {
-        Ok(url) if !url.is_empty() => Ok(Database::open(&url).await?),
+        Ok(url) if !url.is_empty() => Ok(Database::open(&with_password(url)?).await?),
         Ok(_) | Err(std::env::VarError::NotPresent) => Ok(Database::sqlite(&home.join(DATABASE))?),
         Err(error) => Err(failed("DATABASE_URL cannot be read", &error)),
     }
+}
+
+/// The address with the password that a file has, where one is named: other programs can read what is in an environment.
+fn with_password(url: String) -> Result<String, Problem> {
+    let file = match std::env::var(PASSWORD_FILE) {
+        Ok(file) if !file.is_empty() => file,
+        Ok(_) | Err(std::env::VarError::NotPresent) => return Ok(url),
+        Err(error) => return Err(failed("DATABASE_PASSWORD_FILE cannot be read", &error)),
+    };
+    let password = fs_err::read_to_string(&file)
+        .map_err(|error| failed("the file that DATABASE_PASSWORD_FILE names cannot be read", &error))?;
+    let password = utf8_percent_encode(password.trim_end_matches(['\r', '\n']), NON_ALPHANUMERIC);
+    let joint = if url.contains('?') { '&' } else { '?' };
+    Ok(format!("{url}{joint}password={password}"))
 }
 
 /// Runs until it is told to end.

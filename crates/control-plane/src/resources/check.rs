@@ -65,6 +65,10 @@ fn form<T: DeserializeOwned + Serialize>(
     part: &str,
     value: Value,
 ) -> Result<Value, ResourceError> {
+    // A list of values in the order of the fields would be read too, and no form says so.
+    if !value.is_object() {
+        return Err(ResourceError::invalid(kind, name, part, "it is to be an object"));
+    }
     let read: T = serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." { part.to_owned() } else { format!("{part}.{path}") };

@@ -5,8 +5,10 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body};
+use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
 /// Longest body, in bytes: some ten resources of the largest size.
@@ -84,6 +86,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
             let title = "the query of the request cannot be read";
             Problem::new(ProblemCode::InvalidRequest, title).caused_by(&error).into()
         })
+    }
+}
+
+/// Refuses a path that is no text, before a route takes it apart.
+pub(super) async fn readable(request: Request, next: Next) -> Response {
+    match percent_decode_str(request.uri().path()).decode_utf8() {
+        Ok(_) => next.run(request).await,
+        Err(error) => {
+            let title = "the path of the request is not UTF-8";
+            Refusal::from(Problem::new(ProblemCode::InvalidRequest, title).caused_by(&error)).into_response()
+        }
     }
 }
 

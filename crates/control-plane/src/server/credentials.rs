@@ -61,7 +61,7 @@ fn is_safe(method: &Method) -> bool {
 }
 
 /// Whether a page of this server made the browser send it. What says nothing about that is no browser of today.
-fn is_same_origin(parts: &Parts) -> bool {
+pub(super) fn is_same_origin(parts: &Parts) -> bool {
     if let Some(site) = parts.headers.get("sec-fetch-site") {
         return site == "same-origin";
     }

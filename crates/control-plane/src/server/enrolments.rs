@@ -15,6 +15,9 @@ use crate::identity::{self, EnrolmentError};
 use crate::store::Transaction;
 
 /// Makes a token with which one computer comes in as a runner.
+#[utoipa::path(post, path = "/v1/organizations/{organization}/runners/{name}/token", tag = "runners",
+    params(("organization" = Name, Path, description = "The organization"), ("name" = Name, Path, description = "Which")),
+    responses((status = 200, body = EnrolmentToken)))]
 pub(super) async fn invite(
     State(control): State<Control>,
     caller: Caller,
@@ -40,6 +43,9 @@ pub(super) async fn invite(
 }
 
 /// Takes a runner's certificates back.
+#[utoipa::path(post, path = "/v1/organizations/{organization}/runners/{name}/revoke", tag = "runners",
+    params(("organization" = Name, Path, description = "The organization"), ("name" = Name, Path, description = "Which")),
+    responses((status = 204, description = "Its certificates count no more")))]
 pub(super) async fn revoke(
     State(control): State<Control>,
     caller: Caller,
@@ -85,6 +91,8 @@ async fn change_of<T: Send + 'static>(
 }
 
 /// Lets a computer in that shows a token. Needs nothing else.
+#[utoipa::path(post, path = "/v1/enrol", tag = "runners", security(()), request_body = Enrolment,
+    responses((status = 200, body = Enrolled)))]
 pub(super) async fn enrol(
     State(control): State<Control>,
     Body(asked): Body<Enrolment>,
@@ -97,6 +105,8 @@ pub(super) async fn enrol(
 }
 
 /// Gives a runner a new certificate.
+#[utoipa::path(post, path = "/v1/renew", tag = "runners", security(("certificate" = [])), request_body = Enrolment,
+    responses((status = 200, body = Enrolled)))]
 pub(super) async fn renew(
     State(control): State<Control>,
     caller: Caller,

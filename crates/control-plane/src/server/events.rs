@@ -1,7 +1,7 @@
 //! Streams of one JSON value a line: changes, and the audit log.
 
 use api::Name;
-use api::control::{AuditVerdict, ChangeMessage, Kind, Verb};
+use api::control::{AuditEntry, AuditVerdict, ChangeMessage, Kind, Verb};
 use axum::Json;
 use axum::body::Body as HttpBody;
 use axum::extract::{Path, State};
@@ -27,14 +27,16 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 const PAGE: u32 = 500;
 
 /// From where.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct WatchQuery {
     /// Changes after this version. Absent: only what is new.
     since: Option<u64>,
 }
 
 /// Which lines.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
     /// Lines after this sequence.
     #[serde(default)]
@@ -42,6 +44,9 @@ pub(super) struct AuditQuery {
 }
 
 /// Follows the changes of an organization. Never ends by itself; an idle watch repeats `synced` every 30 seconds.
+#[utoipa::path(get, path = "/v1/organizations/{organization}/watch", tag = "events",
+    params(("organization" = Name, Path, description = "The organization"), WatchQuery),
+    responses((status = 200, description = "One message a line", body = ChangeMessage, content_type = "application/x-ndjson")))]
 pub(super) async fn watch(
     State(control): State<Control>,
     caller: Caller,
@@ -125,6 +130,9 @@ impl Watcher {
 }
 
 /// The audit log of an organization, as it was written.
+#[utoipa::path(get, path = "/v1/organizations/{organization}/audit", tag = "audit",
+    params(("organization" = Name, Path, description = "The organization"), AuditQuery),
+    responses((status = 200, description = "At most 500 lines, the oldest first", body = AuditEntry, content_type = "application/x-ndjson")))]
 pub(super) async fn audit(
     State(control): State<Control>,
     caller: Caller,
@@ -134,10 +142,7 @@ pub(super) async fn audit(
     let organization = name(&organization)?;
     let (who, rules) = (caller.clone(), Rules::for_read(&control));
     let read = caller.read(&control, move |transaction| {
-        // Who may change roles may see what they let happen.
-        let wish =
-            Wish { verb: Verb::Update, kind: Kind::Role, organization: Some(&organization), name: None };
-        who.may(&rules, transaction, &wish)?;
+        who.may(&rules, transaction, &reading(&organization))?;
         Ok(transaction.audit(Some(&organization), query.after, PAGE)?)
     });
     let text: String = read.await?.into_iter().map(|(_, line)| line + "\n").collect();
@@ -145,6 +150,7 @@ pub(super) async fn audit(
 }
 
 /// Looks at the whole chain of the audit log.
+#[utoipa::path(post, path = "/v1/audit/verify", tag = "audit", responses((status = 200, body = AuditVerdict)))]
 pub(super) async fn verify(
     State(control): State<Control>,
     caller: Caller,
@@ -156,6 +162,29 @@ pub(super) async fn verify(
         Ok(audit::verify(transaction)?)
     });
     Ok(Json(verdict.await?))
+}
+
+/// The same for who may see the lines of an organization: the chain is one for all, and of the others only its length is told.
+#[utoipa::path(post, path = "/v1/organizations/{organization}/audit/verify", tag = "audit",
+    params(("organization" = Name, Path, description = "The organization")),
+    responses((status = 200, body = AuditVerdict)))]
+pub(super) async fn verify_for(
+    State(control): State<Control>,
+    caller: Caller,
+    Path(organization): Path<String>,
+) -> Result<Json<AuditVerdict>, Refusal> {
+    let organization = name(&organization)?;
+    let (who, rules) = (caller.clone(), Rules::for_read(&control));
+    let verdict = caller.read(&control, move |transaction| {
+        who.may(&rules, transaction, &reading(&organization))?;
+        Ok(audit::verify(transaction)?)
+    });
+    Ok(Json(verdict.await?))
+}
+
+/// Who may change roles may see what they let happen.
+fn reading(organization: &Name) -> Wish<'_> {
+    Wish { verb: Verb::Update, kind: Kind::Role, organization: Some(organization), name: None }
 }
 
 /// Media type of one JSON value a line.

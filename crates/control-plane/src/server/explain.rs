@@ -1,7 +1,7 @@
 //! Why somebody may do something, or may not.
 
 use api::control::{Decision, Explain, Kind, PrincipalKind, Verb};
-use api::{Problem, ProblemCode};
+use api::{Name, Problem, ProblemCode};
 use axum::Json;
 use axum::extract::{Path, State};
 
@@ -12,6 +12,9 @@ use super::resources::name;
 use crate::authz::{Asked, Asker, Target};
 
 /// What would be decided, and which roles were looked at. Nothing is done, and nothing is written down.
+#[utoipa::path(post, path = "/v1/organizations/{organization}/explain", tag = "resources",
+    params(("organization" = Name, Path, description = "The organization")), request_body = Explain,
+    responses((status = 200, body = Decision)))]
 pub(super) async fn explain(
     State(control): State<Control>,
     caller: Caller,

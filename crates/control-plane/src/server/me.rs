@@ -11,6 +11,7 @@ use super::answer::Refusal;
 use super::caller::{Caller, Failed, Rules};
 
 /// Who asks, and what they may.
+#[utoipa::path(get, path = "/v1/me", tag = "people", responses((status = 200, body = Me)))]
 pub(super) async fn me(State(control): State<Control>, caller: Caller) -> Result<Json<Me>, Refusal> {
     let (who, rules) = (caller.clone(), Rules::for_read(&control));
     let permits = caller.read(&control, move |transaction| -> Result<_, Failed> {

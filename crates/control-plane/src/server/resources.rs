@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::Control;
 use super::answer::{Body, Parameters, Refusal};
 use super::caller::{Caller, Failed, Rules, Wish};
+use super::openapi::PluralKind;
 use crate::audit::{self, Told};
 use crate::resources::{self, Applied, Deleted};
 use crate::store::{Listing, Transaction};
@@ -21,7 +22,8 @@ use crate::sync::Fleet;
 const MOST: u32 = 500;
 
 /// Which part of a list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// The last name that is known.
     after: Option<Name>,
@@ -30,7 +32,8 @@ pub(super) struct ListQuery {
 }
 
 /// How a change is to be made.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ApplyQuery {
     /// Only tells what would change.
     #[serde(default)]
@@ -38,13 +41,16 @@ pub(super) struct ApplyQuery {
 }
 
 /// Which version is to go.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct DeleteQuery {
     /// Refused if it is not the present one.
     resource_version: Option<u64>,
 }
 
 /// All organizations that the caller may see: the host all, others their own, which is no secret to who belongs to it.
+#[utoipa::path(get, path = "/v1/organizations", tag = "resources", params(ListQuery),
+    responses((status = 200, body = [Document])))]
 pub(super) async fn organizations(
     State(control): State<Control>,
     caller: Caller,
@@ -71,6 +77,9 @@ pub(super) async fn organizations(
 }
 
 /// Resources of a kind, by name.
+#[utoipa::path(get, path = "/v1/organizations/{organization}/{kind}", tag = "resources",
+    params(("organization" = Name, Path, description = "The organization"), ("kind" = PluralKind, Path, description = "The kind, as it is written in an address"), ListQuery),
+    responses((status = 200, body = [Document])))]
 pub(super) async fn list(
     State(control): State<Control>,
     caller: Caller,
@@ -99,6 +108,9 @@ pub(super) async fn list(
 }
 
 /// One resource.
+#[utoipa::path(get, path = "/v1/organizations/{organization}/{kind}/{name}", tag = "resources",
+    params(("organization" = Name, Path, description = "The organization"), ("kind" = PluralKind, Path, description = "The kind, as it is written in an address"), ("name" = Name, Path, description = "Which")),
+    responses((status = 200, body = Document)))]
 pub(super) async fn get(
     State(control): State<Control>,
     caller: Caller,
@@ -115,6 +127,10 @@ pub(super) async fn get(
 }
 
 /// Makes or changes one resource.
+#[utoipa::path(put, path = "/v1/organizations/{organization}/{kind}/{name}", tag = "resources",
+    params(("organization" = Name, Path, description = "The organization"), ("kind" = PluralKind, Path, description = "The kind, as it is written in an address"), ("name" = Name, Path, description = "Which")), request_body = Draft,
+    responses((status = 200, description = "It is as the draft wants it", body = Document),
+        (status = 201, description = "It was made", body = Document)))]
 pub(super) async fn put(
     State(control): State<Control>,
     caller: Caller,
@@ -139,6 +155,9 @@ pub(super) async fn put(
 }
 
 /// Makes or changes several resources, or none of them. A later one may name what an earlier one makes.
+#[utoipa::path(post, path = "/v1/organizations/{organization}/apply", tag = "resources",
+    params(("organization" = Name, Path, description = "The organization"), ApplyQuery), request_body = [Draft],
+    responses((status = 200, body = [AppliedDraft])))]
 pub(super) async fn apply(
     State(control): State<Control>,
     caller: Caller,
@@ -165,6 +184,10 @@ pub(super) async fn apply(
 }
 
 /// Takes one resource away. `202` where it goes later.
+#[utoipa::path(delete, path = "/v1/organizations/{organization}/{kind}/{name}", tag = "resources",
+    params(("organization" = Name, Path, description = "The organization"), ("kind" = PluralKind, Path, description = "The kind, as it is written in an address"), ("name" = Name, Path, description = "Which"), DeleteQuery),
+    responses((status = 202, description = "It goes once those in its `finalizers` are done", body = Document),
+        (status = 204, description = "It is gone")))]
 pub(super) async fn delete(
     State(control): State<Control>,
     caller: Caller,

@@ -1,5 +1,6 @@
 //! Conflicts between what people said here and on a runner.
 
+use api::Name;
 use api::control::{Document, DraftMetadata, EnvironmentSpec, Kind, Metadata, Settlement, Verb};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -14,6 +15,9 @@ use crate::resources::{self, Proposal};
 use crate::store::StoreError;
 
 /// Says what counts of a field that two sides changed without knowing of each other.
+#[utoipa::path(put, path = "/v1/organizations/{organization}/environments/{name}/settle", tag = "resources",
+    params(("organization" = Name, Path, description = "The organization"), ("name" = Name, Path, description = "The environment")), request_body = Settlement,
+    responses((status = 200, body = Document)))]
 pub(super) async fn settle(
     State(control): State<Control>,
     caller: Caller,

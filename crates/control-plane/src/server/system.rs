@@ -2,8 +2,20 @@
 
 use api::control::ServerInfo;
 use axum::Json;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+
+use super::openapi;
 
 /// The server's version. Needs nobody to be signed in: programs look here whether they fit.
+#[utoipa::path(get, path = "/v1/info", tag = "server", security(()), responses((status = 200, body = ServerInfo)))]
 pub(super) async fn info() -> Json<ServerInfo> {
     Json(ServerInfo { version: env!("CARGO_PKG_VERSION").to_owned(), issuer: None, problem: None })
+}
+
+/// This document.
+#[utoipa::path(get, path = "/v1/openapi.json", tag = "server", security(()),
+    responses((status = 200, body = serde_json::Value)))]
+pub(super) async fn document() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], openapi::json())
 }

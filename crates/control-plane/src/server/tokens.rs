@@ -16,6 +16,7 @@ use crate::identity::{self, Evidence, Person, PersonIdentity};
 use crate::resources;
 
 /// The tokens of whoever asks; those of everybody for the host.
+#[utoipa::path(get, path = "/v1/tokens", tag = "people", responses((status = 200, body = [PersonalToken])))]
 pub(super) async fn list(
     State(control): State<Control>,
     caller: Caller,
@@ -28,6 +29,8 @@ pub(super) async fn list(
 }
 
 /// Makes a token for the person who asks.
+#[utoipa::path(post, path = "/v1/tokens", tag = "people", request_body = PersonalTokenRequest,
+    responses((status = 201, description = "The token, told this once", body = TokenMade)))]
 pub(super) async fn make(
     State(control): State<Control>,
     caller: Caller,
@@ -54,6 +57,10 @@ pub(super) async fn make(
 
 /// Makes a token for somebody: for programs that are declared as users, and where no identity provider is. The host alone
 /// does, for whoever else could would be able to do all that anybody may.
+#[utoipa::path(post, path = "/v1/organizations/{organization}/users/{name}/tokens", tag = "people",
+    params(("organization" = Name, Path, description = "The organization"), ("name" = Name, Path, description = "Whose it is to be")),
+    request_body = PersonalTokenRequest,
+    responses((status = 201, description = "The token, told this once", body = TokenMade)))]
 pub(super) async fn make_for(
     State(control): State<Control>,
     caller: Caller,
@@ -83,6 +90,9 @@ pub(super) async fn make_for(
 }
 
 /// Takes a token back, with immediate effect. One that is narrower than its person takes back nothing but itself.
+#[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "people",
+    params(("id" = String, Path, description = "Which")),
+    responses((status = 204, description = "It counts no more")))]
 pub(super) async fn take_back(
     State(control): State<Control>,
     caller: Caller,

@@ -54,6 +54,8 @@ const AWAY: u16 = 1001;
 const FAILED: u16 = 1011;
 
 /// Begins the conversation.
+#[utoipa::path(get, path = "/v1/sync", tag = "runners", security(("certificate" = [])),
+    responses((status = 101, description = "A WebSocket: each text message is one JSON value")))]
 pub(super) async fn sync(
     State(control): State<Control>,
     caller: Caller,
@@ -312,6 +314,8 @@ fn read(message: Option<Result<Message, axum::Error>>, said: &mut Vec<Said>) -> 
 }
 
 /// What a runner says of itself.
+#[utoipa::path(post, path = "/v1/report", tag = "runners", security(("certificate" = [])), request_body = RunnerReport,
+    responses((status = 204, description = "It is written down")))]
 pub(super) async fn report(
     State(control): State<Control>,
     caller: Caller,

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a case that cannot go on fails, like any test")]
 
 mod client;
+mod console;
+mod fuzz;
 mod people;
 mod place;
 mod policies;

@@ -1,7 +1,5 @@
-import { expect, test, vi } from 'vitest'
-
-vi.stubGlobal('location', { origin: 'http://127.0.0.1' })
-const { Splitter } = await import('./lines')
+import { expect, test } from 'vitest'
+import { Splitter } from './splitter'
 
 test('lines come whole, however they were cut', () => {
   const text = '{"a":1}\n\n{"b":"한국어"}\n{"c":3}\n{"broken'

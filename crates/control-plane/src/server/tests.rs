@@ -1,0 +1,31 @@
+//! What tests of routes need.
+
+use std::sync::Arc;
+
+use axum::Router;
+use camino::Utf8Path;
+use jiff::Timestamp;
+
+use super::{Control, routes};
+use crate::identity::Authority;
+use crate::store::Database;
+use crate::sync::Fleet;
+
+/// The routes of a server with an empty database, whose folder goes with the first value.
+pub(super) async fn served() -> (tempfile::TempDir, Router) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Utf8Path::from_path(folder.path()).unwrap().join("control.db");
+    let database = Database::sqlite(&file).unwrap();
+    let authority = database.write(|transaction| Authority::of(transaction, Timestamp::now())).await.unwrap();
+    let fleet = Fleet::start(&database).await.unwrap();
+    let control = Control {
+        database,
+        authority: Arc::new(authority),
+        address: "https://localhost:8443".into(),
+        worlds: Arc::default(),
+        fleet,
+        now: Timestamp::now,
+        shutdown: tokio_util::sync::CancellationToken::new(),
+    };
+    (folder, routes(control))
+}
