@@ -81,7 +81,9 @@ pub(super) async fn enter(
         Ok(Some(cookie)) => cookie,
         Ok(None) => return Err(refused()),
         Err(Failed::Problem(problem)) => return Err((*problem).into()),
-        Err(Failed::Denied(_)) => unreachable!("nothing in it is decided by a role"),
+        Err(Failed::Denied(_) | Failed::Forbidden(_)) => {
+            unreachable!("nothing in it is decided by a role or a policy")
+        }
     };
     let cookie = credentials::set_cookie(credentials::SESSION, cookie.reveal(), SESSION_LASTS.as_secs());
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())

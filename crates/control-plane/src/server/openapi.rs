@@ -19,7 +19,7 @@ use utoipa::openapi::security::{
 };
 use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, ResponseBuilder};
 
-use super::{console, enrolments, events, explain, me, resources, settle, system, tokens, wire};
+use super::{console, enrolments, events, explain, me, resources, secrets, settle, system, tokens, wire};
 
 /// How somebody can prove who they are, by the names in the document.
 const PROOFS: [&str; 3] = ["certificate", "token", "session"];
@@ -234,6 +234,7 @@ impl utoipa::ToSchema for PluralKind {}
         events::verify_for,
         enrolments::invite,
         enrolments::revoke,
+        secrets::recipients,
         settle::settle,
         resources::list,
         resources::get,

@@ -14,6 +14,9 @@ use crate::store::{StoreError, Transaction};
 
 /// The runners that a secret is to be sealed to, and their keys. Who may make it, or change it to this, may know them; what is
 /// sealed already is passed over.
+#[utoipa::path(post, path = "/v1/organizations/{organization}/secrets/{name}/recipients", tag = "resources",
+    params(("organization" = Name, Path, description = "The organization"), ("name" = Name, Path, description = "The secret")), request_body = SecretSpec,
+    responses((status = 200, body = [Recipient])))]
 pub(super) async fn recipients(
     State(control): State<Control>,
     caller: Caller,
