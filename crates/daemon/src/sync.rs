@@ -13,6 +13,7 @@
 mod desk;
 mod disk;
 mod environments;
+mod links;
 mod mirror;
 mod secrets;
 
@@ -141,14 +142,14 @@ impl Identities for SyncHandle {
 
 /// What the organization allows for an environment, as it was last told. Nothing is limited for one that it does not know.
 pub(crate) fn limits_of(store: &Store, id: &EnvironmentId) -> Limits {
-    let policy = environments::said_of(store, id, "policy");
+    let policy = links::said_of(store, id, "policy");
     policy.and_then(|policy| serde_json::from_value(policy).ok()).unwrap_or_default()
 }
 
 /// What an environment's class gives it, as arguments of the container. They come after those of its configuration, and so
 /// count instead.
 pub(crate) fn size_of(store: &Store, id: &EnvironmentId) -> Vec<String> {
-    let Some(size) = environments::said_of(store, id, "size") else { return Vec::new() };
+    let Some(size) = links::said_of(store, id, "size") else { return Vec::new() };
     let processors = store.machine().map_or(u32::MAX, |machine| machine.spec.cpus);
     classes::arguments(&size, processors)
 }

@@ -73,7 +73,7 @@ fn belongs(membership: &Membership, sync: &SyncReport) -> String {
             (Some(_), false) => "shared",
             (None, false) => "declared, not made here",
         };
-        text.push_str(&format!("\n{}   {what}\n", shared.name));
+        text.extend(["\n", &shared.name, "   ", what, "\n"]);
         if let Some(problem) = &shared.problem {
             text.push_str(&problem_of("  ", problem));
         }
@@ -117,7 +117,7 @@ fn crossed(name: &str, conflict: &FieldConflict) -> String {
             Some(word) => word.to_owned(),
             None => format!("'{value}'"),
         };
-        text.push_str(&format!("    cove control settle {name} {} {value}\n", conflict.field));
+        text.extend(["    cove control settle ", name, " ", &conflict.field, " ", &value, "\n"]);
     }
     text
 }

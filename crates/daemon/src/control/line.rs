@@ -44,14 +44,11 @@ pub(super) async fn take_up(
         }
         Err(Error::Http(answer)) => {
             let body = answer.body().as_deref().unwrap_or_default();
-            Err(match serde_json::from_slice::<ErrorBody>(body) {
-                Ok(body) => body.problem,
-                Err(_) => {
-                    let title =
-                        format!("{} does not speak with runners: {}", server.address(), answer.status());
-                    Problem::new(ProblemCode::VersionSkew, title)
-                }
-            })
+            if let Ok(body) = serde_json::from_slice::<ErrorBody>(body) {
+                return Err(body.problem);
+            }
+            let title = format!("{} does not speak with runners: {}", server.address(), answer.status());
+            Err(Problem::new(ProblemCode::VersionSkew, title))
         }
         Err(error) => Err(server.broken(&error)),
     }

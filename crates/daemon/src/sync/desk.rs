@@ -13,7 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::disk::{self, DiskError};
-use super::environments::Link;
+use super::links::Link;
 use super::secrets::Kept;
 use super::{Surroundings, disk::row};
 use crate::control::{Incoming, Outgoing};
@@ -131,10 +131,7 @@ impl Desk {
     async fn silent(&mut self, changes: &mut watch::Receiver<()>) {
         loop {
             tokio::select! {
-                changed = changes.changed() => {
-                    let _ = changed;
-                    return;
-                }
+                _ = changes.changed() => return,
                 command = self.heard.recv() => match command {
                     Some(Command::Settle { answer, .. } | Command::Insist(answer)) => {
                         let title = "this computer belongs to no control plane";
@@ -172,7 +169,7 @@ impl Desk {
         let (runner, output) = Runner::start(id, disk, owners.clone(), Token(random()), self.now());
         let mut heard = std::mem::replace(&mut self.heard, mpsc::channel(1).1);
         let mut talk = Talk {
-            links: super::environments::read_links(&store, runner.disk())?,
+            links: super::links::read_links(&store, runner.disk())?,
             desk: self,
             membership,
             runner,

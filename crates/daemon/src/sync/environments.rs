@@ -1,118 +1,34 @@
-//! Environments and their documents: which is of which, and what one asks of the other.
+//! Environments and their documents: what one asks of the other.
 
 use std::collections::BTreeMap;
 
-use api::control::{EnvironmentSource, EnvironmentSpec, EnvironmentStatus, FieldConflict, Fields, Rival};
+use api::control::{EnvironmentSource, EnvironmentSpec, EnvironmentStatus, Fields};
 use api::{
     CloneRequest, DesiredPhase, Environment, EnvironmentId, Name, Phase, Problem, ProblemCode, RepositoryUrl,
-    Session, SharedEnvironment, Unasked, UpRequest,
+    Session, Unasked, UpRequest,
 };
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use sync::{Conflict, Disk, Document, Key, Owners, PHASE, PLACED, Side, Write};
+use sync::{Key, PHASE, PLACED};
 
 use super::desk::{Command, Talk, problem_of};
-use super::disk::{DiskError, row};
+use super::disk::DiskError;
+use super::links::Link;
 use super::mirror::{self, Change};
-use super::secrets::Kept;
 use crate::properties::hex;
-use crate::store::{Row, Space, Store, StoreError};
-
-/// Which environment a document is of, and how far both agree.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Link {
-    /// Absent where there is none here: it was never made, or is gone.
-    environment: Option<EnvironmentId>,
-    /// What both last agreed on, by field.
-    agreed: Fields,
-    /// The document was moved to another runner. What is here stays as it is, for the work in it, and is told no more.
-    #[serde(default)]
-    left: bool,
-    /// The secrets that came with the document.
-    #[serde(default)]
-    secrets: Kept,
-}
-
-/// The links of a store, without those that a crash left before their document.
-pub(super) fn read_links(store: &Store, disk: &Disk) -> Result<BTreeMap<Key, Link>, DiskError> {
-    let mut links = BTreeMap::new();
-    for (key, value) in store.sync_rows(Space::Link)? {
-        let Ok(of) = Key::parse(&key) else { continue };
-        let link: Link = serde_json::from_str(&value).map_err(|source| DiskError::Row {
-            space: Space::Link,
-            key,
-            source,
-        })?;
-        if link.left || disk.documents.contains_key(&of) {
-            links.insert(of, link);
-        }
-    }
-    Ok(links)
-}
-
-/// What the server alone says of an environment: a field of its document.
-pub(super) fn said_of(store: &Store, id: &EnvironmentId, field: &str) -> Option<Value> {
-    let of = |value: &str| {
-        serde_json::from_str::<Link>(value).is_ok_and(|link| link.environment.as_ref() == Some(id))
-    };
-    let known = || -> Result<Option<Value>, StoreError> {
-        let Some((key, _)) = store.sync_rows(Space::Link)?.into_iter().find(|(_, value)| of(value)) else {
-            return Ok(None);
-        };
-        let held = store.sync_rows(Space::Document)?.into_iter().find(|(document, _)| *document == key);
-        let held = held.and_then(|(_, held)| serde_json::from_str::<sync::Held>(&held).ok());
-        Ok(held.and_then(|held| held.document.value(field, &Owners::default()).cloned()))
-    };
-    known().unwrap_or_else(|error| {
-        tracing::warn!(%error, "what the control plane says of an environment cannot be read");
-        None
-    })
-}
+use crate::store::{Store, StoreError};
 
 impl Talk<'_> {
-    fn store(&self) -> &Store {
+    pub(super) fn store(&self) -> &Store {
         &self.desk.around.store
     }
 
     /// What counts in a document, by field.
-    fn values_of(&self, key: &Key) -> Option<Fields> {
+    pub(super) fn values_of(&self, key: &Key) -> Option<Fields> {
         let document = self.runner.document(key)?;
         let values = document.values(&self.owners).filter(|(_, value)| !value.is_null());
         Some(values.map(|(field, value)| (field.to_owned(), value.clone())).collect())
-    }
-
-    fn environment_of(&self, key: &Key) -> Result<Option<Environment>, StoreError> {
-        match self.links.get(key).and_then(|link| link.environment.as_ref()) {
-            Some(id) => self.store().environment(id),
-            None => Ok(None),
-        }
-    }
-
-    fn link_of(&self, id: &EnvironmentId) -> Option<Key> {
-        let of = self.links.iter().find(|(_, link)| link.environment.as_ref() == Some(id));
-        of.map(|(key, _)| key.clone())
-    }
-
-    fn keep_link(&mut self, key: &Key, link: Link) -> Result<(), DiskError> {
-        if self.links.get(key) != Some(&link) {
-            self.write(&[row(Space::Link, key.as_str(), &link)])?;
-            let environment = link.environment.clone();
-            self.links.insert(key.clone(), link);
-            self.publish();
-            if let Some(id) = environment {
-                // From now on it has tokens.
-                self.desk.around.reconciler.parts().grants.look(&id);
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn name_of(&self, key: &Key) -> String {
-        let values = self.values_of(key).unwrap_or_default();
-        let name = values.get("name").and_then(Value::as_str);
-        name.map_or_else(|| key.to_string(), str::to_owned)
     }
 
     /// Looks at every environment and every document.
@@ -269,7 +185,9 @@ impl Talk<'_> {
         {
             let mut wishes = automations;
             wishes.retain(|item, _| environment.status.automations.item(item).is_some());
-            wishes.values_mut().for_each(|wish| wish.container_run = Some(run.clone()));
+            for wish in wishes.values_mut() {
+                wish.container_run = Some(run.clone());
+            }
             if !wishes.is_empty() {
                 self.store().change_automations(&environment.id, wishes)?;
                 reconciler.wake(&environment.id);
@@ -420,11 +338,6 @@ impl Talk<'_> {
         self.unlink(key)
     }
 
-    fn unlink(&mut self, key: &Key) -> Result<(), DiskError> {
-        self.links.remove(key);
-        self.write(&[Row { space: Space::Link, key: key.to_string(), value: None }])
-    }
-
     /// A person edits a field here: also how a conflict is settled.
     pub(super) fn settle(
         &mut self,
@@ -460,20 +373,6 @@ impl Talk<'_> {
             None => known.remove(about),
         };
         self.tell_status(key)
-    }
-
-    pub(super) fn kept_of(&self, key: &Key) -> Kept {
-        self.links.get(key).map(|link| link.secrets.clone()).unwrap_or_default()
-    }
-
-    /// Secrets of an environment are kept, and it hears of them.
-    pub(super) fn keep_secrets(&mut self, key: &Key, secrets: Kept) -> Result<(), DiskError> {
-        let Some(link) = self.links.get(key).cloned() else { return Ok(()) };
-        if let Some(id) = &link.environment {
-            self.desk.around.reconciler.wake(id);
-        }
-        self.keep_link(key, Link { secrets, ..link })?;
-        self.complain(key, "secrets", None)
     }
 
     /// Tells how an environment stands, if that differs from what was told.
@@ -515,46 +414,4 @@ impl Talk<'_> {
             }
         }
     }
-
-    /// Environments that are shared, as people see them.
-    pub(super) fn shared(&self) -> Vec<SharedEnvironment> {
-        let of = |(key, link): (&Key, &Link)| {
-            let document = self.runner.document(key);
-            SharedEnvironment {
-                id: key.to_string(),
-                name: self.name_of(key),
-                environment: link.environment.clone(),
-                left: link.left,
-                conflicts: document.map(|document| conflicts_of(document, &self.owners)).unwrap_or_default(),
-                problem: self.problems.get(key).and_then(|problems| problems.values().next().cloned()),
-            }
-        };
-        self.links.iter().map(of).collect()
-    }
-}
-
-fn conflicts_of(document: &Document, owners: &Owners) -> Vec<FieldConflict> {
-    let said = |write: &Write| {
-        let author = match &write.dot.author.side {
-            Side::Server => "control plane".to_owned(),
-            Side::Runner(runner) => runner.to_string(),
-        };
-        Rival { value: write.value.clone(), author }
-    };
-    let edit = |field: &String| {
-        let write = document.fields().get(field)?.winner(field, owners)?;
-        let value = serde_json::json!({ "field": field, "value": write.value });
-        Some(Rival { value, ..said(write) })
-    };
-    let of = |conflict: Conflict| match conflict {
-        Conflict::Field { field, value, rivals } => {
-            FieldConflict { field, value: value.value, rivals: rivals.iter().map(said).collect() }
-        }
-        Conflict::Deletion { fields } => FieldConflict {
-            field: PHASE.to_owned(),
-            value: "deleted".into(),
-            rivals: fields.iter().filter_map(|field| edit(field)).collect(),
-        },
-    };
-    document.conflicts(owners).into_iter().map(of).collect()
 }
