@@ -13,6 +13,7 @@
 mod desk;
 mod disk;
 mod environments;
+mod executions;
 mod links;
 mod mirror;
 mod secrets;

@@ -13,6 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::disk::{self, DiskError};
+use super::executions::Told;
 use super::links::Link;
 use super::secrets::Kept;
 use super::{Surroundings, disk::row};
@@ -71,6 +72,8 @@ pub(super) struct Talk<'a> {
     pub(super) removing: BTreeSet<Key>,
     /// Documents whose secrets are being taken in.
     pub(super) opening: BTreeSet<Key>,
+    /// What was told of tasks and services.
+    pub(super) told_of: BTreeMap<Key, Told>,
     /// What keeps an environment from what its document says, by what it is about.
     pub(super) problems: BTreeMap<Key, BTreeMap<&'static str, Problem>>,
     phase: SyncPhase,
@@ -176,6 +179,7 @@ impl Desk {
             owners,
             removing: BTreeSet::new(),
             opening: BTreeSet::new(),
+            told_of: BTreeMap::new(),
             problems: BTreeMap::new(),
             phase: SyncPhase::Away,
             problem: None,

@@ -136,6 +136,7 @@ impl Talk<'_> {
         let agreed = mirror::agreed(&here, &before, &values);
         self.keep_link(key, Link { agreed, left: false, ..link })?;
         self.take_secrets(key, &environment);
+        self.tell_executions(key, &environment)?;
         self.tell_status(key)
     }
 
