@@ -11,6 +11,8 @@ mod policies;
 mod runner;
 mod secrets;
 mod syncing;
+mod provider;
+mod sign_in;
 
 use api::control::{Document, Enrolled, RunnerPhase, RunnerStatus};
 use api::{ErrorBody, ProblemCode};
