@@ -10,6 +10,7 @@ mod personal;
 mod provider;
 mod sign_in;
 mod token;
+mod workload;
 
 pub use authority::{Authority, AuthorityError, SignedCertificate};
 pub use enrolment::{EnrolmentError, RunnerIdentity, enrol, invite, known, renew, revoke};
@@ -23,3 +24,4 @@ pub use provider::{Claimed, DeviceGrant, DeviceProgress, Provider, ProviderError
 pub use sign_in::{SignInError, sign_in, told_of_refusal};
 pub use token::Token;
 pub(crate) use token::hex;
+pub use workload::{SignedWorkload, Workload, WorkloadError, publish_keys, published_keys, workload_token};

@@ -25,6 +25,7 @@ mod system;
 mod tests;
 mod tokens;
 mod wire;
+mod workloads;
 
 use std::sync::Arc;
 
@@ -96,6 +97,9 @@ fn table() -> Table {
         .route("/v1/sign-out", post(sign_in::sign_out))
         .route("/v1/device", post(devices::begin))
         .route("/v1/device/poll", post(devices::poll))
+        .route("/v1/workload-token", post(workloads::sign))
+        .route("/.well-known/openid-configuration", get(workloads::configuration))
+        .route("/.well-known/jwks.json", get(workloads::keys))
         .route("/v1/me", get(me::me))
         .route("/v1/console/enter", post(console::enter))
         .route("/v1/organizations/{organization}/users/{name}/console", post(console::link))

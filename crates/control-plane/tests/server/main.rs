@@ -13,6 +13,7 @@ mod secrets;
 mod syncing;
 mod provider;
 mod sign_in;
+mod workload;
 
 use api::control::{Document, Enrolled, RunnerPhase, RunnerStatus};
 use api::{ErrorBody, ProblemCode};
