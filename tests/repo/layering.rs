@@ -89,6 +89,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("http-auth", &["oci"]),
     ("rustls", &["control-plane", "oci"]),
     ("rustls-platform-verifier", &["control-plane"]),
+    ("jsonwebtoken", &["control-plane"]),
     ("postgres", &["control-plane"]),
     ("tokio-postgres-rustls", &["control-plane"]),
     ("russh", &["inside"]),

@@ -5,6 +5,7 @@ mod backup;
 mod call;
 mod console;
 mod file;
+mod login;
 mod logins;
 mod resources;
 mod secret;
@@ -48,6 +49,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Problem> {
             };
             resources::explain(&remote, who, &verb, &kind, name.as_deref()).await
         }
+        Command::Login { at } => login::login(&remote, &at).await,
+        Command::Logout { at } => login::logout(at.as_deref()).await,
         Command::Token(command) => tokens::token(&remote, command).await,
         Command::Whoami => tokens::whoami(&remote).await,
         Command::Console { user } => console::console(&remote, &user).await,

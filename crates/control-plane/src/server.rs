@@ -7,6 +7,7 @@ mod answer;
 mod caller;
 mod console;
 mod credentials;
+mod devices;
 mod enrolments;
 mod events;
 mod explain;
@@ -18,11 +19,13 @@ mod resources;
 mod rights;
 mod secrets;
 mod settle;
+mod sign_in;
 mod system;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod wire;
+mod workloads;
 
 use std::sync::Arc;
 
@@ -32,7 +35,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::authz::Worlds;
-use crate::identity::Authority;
+use crate::identity::{Authority, Provider};
 use crate::store::Database;
 use crate::sync::Fleet;
 
@@ -45,6 +48,8 @@ pub struct Control {
     pub database: Database,
     /// Signs for runners.
     pub authority: Arc<Authority>,
+    /// Who says who people are; they sign in nowhere where it is absent.
+    pub provider: Option<Arc<Provider>>,
     /// Where others reach this server: `https://control.example.com:8443`.
     pub address: Arc<str>,
     /// Who may do what, as far as it was read lately.
@@ -87,6 +92,14 @@ fn table() -> Table {
         .route("/v1/renew", post(enrolments::renew))
         .route("/v1/report", post(wire::report))
         .route("/v1/sync", get(wire::sync))
+        .route("/v1/sign-in", get(sign_in::sign_in))
+        .route("/v1/sign-in/callback", get(sign_in::callback))
+        .route("/v1/sign-out", post(sign_in::sign_out))
+        .route("/v1/device", post(devices::begin))
+        .route("/v1/device/poll", post(devices::poll))
+        .route("/v1/workload-token", post(workloads::sign))
+        .route("/.well-known/openid-configuration", get(workloads::configuration))
+        .route("/.well-known/jwks.json", get(workloads::keys))
         .route("/v1/me", get(me::me))
         .route("/v1/console/enter", post(console::enter))
         .route("/v1/organizations/{organization}/users/{name}/console", post(console::link))

@@ -82,6 +82,18 @@ pub(super) enum Command {
     /// Who may do what
     #[command(subcommand)]
     Authz(AuthzCommand),
+    /// Sign in to a server elsewhere. Commands go there from then on
+    Login {
+        /// Where it is, such as https://control.example.com:8443
+        #[arg(value_name = "URL")]
+        at: String,
+    },
+    /// Sign out: take back what the login got, and forget it
+    Logout {
+        /// Where it is; the only one if left out
+        #[arg(value_name = "URL")]
+        at: Option<String>,
+    },
     /// Tokens for programs of yours
     #[command(subcommand)]
     Token(TokenCommand),
@@ -115,6 +127,18 @@ pub(super) struct ServeOptions {
     /// A name or address that they know this computer by; may be given several times
     #[arg(long = "name", default_value = "localhost")]
     pub(super) names: Vec<String>,
+    /// Where they reach it, where that is not the first name and the port: behind a balancer, for instance
+    #[arg(long, value_name = "URL")]
+    pub(super) address: Option<String>,
+    /// The identity provider that people sign in with (OpenID Connect), such as https://id.example.com
+    #[arg(long, value_name = "URL", requires = "client_id", env = "COVE_CONTROL_ISSUER")]
+    pub(super) issuer: Option<String>,
+    /// As what it knows this server. The client's secret, if it has one, is taken from COVE_CONTROL_CLIENT_SECRET alone
+    #[arg(long, value_name = "ID", requires = "issuer", env = "COVE_CONTROL_CLIENT_ID")]
+    pub(super) client_id: Option<String>,
+    /// Certificates of the provider's own authority, in PEM; whom this computer trusts if left out
+    #[arg(long, value_name = "FILE", requires = "issuer")]
+    pub(super) issuer_authority: Option<Utf8PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

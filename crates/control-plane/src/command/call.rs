@@ -26,6 +26,16 @@ impl Remote {
         Self { socket, access, organization }
     }
 
+    /// The organization that was named.
+    pub(super) fn named(&self) -> Option<&Name> {
+        self.organization.as_ref()
+    }
+
+    /// The authority that was named.
+    pub(super) fn authority(&self) -> Option<&str> {
+        self.access.authority.as_deref()
+    }
+
     /// The organization that was named, or the only one there is.
     pub(super) async fn organization(&self) -> Result<Name, Problem> {
         if let Some(organization) = &self.organization {
@@ -91,14 +101,7 @@ impl Remote {
             Way::Socket(socket) => by_socket(socket, request(method, "", path, body)?).await?,
             Way::Server(server) => server.send(method, path, body).await?,
         };
-        let (status, bytes) = (answer.status(), answer.into_body());
-        if status.is_success() {
-            return Ok(bytes);
-        }
-        match serde_json::from_slice::<ErrorBody>(&bytes) {
-            Ok(body) => Err(body.problem),
-            Err(_) => Err(no_form(status)),
-        }
+        success(answer)
     }
 
     /// How to get there: to the server that was named, to the one on this computer, or to the one that somebody signed in to.
@@ -164,6 +167,18 @@ pub(super) fn request(
         .header("content-type", "application/json")
         .body(Full::new(body));
     request.map_err(|error| unexpected(&error))
+}
+
+/// The body of an answer that is a success.
+pub(super) fn success(answer: Response<Bytes>) -> Result<Bytes, Problem> {
+    let (status, bytes) = (answer.status(), answer.into_body());
+    if status.is_success() {
+        return Ok(bytes);
+    }
+    match serde_json::from_slice::<ErrorBody>(&bytes) {
+        Ok(body) => Err(body.problem),
+        Err(_) => Err(no_form(status)),
+    }
 }
 
 pub(super) fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {

@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::ServeOptions;
-use crate::identity::Authority;
+use crate::identity::{Authority, Provider, ProviderOptions};
 use crate::resources;
 use crate::server::{self, Control};
-use crate::store::Database;
+use crate::store::{Database, StoreError};
 use crate::sync::Fleet;
 
 /// The database in the state folder.
@@ -25,6 +25,12 @@ pub(super) const DATABASE_URL: &str = "DATABASE_URL";
 
 /// Names a file with that server's password, so that it need not be in the address.
 const PASSWORD_FILE: &str = "DATABASE_PASSWORD_FILE";
+
+/// What proves to the provider that it is this server that asks: from the environment alone.
+const CLIENT_SECRET: &str = "COVE_CONTROL_CLIENT_SECRET";
+
+/// How often what is over is forgotten.
+const FORGET: std::time::Duration = std::time::Duration::from_hours(1);
 
 /// The database that this server has.
 pub(super) async fn open(home: &Utf8Path) -> Result<Database, Problem> {
@@ -58,6 +64,7 @@ pub(super) async fn serve(home: &Utf8Path, options: ServeOptions) -> Result<(), 
     let authority = database.write(|transaction| Authority::of(transaction, Timestamp::now())).await;
     let authority = authority.map_err(|error| failed("the server's authority cannot be used", &error))?;
     let fleet = Fleet::start(&database).await?;
+    let provider = provider(&options)?.map(Arc::new);
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.map_err(|error| {
         failed(&format!("cannot listen on {}", options.listen), &error)
@@ -65,11 +72,16 @@ pub(super) async fn serve(home: &Utf8Path, options: ServeOptions) -> Result<(), 
     })?;
     let port = listener.local_addr().map_or(options.listen.port(), |address| address.port());
     let name = options.names.first().map_or("localhost", String::as_str);
+    let address = match &options.address {
+        Some(address) => address_of(address)?,
+        None => format!("https://{name}:{port}"),
+    };
     let shutdown = CancellationToken::new();
     let control = Control {
         database,
         authority: Arc::new(authority),
-        address: format!("https://{name}:{port}").into(),
+        provider,
+        address: address.into(),
         worlds: Arc::default(),
         fleet,
         now: Timestamp::now,
@@ -83,6 +95,7 @@ pub(super) async fn serve(home: &Utf8Path, options: ServeOptions) -> Result<(), 
     let socket = home.join("run/control.sock");
     tokio::spawn(end_on_signal(shutdown.clone()));
     tokio::spawn(tidy(control.clone()));
+    tokio::spawn(forget(control.clone()));
     let local = server::local(routes.clone(), &socket, shutdown.clone());
     let served = tokio::try_join!(local, server::tls(control, routes, listener, options.names));
     shutdown.cancel();
@@ -112,6 +125,61 @@ async fn tidy(control: Control) {
         match done {
             Ok(environments) => tracing::info!(environments, "environments that nobody used go"),
             Err(error) => tracing::warn!(%error, "it cannot be seen which environments nobody uses"),
+        }
+    }
+}
+
+/// The identity provider that was named.
+fn provider(options: &ServeOptions) -> Result<Option<Provider>, Problem> {
+    let (Some(issuer), Some(client)) = (&options.issuer, &options.client_id) else { return Ok(None) };
+    if !issuer.starts_with("https://") || issuer.contains(['?', '#']) {
+        let title = format!("`{issuer}` is no identity provider");
+        return Err(Problem::new(ProblemCode::InvalidRequest, title).with_hint(
+            "it looks like https://id.example.com; what is signed there is worth nothing without TLS",
+        ));
+    }
+    let authorities = options
+        .issuer_authority
+        .as_ref()
+        .map(|file| fs_err::read(file).map_err(|error| failed(&format!("{file} cannot be read"), &error)));
+    let provider = Provider::new(ProviderOptions {
+        issuer: issuer.clone(),
+        client: client.clone(),
+        secret: std::env::var(CLIENT_SECRET).ok().filter(|secret| !secret.is_empty()),
+        authorities: authorities.transpose()?,
+    })?;
+    Ok(Some(provider))
+}
+
+/// An address that was given, without what does not belong to it.
+fn address_of(text: &str) -> Result<String, Problem> {
+    let address = text.trim_end_matches('/');
+    let uri: Result<axum::http::Uri, _> = address.parse();
+    let is_one = uri.is_ok_and(|uri| {
+        let is_host_alone = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        uri.scheme_str() == Some("https") && uri.host().is_some() && is_host_alone
+    });
+    if is_one {
+        return Ok(address.to_owned());
+    }
+    Err(Problem::new(ProblemCode::InvalidRequest, format!("`{text}` is no address of a server"))
+        .with_hint("it looks like https://control.example.com"))
+}
+
+/// Forgets what is over: sign-ins that were never finished, sessions, tokens.
+async fn forget(control: Control) {
+    let mut hourly = tokio::time::interval(FORGET);
+    loop {
+        tokio::select! {
+            _ = hourly.tick() => {}
+            () = control.shutdown.cancelled() => return,
+        }
+        let now = (control.now)();
+        let forgotten = control
+            .database
+            .write(move |transaction| -> Result<u64, StoreError> { transaction.forget_expired(now) });
+        if let Err(error) = forgotten.await {
+            tracing::warn!(%error, "what is over could not be forgotten");
         }
     }
 }

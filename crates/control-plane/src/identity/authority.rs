@@ -161,7 +161,9 @@ impl Authority {
     pub fn serve(&self, names: &[String], now: Timestamp) -> Result<Arc<CertifiedKey>, AuthorityError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names)?;
-        params.distinguished_name = named("Cove control plane");
+        // Another than the authority's: to OpenSSL a certificate that is named like its issuer is its own.
+        params.distinguished_name = named("Cove control plane server");
+        params.use_authority_key_identifier_extension = true;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         lasting(&mut params, now, SERVER_LASTS);
         let certificate = params.signed_by(&key, &self.issuer)?;

@@ -24,6 +24,13 @@ impl<T: Into<Problem>> From<T> for Refusal {
     }
 }
 
+impl Refusal {
+    /// What kept it from being done.
+    pub(super) fn problem(&self) -> &Problem {
+        &self.0
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = status_of(self.0.code);

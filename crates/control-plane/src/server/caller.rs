@@ -12,7 +12,9 @@ use super::answer::Refusal;
 use super::credentials::{self, Credentials};
 use crate::audit::{self, Told};
 use crate::authz::{Asked, Asker, Target, World, Worlds, runners_in_scope};
-use crate::identity::{self, EnrolmentError, Evidence, Person, PersonalTokenError, RunnerIdentity, Token};
+use crate::identity::{
+    self, EnrolmentError, Evidence, Person, PersonalTokenError, RunnerIdentity, Token, WorkloadError,
+};
 use crate::resources::ResourceError;
 use crate::store::{Listing, StoreError, Transaction};
 
@@ -105,6 +107,12 @@ impl From<EnrolmentError> for Failed {
 
 impl From<PersonalTokenError> for Failed {
     fn from(error: PersonalTokenError) -> Self {
+        Self::Problem(Box::new(error.into()))
+    }
+}
+
+impl From<WorkloadError> for Failed {
+    fn from(error: WorkloadError) -> Self {
         Self::Problem(Box::new(error.into()))
     }
 }

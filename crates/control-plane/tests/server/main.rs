@@ -11,6 +11,9 @@ mod policies;
 mod runner;
 mod secrets;
 mod syncing;
+mod provider;
+mod sign_in;
+mod workload;
 
 use api::control::{Document, Enrolled, RunnerPhase, RunnerStatus};
 use api::{ErrorBody, ProblemCode};

@@ -57,7 +57,14 @@ impl Place {
 
     /// A server that answers.
     pub(crate) fn serve(&self) -> Server {
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--name", "localhost"]);
+        self.serve_with(&[], &[])
+    }
+
+    /// The same, told more and with these in its environment.
+    pub(crate) fn serve_with(&self, more: &[&str], environment: &[(&str, &str)]) -> Server {
+        let usual = ["serve", "--listen", "127.0.0.1:0", "--name", "localhost"];
+        let mut command = self.command(&usual.iter().chain(more).copied().collect::<Vec<_>>());
+        let command = command.envs(environment.iter().copied());
         let mut child = command.env("NO_COLOR", "1").stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let told = lines.find_map(|line| {
@@ -134,11 +141,24 @@ impl Place {
 
     /// A command of somebody elsewhere, with these in its environment; whether it succeeded, and what it said.
     pub(crate) fn elsewhere(&self, environment: &[(&str, &str)], arguments: &[&str]) -> (bool, String) {
-        let mut command = self.command(arguments);
-        command.env("COVE_CONTROL_HOME", self.path("nothing")).envs(environment.iter().copied());
-        let output = command.output().unwrap();
+        let output = self.remote(arguments).envs(environment.iter().copied()).output().unwrap();
         let said = if output.status.success() { output.stdout } else { output.stderr };
         (output.status.success(), String::from_utf8(said).unwrap())
+    }
+
+    /// The same, to be started.
+    pub(crate) fn remote(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        command.env("COVE_CONTROL_HOME", self.path("nothing"));
+        command
+    }
+
+    /// Lets everything of a space be over, as if it had been left alone for long.
+    pub(crate) fn end_all(&self, space: &str) {
+        let database = rusqlite::Connection::open(self.path("home/control.db")).unwrap();
+        database.busy_timeout(Duration::from_secs(30)).unwrap();
+        let ended = database.execute("UPDATE records SET expires_at = 1 WHERE space = $1", [space]).unwrap();
+        assert!(ended > 0, "there are some");
     }
 
     /// A token for a person, made by the host.

@@ -1,0 +1,136 @@
+//! Runners get tokens for programs in their environments, and anybody can verify those.
+
+use api::control::{Document, EnvironmentSpec, Kind, UserSpec, Verb, WorkloadToken, WorkloadTokenRequest};
+use api::{Name, Problem, ProblemCode};
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::Control;
+use super::answer::{Body, Refusal};
+use super::caller::{Caller, Failed, Wish};
+use crate::audit::{self, Told};
+use crate::identity::{self, RunnerIdentity, SignedWorkload, Workload, WorkloadError};
+use crate::store::{StoreError, Transaction};
+
+/// Keys are published a day before they sign, so that nobody needs to ask more often.
+const CACHED: &str = "public, max-age=3600";
+
+/// Signs a token for a program in an environment that the runner has.
+pub(super) async fn sign(
+    State(control): State<Control>,
+    caller: Caller,
+    Body(asked): Body<WorkloadTokenRequest>,
+) -> Result<Json<WorkloadToken>, Refusal> {
+    let Caller::Runner(runner) = caller.clone() else {
+        let title = "only the runner that has an environment gets tokens for its programs";
+        return Err(Problem::new(ProblemCode::NotAllowed, title).into());
+    };
+    let (who, now, issuer) = (caller.clone(), (control.now)(), control.address.clone());
+    let signed = caller.write(&control, move |transaction| -> Result<SignedWorkload, Failed> {
+        let found = environment(transaction, &runner.organization, &asked.environment)?;
+        let name = found.as_ref().map(|document| document.metadata.name.clone());
+        let wish = Wish {
+            verb: Verb::Get,
+            kind: Kind::Environment,
+            organization: Some(&runner.organization),
+            name: name.as_ref(),
+        };
+        let line = Told { allowed: true, ..who.line("workload_token", &wish) };
+        let (document, spec) = match placed(transaction, &runner, found)? {
+            Ok(placed) => placed,
+            Err(because) => {
+                let because = vec![because.to_owned()];
+                return Err(Failed::Denied(Box::new(Told { allowed: false, because, ..line })));
+            }
+        };
+        let workload = Workload {
+            organization: &runner.organization,
+            name: &document.metadata.name,
+            id: &document.metadata.id,
+            spec: &spec,
+        };
+        let signed =
+            identity::workload_token(transaction, now, &issuer, workload, &asked.audience, asked.lifetime)?;
+        let note = Some(format!("token {} for {}", signed.id, asked.audience));
+        let because = vec!["lies on the runner".to_owned()];
+        audit::append(transaction, now, Told { because, note, ..line })?;
+        Ok(signed)
+    });
+    let SignedWorkload { token, expires_at, .. } = signed.await?;
+    Ok(Json(WorkloadToken { token, expires_at }))
+}
+
+/// An environment of an organization, by name or by id.
+fn environment(
+    transaction: &mut dyn Transaction,
+    organization: &Name,
+    wanted: &str,
+) -> Result<Option<Document>, StoreError> {
+    if let Ok(name) = Name::parse(wanted)
+        && let Some(found) = transaction.resource(Kind::Environment, organization, &name)?
+    {
+        return Ok(Some(found));
+    }
+    let found = transaction.resource_by_id(wanted)?;
+    let is_one =
+        |found: &Document| found.kind == Kind::Environment && found.metadata.organization == *organization;
+    Ok(found.filter(is_one))
+}
+
+/// The environment, if the runner has it and whose it is may do something; or else why there is no token.
+fn placed(
+    transaction: &mut dyn Transaction,
+    runner: &RunnerIdentity,
+    found: Option<Document>,
+) -> Result<Result<(Document, EnvironmentSpec), &'static str>, StoreError> {
+    // A runner learns nothing of environments of others, not even whether they are there.
+    let Some(document) = found else { return Ok(Err("it does not lie on the runner")) };
+    let spec: EnvironmentSpec = serde_json::from_value(document.spec.clone())?;
+    if spec.runner != runner.name {
+        return Ok(Err("it does not lie on the runner"));
+    }
+    if let Some(owner) = &spec.owner {
+        let owner = transaction.resource(Kind::User, &runner.organization, owner)?;
+        let owner: Option<UserSpec> = owner.map(|owner| serde_json::from_value(owner.spec)).transpose()?;
+        if owner.is_none_or(|owner| owner.suspended) {
+            return Ok(Err("its owner is suspended"));
+        }
+    }
+    Ok(Ok((document, spec)))
+}
+
+/// What programs that verify such tokens look for, where they look for it.
+pub(super) async fn configuration(State(control): State<Control>) -> Response {
+    let address = &control.address;
+    let configuration = json!({
+        "issuer": &**address,
+        "jwks_uri": format!("{address}/.well-known/jwks.json"),
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+        "claims_supported": [
+            "iss", "sub", "aud", "iat", "nbf", "exp", "jti", "organization", "project", "owner", "environment",
+            "environment_id", "runner"
+        ],
+    });
+    ([(CACHE_CONTROL, CACHED)], Json(configuration)).into_response()
+}
+
+/// The public keys.
+pub(super) async fn keys(State(control): State<Control>) -> Result<Response, Refusal> {
+    let now = (control.now)();
+    let read = control.database.read(move |transaction| identity::published_keys(transaction, now));
+    let keys: Value = match read.await? {
+        Some(keys) => keys,
+        None => {
+            let made = control.database.write(move |transaction| -> Result<_, WorkloadError> {
+                identity::publish_keys(transaction, now)
+            });
+            made.await?
+        }
+    };
+    Ok(([(CACHE_CONTROL, CACHED)], Json(keys)).into_response())
+}
