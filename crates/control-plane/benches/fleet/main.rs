@@ -113,7 +113,13 @@ async fn measure(database: &'static str, url: Option<String>) -> Result<Measured
     tokio::time::sleep(REST).await;
     let before = server.memory()?;
     line::follow(&server, &mut enrolled);
-    let mut lines = line::connect(&enrolled).await?;
+    let begun = Instant::now();
+    let (lines, core) = server.cost(line::connect(&enrolled)).await?;
+    let mut lines = lines?;
+    let rate = RUNNERS as f64 / begun.elapsed().as_secs_f64();
+    let micros = core.as_secs_f64() * 1e6 / RUNNERS as f64;
+    tell("runners that come in a second, each gets an environment", format!("{rate:.0}"), "comes", rate);
+    tell("processor time of one that comes in", format!("{micros:.0} µs"), "come_micros", micros);
     tokio::time::sleep(REST).await;
     let with_runners = server.memory()?;
     let each = |with: u64, without: u64| with.saturating_sub(without) as f64 / 1024.0 / RUNNERS as f64;

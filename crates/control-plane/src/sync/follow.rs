@@ -66,6 +66,8 @@ struct News {
     organizations: BTreeSet<Name>,
     /// Whether it is not known what else changed.
     is_unknown: bool,
+    /// Whether there may be more.
+    is_more: bool,
 }
 
 impl Fleet {
@@ -88,14 +90,14 @@ impl Fleet {
             let since = position;
             let read = database.read(move |transaction| News::since(transaction, since)).await;
             match read {
-                Ok(News { version, concerns, runners, organizations, is_unknown }) => {
-                    let is_all = position.is_some_and(|position| position >= version);
+                Ok(News { version, concerns, runners, organizations, is_unknown, is_more }) => {
                     position = Some(version);
+                    self.committed(version);
                     self.pass_on(&concerns, &runners, is_unknown);
                     for organization in organizations {
                         due.put(organization);
                     }
-                    if !is_all {
+                    if is_more {
                         continue;
                     }
                 }
@@ -248,6 +250,7 @@ impl News {
             runners: Vec::new(),
             organizations: BTreeSet::new(),
             is_unknown: since.is_none(),
+            is_more: false,
         };
         // A database that was set back has nothing to tell; sessions notice by themselves.
         if let Some(since) = since.map(|since| since.min(version)) {
@@ -256,10 +259,12 @@ impl News {
             news.is_unknown = changes.is_none();
             let changes = changes.unwrap_or_default();
             // As far as both were read.
-            if changes.len() == CHANGES as usize {
+            let is_full = |count: usize| count == CHANGES as usize;
+            news.is_more = is_full(changes.len()) || is_full(news.concerns.len());
+            if is_full(changes.len()) {
                 news.version = changes.last().map_or(version, |change| change.resource_version);
             }
-            if let Some(last) = news.concerns.last().filter(|_| news.concerns.len() == CHANGES as usize) {
+            if let Some(last) = news.concerns.last().filter(|_| is_full(news.concerns.len())) {
                 // It may concern others too, who come with the next.
                 news.version = news.version.min(last.version.saturating_sub(1).max(since + 1));
             }
