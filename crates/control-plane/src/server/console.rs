@@ -60,7 +60,7 @@ pub(super) async fn enter(
     Body(shown): Body<ConsoleEntry>,
 ) -> Result<Response, Refusal> {
     let now = (control.now)();
-    let begun = control.database.write(move |transaction| -> Result<_, Failed> {
+    let begun = control.database.write(move |transaction| -> Result<_, Problem> {
         let known = identity::enter(transaction, now, &Token::shown(&shown.token))?;
         let Some(user) = known else { return Ok(None) };
         let told = Told {
@@ -77,14 +77,7 @@ pub(super) async fn enter(
         audit::append(transaction, now, told)?;
         Ok(Some(cookie))
     });
-    let cookie = match begun.await {
-        Ok(Some(cookie)) => cookie,
-        Ok(None) => return Err(refused()),
-        Err(Failed::Problem(problem)) => return Err((*problem).into()),
-        Err(Failed::Denied(_) | Failed::Forbidden(_)) => {
-            unreachable!("nothing in it is decided by a role or a policy")
-        }
-    };
+    let cookie = begun.await?.ok_or_else(refused)?;
     let cookie = credentials::set_cookie(credentials::SESSION, cookie.reveal(), SESSION_LASTS.as_secs());
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
 }
@@ -96,8 +89,8 @@ fn refused() -> Refusal {
         .into()
 }
 
-fn no_random() -> Failed {
-    Problem::new(ProblemCode::Internal, "this computer gives no random numbers").into()
+fn no_random() -> Problem {
+    Problem::new(ProblemCode::Internal, "this computer gives no random numbers")
 }
 
 /// That no other site made a browser send this: it would sign somebody in as another.

@@ -199,6 +199,7 @@ pub(super) async fn let_in<T: Send + 'static>(
         Err(NotLetIn::Failed(Failed::Denied(told))) => {
             Err(Problem::new(ProblemCode::NotAllowed, told.because.join(", ")).into())
         }
+        Err(NotLetIn::Failed(Failed::Forbidden(forbidden))) => Err(forbidden.1.into()),
         Err(NotLetIn::Refused(_, SignInError::Store(error))) => Err(error.into()),
         Err(NotLetIn::Refused(told, error)) => {
             control.database.write(move |transaction| audit::append(transaction, now, *told)).await?;

@@ -24,6 +24,7 @@ pub(super) async fn served() -> (tempfile::TempDir, Router) {
         address: "https://localhost:8443".into(),
         worlds: Arc::default(),
         fleet,
+        provider: None,
         now: Timestamp::now,
         shutdown: tokio_util::sync::CancellationToken::new(),
     };
