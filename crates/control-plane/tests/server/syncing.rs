@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sync::{Key, Tell};
 use test_support::postgres::Postgres;
 
+use crate::client::RECIPIENT;
 use crate::place::{Place, Server};
 use crate::runner::Mac;
 
@@ -239,7 +240,7 @@ async fn policies_and_secrets_follow_to_the_runner_an_environment_is_on() {
     let secret = |session: &str, runner: &str| {
         format!(
             "kind: Secret\nmetadata: {{ name: token }}\nspec:\n  scope: {{ project: shop }}\n  used_as: {{ variable: TOKEN }}\n  \
-             session: {session}\n  sealed: [{{ runner: {runner}, recipient: r, value: v-{session} }}]\n"
+             session: {session}\n  sealed: [{{ runner: {runner}, recipient: {RECIPIENT}, value: v-{session} }}]\n"
         )
     };
     apply(&place, &secret("a", "mac-1"));
