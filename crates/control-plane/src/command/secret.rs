@@ -48,14 +48,27 @@ async fn set(
         session: Session::fresh(),
         sealed: Vec::new(),
     };
-    let kept = seal(remote, &name, DraftMetadata::named(name.clone()), spec).await?;
+    // One that is there keeps what it is sorted by. Somebody may set what they cannot see.
+    let labels = match find(remote, &name).await {
+        Ok(secret) => secret.metadata.labels,
+        Err(problem) if matches!(problem.code, ProblemCode::ResourceNotFound | ProblemCode::NotAllowed) => {
+            [].into()
+        }
+        Err(problem) => return Err(problem),
+    };
+    let metadata = DraftMetadata { labels, ..DraftMetadata::named(name.clone()) };
+    let kept = seal(remote, &name, metadata, spec).await?;
     say(&told(&name, &kept))
+}
+
+async fn find(remote: &Remote, name: &Name) -> Result<Secret, Problem> {
+    let path = format!("{}/{name}", remote.of_kind(Kind::Secret).await?);
+    typed(remote.get(&path).await?)
 }
 
 /// The same value once more, for runners that came since: nobody can read it out of what was sealed.
 async fn reseal(remote: &Remote, name: Name) -> Result<(), Problem> {
-    let path = format!("{}/{name}", remote.of_kind(Kind::Secret).await?);
-    let secret = typed(remote.get(&path).await?)?;
+    let secret = find(remote, &name).await?;
     let metadata = DraftMetadata {
         labels: secret.metadata.labels,
         // Whoever gave another value meanwhile would lose it.
