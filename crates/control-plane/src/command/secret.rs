@@ -2,6 +2,7 @@
 
 mod value;
 
+use std::fmt::Write as _;
 use std::str::FromStr as _;
 
 use age::x25519;
@@ -126,9 +127,9 @@ fn told(name: &Name, Kept { by, absent }: &Kept) -> String {
     let mut text = format!("{name} is kept. It can be opened by {by}.\n");
     if !absent.is_empty() {
         let absent = names(absent);
-        text += &format!(
-            "No computer is there as {absent} yet; once one is, reseal it: cove-control secret reseal {name}\n"
-        );
+        let again = format!("cove-control secret reseal {name}");
+        writeln!(text, "No computer is there as {absent} yet; once one is, reseal it: {again}")
+            .expect("writing to a string cannot fail");
     }
     text
 }
@@ -158,7 +159,8 @@ fn listed(secrets: &[Secret]) -> String {
             _ => "somebody who knows the value and may change the secret can mend it".to_owned(),
         };
         let (name, missing) = (&secret.metadata.name, names(&secret.status.missing));
-        text += &format!("\n{missing} cannot open {name}; {who}:\n    cove-control secret reseal {name}\n");
+        writeln!(text, "\n{missing} cannot open {name}; {who}:\n    cove-control secret reseal {name}")
+            .expect("writing to a string cannot fail");
     }
     text
 }
