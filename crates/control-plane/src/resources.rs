@@ -117,7 +117,7 @@ pub fn carry_out(
     let Proposal { organization, kind, metadata, spec, present } = proposal;
     let Some(mut document) = present else {
         let document = create(transaction, now, organization, kind, metadata, spec)?;
-        return Ok(Applied { document: settled(transaction, now, document)?, difference });
+        return Ok(Applied { document: settled(transaction, now, document, &difference)?, difference });
     };
     if document.metadata.deleted_at.is_some() {
         return Err(ResourceError::Going { kind, name: document.metadata.name });
@@ -138,7 +138,7 @@ pub fn carry_out(
     let guard = administrator::before(transaction, &document)?;
     store(transaction, now, &mut document)?;
     guard.after(transaction)?;
-    Ok(Applied { document: settled(transaction, now, document)?, difference })
+    Ok(Applied { document: settled(transaction, now, document, &difference)?, difference })
 }
 
 /// A resource after all that its change means for others: it is said anew who lacks which secret.
@@ -146,10 +146,13 @@ fn settled(
     transaction: &mut dyn Transaction,
     now: Timestamp,
     document: Document,
+    difference: &Difference,
 ) -> Result<Document, ResourceError> {
     let Metadata { organization, name, .. } = &document.metadata;
     match document.kind {
-        Kind::Environment | Kind::Runner => recount_secrets(transaction, now, organization)?,
+        Kind::Environment if secrets::moves(&difference.fields) => {
+            recount_secrets(transaction, now, organization)?;
+        }
         Kind::Secret => {
             recount_secrets(transaction, now, organization)?;
             return find(transaction, document.kind, organization, name);
@@ -209,7 +212,7 @@ pub fn delete(
     if document.metadata.deleted_at.is_none() {
         document.metadata.deleted_at = Some(now);
         store(transaction, now, &mut document)?;
-        document = settled(transaction, now, document)?;
+        recount_secrets(transaction, now, organization)?;
     }
     Ok(Deleted::Going(Box::new(document)))
 }
@@ -252,11 +255,16 @@ pub fn report(
     if document.status == status {
         return Ok(document);
     }
-    let is_other_key = kind == Kind::Runner
-        && ["phase", "recipient"].iter().any(|key| document.status.get(key) != status.get(key));
+    let key = |status: &Value| {
+        (status.get("recipient").cloned(), status.get("phase").is_some_and(|phase| phase == "revoked"))
+    };
+    let is_other_key = kind == Kind::Runner && key(&document.status) != key(&status);
     document.status = status;
     store(transaction, now, &mut document)?;
-    if is_other_key { settled(transaction, now, document) } else { Ok(document) }
+    if is_other_key {
+        recount_secrets(transaction, now, organization)?;
+    }
+    Ok(document)
 }
 
 /// A resource that is there.

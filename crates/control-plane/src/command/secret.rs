@@ -2,6 +2,7 @@
 
 mod value;
 
+use std::fmt::Write as _;
 use std::str::FromStr as _;
 
 use age::x25519;
@@ -48,14 +49,27 @@ async fn set(
         session: Session::fresh(),
         sealed: Vec::new(),
     };
-    let kept = seal(remote, &name, DraftMetadata::named(name.clone()), spec).await?;
+    // One that is there keeps what it is sorted by. Somebody may set what they cannot see.
+    let labels = match find(remote, &name).await {
+        Ok(secret) => secret.metadata.labels,
+        Err(problem) if matches!(problem.code, ProblemCode::ResourceNotFound | ProblemCode::NotAllowed) => {
+            [].into()
+        }
+        Err(problem) => return Err(problem),
+    };
+    let metadata = DraftMetadata { labels, ..DraftMetadata::named(name.clone()) };
+    let kept = seal(remote, &name, metadata, spec).await?;
     say(&told(&name, &kept))
+}
+
+async fn find(remote: &Remote, name: &Name) -> Result<Secret, Problem> {
+    let path = format!("{}/{name}", remote.of_kind(Kind::Secret).await?);
+    typed(remote.get(&path).await?)
 }
 
 /// The same value once more, for runners that came since: nobody can read it out of what was sealed.
 async fn reseal(remote: &Remote, name: Name) -> Result<(), Problem> {
-    let path = format!("{}/{name}", remote.of_kind(Kind::Secret).await?);
-    let secret = typed(remote.get(&path).await?)?;
+    let secret = find(remote, &name).await?;
     let metadata = DraftMetadata {
         labels: secret.metadata.labels,
         // Whoever gave another value meanwhile would lose it.
@@ -113,9 +127,9 @@ fn told(name: &Name, Kept { by, absent }: &Kept) -> String {
     let mut text = format!("{name} is kept. It can be opened by {by}.\n");
     if !absent.is_empty() {
         let absent = names(absent);
-        text += &format!(
-            "No computer is there as {absent} yet; once one is, reseal it: cove-control secret reseal {name}\n"
-        );
+        let again = format!("cove-control secret reseal {name}");
+        writeln!(text, "No computer is there as {absent} yet; once one is, reseal it: {again}")
+            .expect("writing to a string cannot fail");
     }
     text
 }
@@ -145,7 +159,8 @@ fn listed(secrets: &[Secret]) -> String {
             _ => "somebody who knows the value and may change the secret can mend it".to_owned(),
         };
         let (name, missing) = (&secret.metadata.name, names(&secret.status.missing));
-        text += &format!("\n{missing} cannot open {name}; {who}:\n    cove-control secret reseal {name}\n");
+        writeln!(text, "\n{missing} cannot open {name}; {who}:\n    cove-control secret reseal {name}")
+            .expect("writing to a string cannot fail");
     }
     text
 }

@@ -105,7 +105,7 @@ pub(super) async fn serve(home: &Utf8Path, options: ServeOptions) -> Result<(), 
 /// Each minute wishes those environments away that nobody used for as long as a policy says. Several servers on one database
 /// do no harm to each other by that: each finds what is still there.
 async fn tidy(control: Control) {
-    let mut each_minute = tokio::time::interval(Duration::from_secs(60));
+    let mut each_minute = tokio::time::interval(Duration::from_mins(1));
     loop {
         tokio::select! {
             _ = each_minute.tick() => {}

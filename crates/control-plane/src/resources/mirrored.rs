@@ -10,7 +10,8 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::{
-    Applied, RUNNER_FINALIZER, ResourceError, announce, changed_fields, check, recount_secrets, store, vanish,
+    Applied, RUNNER_FINALIZER, ResourceError, announce, changed_fields, check, recount_secrets, secrets,
+    store, vanish,
 };
 use crate::store::{Listing, StoreError, Transaction};
 
@@ -93,12 +94,11 @@ pub fn mirror(
     if document.metadata.name != before.metadata.name {
         rename(transaction, now, &before, &document.metadata.name)?;
     }
-    let is_other = document.spec != before.spec || document.metadata.deleted_at != before.metadata.deleted_at;
-    if is_new || is_other {
-        recount_secrets(transaction, now, &document.metadata.organization)?;
-    }
     let kind = if is_new { DifferenceKind::Create } else { DifferenceKind::Update };
     let fields = changed_fields((!is_new).then_some(&before.spec), &document.spec);
+    if secrets::moves(&fields) || document.metadata.deleted_at != before.metadata.deleted_at {
+        recount_secrets(transaction, now, &document.metadata.organization)?;
+    }
     Ok(Some(Applied { document, difference: Difference { kind, fields } }))
 }
 

@@ -172,6 +172,15 @@ fn key_of(runner: &Document) -> Result<Option<String>, StoreError> {
     Ok(status.recipient.filter(|_| status.phase != RunnerPhase::Revoked))
 }
 
+/// Whether a change of an environment is one of what secrets it gets, or where.
+pub(super) fn moves(fields: &BTreeMap<String, [Option<Value>; 2]>) -> bool {
+    fields.iter().any(|(field, sides)| match field.as_str() {
+        "owner" | "project" | "runner" => true,
+        "desired_phase" => sides.iter().flatten().any(|phase| phase == "deleted"),
+        _ => false,
+    })
+}
+
 /// Writes down which runners lack a secret that an environment of theirs gets, after a change of environments, of runners or
 /// of a secret. Values that are sealed to a key that no runner has any more are taken away: nobody is to open them.
 ///

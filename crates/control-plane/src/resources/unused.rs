@@ -1,14 +1,15 @@
 //! Environments that nobody used for as long as a policy lets them be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::control::{
-    EnvironmentSpec, EnvironmentStatus, Kind, Limits, PolicySpec, Resource, RunnerPhase, RunnerStatus,
+    Document, EnvironmentSpec, EnvironmentStatus, Kind, Limits, PolicySpec, Resource, RunnerPhase,
+    RunnerStatus,
 };
 use api::{DesiredPhase, Name};
 use jiff::{SignedDuration, Timestamp};
 
-use super::limits_for;
+use crate::authz;
 use crate::store::{Listing, StoreError, Transaction};
 
 /// How long a runner must be there before what it says of its environments counts: one that was away for a month has to tell
@@ -33,19 +34,25 @@ pub struct Unused {
 /// The database cannot be read.
 pub fn unused(transaction: &mut dyn Transaction, now: Timestamp) -> Result<Vec<Unused>, StoreError> {
     let every = Listing { kind: Kind::Policy, organization: None, after: None, most: u32::MAX };
-    let mut organizations = BTreeSet::new();
-    for document in transaction.resources(&every)? {
-        if serde_json::from_value::<PolicySpec>(document.spec)?.delete_after.is_some() {
-            organizations.insert(document.metadata.organization);
-        }
+    let mut policies: BTreeMap<Name, Vec<(Name, PolicySpec)>> = BTreeMap::new();
+    for Document { metadata, spec, .. } in transaction.resources(&every)? {
+        policies
+            .entry(metadata.organization)
+            .or_default()
+            .push((metadata.name, serde_json::from_value(spec)?));
     }
+    policies.retain(|_, policies| policies.iter().any(|(_, policy)| policy.delete_after.is_some()));
     let mut found = Vec::new();
-    for organization in organizations {
+    for (organization, policies) in policies {
         let here = settled(transaction, now, &organization)?;
-        for document in all_environments(transaction, &organization)? {
-            let limits = limits_for(transaction, &organization, document.spec.project.as_ref())?;
-            if let Some(policies) = lets_go(&limits, now, &document, &here) {
-                let (organization, name) = (organization.clone(), document.metadata.name);
+        let mut limits: BTreeMap<Option<Name>, Limits> = BTreeMap::new();
+        for environment in all_environments(transaction, &organization)? {
+            let project = environment.spec.project.clone();
+            let limits = limits.entry(project).or_insert_with_key(|project| {
+                authz::narrowest(policies.iter().map(|(name, policy)| (name, policy)), project.as_ref())
+            });
+            if let Some(policies) = lets_go(limits, now, &environment, &here) {
+                let (organization, name) = (organization.clone(), environment.metadata.name);
                 found.push(Unused { organization, name, policies });
             }
         }
@@ -60,7 +67,7 @@ fn all_environments(
     organization: &Name,
 ) -> Result<Vec<Environment>, StoreError> {
     let documents = transaction.resources(&Listing::of(Kind::Environment, organization))?;
-    Ok(documents.into_iter().map(api::control::Document::typed).collect::<Result<_, _>>()?)
+    Ok(documents.into_iter().map(Document::typed).collect::<Result<_, _>>()?)
 }
 
 /// The runners that have been there for a while.

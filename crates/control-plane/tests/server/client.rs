@@ -6,6 +6,7 @@ use api::control::Enrolled;
 use axum::http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -103,16 +104,38 @@ impl Computer {
         body: Bytes,
         by: Option<&Enrolled>,
     ) -> Response<Bytes> {
+        self.kept(by).await.send(method, path, headers, body).await
+    }
+
+    /// A connection for several requests.
+    pub(crate) async fn kept(&self, by: Option<&Enrolled>) -> Connection {
         let stream = self.connect(by).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let host = format!("localhost:{}", self.port);
-        let mut request = Request::builder().method(method).uri(path).header("host", host);
+        Connection { host: format!("localhost:{}", self.port), sender }
+    }
+}
+
+/// A connection that is kept.
+pub(crate) struct Connection {
+    host: String,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Connection {
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Response<Bytes> {
+        let mut request = Request::builder().method(method).uri(path).header("host", &self.host);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
+        self.sender.ready().await.unwrap();
+        let answer = self.sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
         let (head, body) = answer.into_parts();
         Response::from_parts(head, body.collect().await.unwrap().to_bytes())
     }

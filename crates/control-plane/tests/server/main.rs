@@ -5,6 +5,7 @@
 mod client;
 mod console;
 mod fuzz;
+mod matrix;
 mod people;
 mod place;
 mod policies;

@@ -1,6 +1,6 @@
 //! The value of a secret, from where nobody else sees it: not the command line, which every process can read.
 
-use std::io::{self, IsTerminal as _, Read, Write as _};
+use std::io::{self, BufRead, IsTerminal as _, Read as _, Write as _};
 
 use api::{MOST_SECRET_BYTES, Name, Problem, ProblemCode};
 use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
@@ -20,7 +20,7 @@ pub(super) fn read(name: &Name, is_file: bool) -> Result<String, Problem> {
             // Before the question: whoever answers at once would see what they type.
             let _quiet = Quiet::enter().map_err(failed)?;
             write!(io::stderr(), "Value of {name} (it is not shown): ").map_err(failed)?;
-            line_of(&mut io::stdin().lock())
+            line_of(io::stdin().lock())
         };
         writeln!(io::stderr()).map_err(failed)?;
         let broken_off =
@@ -58,7 +58,7 @@ fn fitting(name: &Name, bytes: Vec<u8>, is_file: bool) -> Result<String, Problem
 }
 
 /// A line as the terminal gives it; `None` if it was broken off.
-fn line_of(terminal: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+fn line_of(terminal: impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     for byte in terminal.bytes() {
         match byte? {
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_line_ends_or_is_broken_off() {
-        let line = |keys: &[u8]| line_of(&mut &keys[..]).unwrap();
+        let line = |keys: &[u8]| line_of(keys).unwrap();
         assert_eq!(line(b"abc\ndef"), Some(b"abc".to_vec()));
         assert_eq!(line(b"abc"), Some(b"abc".to_vec()));
         assert_eq!(line(b"ab\x03c\n"), None);
