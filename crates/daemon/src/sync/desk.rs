@@ -22,6 +22,8 @@ use crate::store::{Row, Space};
 
 /// The row that says of which membership all others are.
 const MEMBER: &str = "member";
+/// The row that says that this computer has left since. What is known is kept for when it comes back, and counts no more.
+pub(super) const LEFT: &str = "left";
 
 /// How long the desk waits for the server to hear good-bye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -109,6 +111,7 @@ impl Desk {
                 match membership {
                     Ok(Some(membership)) => self.speak(membership, &mut changes).await,
                     Ok(None) => {
+                        self.around.store.write_sync(&[row(Space::Single, LEFT, &true)])?;
                         self.report.send_replace(SyncReport::default());
                         self.silent(&mut changes).await;
                         Ok(())
@@ -161,6 +164,7 @@ impl Desk {
             store.forget_sync()?;
             store.write_sync(&[row(Space::Single, MEMBER, &member)])?;
         }
+        store.write_sync(&[Row { space: Space::Single, key: LEFT.to_owned(), value: None }])?;
         // Subscribed before anything is read: what happens in between is told.
         let mut events = store.subscribe();
         let mut audited = self.around.audit.follow();

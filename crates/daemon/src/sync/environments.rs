@@ -321,7 +321,9 @@ impl Talk<'_> {
     /// Another runner has taken it over. What is here stops, and stays for the work in it.
     pub(super) fn give_up(&mut self, key: &Key) -> Result<(), DiskError> {
         let Some(environment) = self.environment_of(key)? else { return self.unlink(key) };
-        let link = self.links.get(key).cloned().unwrap_or_default();
+        let mut link = self.links.get(key).cloned().unwrap_or_default();
+        // Not an edit of somebody's: if it comes back, the document says whether it runs.
+        link.agreed.insert(PHASE.to_owned(), "stopped".into());
         self.keep_link(key, Link { left: true, ..link })?;
         tracing::info!(environment = %environment.metadata.name, "moved to another runner; what is here is stopped and stays");
         let stopped = |spec: &mut api::EnvironmentSpec| spec.desired_phase = DesiredPhase::Stopped;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sync::{Conflict, Disk, Document, Key, Owners, PHASE, Side, Write};
 
-use super::desk::Talk;
+use super::desk::{LEFT, Talk};
 use super::disk::{DiskError, row};
 use super::secrets::Kept;
 use crate::store::{Row, Space, Store, StoreError};
@@ -51,6 +51,9 @@ pub(super) fn said_of(store: &Store, id: &EnvironmentId, field: &str) -> Option<
         serde_json::from_str::<Link>(value).is_ok_and(|link| link.environment.as_ref() == Some(id))
     };
     let known = || -> Result<Option<Value>, StoreError> {
+        if store.sync_rows(Space::Single)?.iter().any(|(key, _)| key == LEFT) {
+            return Ok(None);
+        }
         let Some((key, _)) = store.sync_rows(Space::Link)?.into_iter().find(|(_, value)| of(value)) else {
             return Ok(None);
         };
