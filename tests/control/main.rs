@@ -144,3 +144,35 @@ fn a_host_that_nobody_sits_at_joins_by_itself() {
     let said = place.control_fails(&["apply", "-f", &place.file("class.yaml", class)]);
     assert!(said.contains("cpus") && said.contains("class.yaml:3:"), "{said}");
 }
+
+#[test]
+fn either_side_may_be_lost_and_the_other_has_what_is_needed() {
+    let place = Place::new();
+    let server = place.serve();
+    joined(&place, &server);
+    place.control_ok(&["apply", "-f", &place.file("declared.yaml", DECLARED)]);
+    place.until("it is heard of", || place.environment("declared")["status"]["runner"] == "big-linux");
+
+    // The computer is lost. Another one comes in its place, by a token of its own, and hears of all that was declared.
+    place.lose_computer();
+    let (authority, token) = place.token("big-linux");
+    place.cove_ok(&["control", "join", &server.address(), "--authority", &authority], &token);
+    let folder = place.folder("work");
+    place.cove_ok(&["up", &folder, "--no-wait"], "");
+    place.until("both are known", || {
+        let mut names = place.names();
+        names.sort();
+        names == ["declared", "work"]
+    });
+    place.until("the other tells of it", || place.environment("declared")["status"]["phase"] == "stopped");
+
+    // The server is lost, with all that it knew. Another one hears of what there is from its runners.
+    server.kill();
+    place.lose_server();
+    let server = place.serve();
+    place.cove_ok(&["control", "leave"], "");
+    joined(&place, &server);
+    place.until("what is there is told again", || place.names().contains(&"work".to_owned()));
+    assert_eq!(place.environment("work")["spec"]["source"]["path"], folder);
+    drop(server);
+}

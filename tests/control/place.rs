@@ -122,6 +122,17 @@ impl Place {
         Daemon(daemon)
     }
 
+    /// The computer is gone, with all that it had.
+    pub(crate) fn lose_computer(&self) {
+        self.cove_ok(&["daemon", "stop"], "");
+        fs::remove_dir_all(self.folder.path().join("computer")).unwrap();
+    }
+
+    /// The server's disk is gone.
+    pub(crate) fn lose_server(&self) {
+        fs::remove_dir_all(self.folder.path().join("server")).unwrap();
+    }
+
     /// Waits for something that programs do by themselves.
     pub(crate) fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let begun = Instant::now();
