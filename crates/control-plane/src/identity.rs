@@ -2,9 +2,9 @@
 
 mod authority;
 mod enrolment;
-mod link;
 mod id_token;
 mod jwt;
+mod link;
 mod person;
 mod personal;
 mod provider;
@@ -14,8 +14,8 @@ mod workload;
 
 pub use authority::{Authority, AuthorityError, SignedCertificate};
 pub use enrolment::{EnrolmentError, RunnerIdentity, enrol, invite, known, renew, revoke};
-pub use link::{enter, link};
 pub use id_token::IdTokenError;
+pub use link::{enter, link};
 pub use person::{
     Evidence, Person, PersonIdentity, SESSION_LASTS, begin_session, by_session, by_token, used,
 };

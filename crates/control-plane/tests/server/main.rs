@@ -8,11 +8,11 @@ mod fuzz;
 mod people;
 mod place;
 mod policies;
+mod provider;
 mod runner;
 mod secrets;
-mod syncing;
-mod provider;
 mod sign_in;
+mod syncing;
 mod workload;
 
 use api::control::{Document, Enrolled, RunnerPhase, RunnerStatus};
