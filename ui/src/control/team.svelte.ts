@@ -16,6 +16,8 @@ export type Connection =
   | { kind: 'connecting' }
   | { kind: 'live' }
   | { kind: 'away'; problem: Problem }
+  /** No role lets this person hear of anything: each further try would be one more line of the audit log. */
+  | { kind: 'refused'; problem: Problem }
   /** The server runs and does not know this browser. */
   | { kind: 'signed-out' }
 
@@ -88,11 +90,11 @@ class Team {
         this.#lost(error)
       }
       const pause = PAUSES[Math.min(attempt, PAUSES.length - 1)]
-      const signedOut = this.connection.kind === 'signed-out'
+      const waits = this.connection.kind === 'signed-out' || this.connection.kind === 'refused'
       await new Promise<void>((resolve) => {
         this.#wake = resolve
         // Who is signed out comes back by a link or by the provider, which loads the page anew.
-        if (!signedOut) setTimeout(resolve, pause)
+        if (!waits) setTimeout(resolve, pause)
       })
     }
   }
@@ -147,7 +149,8 @@ class Team {
       this.#forget()
       this.connection = { kind: 'signed-out' }
     } else {
-      this.connection = { kind: 'away', problem: problemOf(error) }
+      const kind = error instanceof Refused && error.status === 403 ? 'refused' : 'away'
+      this.connection = { kind, problem: problemOf(error) }
     }
   }
 

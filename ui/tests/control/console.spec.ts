@@ -172,6 +172,17 @@ test('who may only look sees no button that is refused', async ({ page }) => {
   await expect(page.getByRole('button', { name: 'New project' })).toBeVisible()
 })
 
+test('whom no role lets see anything is told so', async ({ page }) => {
+  apply({ kind: 'User', metadata: { name: 'dan' }, spec: { email: 'dan@example.com' } })
+  await page.goto(link('dan'))
+  await expect(page.getByRole('alert')).toContainText('E0502')
+  await accessible(page)
+  // Nobody tries again by a clock: somebody does once there is a reason.
+  apply({ kind: 'Role', metadata: { name: 'maintainer' }, spec: { permissions: [{}], subjects: [{ user: 'dan' }] } })
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await expect(page.getByRole('heading', { level: 1, name: 'Environments' })).toBeVisible()
+})
+
 test('who is suspended is signed out at once', async ({ page }) => {
   await enter(page, 'bob')
   apply({ kind: 'User', metadata: { name: 'bob' }, spec: { email: 'bob@example.com', suspended: true } })

@@ -82,7 +82,7 @@ pub enum DeviceAnswer {
         organization: Name,
         /// What the device sends from now on.
         #[serde(flatten)]
-        made: TokenMade,
+        made: Box<TokenMade>,
     },
 }
 

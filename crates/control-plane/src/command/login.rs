@@ -50,7 +50,7 @@ async fn wait(server: &Server, code: &DeviceCode) -> Result<(api::Name, api::con
     while Timestamp::now() < code.expires_at {
         tokio::time::sleep(Duration::from_secs(interval)).await;
         match post(server, "/v1/device/poll", &DevicePoll { device: code.device.clone() }).await {
-            Ok(DeviceAnswer::SignedIn { organization, made }) => return Ok((organization, made)),
+            Ok(DeviceAnswer::SignedIn { organization, made }) => return Ok((organization, *made)),
             Ok(DeviceAnswer::Pending { interval: wanted }) => interval = wanted,
             // A network that breaks off for a moment ends no sign-in.
             Err(problem) if problem.code == ProblemCode::ControlPlaneUnreachable => {

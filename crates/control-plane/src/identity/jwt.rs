@@ -66,6 +66,7 @@ pub(super) fn decode<T: DeserializeOwned>(
 
 struct Es256(sign::EcdsaKeyPair);
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the crate wants functions of this type")]
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
     if *algorithm != Algorithm::ES256 || key.family() != AlgorithmFamily::Ec {
         return Err(ErrorKind::InvalidAlgorithm.into());
@@ -94,6 +95,7 @@ struct Verify {
     key: DecodingKey,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the crate wants functions of this type")]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     if !TAKEN.contains(algorithm) || key.family() != algorithm.family() {
         return Err(ErrorKind::InvalidAlgorithm.into());

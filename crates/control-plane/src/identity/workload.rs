@@ -102,8 +102,8 @@ struct Keys(Vec<Key>);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Key {
     id: String,
-    /// PKCS #8, in base64.
-    key: String,
+    /// The private key, in base64.
+    pkcs8: String,
     /// The point that is public, as a JWK has it.
     x: String,
     y: String,
@@ -227,7 +227,7 @@ impl Key {
         let (x, y) = pair.der_bytes().get(1..65).ok_or_else(no_key)?.split_at(32);
         Ok(Self {
             id: uuid::Uuid::new_v4().to_string(),
-            key: STANDARD.encode(pair.serialize_der()),
+            pkcs8: STANDARD.encode(pair.serialize_der()),
             x: URL_SAFE_NO_PAD.encode(x),
             y: URL_SAFE_NO_PAD.encode(y),
             made_at: now,
@@ -235,7 +235,7 @@ impl Key {
     }
 
     fn sign(&self, claims: &Value) -> Result<String, WorkloadError> {
-        let key = STANDARD.decode(&self.key).map_err(|error| WorkloadError::Key(Box::new(error)))?;
+        let key = STANDARD.decode(&self.pkcs8).map_err(|error| WorkloadError::Key(Box::new(error)))?;
         let header = Header { kid: Some(self.id.clone()), ..Header::new(Algorithm::ES256) };
         jwt::encode(&header, claims, &EncodingKey::from_ec_der(&key))
             .map_err(|error| WorkloadError::Key(Box::new(error)))

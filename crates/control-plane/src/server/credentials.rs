@@ -2,6 +2,7 @@
 
 use axum::http::header::{AUTHORIZATION, COOKIE, HOST, HeaderMap, ORIGIN};
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderValue, Method};
 
 use crate::identity::Token;
@@ -65,7 +66,7 @@ pub(super) fn is_same_origin(parts: &Parts) -> bool {
     if let Some(site) = parts.headers.get("sec-fetch-site") {
         return site == "same-origin";
     }
-    let of_uri = parts.uri.authority().map(|authority| authority.as_str());
+    let of_uri = parts.uri.authority().map(Authority::as_str);
     let host = of_uri.or_else(|| parts.headers.get(HOST).and_then(|host| host.to_str().ok()));
     let origin = parts.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
     match (origin.and_then(|origin| origin.strip_prefix("https://")), host) {

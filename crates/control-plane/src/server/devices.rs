@@ -43,6 +43,8 @@ struct Begun {
 }
 
 /// Begins. Needs nobody to be signed in.
+#[utoipa::path(post, path = "/v1/device", tag = "people", security(()), request_body = DeviceRequest,
+    responses((status = 200, body = DeviceCode)))]
 pub(super) async fn begin(
     State(control): State<Control>,
     Body(asked): Body<DeviceRequest>,
@@ -76,6 +78,8 @@ pub(super) async fn begin(
 }
 
 /// Says whether the person has signed in, and gives the device its token then.
+#[utoipa::path(post, path = "/v1/device/poll", tag = "people", security(()), request_body = DevicePoll,
+    responses((status = 200, body = DeviceAnswer)))]
 pub(super) async fn poll(
     State(control): State<Control>,
     Body(asked): Body<DevicePoll>,
@@ -108,10 +112,10 @@ pub(super) async fn poll(
     let (now, title, by_device) = ((control.now)(), begun.title, key.clone());
     let made = let_in(&control, claimed, begun.organization, "device", move |transaction, person| {
         if !transaction.remove_record(Space::SignIns, &by_device)? {
-            return Err(over_problem().into());
+            return Err(over_problem());
         }
         let made = identity::token_of_sign_in(transaction, now, &person, title, LOGIN_LASTS)?;
-        Ok(DeviceAnswer::SignedIn { organization: person.organization, made })
+        Ok(DeviceAnswer::SignedIn { organization: person.organization, made: Box::new(made) })
     });
     match made.await {
         Ok(made) => Ok(Json(made)),

@@ -1,6 +1,6 @@
 //! People sign in with a browser, by the organization's identity provider, and sign out.
 
-use api::{Name, Problem, ProblemCode};
+use api::{ErrorBody, Name, Problem, ProblemCode};
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::request::Parts;
@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
 use super::Control;
 use super::answer::{Parameters, Refusal};
@@ -27,10 +28,12 @@ pub(super) const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 const LONGEST: usize = 2000;
 
 /// How it is to be.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct SignInQuery {
     /// Where to go to then: a path of this server.
     #[serde(default = "home")]
+    #[param(required = false)]
     return_to: String,
     /// Where to sign in, for people who are in several organizations.
     organization: Option<Name>,
@@ -41,12 +44,18 @@ fn home() -> String {
 }
 
 /// What the provider sends the browser back with.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct CallbackQuery {
+    /// Which sign-in it is.
     state: Option<String>,
+    /// What says there who it is.
     code: Option<String>,
+    /// The provider.
     iss: Option<String>,
+    /// Why it let nobody in.
     error: Option<String>,
+    /// The same for people.
     error_description: Option<String>,
 }
 
@@ -81,10 +90,9 @@ impl Reader {
             return refusal.into_response();
         }
         let problem = refusal.problem();
-        let mut text = format!("{} ({})\n", problem.title, problem.code);
-        for hint in &problem.hints {
-            text.push_str(&format!("\n{}\n", hint.text));
-        }
+        let head = format!("{} ({})\n", problem.title, problem.code);
+        let hints = problem.hints.iter().map(|hint| format!("\n{}\n", hint.text));
+        let text: String = std::iter::once(head).chain(hints).collect();
         let status = refusal.into_response().status();
         let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
         (status, headers, text).into_response()
@@ -92,6 +100,10 @@ impl Reader {
 }
 
 /// Sends a browser to the provider.
+#[utoipa::path(get, path = "/v1/sign-in", tag = "people", security(()), params(SignInQuery), responses(
+    (status = 303, description = "There it goes on"),
+    (status = 403, description = "This server has no provider", body = ErrorBody),
+))]
 pub(super) async fn sign_in(
     State(control): State<Control>,
     reader: Reader,
@@ -132,6 +144,10 @@ async fn begin(control: &Control, query: SignInQuery) -> Result<Response, Refusa
 }
 
 /// Lets a browser in that comes back from the provider.
+#[utoipa::path(get, path = "/v1/sign-in/callback", tag = "people", security(()), params(CallbackQuery), responses(
+    (status = 303, description = "It has a session, and goes to where it wanted to be"),
+    (status = 403, description = "Nobody is let in", body = ErrorBody),
+))]
 pub(super) async fn callback(
     State(control): State<Control>,
     reader: Reader,
@@ -181,12 +197,12 @@ pub(super) async fn let_in<T: Send + 'static>(
     claimed: Claimed,
     organization: Option<Name>,
     how: &'static str,
-    work: impl FnOnce(&mut dyn Transaction, PersonIdentity) -> Result<T, Failed> + Send + 'static,
+    work: impl FnOnce(&mut dyn Transaction, PersonIdentity) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Refusal> {
     let now = (control.now)();
     let done = control.database.write(move |transaction| -> Result<T, NotLetIn> {
         match identity::sign_in(transaction, now, &claimed, organization.as_ref(), how) {
-            Ok(person) => work(transaction, person).map_err(NotLetIn::Failed),
+            Ok(person) => work(transaction, person).map_err(|problem| NotLetIn::Failed(Box::new(problem))),
             Err(error) => {
                 let told = identity::told_of_refusal(&claimed, &error, how);
                 Err(NotLetIn::Refused(Box::new(told), error))
@@ -195,11 +211,7 @@ pub(super) async fn let_in<T: Send + 'static>(
     });
     match done.await {
         Ok(done) => Ok(done),
-        Err(NotLetIn::Failed(Failed::Problem(problem))) => Err((*problem).into()),
-        Err(NotLetIn::Failed(Failed::Denied(told))) => {
-            Err(Problem::new(ProblemCode::NotAllowed, told.because.join(", ")).into())
-        }
-        Err(NotLetIn::Failed(Failed::Forbidden(forbidden))) => Err(forbidden.1.into()),
+        Err(NotLetIn::Failed(problem)) => Err((*problem).into()),
         Err(NotLetIn::Refused(_, SignInError::Store(error))) => Err(error.into()),
         Err(NotLetIn::Refused(told, error)) => {
             control.database.write(move |transaction| audit::append(transaction, now, *told)).await?;
@@ -213,16 +225,17 @@ enum NotLetIn {
     /// They are not to be.
     Refused(Box<Told>, SignInError),
     /// What they would get cannot be made.
-    Failed(Failed),
+    Failed(Box<Problem>),
 }
 
 impl From<StoreError> for NotLetIn {
     fn from(error: StoreError) -> Self {
-        Self::Failed(error.into())
+        Self::Failed(Box::new(error.into()))
     }
 }
 
 /// Ends the session, or takes the token back, by which this came.
+#[utoipa::path(post, path = "/v1/sign-out", tag = "people", responses((status = 204, description = "It counts no more")))]
 pub(super) async fn sign_out(State(control): State<Control>, caller: Caller) -> Result<Response, Refusal> {
     let Caller::Person(person) = caller.clone() else {
         return Err(Problem::new(ProblemCode::NotAllowed, "only people sign out").into());
@@ -262,7 +275,7 @@ fn end(
 /// The provider, where the server has one.
 pub(super) fn provider(control: &Control) -> Result<&Provider, Refusal> {
     control.provider.as_deref().ok_or_else(|| {
-        Problem::new(ProblemCode::IdentityProviderUnavailable, "this server has no identity provider")
+        Problem::new(ProblemCode::SignInRefused, "this server has no identity provider")
             .with_command("whoever runs it names one", "cove-control serve --issuer URL --client-id ID")
             .into()
     })

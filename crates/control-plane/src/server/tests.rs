@@ -21,10 +21,10 @@ pub(super) async fn served() -> (tempfile::TempDir, Router) {
     let control = Control {
         database,
         authority: Arc::new(authority),
+        provider: None,
         address: "https://localhost:8443".into(),
         worlds: Arc::default(),
         fleet,
-        provider: None,
         now: Timestamp::now,
         shutdown: tokio_util::sync::CancellationToken::new(),
     };

@@ -19,6 +19,8 @@ use crate::store::{StoreError, Transaction};
 const CACHED: &str = "public, max-age=3600";
 
 /// Signs a token for a program in an environment that the runner has.
+#[utoipa::path(post, path = "/v1/workload-token", tag = "runners", request_body = WorkloadTokenRequest,
+    responses((status = 200, body = WorkloadToken)))]
 pub(super) async fn sign(
     State(control): State<Control>,
     caller: Caller,
@@ -103,6 +105,8 @@ fn placed(
 }
 
 /// What programs that verify such tokens look for, where they look for it.
+#[utoipa::path(get, path = "/.well-known/openid-configuration", tag = "server", security(()),
+    responses((status = 200, body = Value)))]
 pub(super) async fn configuration(State(control): State<Control>) -> Response {
     let address = &control.address;
     let configuration = json!({
@@ -120,17 +124,15 @@ pub(super) async fn configuration(State(control): State<Control>) -> Response {
 }
 
 /// The public keys.
+#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "server", security(()), responses((status = 200, body = Value)))]
 pub(super) async fn keys(State(control): State<Control>) -> Result<Response, Refusal> {
     let now = (control.now)();
     let read = control.database.read(move |transaction| identity::published_keys(transaction, now));
-    let keys: Value = match read.await? {
-        Some(keys) => keys,
-        None => {
-            let made = control.database.write(move |transaction| -> Result<_, WorkloadError> {
-                identity::publish_keys(transaction, now)
-            });
-            made.await?
-        }
-    };
-    Ok(([(CACHE_CONTROL, CACHED)], Json(keys)).into_response())
+    if let Some(keys) = read.await? {
+        return Ok(([(CACHE_CONTROL, CACHED)], Json(keys)).into_response());
+    }
+    let made = control
+        .database
+        .write(move |transaction| -> Result<_, WorkloadError> { identity::publish_keys(transaction, now) });
+    Ok(([(CACHE_CONTROL, CACHED)], Json(made.await?)).into_response())
 }

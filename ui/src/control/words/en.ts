@@ -27,6 +27,7 @@ const verbs: Record<Verb, string> = {
 export const console = {
   connecting: 'Connecting to the control plane…',
   away: 'The control plane does not answer. Environments run on; this page comes back by itself.',
+  refused: 'No role lets you see this organization',
   signIn: 'Sign in',
   signOut: 'Sign out',
   signedOut: 'You are not signed in',

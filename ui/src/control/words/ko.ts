@@ -3,6 +3,7 @@ import type { console as en } from './en'
 export const console: typeof en = {
   connecting: '컨트롤 플레인에 연결하는 중…',
   away: '컨트롤 플레인이 응답하지 않습니다. 환경은 계속 실행되며 이 페이지는 자동으로 다시 연결됩니다.',
+  refused: '이 조직을 볼 수 있는 역할이 없습니다',
   signIn: '로그인',
   signOut: '로그아웃',
   signedOut: '로그인하지 않았습니다',
