@@ -169,6 +169,7 @@ export const console = {
     revoked: (name: string) => `${name} is let in no more`,
     version: 'Version',
     heard: 'Last heard of',
+    now: 'now',
     never: 'never',
     phases: { created: 'Waits for its computer', active: 'Here', away: 'Away', revoked: 'Revoked' },
   },

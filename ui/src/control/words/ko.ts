@@ -157,6 +157,7 @@ export const console: typeof en = {
     revoked: (name) => `${name}은(는) 더 이상 들어올 수 없습니다`,
     version: '버전',
     heard: '마지막 연결',
+    now: '지금',
     never: '없음',
     phases: { created: '컴퓨터를 기다리는 중', active: '연결됨', away: '자리 비움', revoked: '취소됨' },
   },
