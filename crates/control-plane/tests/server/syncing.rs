@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use api::control::{EnvironmentStatus, RunnerPhase, RunnerStatus};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use sync::{Key, Tell};
 use test_support::postgres::Postgres;
@@ -237,10 +239,13 @@ async fn policies_and_secrets_follow_to_the_runner_an_environment_is_on() {
         macs[0].value(&key, "policy")["stop_after"]["value"] == 600
     })
     .await;
+    // As if somebody had sealed it.
+    let value = |session: &str| BASE64.encode(format!("age-encryption.org/v1\n-> X25519 {session}"));
     let secret = |session: &str, runner: &str| {
         format!(
             "kind: Secret\nmetadata: {{ name: token }}\nspec:\n  scope: {{ project: shop }}\n  used_as: {{ variable: TOKEN }}\n  \
-             session: {session}\n  sealed: [{{ runner: {runner}, recipient: {RECIPIENT}, value: v-{session} }}]\n"
+             session: {session}\n  sealed: [{{ runner: {runner}, recipient: {RECIPIENT}, value: {} }}]\n",
+            value(session)
         )
     };
     apply(&place, &secret("a", "mac-1"));
@@ -248,7 +253,7 @@ async fn policies_and_secrets_follow_to_the_runner_an_environment_is_on() {
         let secrets = mac.secrets(&key);
         secrets.first().map(|secret| serde_json::from_str(&secret.sealed).unwrap()).unwrap_or_default()
     };
-    until("the secret arrives", &mut [&mut mac], |macs| sealed(macs[0])["value"] == "v-a").await;
+    until("the secret arrives", &mut [&mut mac], |macs| sealed(macs[0])["value"] == value("a")).await;
     assert_eq!(sealed(&mac)["used_as"], json!({ "variable": "TOKEN" }));
     apply(&place, &secret("b", "mac-2"));
     until("it is taken back", &mut [&mut mac], |macs| macs[0].secrets(&key).is_empty()).await;
@@ -260,7 +265,7 @@ async fn policies_and_secrets_follow_to_the_runner_an_environment_is_on() {
     })
     .await;
     assert!(mac.told.contains(&Tell::GaveUp(key.clone())));
-    until("with its secret", &mut [&mut other], |macs| sealed(macs[0])["value"] == "v-b").await;
+    until("with its secret", &mut [&mut other], |macs| sealed(macs[0])["value"] == value("b")).await;
     assert_eq!(other.value(&key, "policy")["stop_after"]["value"], 600);
 
     // A certificate that was taken back ends the connection, and is not let in again.
