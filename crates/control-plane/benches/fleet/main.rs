@@ -5,7 +5,7 @@
 //! plays the runners here is not optimised, which adds to the times that are told, and to nothing else.
 
 #[path = "../../tests/server/client.rs"]
-#[expect(dead_code, reason = "the tests of the server use more of it")]
+#[expect(dead_code, clippy::unwrap_used, reason = "it is of the tests, which use more of it and may fail")]
 mod client;
 mod host;
 mod line;
@@ -56,9 +56,11 @@ fn main() -> Result<(), Failure> {
         Ok::<_, Failure>(measured)
     })?;
     let mut text = String::from("| |");
-    measured.iter().for_each(|one| text += &format!(" {} |", one.database));
+    for one in &measured {
+        text.extend([" ", one.database, " |"]);
+    }
     text += "\n|---|";
-    measured.iter().for_each(|_| text += "--:|");
+    text += &"--:|".repeat(measured.len());
     for (index, (heading, _)) in measured[0].rows.iter().enumerate() {
         write!(text, "\n| {heading} |")?;
         for one in &measured {

@@ -179,17 +179,17 @@ async fn who_may_do_what_over_https_is_as_it_is_written() {
     let mut text = TEAM.to_owned();
     for kind in [Kind::Runner, Kind::EnvironmentClass, Kind::Environment, Kind::Execution, Kind::Secret] {
         for whose in ["anns", "bobs"] {
-            text += &format!(
-                "---\n{}\n",
-                json!({ "kind": kind, "metadata": { "name": whose }, "spec": spec(kind, whose) })
-            );
+            text += "---\n";
+            text += &json!({ "kind": kind, "metadata": { "name": whose }, "spec": spec(kind, whose) })
+                .to_string();
+            text += "\n";
         }
     }
     for user in ["anns", "bobs"] {
-        text += &format!(
-            "---\n{}\n",
-            json!({ "kind": "User", "metadata": { "name": user }, "spec": spec(Kind::User, user) })
-        );
+        text += "---\n";
+        text += &json!({ "kind": "User", "metadata": { "name": user }, "spec": spec(Kind::User, user) })
+            .to_string();
+        text += "\n";
     }
     text += "---\n{ kind: Role, metadata: { name: bobs }, spec: { permissions: [] } }\n";
     place.ok(&["apply", "-f", &place.file("team.yaml", &text)]);
@@ -244,10 +244,10 @@ async fn nobody_takes_uses_or_gives_more_than_they_may() {
     );
     for kind in [Kind::Runner, Kind::EnvironmentClass, Kind::Environment] {
         for whose in ["anns", "bobs"] {
-            text += &format!(
-                "---\n{}\n",
-                json!({ "kind": kind, "metadata": { "name": whose }, "spec": spec(kind, whose) })
-            );
+            text += "---\n";
+            text += &json!({ "kind": kind, "metadata": { "name": whose }, "spec": spec(kind, whose) })
+                .to_string();
+            text += "\n";
         }
     }
     text += "---\n{ kind: Role, metadata: { name: people }, spec: { subjects: [{ user: ann }], permissions: [{ verbs: [create, update], kinds: [Group, User] }] } }\n";

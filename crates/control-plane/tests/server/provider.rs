@@ -43,7 +43,7 @@ fn install() -> Option<PathBuf> {
     let has = |program: &str| Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
     if !has("node") || !has("npm") {
         assert!(std::env::var_os("COVE_REQUIRE_UI").is_none_or(|value| value != "1"), "Node.js is needed");
-        eprintln!("skipped, no Node.js");
+        let _ = writeln!(std::io::stderr(), "skipped: there is no Node.js");
         return None;
     }
     let (from, to) = (
@@ -128,7 +128,7 @@ impl Drop for Provider {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Somebody at a browser: pages, forms, cookies.
