@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::cove::{Cove, until};
 
-const TEAM: &str = r#"
+const TEAM: &str = "
 kind: Organization
 metadata: { name: acme }
 spec: { title: Acme }
@@ -19,7 +19,7 @@ spec: { variant: shared }
 kind: Policy
 metadata: { name: base }
 spec: { host_mounts: false, stop_after: 3600 }
-"#;
+";
 
 const CONFIG: &str = r#"{
     "image": "cove/base:trixie",
@@ -150,7 +150,7 @@ pub(crate) fn what_is_declared_runs_and_goes_again(cove: &Cove) {
     assert_ne!(outside.status, 0, "the organization allows no mounts of the host: {outside:?}");
     for entry in std::fs::read_dir(server.home.path()).unwrap().flatten() {
         let bytes = std::fs::read(entry.path()).unwrap_or_default();
-        assert!(!String::from_utf8_lossy(&bytes).contains("s3cr3t-value"), "{:?}", entry.path());
+        assert!(!String::from_utf8_lossy(&bytes).contains("s3cr3t-value"), "{}", entry.path().display());
     }
 
     // Who it is, it can show others.
