@@ -106,7 +106,7 @@ fn placed(
 
 /// What programs that verify such tokens look for, where they look for it.
 #[utoipa::path(get, path = "/.well-known/openid-configuration", tag = "server", security(()),
-    responses((status = 200, body = Value)))]
+    responses((status = 200, body = serde_json::Value)))]
 pub(super) async fn configuration(State(control): State<Control>) -> Response {
     let address = &control.address;
     let configuration = json!({
@@ -124,7 +124,7 @@ pub(super) async fn configuration(State(control): State<Control>) -> Response {
 }
 
 /// The public keys.
-#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "server", security(()), responses((status = 200, body = Value)))]
+#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "server", security(()), responses((status = 200, body = serde_json::Value)))]
 pub(super) async fn keys(State(control): State<Control>) -> Result<Response, Refusal> {
     let now = (control.now)();
     let read = control.database.read(move |transaction| identity::published_keys(transaction, now));
