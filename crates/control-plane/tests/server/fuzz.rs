@@ -13,6 +13,9 @@ use super::place::Place;
 /// Requests that are made up for each operation, beside those at the edges of what the document says.
 const EXAMPLES: &str = "10";
 
+/// How long it may go on, in seconds.
+const SECONDS: &str = "40";
+
 #[test]
 fn whatever_is_sent_is_answered_as_the_document_says() {
     let Some(folder) = std::env::var_os("COVE_TEST_SCHEMATHESIS") else {
@@ -37,6 +40,8 @@ fn whatever_is_sent_is_answered_as_the_document_says() {
     fuzzer.args([
         "--max-examples",
         EXAMPLES,
+        "--max-time",
+        SECONDS,
         "--seed",
         "1",
         "--no-shrink",
