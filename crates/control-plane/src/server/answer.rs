@@ -108,7 +108,7 @@ pub(super) async fn readable(request: Request, next: Next) -> Response {
 }
 
 /// A route, a kind or a thing that is not there is not there for a program that knows the routes.
-pub(super) async fn no_route(method: Method, uri: Uri) -> Response {
+pub(super) fn no_route(method: Method, uri: Uri) -> Response {
     let title = format!("there is no route {method} {}", uri.path());
     let problem = Problem::new(ProblemCode::InvalidRequest, title);
     (StatusCode::NOT_FOUND, Json(ErrorBody { problem })).into_response()

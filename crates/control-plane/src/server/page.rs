@@ -30,7 +30,7 @@ pub(super) async fn page(method: Method, uri: Uri) -> Response {
     match FILES.iter().find(|(known, _)| *known == name) {
         Some((name, content)) if matches!(method, Method::GET | Method::HEAD) => file(name, content),
         Some(_) => answer::no_method(method, uri).await,
-        None => answer::no_route(method, uri).await,
+        None => answer::no_route(method, uri),
     }
 }
 
