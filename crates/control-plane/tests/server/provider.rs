@@ -43,7 +43,7 @@ fn install() -> Option<PathBuf> {
     let has = |program: &str| Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
     if !has("node") || !has("npm") {
         assert!(std::env::var_os("COVE_REQUIRE_UI").is_none_or(|value| value != "1"), "Node.js is needed");
-        eprintln!("skipped, no Node.js");
+        writeln!(std::io::stderr(), "skipped, no Node.js").expect("standard error is open");
         return None;
     }
     let (from, to) = (
@@ -128,7 +128,11 @@ impl Drop for Provider {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 /// Somebody at a browser: pages, forms, cookies.
