@@ -13,7 +13,7 @@ mod token;
 mod workload;
 
 pub use authority::{Authority, AuthorityError, SignedCertificate};
-pub use enrolment::{EnrolmentError, RunnerIdentity, enrol, invite, known, renew, revoke};
+pub use enrolment::{EnrolmentError, RunnerIdentity, enrol, invite, known, renew, revoke, revoke_all};
 pub use id_token::IdTokenError;
 pub use link::{enter, link};
 pub use person::{

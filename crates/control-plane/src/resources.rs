@@ -28,7 +28,9 @@ pub(crate) use check::misfit;
 pub use check::spec as check_spec;
 pub use error::ResourceError;
 pub use limits::{hold, limits_for};
-pub use mirrored::{Mirrored, execution_name, forget_old_executions, free_name, mirror, unmirror};
+pub use mirrored::{
+    Mirrored, execution_name, execution_of, forget_old_executions, free_name, mirror, unmirror,
+};
 pub use secrets::{recipients, recount_secrets, secrets_for};
 pub use unused::{Unused, unused};
 

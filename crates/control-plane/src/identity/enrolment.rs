@@ -239,7 +239,11 @@ pub fn revoke(
     Ok(())
 }
 
-fn revoke_all(transaction: &mut dyn Transaction, now: Timestamp, id: &str) -> Result<(), StoreError> {
+/// Takes all certificates of a runner back that is deleted, by its id.
+///
+/// # Errors
+/// The database failed.
+pub fn revoke_all(transaction: &mut dyn Transaction, now: Timestamp, id: &str) -> Result<(), StoreError> {
     for record in transaction.records(Space::Certificates, now)? {
         let runner: RunnerIdentity = serde_json::from_value(record.value)?;
         if runner.id == id {

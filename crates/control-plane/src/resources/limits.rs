@@ -1,7 +1,9 @@
 //! What policies say of environments, held where they are written.
 
 use api::Name;
-use api::control::{Document, EnvironmentSpec, Kind, Limits, PolicySpec};
+use api::control::{
+    ClassSpec, Document, EnvironmentSource, EnvironmentSpec, Kind, Limits, PolicySpec, RunnerSpec,
+};
 use serde::Deserialize;
 
 use super::{Proposal, ResourceError, all};
@@ -39,6 +41,7 @@ pub fn hold(transaction: &mut dyn Transaction, proposal: &mut Proposal) -> Resul
     let before = proposal.present.as_ref().map(|document| EnvironmentSpec::deserialize(&document.spec));
     let before = before.transpose().map_err(StoreError::from)?;
     let (organization, name) = (&proposal.organization, &proposal.metadata.name);
+    takes(transaction, organization, name, (before.as_ref(), &after))?;
     let limits = limits_for(transaction, organization, after.project.as_ref())?;
     if limits == Limits::default() {
         return Ok(());
@@ -57,6 +60,41 @@ pub fn hold(transaction: &mut dyn Transaction, proposal: &mut Proposal) -> Resul
         forbidden,
     })?;
     proposal.spec = serde_json::to_value(after).map_err(StoreError::from)?;
+    Ok(())
+}
+
+/// Whether the place that an environment is to have takes it: a new one, or one that is to move there.
+fn takes(
+    transaction: &mut dyn Transaction,
+    organization: &Name,
+    name: &Name,
+    (before, after): (Option<&EnvironmentSpec>, &EnvironmentSpec),
+) -> Result<(), ResourceError> {
+    let wrong = |field: &str, reason: String| {
+        Err(ResourceError::invalid(Kind::Environment, name, &format!("spec.{field}"), reason))
+    };
+    if before.is_none_or(|before| before.runner != after.runner) {
+        if let (Some(before), EnvironmentSource::Folder { path }) = (before, &after.source) {
+            return wrong(
+                "runner",
+                format!("its files are a folder of `{}`, {path}, which no other has", before.runner),
+            );
+        }
+        let runner = transaction.resource(Kind::Runner, organization, &after.runner)?;
+        let spec = runner.map(|runner| RunnerSpec::deserialize(&runner.spec)).transpose();
+        if spec.map_err(StoreError::from)?.is_some_and(|spec| spec.paused) {
+            return wrong("runner", format!("`{}` takes no new environments now", after.runner));
+        }
+    }
+    if let Some(class) =
+        after.class.as_ref().filter(|_| before.is_none_or(|before| before.class != after.class))
+    {
+        let found = transaction.resource(Kind::EnvironmentClass, organization, class)?;
+        let spec = found.map(|found| ClassSpec::deserialize(&found.spec)).transpose();
+        if spec.map_err(StoreError::from)?.is_some_and(|spec| spec.paused) {
+            return wrong("class", format!("`{class}` takes no new environments now"));
+        }
+    }
     Ok(())
 }
 

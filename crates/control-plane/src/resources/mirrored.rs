@@ -1,10 +1,9 @@
 //! Environments as both sides of sync have them: what they say becomes the resource.
 
-use api::Name;
 use api::control::{
     Difference, DifferenceKind, Document, EnvironmentSpec, EnvironmentStatus, ExecutionSpec, Kind, Metadata,
 };
-use api::{Problem, ProblemCode};
+use api::{Name, Problem, ProblemCode, Session};
 use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -149,6 +148,25 @@ pub fn execution_name(environment: &Name, automation: &str, session: &str) -> Na
     Name::from_text(&text)
 }
 
+/// The execution of a run, if somebody asked for it or it was reported before.
+///
+/// # Errors
+/// The database failed.
+pub fn execution_of(
+    transaction: &mut dyn Transaction,
+    environment: &Document,
+    automation: &str,
+    session: &Session,
+) -> Result<Option<Name>, ResourceError> {
+    for execution in executions(transaction, environment)? {
+        let spec: ExecutionSpec = serde_json::from_value(execution.spec).map_err(StoreError::from)?;
+        if spec.automation == automation && spec.session == *session {
+            return Ok(Some(execution.metadata.name));
+        }
+    }
+    Ok(None)
+}
+
 /// How much of an environment's name is in those of its executions.
 const PREFIX: usize = 24;
 
@@ -166,36 +184,20 @@ pub fn forget_old_executions(
     known.iter().take(surplus).try_for_each(|execution| vanish(transaction, execution))
 }
 
-/// The executions of an environment.
+/// The executions of an environment. Those that people asked for have any name, so all of the organization are looked at: of
+/// each environment some are kept.
 fn executions(
     transaction: &mut dyn Transaction,
     environment: &Document,
 ) -> Result<Vec<Document>, StoreError> {
     let Metadata { name, organization, .. } = &environment.metadata;
-    let beginning: String = name.as_str().chars().take(PREFIX).collect();
-    let beginning = beginning.trim_end_matches('-');
-    // Names are in order, and this one is before all that begin with it.
-    let before = Name::from_text(beginning);
-    let (mut after, mut found) = (before, Vec::new());
-    loop {
-        let listing = Listing {
-            kind: Kind::Execution,
-            organization: Some(organization.clone()),
-            after: Some((organization.clone(), after.clone())),
-            most: 100,
-        };
-        let page = transaction.resources(&listing)?;
-        let Some(last) = page.last() else { return Ok(found) };
-        after = last.metadata.name.clone();
-        for execution in page {
-            if !execution.metadata.name.as_str().starts_with(beginning) {
-                return Ok(found);
-            }
-            if ExecutionSpec::deserialize(&execution.spec)?.environment == *name {
-                found.push(execution);
-            }
+    let mut found = Vec::new();
+    for execution in transaction.resources(&Listing::of(Kind::Execution, organization))? {
+        if ExecutionSpec::deserialize(&execution.spec)?.environment == *name {
+            found.push(execution);
         }
     }
+    Ok(found)
 }
 
 /// Executions go on belonging to an environment that has another name now.
@@ -211,7 +213,9 @@ fn rename(
         let version = transaction.version()? + 1;
         transaction.set_version(version)?;
         announce(transaction, &execution, version, true)?;
-        execution.metadata.name = execution_name(name, &automation, &session);
+        if execution.metadata.name == execution_name(&before.metadata.name, &automation, &session) {
+            execution.metadata.name = execution_name(name, &automation, &session);
+        }
         execution.spec["environment"] = Value::from(name.as_str());
         store(transaction, now, &mut execution)?;
     }

@@ -1,6 +1,6 @@
 //! Resources, by kind and name.
 
-use api::control::{AppliedDraft, DifferenceKind, Document, Draft, Kind, Verb};
+use api::control::{AppliedDraft, DifferenceKind, Document, Draft, ExecutionSpec, Kind, Verb};
 use api::{Name, Problem, ProblemCode};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -14,8 +14,9 @@ use super::answer::{Body, Parameters, Refusal};
 use super::caller::{Caller, Failed, Rules, Wish};
 use super::openapi::PluralKind;
 use crate::audit::{self, Told};
+use crate::identity;
 use crate::resources::{self, Applied, Deleted};
-use crate::store::{Listing, Transaction};
+use crate::store::{Listing, StoreError, Transaction};
 use crate::sync::Fleet;
 
 /// Most resources in one answer.
@@ -201,6 +202,11 @@ pub(super) async fn delete(
         let wish = Wish { verb: Verb::Delete, kind, organization: Some(&organization), name: Some(&wanted) };
         let because = who.may(&rules, transaction, &wish)?;
         let version = query.resource_version;
+        if kind == Kind::Runner {
+            // Before it is gone: what is not deleted after all is rolled back with the rest.
+            let runner = resources::find(transaction, kind, &organization, &wanted)?;
+            identity::revoke_all(transaction, now, &runner.metadata.id)?;
+        }
         let mut deleted = resources::delete(transaction, now, kind, &organization, &wanted, version)?;
         if let Deleted::Going(document) = &deleted
             && kind == Kind::Environment
@@ -237,6 +243,12 @@ fn apply_one(
     if kind == Kind::Environment && applied.difference.kind != DifferenceKind::Same {
         let turn = fleet.turn(transaction, &at, now)?;
         applied.document = turn.declare(former.as_ref(), &applied.document)?;
+    }
+    if kind == Kind::Execution && applied.difference.kind != DifferenceKind::Same {
+        let execution: ExecutionSpec =
+            serde_json::from_value(applied.document.spec.clone()).map_err(StoreError::from)?;
+        let environment = resources::find(transaction, Kind::Environment, &at, &execution.environment)?;
+        fleet.turn(transaction, &at, now)?.run(&execution, &environment)?;
     }
     if applied.difference.kind != DifferenceKind::Same {
         let resource_version = Some(applied.document.metadata.resource_version);

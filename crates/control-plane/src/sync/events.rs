@@ -84,7 +84,11 @@ impl Turn<'_> {
         let Some(environment) = self.environment_of(who, &environment)? else { return Ok(false) };
         let (organization, now) = (self.organization.clone(), self.now);
         let transaction = self.books.transaction();
-        let name = resources::execution_name(&environment.metadata.name, &automation, &session.0);
+        // One that a person asked for has the name that they gave it.
+        let asked = resources::execution_of(transaction, &environment, &automation, &session)?;
+        let name = asked.unwrap_or_else(|| {
+            resources::execution_name(&environment.metadata.name, &automation, &session.0)
+        });
         if transaction.resource(Kind::Execution, &organization, &name)?.is_none() {
             resources::forget_old_executions(transaction, &environment)?;
             let spec = ExecutionSpec {

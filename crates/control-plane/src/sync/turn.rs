@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::MutexGuard;
 
-use api::Name;
 use api::control::{
-    ClassSpec, DifferenceKind, Document, EnvironmentSpec, EnvironmentStatus, FieldConflict, Fields, Kind,
-    Rival,
+    ClassSpec, DifferenceKind, Document, EnvironmentSpec, EnvironmentStatus, ExecutionSpec, FieldConflict,
+    Fields, Kind, Rival, RunnerPhase, RunnerStatus,
 };
+use api::{AutomationWish, Name};
 use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -132,12 +132,51 @@ impl<'a> Turn<'a> {
         }
         let edited = self.server.edit(&mut self.books, &key, PHASE, "deleted".into());
         edited.map_err(|error| not_shared(&document.metadata.name, &error))?;
+        if self.is_lost(&key)? {
+            // Nobody is left who could say that it is gone there.
+            self.books.drop_document(&key);
+            resources::unmirror(self.books.transaction(), self.now, document)?;
+            self.books.whole()?;
+            return Ok(Deleted::Gone);
+        }
         let became = self.project(&key, false)?;
         self.books.whole()?;
         Ok(match became {
             Became::There(applied) => Deleted::Going(Box::new(applied.document)),
             Became::Gone(_) | Became::Nothing => Deleted::Gone,
         })
+    }
+
+    /// Whether every runner that a document concerns was taken back, and so will not answer any more.
+    fn is_lost(&mut self, key: &Key) -> Result<bool, ResourceError> {
+        let Some(stored) = self.books.document(key) else { return Ok(false) };
+        let organization = self.organization.clone();
+        for runner in stored.concerned(self.owners) {
+            let Ok(name) = Name::parse(runner.as_str()) else { continue };
+            let found = self.books.transaction().resource(Kind::Runner, &organization, &name)?;
+            let status = found.map(|found| form::<RunnerStatus>(&found.status)).transpose()?;
+            if status.is_some_and(|status| status.phase != RunnerPhase::Revoked) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Somebody wishes a run of a task or service, or its end: a wish of its environment like any other.
+    ///
+    /// # Errors
+    /// The environment is not shared, or the database failed.
+    pub fn run(mut self, execution: &ExecutionSpec, environment: &Document) -> Result<(), ResourceError> {
+        let key = key_of(environment)?;
+        let wish =
+            AutomationWish { run: !execution.stop, session: execution.session.clone(), container_run: None };
+        let field = format!("automations/{}", execution.automation);
+        let wish = serde_json::to_value(wish).map_err(StoreError::from)?;
+        let edited = self.server.edit(&mut self.books, &key, &field, wish);
+        edited.map_err(|error| not_shared(&environment.metadata.name, &error))?;
+        self.project(&key, false)?;
+        self.books.whole()?;
+        Ok(())
     }
 
     /// Somebody who saw a conflict says what counts.

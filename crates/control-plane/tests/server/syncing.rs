@@ -279,6 +279,47 @@ async fn policies_and_secrets_follow_to_the_runner_an_environment_is_on() {
     let ended = other.wait_for_end().await;
     assert!(ended, "the connection that was there ends");
     assert!(mac.take_up().await.is_some(), "others go on");
+    // Nobody is left to say that it is gone there: it goes at once.
+    place.ok(&["delete", "environment", "web"]);
+    assert!(place.get("environment", "web").is_null());
+    place.ok(&["delete", "runner", "mac-2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_declared_reaches_its_runner_and_what_became_of_it_comes_back() {
+    let place = Place::new();
+    let (_server, mut mac) = begin(&place).await;
+    apply(&place, &environment("web", "mac-1", ""));
+    let key = key_of(&place.get("environment", "web"));
+    let run = |stop: bool| {
+        format!(
+            "kind: Execution\nmetadata: {{ name: nightly }}\nspec: {{ environment: web, automation: tasks/build, session: n1, stop: {stop} }}\n"
+        )
+    };
+    apply(&place, &run(false));
+    until("the wish arrives", &mut [&mut mac], |macs| {
+        macs[0].value(&key, "automations/tasks/build") == json!({ "run": true, "session": "n1" })
+    })
+    .await;
+    mac.event(json!({ "type": "execution", "environment": key.as_str(), "automation": "tasks/build",
+        "session": "n1", "phase": "succeeded", "exit_code": 0 }))
+        .await;
+    let nightly =
+        shown(&place, ("execution", "nightly"), &mut [&mut mac], |one| one["status"]["phase"] == "succeeded")
+            .await;
+    assert_eq!(nightly["status"]["exit_code"], 0);
+    apply(&place, &run(true));
+    until("its end is wished", &mut [&mut mac], |macs| {
+        macs[0].value(&key, "automations/tasks/build")["run"] == false
+    })
+    .await;
+
+    // A runner that is paused takes nothing new, and a folder cannot go to another.
+    apply(&place, "kind: Runner\nmetadata: { name: mac-1 }\nspec: { variant: shared, paused: true }\n");
+    let file = place.file("more.yaml", &environment("more", "mac-1", ""));
+    let said = place.fails(&["apply", "-f", &file]);
+    assert!(said.contains("takes no new environments") && said.contains("more.yaml:"), "{said}");
+    place_is_whole(&place);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
