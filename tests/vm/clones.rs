@@ -26,7 +26,7 @@ fn shell(folder: &Path, script: &str) -> String {
 }
 
 /// A folder that this computer serves, as a plain web server does.
-struct Served {
+pub(crate) struct Served {
     port: u16,
     /// Whether the objects of repositories stop half way.
     is_slow: Arc<AtomicBool>,
@@ -35,6 +35,21 @@ struct Served {
 }
 
 impl Served {
+    /// The repository of a project, by a URL that ends in `/web.git`. What is in the project is its first commit.
+    pub(crate) fn repository(cove: &Cove, origin: &Path, served: &str) -> (Self, String) {
+        shell(origin, &format!("git init -qb main; git add -A; {COMMIT} -m first"));
+        let folder = cove.project(served, &[]);
+        let clone = "git clone -q --bare";
+        let script = format!(
+            "{clone} {} web.git; cd web.git; git repack -adq; git update-server-info",
+            origin.display()
+        );
+        shell(&folder, &script);
+        let served = Self::of(folder);
+        let url = format!("http://127.0.0.1:{}/web.git", served.port);
+        (served, url)
+    }
+
     fn of(folder: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -88,17 +103,7 @@ fn answer(
 pub(crate) fn a_clone_survives_kills_and_its_work_is_not_lost(cove: &Cove) {
     let origin = cove
         .project("origin", &[(".devcontainer.json", CONFIG), ("README.md", "hi\n"), ("data/kept", "x\n")]);
-    shell(&origin, &format!("git init -qb main; git add -A; {COMMIT} -m first"));
-    let served = cove.project("served", &[]);
-    shell(
-        &served,
-        &format!(
-            "git clone -q --bare {} web.git; cd web.git; git repack -adq; git update-server-info",
-            origin.display()
-        ),
-    );
-    let served = Served::of(served);
-    let url = format!("http://127.0.0.1:{}/web.git", served.port);
+    let (served, url) = Served::repository(cove, &origin, "served");
 
     // The daemon is killed in the middle of the clone. The git that it leaves goes on beside the next one.
     served.is_slow.store(true, Ordering::SeqCst);

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use crate::clones::Served;
 use crate::cove::{Cove, until};
 
 const TEAM: &str = "
@@ -82,12 +83,16 @@ impl<'a> Server<'a> {
     }
 
     fn environment(&self) -> Value {
+        self.named("web")
+    }
+
+    fn named(&self, name: &str) -> Value {
         let all = self.ok(&["get", "environments", "-o", "json"], "");
         let all: Value = serde_json::from_str(&all).unwrap();
         all.as_array()
             .unwrap()
             .iter()
-            .find(|one| one["metadata"]["name"] == "web")
+            .find(|one| one["metadata"]["name"] == name)
             .cloned()
             .unwrap_or_default()
     }
@@ -116,10 +121,7 @@ fn declared(repository: &str, phase: &str) -> String {
 
 pub(crate) fn what_is_declared_runs_and_goes_again(cove: &Cove) {
     let origin = cove.project("declared", &[(".devcontainer.json", CONFIG), ("README.md", "hi\n")]);
-    let commit = "git init -q -b main . && git add . && git -c user.name=ada -c user.email=ada@example.com commit -qm one";
-    let made = Command::new("sh").args(["-ec", commit]).current_dir(&origin).status().unwrap();
-    assert!(made.success());
-    let repository = format!("file://{}", origin.display());
+    let (_served, repository) = Served::repository(cove, &origin, "declared-served");
 
     let server = Server::serve(cove);
     server.apply(TEAM);
@@ -139,6 +141,10 @@ pub(crate) fn what_is_declared_runs_and_goes_again(cove: &Cove) {
     server.ok(&["secret", "set", "api-key", "--variable", "API_KEY"], "s3cr3t-value");
     server.apply(&declared(&repository, "running"));
     until("it runs, and its team sees that", || server.environment()["status"]["phase"] == "running");
+    // A server does not choose what of this computer goes into a container.
+    server.apply(&declared("file:///etc/secret.git", "running").replace("name: web", "name: chosen"));
+    until("it is refused", || server.named("chosen")["status"]["problem"]["code"].is_string());
+    server.ok(&["delete", "environment", "chosen"], "");
     let here = cove.json(&["show", "web"]);
     assert_eq!(here["spec"]["idle"]["stop_after"], 3600, "the policy fills in what was left open");
     assert_eq!(cove.ok(&["exec", "web", "--", "cat", "README.md"]), "hi\n");

@@ -240,6 +240,14 @@ impl Talk<'_> {
             None => Ok(url),
         });
         let url = url.map_err(|error| invalid(error.to_string()))?;
+        if repository.url.starts_with("file:") {
+            let title = format!(
+                "a repository of this computer is brought up by whoever sits at it: {}",
+                repository.url
+            );
+            return Err(Problem::new(ProblemCode::Conflict, title)
+                .with_command("there, run", format!("cove up {}", repository.url)));
+        }
         let mut place = hex(&Sha256::digest(format!("declared\n{key}")));
         place.truncate(16);
         // Of one repository a team has many environments: each has a clone of its own.
