@@ -31,7 +31,7 @@ pub use limits::{hold, limits_for};
 pub use mirrored::{
     Mirrored, execution_name, execution_of, forget_old_executions, free_name, mirror, unmirror,
 };
-pub use secrets::{recipients, recount_secrets, secrets_for};
+pub use secrets::{is_credible, recipients, recount_secrets, secrets_for};
 pub use unused::{Unused, unused};
 
 /// Largest resource, in bytes of JSON.

@@ -69,6 +69,8 @@ impl From<EnrolmentError> for Problem {
 /// What is kept of a token.
 #[derive(Serialize, Deserialize)]
 struct Invitation {
+    /// The runner's id: one that is made anew under the name is another.
+    id: String,
     organization: Name,
     runner: Name,
 }
@@ -102,10 +104,11 @@ pub fn invite(
     runner: &Name,
     command: String,
 ) -> Result<EnrolmentToken, EnrolmentError> {
-    resources::find(transaction, Kind::Runner, organization, runner)?;
+    let found = resources::find(transaction, Kind::Runner, organization, runner)?;
     let token = Token::new(PREFIX).ok_or(EnrolmentError::Random)?;
     let expires_at = now + TOKEN_LASTS;
-    let invitation = Invitation { organization: organization.clone(), runner: runner.clone() };
+    let invitation =
+        Invitation { id: found.metadata.id, organization: organization.clone(), runner: runner.clone() };
     let value = serde_json::to_value(invitation).map_err(StoreError::from)?;
     transaction
         .put_record(Space::Enrolments, &Record { key: token.hash(), value, expires_at: Some(expires_at) })?;
@@ -128,7 +131,7 @@ pub fn enrol(
     let invitation: Invitation = serde_json::from_value(record.value).map_err(StoreError::from)?;
     // It may have been deleted since.
     let found = transaction.resource(Kind::Runner, &invitation.organization, &invitation.runner)?;
-    let found = found.ok_or(EnrolmentError::Refused)?;
+    let found = found.filter(|found| found.metadata.id == invitation.id).ok_or(EnrolmentError::Refused)?;
     let runner = RunnerIdentity {
         id: found.metadata.id,
         organization: invitation.organization,
@@ -239,7 +242,7 @@ pub fn revoke(
     Ok(())
 }
 
-/// Takes all certificates of a runner back that is deleted, by its id.
+/// Takes all certificates of a runner back, and invitations that were not used yet, by its id.
 ///
 /// # Errors
 /// The database failed.
@@ -248,6 +251,13 @@ pub fn revoke_all(transaction: &mut dyn Transaction, now: Timestamp, id: &str) -
         let runner: RunnerIdentity = serde_json::from_value(record.value)?;
         if runner.id == id {
             transaction.remove_record(Space::Certificates, &record.key)?;
+        }
+    }
+    // An invitation that was not used yet would undo that.
+    for record in transaction.records(Space::Enrolments, now)? {
+        let invitation: Invitation = serde_json::from_value(record.value)?;
+        if invitation.id == id {
+            transaction.remove_record(Space::Enrolments, &record.key)?;
         }
     }
     Ok(())

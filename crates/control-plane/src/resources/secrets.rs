@@ -50,6 +50,32 @@ fn rank(scope: &SecretScope, environment: &EnvironmentSpec) -> Option<u8> {
     }
 }
 
+/// Whether an environment can be what it says, as far as secrets go: a person's own computer has environments of that person,
+/// of projects that run on such computers. It tells of them itself, and what it says is no proof.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn is_credible(
+    transaction: &mut dyn Transaction,
+    organization: &Name,
+    environment: &EnvironmentSpec,
+) -> Result<bool, StoreError> {
+    let runner = transaction.resource(Kind::Runner, organization, &environment.runner)?;
+    let runner = runner.map(|runner| RunnerSpec::deserialize(&runner.spec)).transpose()?;
+    let Some(runner) = runner.filter(|runner| runner.variant == RunnerVariant::Personal) else {
+        return Ok(true);
+    };
+    if environment.owner.is_some() && environment.owner != runner.owner {
+        return Ok(false);
+    }
+    let Some(project) = &environment.project else { return Ok(true) };
+    let project = transaction.resource(Kind::Project, organization, project)?;
+    let project = project.map(|project| ProjectSpec::deserialize(&project.spec)).transpose()?;
+    Ok(project.is_some_and(|project| {
+        project.classes.is_empty() || project.classes.contains(&ClassChoice::MyComputer)
+    }))
+}
+
 /// The runners that a secret of this scope may be sealed to, with what it is sealed to; without that those that no computer
 /// came in as yet. They are those that have an environment that gets it, and those that such an environment can be made on
 /// without anybody being asked for the value again.
@@ -61,8 +87,13 @@ pub fn recipients(
     organization: &Name,
     scope: &SecretScope,
 ) -> Result<Vec<Recipient>, ResourceError> {
-    let environments = environments(transaction, organization)?;
-    let mut within = runners_in_scope(scope, environments.iter().map(|(_, spec)| spec));
+    let mut credible = Vec::new();
+    for (_, spec) in environments(transaction, organization)? {
+        if is_credible(transaction, organization, &spec)? {
+            credible.push(spec);
+        }
+    }
+    let mut within = runners_in_scope(scope, &credible);
     let project = match scope {
         SecretScope::Project(project) => transaction.resource(Kind::Project, organization, project)?,
         SecretScope::Organization | SecretScope::User(_) => None,

@@ -189,10 +189,12 @@ impl Caller {
         let Some(organization) = wish.organization else {
             return Err(denied(vec!["only the host may look across organizations".to_owned()]));
         };
+        // An organization lies in itself, whichever the address names.
+        let at = wish.name.filter(|_| wish.kind == Kind::Organization).unwrap_or(organization);
         let resource = match wish.name {
             None => Target::every(organization),
-            Some(name) => match transaction.resource(wish.kind, organization, name)? {
-                None => Target::one(organization, name),
+            Some(name) => match transaction.resource(wish.kind, at, name)? {
+                None => Target::one(at, name),
                 Some(document) => target_for(transaction, &self.asker(), &document)?,
             },
         };

@@ -23,6 +23,9 @@ use crate::store::{Database, StoreError};
 /// How often a watch with nothing to tell says that it is there. A write also finds out that the client is gone.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
+/// How long one watch lasts. Whoever was suspended meanwhile, or may no longer see it, is not let in again.
+const LONGEST: Duration = Duration::from_mins(5);
+
 /// Changes that are read at a time.
 const PAGE: u32 = 500;
 
@@ -76,7 +79,12 @@ pub(super) async fn watch(
         // A database that fails ends the watch; its client comes again and hears what is wrong.
         watcher.next().await.ok().map(|message| (message, watcher))
     });
-    Ok(lines(messages.take_until(control.shutdown.clone().cancelled_owned())))
+    // Who may watch is asked again now and then: clients go on from where they were.
+    let over = futures::future::select(
+        Box::pin(control.shutdown.clone().cancelled_owned()),
+        Box::pin(tokio::time::sleep(LONGEST)),
+    );
+    Ok(lines(messages.take_until(over)))
 }
 
 /// One watch.

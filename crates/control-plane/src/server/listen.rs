@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{Extension, Router};
 use camino::Utf8Path;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use rustls::RootCertStore;
@@ -137,7 +137,10 @@ async fn serve(
     shutdown: CancellationToken,
 ) {
     let service = TowerToHyperService::new(routes.layer(Extension(proof)));
-    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // Without a timer nobody is ever too slow with the head of a request.
+    builder.http1().timer(TokioTimer::new());
+    builder.http2().timer(TokioTimer::new());
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {

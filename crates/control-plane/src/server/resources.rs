@@ -102,8 +102,19 @@ pub(super) async fn list(
             &Wish { verb: Verb::List, kind, organization: Some(&organization), name: None },
         )?;
         resources::find(transaction, Kind::Organization, &organization, &organization)?;
-        let listed = transaction.resources(&listing)?;
-        who.shown(&rules, transaction, (kind, &organization), listed)
+        // Of what was read some may not be shown: it is read on until there is as much as was asked for.
+        let (mut listing, mut shown) = (listing, Vec::new());
+        loop {
+            let page = transaction.resources(&listing)?;
+            let is_last = page.len() < listing.most as usize;
+            let last = page.last().map(|document| document.metadata.name.clone());
+            shown.extend(who.shown(&rules, transaction, (kind, &organization), page)?);
+            let Some(last) = last.filter(|_| !is_last && shown.len() < listing.most as usize) else {
+                shown.truncate(listing.most as usize);
+                return Ok(shown);
+            };
+            listing.after = Some((organization.clone(), last));
+        }
     });
     Ok(Json(listed.await?))
 }

@@ -22,7 +22,7 @@ pub(super) async fn settle(
     State(control): State<Control>,
     caller: Caller,
     Path((organization, wanted)): Path<(String, String)>,
-    Body(settlement): Body<Settlement>,
+    Body(mut settlement): Body<Settlement>,
 ) -> Result<Json<Document>, Refusal> {
     let (organization, wanted) = (name(&organization)?, name(&wanted)?);
     let (who, rules, now) = (caller.clone(), Rules::for_write(&control), (control.now)());
@@ -40,6 +40,11 @@ pub(super) async fn settle(
         if let Some(mut proposal) = proposal(&document, &settlement)? {
             because = who.may_carry_out(&rules, transaction, &proposal)?;
             resources::hold(transaction, &mut proposal).map_err(|error| who.refused(error, &wish))?;
+            // With what policies fill in.
+            let held = EnvironmentSpec::deserialize(&proposal.spec).map_err(StoreError::from)?;
+            if let Some(value) = held.fields(&wanted).remove(&settlement.field) {
+                settlement.value = value;
+            }
         }
         let turn = fleet.turn(transaction, &organization, now)?;
         let settled = turn.settle(&document, &settlement.field, settlement.value)?;

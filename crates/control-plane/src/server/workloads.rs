@@ -1,6 +1,9 @@
 //! Runners get tokens for programs in their environments, and anybody can verify those.
 
-use api::control::{Document, EnvironmentSpec, Kind, UserSpec, Verb, WorkloadToken, WorkloadTokenRequest};
+use api::control::{
+    Document, EnvironmentSpec, Kind, RunnerSpec, RunnerVariant, UserSpec, Verb, WorkloadToken,
+    WorkloadTokenRequest,
+};
 use api::{Name, Problem, ProblemCode};
 use axum::Json;
 use axum::extract::State;
@@ -10,8 +13,9 @@ use serde_json::json;
 
 use super::Control;
 use super::answer::{Body, Refusal};
-use super::caller::{Caller, Failed, Wish};
+use super::caller::{Caller, Failed, Rules, Wish};
 use crate::audit::{self, Told};
+use crate::authz::{Asked, Asker, Target};
 use crate::identity::{self, RunnerIdentity, SignedWorkload, Workload, WorkloadError};
 use crate::store::{StoreError, Transaction};
 
@@ -31,6 +35,7 @@ pub(super) async fn sign(
         return Err(Problem::new(ProblemCode::NotAllowed, title).into());
     };
     let (who, now, issuer) = (caller.clone(), (control.now)(), control.address.clone());
+    let rules = Rules::for_write(&control);
     let signed = caller.write(&control, move |transaction| -> Result<SignedWorkload, Failed> {
         let found = environment(transaction, &runner.organization, &asked.environment)?;
         let name = found.as_ref().map(|document| document.metadata.name.clone());
@@ -41,7 +46,7 @@ pub(super) async fn sign(
             name: name.as_ref(),
         };
         let line = Told { allowed: true, ..who.line("workload_token", &wish) };
-        let (document, spec) = match placed(transaction, &runner, found)? {
+        let (document, spec) = match placed(transaction, &rules, &runner, found)? {
             Ok(placed) => placed,
             Err(because) => {
                 let because = vec![because.to_owned()];
@@ -85,6 +90,7 @@ fn environment(
 /// The environment, if the runner has it and whose it is may do something; or else why there is no token.
 fn placed(
     transaction: &mut dyn Transaction,
+    rules: &Rules,
     runner: &RunnerIdentity,
     found: Option<Document>,
 ) -> Result<Result<(Document, EnvironmentSpec), &'static str>, StoreError> {
@@ -101,7 +107,36 @@ fn placed(
             return Ok(Err("its owner is suspended"));
         }
     }
+    if let Err(because) = vouches(transaction, rules, runner, &spec)? {
+        return Ok(Err(because));
+    }
     Ok(Ok((document, spec)))
+}
+
+/// Whether a runner is believed whose and of which project its environments are: those of a person's own computer are that
+/// person's, and of projects that they may use. What a computer says of itself is no proof to others.
+fn vouches(
+    transaction: &mut dyn Transaction,
+    rules: &Rules,
+    runner: &RunnerIdentity,
+    spec: &EnvironmentSpec,
+) -> Result<Result<(), &'static str>, StoreError> {
+    let document = transaction.resource(Kind::Runner, &runner.organization, &runner.name)?;
+    let own: Option<RunnerSpec> = document.map(|found| serde_json::from_value(found.spec)).transpose()?;
+    let Some(own) = own.filter(|own| own.variant == RunnerVariant::Personal) else { return Ok(Ok(())) };
+    if spec.owner.is_some() && spec.owner != own.owner {
+        return Ok(Err("it is another person's than the computer it lies on"));
+    }
+    let Some(project) = &spec.project else { return Ok(Ok(())) };
+    let Some(owner) = own.owner else { return Ok(Err("the computer it lies on is nobody's")) };
+    let asked = Asked {
+        principal: Asker::User { organization: runner.organization.clone(), name: owner, scope: None },
+        verb: Verb::Use,
+        kind: Kind::Project,
+        resource: Target::project(&runner.organization, project),
+    };
+    let decision = rules.of(transaction, &runner.organization)?.decide(&asked);
+    Ok(if decision.allowed { Ok(()) } else { Err("whose computer it lies on may not use its project") })
 }
 
 /// What programs that verify such tokens look for, where they look for it.

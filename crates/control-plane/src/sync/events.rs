@@ -89,7 +89,17 @@ impl Turn<'_> {
         let name = asked.unwrap_or_else(|| {
             resources::execution_name(&environment.metadata.name, &automation, &session.0)
         });
-        if transaction.resource(Kind::Execution, &organization, &name)?.is_none() {
+        let known = transaction.resource(Kind::Execution, &organization, &name)?;
+        let known: Option<ExecutionSpec> =
+            known.map(|known| serde_json::from_value(known.spec)).transpose().map_err(StoreError::from)?;
+        if known.as_ref().is_some_and(|known| {
+            (&known.environment, &known.automation, &known.session)
+                != (&environment.metadata.name, &automation, &session)
+        }) {
+            // Another's, of a name that happens to be the same.
+            return Ok(false);
+        }
+        if known.is_none() {
             resources::forget_old_executions(transaction, &environment)?;
             let spec = ExecutionSpec {
                 environment: environment.metadata.name.clone(),

@@ -142,12 +142,17 @@ impl Fleet {
             if let Err(error) = done {
                 tracing::warn!(%error, "it is not written down who is away");
             }
+            let mut failed = Vec::new();
             while let Some(organization) = due.next() {
                 if let Err(error) = self.refresh(database, &organization, now()).await {
                     tracing::warn!(%error, %organization, "runners are not told of policies and secrets for now");
-                    due.put(organization);
-                    tokio::time::sleep(PAUSE).await;
+                    failed.push(organization);
                 }
+            }
+            if !failed.is_empty() {
+                // Others, and who is away, are looked at in between.
+                tokio::time::sleep(PAUSE).await;
+                failed.into_iter().for_each(|organization| due.put(organization));
             }
         }
     }

@@ -2,13 +2,15 @@
 
 use api::Name;
 use api::control::{DifferenceKind, Document, EnvironmentSpec, Kind};
-use sync::{Key, Ledger as _, PLACED, Refusal, Reply, Session, ToRunner, ToServer};
+use sync::{Key, Ledger as _, PLACED, Refusal, Reply, Session, ToRunner, ToServer, limits};
 
+use super::sealed::runner_id;
 use super::turn::{Became, form, is_change};
 use super::{Turn, presence, random};
 use crate::audit::{self, Told};
 use crate::identity::RunnerIdentity;
 use crate::resources::ResourceError;
+use crate::store::{INCARNATION, Space};
 
 /// A message of a runner.
 #[derive(Debug)]
@@ -76,6 +78,11 @@ impl Turn<'_> {
         {
             return Ok(refuse(None, Refusal::NotHere { key: key.clone() }).send);
         }
+        if let Some(key) = subject.as_ref().filter(|_| brings)
+            && let Some(refusal) = self.may_not_bring(who, key)?
+        {
+            return Ok(refuse(None, refusal).send);
+        }
         let placed = subject.as_ref().and_then(|key| self.placed(key));
         let bears = message.lease() == Some(session.lease());
         let reply = self.server.receive(&mut self.books, session, message);
@@ -118,6 +125,25 @@ impl Turn<'_> {
         }))
     }
 
+    /// Why a runner may not bring a document. The core believes a runner that shows words of ours which we do not know, for
+    /// a server that was set back has forgotten them; here it is known whether it was.
+    fn may_not_bring(&mut self, who: &RunnerIdentity, key: &Key) -> Result<Option<Refusal>, ResourceError> {
+        let Some(stored) = self.books.document(key) else {
+            let theirs = self.books.documents_of(&runner_id(&who.name)).len();
+            let most = limits::DOCUMENTS;
+            return Ok((theirs >= most).then_some(Refusal::TooMany { most }));
+        };
+        let was_there = stored.document.fields().contains_key(&format!("{PLACED}/{}", who.name));
+        let is_known = was_there || stored.holders.contains(&runner_id(&who.name)) || self.was_set_back()?;
+        Ok((!is_known).then(|| Refusal::NotHere { key: key.clone() }))
+    }
+
+    /// Whether this server goes on from a copy.
+    fn was_set_back(&mut self) -> Result<bool, ResourceError> {
+        let now = self.now;
+        Ok(self.books.transaction().record(Space::Server, INCARNATION, now)?.is_some())
+    }
+
     /// Where a document is placed.
     fn placed(&self, key: &Key) -> Option<String> {
         let stored = self.books.document(key)?;
@@ -134,7 +160,8 @@ impl Turn<'_> {
     ) -> Result<(), ResourceError> {
         let placed = self.placed(key);
         let there = before.unwrap_or(who.name.as_str());
-        if placed.as_deref().is_some_and(|placed| placed == there || placed == who.name.as_str()) {
+        let is_back = placed.as_deref() == Some(who.name.as_str()) && self.was_set_back()?;
+        if is_back || placed.as_deref() == Some(there) {
             return Ok(());
         }
         tracing::warn!(runner = %who.name, %key, "a runner placed an environment on another; it is put back");

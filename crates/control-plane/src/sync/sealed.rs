@@ -26,6 +26,9 @@ pub(super) fn secrets_of(
     };
     let Some(environment) = found.filter(is_it) else { return Ok(Vec::new()) };
     let environment = EnvironmentSpec::deserialize(&environment.spec)?;
+    if !resources::is_credible(transaction, organization, &environment)? {
+        return Ok(Vec::new());
+    }
     let mut secrets = Vec::new();
     for secret in transaction.resources(&Listing::of(Kind::Secret, organization))? {
         secrets.push((secret.metadata.name, SecretSpec::deserialize(&secret.spec)?));

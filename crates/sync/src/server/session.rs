@@ -6,8 +6,8 @@ use super::{Reply, Server};
 use crate::document::{depth, size};
 use crate::limits::{BATCH, DEPTH, EVENT_BYTES, RECEIVED_BYTES, STATUS_BYTES, VERSION, WINDOW};
 use crate::{
-    Author, Batch, Digest, Document, Dot, HOLDER, Hello, Key, Ledger, Mark, Owner, PLACED, Refusal, RunnerId,
-    Side, Status, Stored, ToRunner, ToServer, Token,
+    Author, Batch, Digest, Document, Dot, HOLDER, Hello, Key, Ledger, Mark, Owner, PLACED, Refusal, Register,
+    RunnerId, Side, Status, Stored, ToRunner, ToServer, Token,
 };
 
 /// What is known of a runner while it is connected. It is lost with the connection, and begun anew by the next Hello.
@@ -184,7 +184,9 @@ impl Server {
         document: &Document,
         reply: &mut Reply,
     ) -> Result<(), Refusal> {
-        if document.size() > RECEIVED_BYTES {
+        let too_deep =
+            || document.fields().values().flat_map(Register::writes).any(|write| depth(&write.value) > DEPTH);
+        if document.size() > RECEIVED_BYTES || too_deep() {
             return Err(Refusal::TooLarge { key: Some(key.clone()) });
         }
         let former = ledger.document(key);
