@@ -28,6 +28,9 @@ pub use headless::JoinWish;
 use keys::Keys;
 pub(crate) use line::{Incoming, Outgoing};
 
+/// How long it may take to take up the line, with all handshakes.
+const DIALLING: std::time::Duration = std::time::Duration::from_secs(15);
+
 /// How often it is looked whether the certificate is to be renewed.
 const LOOK: std::time::Duration = std::time::Duration::from_hours(6);
 
@@ -112,7 +115,11 @@ impl ControlPlane {
     /// The keys or the file cannot be removed.
     pub async fn leave(&self) -> Result<Option<Membership>, Problem> {
         let _one = self.change.lock().await;
-        let former = self.membership()?;
+        // What cannot be read is left all the same: it is the way out of that.
+        let former = self.membership().unwrap_or_else(|problem| {
+            tracing::warn!(%problem, "it is not known what is left");
+            None
+        });
         // The file first: keys without it are none.
         match fs_err::remove_file(&self.file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unkept(&error)),
@@ -134,7 +141,11 @@ impl ControlPlane {
     pub(crate) async fn dial(&self) -> Result<(Outgoing, Incoming), Problem> {
         let (kept, keys) = self.known()?;
         let server = Server::new(&kept.address, Trust::Authority(kept.enrolled.authority.clone()))?;
-        line::take_up(&server, (kept.enrolled.certificate.as_str(), &keys)).await
+        let identity = (kept.enrolled.certificate.as_str(), &keys);
+        match tokio::time::timeout(DIALLING, line::take_up(&server, identity)).await {
+            Ok(taken) => taken,
+            Err(late) => Err(server.away(&late)),
+        }
     }
 
     /// Posts something as this computer.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use api::control::{Bound, Limits};
 use api::{IdlePolicy, Problem, ProblemCode};
-use devcontainer::Config;
+use devcontainer::{Config, ContainerSource};
 use provision::compose::Project;
 
 use crate::consent::{CommandPolicy, ConsentPolicy, Policy};
@@ -40,6 +40,15 @@ pub(crate) fn images(limits: &Limits, config: &Config, project: Option<&Project>
     if limits.images.is_empty() {
         return Ok(());
     }
+    if let ContainerSource::Build(build) = &config.container
+        && let Some(option) = build.options.iter().find(|option| changes_images(option))
+    {
+        let title = format!(
+            "`{option}` in `build.options` can change what a build begins from, and policies say what may"
+        );
+        return Err(Problem::new(ProblemCode::PolicyForbids, title)
+            .with_hint("write it into `build.args`, or take it out"));
+    }
     let named = provision::image::named(config, project).map_err(|error| problems::from_image(&error))?;
     for image in named {
         let full = full_name(&image);
@@ -51,6 +60,11 @@ pub(crate) fn images(limits: &Limits, config: &Config, project: Option<&Project>
         }
     }
     Ok(())
+}
+
+/// Whether an option of `docker build` can have it begin from other images than its Dockerfile names.
+fn changes_images(option: &str) -> bool {
+    ["--build-arg", "--build-context", "-f", "--file"].iter().any(|name| option.starts_with(name))
 }
 
 /// An image as registries know it: `debian` is `docker.io/library/debian:latest`.

@@ -20,7 +20,7 @@ mod secrets;
 
 use std::sync::Arc;
 
-use api::control::{Limits, WorkloadToken, WorkloadTokenRequest};
+use api::control::{Bound, Limits, WorkloadToken, WorkloadTokenRequest};
 use api::{EnvironmentId, Problem, ProblemCode, SyncReport};
 use camino::Utf8PathBuf;
 use futures::FutureExt as _;
@@ -144,7 +144,18 @@ impl Identities for SyncHandle {
 /// What the organization allows for an environment, as it was last told. Nothing is limited for one that it does not know.
 pub(crate) fn limits_of(store: &Store, id: &EnvironmentId) -> Limits {
     let policy = links::said_of(store, id, "policy");
-    policy.and_then(|policy| serde_json::from_value(policy).ok()).unwrap_or_default()
+    policy.map_or_else(Limits::default, |policy| {
+        serde_json::from_value(policy).unwrap_or_else(|error| {
+            tracing::warn!(%error, "a later version's limits are not understood; nothing of this computer is lent");
+            unreadable()
+        })
+    })
+}
+
+/// Limits that cannot be read forbid what would be worst to allow.
+fn unreadable() -> Limits {
+    let forbidden = || Some(Bound { value: false, policies: [].into() });
+    Limits { host_mounts: forbidden(), initialize_command: forbidden(), ..Limits::default() }
 }
 
 /// What an environment's class gives it, as arguments of the container. They come after those of its configuration, and so

@@ -152,7 +152,9 @@ impl Fleet {
             if !failed.is_empty() {
                 // Others, and who is away, are looked at in between.
                 tokio::time::sleep(PAUSE).await;
-                failed.into_iter().for_each(|organization| due.put(organization));
+                for organization in failed {
+                    due.put(organization);
+                }
             }
         }
     }

@@ -37,6 +37,19 @@ async fn a_person_is_known_by_a_token_and_may_no_more_than_they_and_it_may() {
     let own: Vec<Document> = ok(get("/v1/organizations", &bob).await);
     assert_eq!(own.iter().map(|one| one.metadata.name.as_str()).collect::<Vec<_>>(), ["acme"]);
     assert_eq!(ok::<Vec<Document>>(get("/v1/organizations?after=acme", &bob).await), []);
+    // Another organization is nobody's, by whatever address.
+    let file =
+        place.file("other.yaml", "kind: Organization\nmetadata: { name: other }\nspec: { title: Other }\n");
+    place.ok(&["apply", "-f", &file]);
+    for (method, path) in [
+        (Method::GET, "/v1/organizations/acme/organizations/other"),
+        (Method::DELETE, "/v1/organizations/acme/organizations/other"),
+        (Method::GET, "/v1/organizations/other/organizations/other"),
+        (Method::GET, "/v1/organizations/other/projects"),
+    ] {
+        let refused = ask(method.clone(), path, &ann, Value::Null).await;
+        assert_eq!(problem(&refused), (StatusCode::FORBIDDEN, NotAllowed), "{method} {path}");
+    }
     let project = "/v1/organizations/acme/projects/shop";
     ok::<Document>(get(project, &bob).await);
     let refused = ask(Method::DELETE, project, &bob, Value::Null).await;

@@ -109,7 +109,9 @@ enum Prebuilt {
 
 /// Takes a prebuild for the image, if there is one that fits.
 async fn prebuilt(turn: &mut Turn<'_>, config: &Config) -> Result<Prebuilt, Problem> {
-    if turn.environment.spec.prebuild.is_some() {
+    // What a prebuild was made of is its maker's word alone.
+    let limits = crate::sync::limits_of(&turn.parts.store, &turn.environment.id);
+    if turn.environment.spec.prebuild.is_some() || !limits.images.is_empty() {
         return Ok(Prebuilt::Not(None));
     }
     let (parts, environment) = (turn.parts, turn.environment);

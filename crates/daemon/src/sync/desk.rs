@@ -1,13 +1,14 @@
 //! The one task that has the runner's end: what happens goes in, and what comes of it is carried out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use api::{EnvironmentId, EventKind, Membership, ObjectKind, Problem, ProblemCode, SyncPhase, SyncReport};
 use jiff::Timestamp;
 use serde_json::Value;
 use sync::{
-    EditError, Key, Moment, Output, Owners, Refusal, Runner, RunnerId, Tell, ToRunner, ToServer, Token,
+    EditError, Key, Moment, Output, Owners, PHASE, Refusal, Runner, RunnerId, Tell, ToRunner, ToServer, Token,
 };
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -27,6 +28,9 @@ pub(super) const LEFT: &str = "left";
 
 /// How long the desk waits for the server to hear good-bye.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How long after a greeting all that the server declared has come.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// Longest pause between looks at nothing in particular.
 const LOOK: Duration = Duration::from_mins(5);
@@ -50,8 +54,10 @@ pub(super) enum Command {
     Ended { attempt: u64 },
     /// It was looked whether an environment can go without losing anything.
     MayGo { key: Key, verdict: Result<(), Problem> },
+    /// The server has been heard for a while.
+    LookAtAll,
     /// Secrets were taken in.
-    Opened { key: Key, kept: Result<Kept, Problem> },
+    Opened { key: Key, kept: Kept, problem: Option<Problem> },
 }
 
 /// What lasts.
@@ -61,6 +67,8 @@ pub(super) struct Desk {
     heard: mpsc::Receiver<Command>,
     report: watch::Sender<SyncReport>,
     begun: Instant,
+    /// Lines that were taken up so far, of whatever membership: what an earlier one says late is known by its number.
+    attempt: AtomicU64,
 }
 
 /// What is known while this computer belongs to one control plane.
@@ -81,7 +89,6 @@ pub(super) struct Talk<'a> {
     phase: SyncPhase,
     problem: Option<Problem>,
     heard_at: Option<Timestamp>,
-    attempt: u64,
     line: Option<mpsc::UnboundedSender<ToServer>>,
     wake: Option<u64>,
 }
@@ -93,7 +100,7 @@ impl Desk {
         heard: mpsc::Receiver<Command>,
         report: watch::Sender<SyncReport>,
     ) -> Self {
-        Self { around, commands, heard, report, begun: Instant::now() }
+        Self { around, commands, heard, report, begun: Instant::now(), attempt: AtomicU64::new(0) }
     }
 
     fn now(&self) -> Moment {
@@ -106,6 +113,8 @@ impl Desk {
         let mut changes = self.around.control.changes();
         let shutdown = self.around.shutdown.clone();
         loop {
+            // Before it is read: who leaves after that is heard.
+            changes.mark_unchanged();
             let membership = self.around.control.membership();
             let served = async {
                 match membership {
@@ -155,7 +164,6 @@ impl Desk {
         membership: Membership,
         changes: &mut watch::Receiver<()>,
     ) -> Result<(), Problem> {
-        changes.mark_unchanged();
         let store = self.around.store.clone();
         let member = format!("{} {} {}", membership.authority, membership.organization, membership.runner);
         let singles = store.sync_rows(Space::Single)?;
@@ -174,9 +182,10 @@ impl Desk {
         })?;
         let owners = Owners::default();
         let (runner, output) = Runner::start(id, disk, owners.clone(), Token(random()), self.now());
+        let links = super::links::read_links(&store, runner.disk())?;
         let mut heard = std::mem::replace(&mut self.heard, mpsc::channel(1).1);
         let mut talk = Talk {
-            links: super::links::read_links(&store, runner.disk())?,
+            links,
             desk: self,
             membership,
             runner,
@@ -188,13 +197,17 @@ impl Desk {
             phase: SyncPhase::Away,
             problem: None,
             heard_at: None,
-            attempt: 0,
             line: None,
             wake: None,
         };
         let done = async {
             talk.carry_out(output)?;
             talk.look_at_all()?;
+            talk.publish();
+            for id in talk.links.values().filter_map(|link| link.environment.as_ref()) {
+                // Its container may have asked for its tokens before they were known.
+                talk.desk.around.reconciler.parts().grants.look(id);
+            }
             loop {
                 talk.publish();
                 let wake = talk.until_wake();
@@ -235,6 +248,14 @@ impl Talk<'_> {
         self.wake.map_or(LOOK, |wake| Duration::from_millis(wake.saturating_sub(now)).min(LOOK))
     }
 
+    fn attempt(&self) -> u64 {
+        self.desk.attempt.load(Ordering::Relaxed)
+    }
+
+    fn next_attempt(&self) -> u64 {
+        self.desk.attempt.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     pub(super) fn now(&self) -> Moment {
         self.desk.now()
     }
@@ -260,7 +281,7 @@ impl Talk<'_> {
                 self.carry_out(output)?;
                 let _ = answer.send(Ok(()));
             }
-            Command::Dialled { attempt, line } if attempt == self.attempt => match line {
+            Command::Dialled { attempt, line } if attempt == self.attempt() => match line {
                 Ok((outgoing, incoming)) => {
                     self.line = Some(self.follow(attempt, outgoing, incoming));
                     let output = self.runner.connected(at);
@@ -273,17 +294,22 @@ impl Talk<'_> {
                     self.carry_out(output)?;
                 }
             },
-            Command::Heard { attempt, message } if attempt == self.attempt => {
+            Command::Heard { attempt, message } if attempt == self.attempt() => {
                 self.heard_at = Some(Timestamp::now());
                 if let ToRunner::Welcome(_) = message {
                     self.phase = SyncPhase::Connected;
                     self.problem = None;
                     self.introduce();
+                    // By then it has sent what it declared for this computer.
+                    self.ask_desk(async {
+                        tokio::time::sleep(SETTLING).await;
+                        Command::LookAtAll
+                    });
                 }
                 let output = self.runner.receive(message, at);
                 self.carry_out(output)?;
             }
-            Command::Ended { attempt } if attempt == self.attempt => {
+            Command::Ended { attempt } if attempt == self.attempt() => {
                 self.line = None;
                 if self.phase == SyncPhase::Connected {
                     self.phase = SyncPhase::Away;
@@ -292,7 +318,8 @@ impl Talk<'_> {
                 self.carry_out(output)?;
             }
             Command::MayGo { key, verdict } => self.may_go(&key, verdict)?,
-            Command::Opened { key, kept } => self.opened(&key, kept)?,
+            Command::Opened { key, kept, problem } => self.opened(&key, kept, problem)?,
+            Command::LookAtAll => self.look_at_all()?,
             // Of a line that was given up.
             Command::Dialled { .. } | Command::Heard { .. } | Command::Ended { .. } => {}
         }
@@ -304,7 +331,9 @@ impl Talk<'_> {
     pub(super) fn carry_out(&mut self, output: Output) -> Result<(), DiskError> {
         let Output { write, send, tell, wake } = output;
         let store = &self.desk.around.store;
-        store.write_sync(&disk::changes(&write, self.runner.disk(), store)?)?;
+        let mut rows = disk::changes(&write, self.runner.disk(), store)?;
+        rows.extend(self.leaving(&tell));
+        self.desk.around.store.write_sync(&rows)?;
         self.wake = wake;
         for message in send {
             if let Some(line) = &self.line {
@@ -315,12 +344,29 @@ impl Talk<'_> {
         tell.into_iter().try_for_each(|tell| self.told(tell))
     }
 
+    /// With the end of a document that was moved it is noted that its environment has left: or, after a crash in between, it
+    /// would be taken for one that was never told.
+    fn leaving(&mut self, tell: &[Tell]) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for tell in tell {
+            if let Tell::GaveUp(key) = tell
+                && let Some(link) = self.links.get_mut(key).filter(|link| link.environment.is_some())
+            {
+                (link.left, link.leaving) = (true, true);
+                // Not an edit of somebody's: if it comes back, the document says whether it runs.
+                link.agreed.insert(PHASE.to_owned(), "stopped".into());
+                rows.push(row(Space::Link, key.as_str(), &*link));
+            }
+        }
+        rows
+    }
+
     fn told(&mut self, tell: Tell) -> Result<(), DiskError> {
         match tell {
             Tell::Dial => self.dial(),
             Tell::HangUp => {
                 self.line = None;
-                self.attempt += 1;
+                self.next_attempt();
                 if self.phase == SyncPhase::Connected {
                     self.phase = SyncPhase::Away;
                 }
@@ -373,9 +419,8 @@ impl Talk<'_> {
 
     /// Takes up a line, beside the desk.
     fn dial(&mut self) {
-        self.attempt += 1;
         self.line = None;
-        let (attempt, commands) = (self.attempt, self.desk.commands.clone());
+        let (attempt, commands) = (self.next_attempt(), self.desk.commands.clone());
         let control = self.desk.around.control.clone();
         tokio::spawn(async move {
             let line = control.dial().await;

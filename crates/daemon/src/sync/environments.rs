@@ -7,10 +7,11 @@ use api::{
     CloneRequest, DesiredPhase, Environment, EnvironmentId, Name, Phase, Problem, ProblemCode, RepositoryUrl,
     Session, Unasked, UpRequest,
 };
+use camino::Utf8Component;
 use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use sync::{Key, PHASE, PLACED};
+use sync::{Deletion, Key, PHASE, PLACED};
 
 use super::desk::{Command, Talk, problem_of};
 use super::disk::DiskError;
@@ -33,6 +34,12 @@ impl Talk<'_> {
 
     /// Looks at every environment and every document.
     pub(super) fn look_at_all(&mut self) -> Result<(), DiskError> {
+        let leaving: Vec<_> =
+            self.links.iter().filter(|(_, link)| link.leaving).map(|(key, _)| key.clone()).collect();
+        for key in leaving {
+            // A crash came before it was stopped.
+            self.give_up(&key)?;
+        }
         for environment in self.store().environments()? {
             self.look_at(&environment.id)?;
         }
@@ -64,7 +71,8 @@ impl Talk<'_> {
     fn announce(&mut self, id: &EnvironmentId) -> Result<Option<Key>, DiskError> {
         let Some(environment) = self.store().environment(id)? else { return Ok(None) };
         let wanted = environment.spec.desired_phase != DesiredPhase::Deleted;
-        if environment.spec.prebuild.is_some() || !wanted {
+        // Before the server was heard once it is not known which of them it has declared itself.
+        if environment.spec.prebuild.is_some() || !wanted || self.runner.disk().lease.is_none() {
             return Ok(None);
         }
         let here = mirror::fields_of(&environment, &self.membership.runner);
@@ -112,7 +120,11 @@ impl Talk<'_> {
             return Ok(());
         }
         let Some(environment) = self.environment_of(key)? else {
-            return self.look_at_unmade(key, &values);
+            // One that there was is gone, and that is told first.
+            return match self.links.get(key).and_then(|link| link.environment.clone()) {
+                Some(id) => self.is_gone(&id),
+                None => self.look_at_unmade(key, &values),
+            };
         };
         let before = self.links.get(key).map(|link| link.agreed.clone()).unwrap_or_default();
         let here = mirror::fields_of(&environment, &self.membership.runner);
@@ -248,6 +260,12 @@ impl Talk<'_> {
             return Err(Problem::new(ProblemCode::Conflict, title)
                 .with_command("there, run", format!("cove up {}", repository.url)));
         }
+        let is_below =
+            |part: Utf8Component<'_>| matches!(part, Utf8Component::Normal(_) | Utf8Component::CurDir);
+        let config = spec.config.as_deref();
+        if config.is_some_and(|config| config.as_str().is_empty() || !config.components().all(is_below)) {
+            return Err(invalid("`config` is a path within the repository".to_owned()));
+        }
         let mut place = hex(&Sha256::digest(format!("declared\n{key}")));
         place.truncate(16);
         // Of one repository a team has many environments: each has a clone of its own.
@@ -276,13 +294,19 @@ impl Talk<'_> {
         if link.left {
             return self.unlink(&key);
         }
-        self.keep_link(&key, Link { environment: None, ..link })?;
         self.removing.remove(&key);
-        // Whoever removed it here meant it: so does the document.
-        match self.runner.edit(&key, PHASE, "deleted".into(), self.now()) {
-            Ok(output) => self.carry_out(output)?,
-            Err(error) => tracing::debug!(%error, "a document is not deleted"),
+        // Whoever removed it here meant it: so does the document, unless that says so already. What the control plane said
+        // against it meanwhile, people decide about.
+        let said = self.values_of(&key).and_then(|values| values.get(PHASE).cloned());
+        if said.is_some_and(|phase| phase != "deleted") {
+            match self.runner.edit(&key, PHASE, "deleted".into(), self.now()) {
+                Ok(output) => self.carry_out(output)?,
+                Err(error) => tracing::debug!(%error, "a document is not deleted"),
+            }
         }
+        // After that: a crash in between finds it gone once more.
+        let Some(link) = self.links.get(&key).cloned() else { return Ok(()) };
+        self.keep_link(&key, Link { environment: None, ..link })?;
         let output = self.runner.removed(&key, self.now());
         self.carry_out(output)
     }
@@ -309,6 +333,13 @@ impl Talk<'_> {
     pub(super) fn may_go(&mut self, key: &Key, verdict: Result<(), Problem>) -> Result<(), DiskError> {
         self.removing.remove(key);
         let Some(environment) = self.environment_of(key)? else { return Ok(()) };
+        // It took a while to look, and somebody may have objected meanwhile.
+        let document = self.runner.document(key);
+        let is_deleted = document
+            .is_some_and(|document| matches!(document.deletion(&self.owners), Deletion::Effective(_)));
+        if !is_deleted || self.links.get(key).is_some_and(|link| link.left) {
+            return self.complain(key, "deletion", None);
+        }
         match verdict {
             Ok(()) => {
                 let deleted = |spec: &mut api::EnvironmentSpec| spec.desired_phase = DesiredPhase::Deleted;
@@ -326,13 +357,10 @@ impl Talk<'_> {
         Ok(())
     }
 
-    /// Another runner has taken it over. What is here stops, and stays for the work in it.
+    /// Another runner has taken it over. What is here stops, and stays for the work in it. That it has left is on the disk
+    /// already, with the end of its document.
     pub(super) fn give_up(&mut self, key: &Key) -> Result<(), DiskError> {
         let Some(environment) = self.environment_of(key)? else { return self.unlink(key) };
-        let mut link = self.links.get(key).cloned().unwrap_or_default();
-        // Not an edit of somebody's: if it comes back, the document says whether it runs.
-        link.agreed.insert(PHASE.to_owned(), "stopped".into());
-        self.keep_link(key, Link { left: true, ..link })?;
         tracing::info!(environment = %environment.metadata.name, "moved to another runner; what is here is stopped and stays");
         let stopped = |spec: &mut api::EnvironmentSpec| spec.desired_phase = DesiredPhase::Stopped;
         match self.store().change_spec(&environment.id, None, stopped) {
@@ -340,7 +368,8 @@ impl Talk<'_> {
             Err(StoreError::BeingDeleted { .. } | StoreError::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(())
+        let Some(link) = self.links.get(key).cloned() else { return Ok(()) };
+        self.keep_link(key, Link { leaving: false, ..link })
     }
 
     /// The server has forgotten a deleted document.
@@ -397,7 +426,8 @@ impl Talk<'_> {
         let status = EnvironmentStatus {
             phase,
             runner: Some(self.membership.runner.clone()),
-            problem: known.or(own),
+            // Logs stay here.
+            problem: known.or(own).map(|problem| Problem { log_tail: Vec::new(), ..problem }),
             ..EnvironmentStatus::default()
         };
         let value = serde_json::to_value(&status).expect("statuses are plain data that JSON can hold");

@@ -23,6 +23,9 @@ pub(super) struct Link {
     /// The document was moved to another runner. What is here stays as it is, for the work in it, and is told no more.
     #[serde(default)]
     pub(super) left: bool,
+    /// It has left, and was not stopped yet.
+    #[serde(default)]
+    pub(super) leaving: bool,
     /// The secrets that came with the document.
     #[serde(default)]
     pub(super) secrets: Kept,
@@ -54,10 +57,13 @@ pub(super) fn said_of(store: &Store, id: &EnvironmentId, field: &str) -> Option<
         if store.sync_rows(Space::Single)?.iter().any(|(key, _)| key == LEFT) {
             return Ok(None);
         }
-        let Some((key, _)) = store.sync_rows(Space::Link)?.into_iter().find(|(_, value)| of(value)) else {
+        let links: BTreeMap<_, _> =
+            store.sync_rows(Space::Link)?.into_iter().filter(|(_, value)| of(value)).collect();
+        if links.is_empty() {
             return Ok(None);
-        };
-        let held = store.sync_rows(Space::Document)?.into_iter().find(|(document, _)| *document == key);
+        }
+        // A crash may have left a link without its document.
+        let held = store.sync_rows(Space::Document)?.into_iter().find(|(key, _)| links.contains_key(key));
         let held = held.and_then(|(_, held)| serde_json::from_str::<sync::Held>(&held).ok());
         Ok(held.and_then(|held| held.document.value(field, &Owners::default()).cloned()))
     };
@@ -115,8 +121,7 @@ impl Talk<'_> {
         if let Some(id) = &link.environment {
             self.desk.around.reconciler.wake(id);
         }
-        self.keep_link(key, Link { secrets, ..link })?;
-        self.complain(key, "secrets", None)
+        self.keep_link(key, Link { secrets, ..link })
     }
 
     /// Environments that are shared, as people see them.

@@ -19,6 +19,9 @@ use crate::secrets::KeptSecrets;
 /// What names of secrets begin with that a control plane gave, so that none of a person's own is ever replaced.
 const PREFIX: &str = "control_";
 
+/// In the place of a digest where something failed.
+const FAILED: &str = "failed";
+
 /// Secrets of a document that are kept here.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept {
@@ -51,65 +54,81 @@ impl Talk<'_> {
             (self.desk.around.control.clone(), self.desk.around.reconciler.parts().secrets.clone());
         let (id, key) = (environment.id.clone(), key.clone());
         self.ask_desk(async move {
-            let names = before.names;
+            let (names, former) = (before.names.clone(), before.names);
             let opened =
-                tokio::task::spawn_blocking(move || take_in(&control, &secrets, &id, &sent, names)).await;
-            let opened = opened.unwrap_or_else(|error| {
-                Err(Problem::new(ProblemCode::Internal, "secrets could not be taken in").caused_by(&error))
+                tokio::task::spawn_blocking(move || take_in(&control, &secrets, &id, &sent, &names)).await;
+            let (names, problem) = opened.unwrap_or_else(|error| {
+                let title = "secrets could not be taken in";
+                (former, Some(Problem::new(ProblemCode::Internal, title).caused_by(&error)))
             });
-            Command::Opened { key, kept: opened.map(|names| Kept { digest, names }) }
+            // What failed is tried again with the next look.
+            let digest = if problem.is_none() { digest } else { FAILED.to_owned() };
+            Command::Opened { key, kept: Kept { digest, names }, problem }
         });
     }
 
-    /// Secrets were taken in, or could not be.
-    pub(super) fn opened(&mut self, key: &Key, kept: Result<Kept, Problem>) -> Result<(), DiskError> {
+    /// Secrets were taken in, as far as they could be.
+    pub(super) fn opened(
+        &mut self,
+        key: &Key,
+        kept: Kept,
+        problem: Option<Problem>,
+    ) -> Result<(), DiskError> {
         self.opening.remove(key);
-        match kept {
-            Ok(kept) => self.keep_secrets(key, kept),
-            Err(problem) => self.complain(key, "secrets", Some(problem)),
-        }
+        self.keep_secrets(key, kept)?;
+        self.complain(key, "secrets", problem)
     }
 }
 
-/// Keeps what is sent, and no more what was sent before. The names under which it is kept.
+/// Keeps what is sent, and no more what was sent before. The names under which it is kept, and the first that is wrong: one
+/// that cannot be used hinders no other.
 fn take_in(
     control: &ControlPlane,
     secrets: &KeptSecrets,
     id: &EnvironmentId,
     sent: &[Sealed],
-    before: BTreeSet<String>,
-) -> Result<BTreeSet<String>, Problem> {
+    before: &BTreeSet<String>,
+) -> (BTreeSet<String>, Option<Problem>) {
     let scope = SecretScope::Environment { id: id.clone() };
-    let mut names = BTreeSet::new();
-    for sealed in sent {
-        let told: Told = serde_json::from_str(&sealed.sealed).map_err(|_| {
-            Problem::new(ProblemCode::VersionSkew, format!("secret `{}` is not understood here", sealed.name))
-        })?;
-        let target = match told.used_as {
-            SecretUse::Variable(name) => SecretTarget::Variable { name },
-            SecretUse::File(path) => SecretTarget::File { path: path.into() },
-            SecretUse::Git(host) | SecretUse::Registry(host) => {
-                let title = format!("secret `{}` is for {host}, which this version cannot use", sealed.name);
-                return Err(Problem::new(ProblemCode::VersionSkew, title));
-            }
-        };
-        let value = control.open_sealed(&sealed.name, &told.value)?;
-        let name = format!("{PREFIX}{}", sealed.name.replace('-', "_"));
-        let wish = SecretWish {
-            name: name.clone(),
-            scope: scope.clone(),
-            value: Some(SecretValue(value)),
-            target: Some(target),
-        };
-        secrets.carry_out(&wish)?;
-        names.insert(name);
-    }
-    for name in before.difference(&names) {
+    let wanted: BTreeSet<String> = sent.iter().map(name_of).collect();
+    // First: another may go where one of them was.
+    for name in before.difference(&wanted) {
         let wish = SecretWish { name: name.clone(), scope: scope.clone(), value: None, target: None };
         // It may be gone already.
         if let Err(problem) = secrets.carry_out(&wish) {
             tracing::debug!(%problem, name, "a former secret is not removed");
         }
     }
-    Ok(names)
+    let (mut names, mut wrong) = (BTreeSet::new(), None);
+    for sealed in sent {
+        match opened(control, &scope, sealed).and_then(|wish| secrets.carry_out(&wish)) {
+            Ok(_) => drop(names.insert(name_of(sealed))),
+            Err(problem) => {
+                names.extend(before.get(&name_of(sealed)).cloned());
+                wrong.get_or_insert(problem);
+            }
+        }
+    }
+    (names, wrong)
+}
+
+fn name_of(sealed: &Sealed) -> String {
+    format!("{PREFIX}{}", sealed.name.replace('-', "_"))
+}
+
+/// A secret as a person would have wished it here.
+fn opened(control: &ControlPlane, scope: &SecretScope, sealed: &Sealed) -> Result<SecretWish, Problem> {
+    let told: Told = serde_json::from_str(&sealed.sealed).map_err(|_| {
+        Problem::new(ProblemCode::VersionSkew, format!("secret `{}` is not understood here", sealed.name))
+    })?;
+    let target = match told.used_as {
+        SecretUse::Variable(name) => SecretTarget::Variable { name },
+        SecretUse::File(path) => SecretTarget::File { path: path.into() },
+        SecretUse::Git(host) | SecretUse::Registry(host) => {
+            let title = format!("secret `{}` is for {host}, which this version cannot use", sealed.name);
+            return Err(Problem::new(ProblemCode::VersionSkew, title));
+        }
+    };
+    let value = Some(SecretValue(control.open_sealed(&sealed.name, &told.value)?));
+    Ok(SecretWish { name: name_of(sealed), scope: scope.clone(), value, target: Some(target) })
 }
