@@ -50,6 +50,7 @@ async fn a_person_is_known_by_a_token_and_may_no_more_than_they_and_it_may() {
         let refused = ask(method.clone(), path, &ann, Value::Null).await;
         assert_eq!(problem(&refused), (StatusCode::FORBIDDEN, NotAllowed), "{method} {path}");
     }
+    place.ok(&["delete", "organization", "other", "-O", "other"]);
     let project = "/v1/organizations/acme/projects/shop";
     ok::<Document>(get(project, &bob).await);
     let refused = ask(Method::DELETE, project, &bob, Value::Null).await;
