@@ -141,7 +141,8 @@ class Team {
 
   async #caughtUp(expired: boolean): Promise<void> {
     if (expired || !this.ready || this.#missed) await this.#list()
-    if (this.connection.kind !== 'live') this.connection = { kind: 'live' }
+    // Whoever signed out meanwhile stays so.
+    if (this.me && this.connection.kind !== 'live') this.connection = { kind: 'live' }
   }
 
   #lost(error: unknown): void {
@@ -160,6 +161,8 @@ class Team {
     const own = api.GET('/v1/organizations/{organization}/{kind}/{name}', { params: { path: { organization: this.organization, kind: 'organizations', name: this.organization } } })
     if (this.may('get', 'Organization')) lists.Organization = [(await done(own)) as Of<'Organization'>]
     await Promise.all(shown.map(async (kind) => Object.assign(lists, { [kind]: await this.#listOf(kind) })))
+    // What was on its way when somebody signed out is of no one any more.
+    if (!this.me) return
     this.lists = lists
     this.ready = true
     this.#missed = false

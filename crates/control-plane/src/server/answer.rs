@@ -62,15 +62,18 @@ fn status_of(code: ProblemCode) -> StatusCode {
     }
 }
 
-/// A body of JSON.
-pub(super) struct Body<T>(pub(super) T);
+/// Longest body of whoever proved nothing yet, in bytes.
+pub(super) const SMALL: usize = 64 << 10;
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+/// A body of JSON, at most so long.
+pub(super) struct Body<T, const MOST: usize = MAX_BODY>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned, const MOST: usize> FromRequest<S> for Body<T, MOST> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
-        let bytes = body::to_bytes(request.into_body(), MAX_BODY).await.map_err(|error| {
-            let title = format!("the request's body broke off or is longer than {MAX_BODY} bytes");
+        let bytes = body::to_bytes(request.into_body(), MOST).await.map_err(|error| {
+            let title = format!("the request's body broke off or is longer than {MOST} bytes");
             Problem::new(ProblemCode::TooLarge, title).caused_by(&error)
         })?;
         let mut json = serde_json::Deserializer::from_slice(&bytes);

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
 use super::Control;
-use super::answer::{Body, Refusal};
+use super::answer::{Body, Refusal, SMALL};
 use super::caller::{Caller, Failed, Wish};
 use super::credentials;
 use super::resources::name;
@@ -57,7 +57,7 @@ pub(super) async fn link(
 pub(super) async fn enter(
     State(control): State<Control>,
     _own: OwnPage,
-    Body(shown): Body<ConsoleEntry>,
+    Body(shown): Body<ConsoleEntry, SMALL>,
 ) -> Result<Response, Refusal> {
     let now = (control.now)();
     let begun = control.database.write(move |transaction| -> Result<_, Problem> {

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Control;
-use super::answer::{Body, Refusal};
+use super::answer::{Body, Refusal, SMALL};
 use super::sign_in::{PATIENCE, let_in, provider};
 use crate::identity::{self, DeviceProgress, Token};
 use crate::store::{Record, Space, StoreError, Transaction};
@@ -47,7 +47,7 @@ struct Begun {
     responses((status = 200, body = DeviceCode)))]
 pub(super) async fn begin(
     State(control): State<Control>,
-    Body(asked): Body<DeviceRequest>,
+    Body(asked): Body<DeviceRequest, SMALL>,
 ) -> Result<Json<DeviceCode>, Refusal> {
     let grant = provider(&control)?.device().await?;
     let device = Token::new(PREFIX).ok_or_else(no_random)?;
@@ -82,7 +82,7 @@ pub(super) async fn begin(
     responses((status = 200, body = DeviceAnswer)))]
 pub(super) async fn poll(
     State(control): State<Control>,
-    Body(asked): Body<DevicePoll>,
+    Body(asked): Body<DevicePoll, SMALL>,
 ) -> Result<Json<DeviceAnswer>, Refusal> {
     let key = Token::shown(&asked.device).hash();
     let turn = turn(&control, key.clone(), 0).await?.ok_or_else(over)?;

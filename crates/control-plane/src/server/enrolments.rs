@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
 use super::Control;
-use super::answer::{Body, Refusal};
+use super::answer::{Body, Refusal, SMALL};
 use super::caller::{Caller, Failed, Rules, Wish};
 use super::resources::name;
 use crate::audit::{self, Told};
@@ -95,7 +95,7 @@ async fn change_of<T: Send + 'static>(
     responses((status = 200, body = Enrolled)))]
 pub(super) async fn enrol(
     State(control): State<Control>,
-    Body(asked): Body<Enrolment>,
+    Body(asked): Body<Enrolment, SMALL>,
 ) -> Result<Json<Enrolled>, Refusal> {
     let (authority, now) = (control.authority.clone(), (control.now)());
     let enrolled = control.database.write(move |transaction| -> Result<_, EnrolmentError> {
@@ -110,7 +110,7 @@ pub(super) async fn enrol(
 pub(super) async fn renew(
     State(control): State<Control>,
     caller: Caller,
-    Body(asked): Body<Enrolment>,
+    Body(asked): Body<Enrolment, SMALL>,
 ) -> Result<Json<Enrolled>, Refusal> {
     let Caller::Runner(runner) = caller.clone() else {
         return Err(Problem::new(ProblemCode::NotAllowed, "only runners have certificates to renew").into());

@@ -69,7 +69,31 @@ pub(super) fn json() -> String {
     let whole = "a document is plain data that JSON can hold";
     let mut document = serde_json::to_value(document()).expect(whole);
     name_integers(&mut document);
+    let schemas = document["components"]["schemas"].clone();
+    close_tagged(&mut document, &schemas);
     serde_json::to_string_pretty(&document).expect(whole)
+}
+
+/// A form with a tag beside it that takes no other fields takes that one: `allOf` both would take nothing.
+fn close_tagged(value: &mut Value, schemas: &Value) {
+    if let Some([form, tag]) = value.get("allOf").and_then(Value::as_array).map(Vec::as_slice)
+        && let Some(name) = form["$ref"].as_str().and_then(|path| path.rsplit('/').next())
+        && schemas[name]["additionalProperties"] == false
+        && let (Some(fields), Some(tags)) =
+            (schemas[name]["properties"].as_object(), tag["properties"].as_object())
+    {
+        let mut whole = schemas[name].clone();
+        whole["properties"] =
+            fields.iter().chain(tags).map(|(name, form)| (name.clone(), form.clone())).collect();
+        let required = [&schemas[name]["required"], &tag["required"]].map(Value::as_array);
+        whole["required"] = required.into_iter().flatten().flatten().cloned().collect();
+        *value = whole;
+    }
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(|field| close_tagged(field, schemas)),
+        Value::Array(items) => items.iter_mut().for_each(|item| close_tagged(item, schemas)),
+        _ => {}
+    }
 }
 
 /// Numbers that are not below zero have formats of their own in the registry of OpenAPI; what they are called by default

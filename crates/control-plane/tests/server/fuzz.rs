@@ -35,8 +35,9 @@ fn whatever_is_sent_is_answered_as_the_document_says() {
     fuzzer.args(["--header", &format!("Authorization: Bearer {token}"), "--tls-verify", "false"]);
     // What a spec names must be there, so that not all that has the right form is taken.
     fuzzer.args(["--checks", "all", "--exclude-checks", "positive_data_acceptance"]);
-    // A watch and a conversation never end, and have tests of their own; without its token it could do nothing more.
-    fuzzer.args(["--exclude-path-regex", "/(watch|sync)$|/tokens/"]);
+    // A watch and a conversation never end, and have tests of their own; without its token it could do nothing more, as after
+    // signing out.
+    fuzzer.args(["--exclude-path-regex", "/(watch|sync|sign-out)$|/tokens/"]);
     fuzzer.args([
         "--max-examples",
         EXAMPLES,
@@ -48,7 +49,13 @@ fn whatever_is_sent_is_answered_as_the_document_says() {
         "--continue-on-failure",
         "--no-color",
     ]);
-    let done = fuzzer.output().unwrap();
+    let mut done = fuzzer.output().unwrap();
+    // A server may close a connection that it answered before it had read all that was sent, and the fuzzer takes that for an
+    // error of the network. Such a one alone is tried again; a server that died would not be there for that.
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    if !done.status.success() && said.contains("Network Error") && !said.contains("= FAILURES =") {
+        done = fuzzer.output().unwrap();
+    }
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
     assert!(said.contains("Fuzzing"), "it did something: {said}");
