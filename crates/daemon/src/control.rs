@@ -55,6 +55,11 @@ struct Kept {
 }
 
 impl Kept {
+    /// The server, which is held to the authority that it had when this computer joined.
+    fn server(&self) -> Result<Server, Problem> {
+        Server::new(&self.address, Trust::Authority(self.enrolled.authority.clone()))
+    }
+
     fn membership(&self) -> Result<Membership, Problem> {
         Ok(Membership {
             address: self.address.clone(),
@@ -140,7 +145,7 @@ impl ControlPlane {
     /// This computer belongs to none, the server is away, or it refuses.
     pub(crate) async fn dial(&self) -> Result<(Outgoing, Incoming), Problem> {
         let (kept, keys) = self.known()?;
-        let server = Server::new(&kept.address, Trust::Authority(kept.enrolled.authority.clone()))?;
+        let server = kept.server()?;
         let identity = (kept.enrolled.certificate.as_str(), &keys);
         match tokio::time::timeout(DIALLING, line::take_up(&server, identity)).await {
             Ok(taken) => taken,
@@ -158,7 +163,7 @@ impl ControlPlane {
         body: &impl Serialize,
     ) -> Result<T, Problem> {
         let (kept, keys) = self.known()?;
-        let server = Server::new(&kept.address, Trust::Authority(kept.enrolled.authority.clone()))?;
+        let server = kept.server()?;
         server.post(path, body, Some((kept.enrolled.certificate.as_str(), &keys))).await
     }
 
@@ -209,7 +214,7 @@ impl ControlPlane {
             let title = format!("the certificate for {} is over", kept.address);
             return Err(Problem::new(ProblemCode::CertificateRefused, title));
         }
-        let server = Server::new(&kept.address, Trust::Authority(kept.enrolled.authority.clone()))?;
+        let server = kept.server()?;
         let keys = Keys::of(&self.vault).map_err(|error| unkept(&error))?;
         let identity = (kept.enrolled.certificate.as_str(), &keys);
         kept.enrolled = server.post("/v1/renew", &enrolment(&keys, None)?, Some(identity)).await?;

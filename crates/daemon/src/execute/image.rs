@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use api::control::Limits;
 use api::{EventKind, Problem, ProblemCode};
 use devcontainer::{Config, ContainerSource};
 use engine::Engine;
@@ -35,7 +36,7 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let engine = turn.parts.machine.engine();
     let limits = crate::sync::limits_of(&turn.parts.store, &turn.environment.id);
     limits::images(&limits, &config, None)?;
-    let stale = match prebuilt(turn, &config).await? {
+    let stale = match prebuilt(turn, &config, &limits).await? {
         Prebuilt::Begun => return Ok(()),
         Prebuilt::Not(stale) => stale,
     };
@@ -108,9 +109,8 @@ enum Prebuilt {
 }
 
 /// Takes a prebuild for the image, if there is one that fits.
-async fn prebuilt(turn: &mut Turn<'_>, config: &Config) -> Result<Prebuilt, Problem> {
+async fn prebuilt(turn: &mut Turn<'_>, config: &Config, limits: &Limits) -> Result<Prebuilt, Problem> {
     // What a prebuild was made of is its maker's word alone.
-    let limits = crate::sync::limits_of(&turn.parts.store, &turn.environment.id);
     if turn.environment.spec.prebuild.is_some() || !limits.images.is_empty() {
         return Ok(Prebuilt::Not(None));
     }

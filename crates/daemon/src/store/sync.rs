@@ -1,6 +1,6 @@
 //! What is shared with a control plane: rows of plain data, which `daemon::sync` knows the meaning of.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 
 use super::{Durability, Store, StoreError};
 
@@ -56,6 +56,20 @@ impl Store {
             let rows =
                 query.query_map([space.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
             rows.map(|row| row.map_err(failed)).collect()
+        })
+    }
+
+    /// The value of one row.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn sync_row(&self, space: Space, key: &str) -> Result<Option<String>, StoreError> {
+        self.read(|connection, path| {
+            let failed = |error| StoreError::from_sqlite(path, error);
+            let mut query = connection
+                .prepare_cached("SELECT value FROM sync WHERE space = ?1 AND key = ?2")
+                .map_err(failed)?;
+            query.query_row([space.as_str(), key], |row| row.get(0)).optional().map_err(failed)
         })
     }
 

@@ -166,9 +166,8 @@ impl Desk {
     ) -> Result<(), Problem> {
         let store = self.around.store.clone();
         let member = format!("{} {} {}", membership.authority, membership.organization, membership.runner);
-        let singles = store.sync_rows(Space::Single)?;
-        let known = singles.into_iter().find(|(key, _)| key == MEMBER);
-        if known != Some((MEMBER.to_owned(), serde_json::json!(member).to_string())) {
+        let known = store.sync_row(Space::Single, MEMBER)?;
+        if known != Some(serde_json::json!(member).to_string()) {
             store.forget_sync()?;
             store.write_sync(&[row(Space::Single, MEMBER, &member)])?;
         }

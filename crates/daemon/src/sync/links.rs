@@ -54,18 +54,17 @@ pub(super) fn said_of(store: &Store, id: &EnvironmentId, field: &str) -> Option<
         serde_json::from_str::<Link>(value).is_ok_and(|link| link.environment.as_ref() == Some(id))
     };
     let known = || -> Result<Option<Value>, StoreError> {
-        if store.sync_rows(Space::Single)?.iter().any(|(key, _)| key == LEFT) {
+        if store.sync_row(Space::Single, LEFT)?.is_some() {
             return Ok(None);
         }
-        let links: BTreeMap<_, _> =
-            store.sync_rows(Space::Link)?.into_iter().filter(|(_, value)| of(value)).collect();
-        if links.is_empty() {
-            return Ok(None);
+        for (key, _) in store.sync_rows(Space::Link)?.into_iter().filter(|(_, value)| of(value)) {
+            // A crash may have left a link without its document.
+            if let Some(held) = store.sync_row(Space::Document, &key)? {
+                let held = serde_json::from_str::<sync::Held>(&held).ok();
+                return Ok(held.and_then(|held| held.document.value(field, &Owners::default()).cloned()));
+            }
         }
-        // A crash may have left a link without its document.
-        let held = store.sync_rows(Space::Document)?.into_iter().find(|(key, _)| links.contains_key(key));
-        let held = held.and_then(|(_, held)| serde_json::from_str::<sync::Held>(&held).ok());
-        Ok(held.and_then(|held| held.document.value(field, &Owners::default()).cloned()))
+        Ok(None)
     };
     known().unwrap_or_else(|error| {
         tracing::warn!(%error, "what the control plane says of an environment cannot be read");
