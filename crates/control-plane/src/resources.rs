@@ -18,7 +18,9 @@ mod unused;
 use std::collections::BTreeMap;
 
 use api::Name;
-use api::control::{Change, Difference, DifferenceKind, Document, Draft, DraftMetadata, Kind, Metadata};
+use api::control::{
+    Change, Difference, DifferenceKind, Document, Draft, DraftMetadata, Kind, Metadata, SpecOf,
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -282,6 +284,19 @@ pub fn find(
     let at = if kind == Kind::Organization { name } else { organization };
     let found = transaction.resource(kind, at, name)?;
     found.ok_or_else(|| ResourceError::NotFound { kind, name: name.clone() })
+}
+
+/// What is wanted of a resource by name, where it is there.
+///
+/// # Errors
+/// The database cannot be read, or a later version wrote it.
+pub fn spec_of<Spec: SpecOf>(
+    transaction: &mut dyn Transaction,
+    organization: &Name,
+    name: &Name,
+) -> Result<Option<Spec>, StoreError> {
+    let found = transaction.resource(Spec::KIND, organization, name)?;
+    Ok(found.map(|found| serde_json::from_value(found.spec)).transpose()?)
 }
 
 /// An organization lies in itself; all else where the draft or the address says, which must be the same.

@@ -6,7 +6,7 @@ use api::control::{
 };
 use serde::Deserialize;
 
-use super::{Proposal, ResourceError, all};
+use super::{Proposal, ResourceError, all, spec_of};
 use crate::authz::{self, Counts};
 use crate::store::{Listing, StoreError, Transaction};
 
@@ -80,18 +80,16 @@ fn takes(
                 format!("its files are a folder of `{}`, {path}, which no other has", before.runner),
             );
         }
-        let runner = transaction.resource(Kind::Runner, organization, &after.runner)?;
-        let spec = runner.map(|runner| RunnerSpec::deserialize(&runner.spec)).transpose();
-        if spec.map_err(StoreError::from)?.is_some_and(|spec| spec.paused) {
+        let runner: Option<RunnerSpec> = spec_of(transaction, organization, &after.runner)?;
+        if runner.is_some_and(|runner| runner.paused) {
             return wrong("runner", format!("`{}` takes no new environments now", after.runner));
         }
     }
     if let Some(class) =
         after.class.as_ref().filter(|_| before.is_none_or(|before| before.class != after.class))
     {
-        let found = transaction.resource(Kind::EnvironmentClass, organization, class)?;
-        let spec = found.map(|found| ClassSpec::deserialize(&found.spec)).transpose();
-        if spec.map_err(StoreError::from)?.is_some_and(|spec| spec.paused) {
+        let found: Option<ClassSpec> = spec_of(transaction, organization, class)?;
+        if found.is_some_and(|found| found.paused) {
             return wrong("class", format!("`{class}` takes no new environments now"));
         }
     }

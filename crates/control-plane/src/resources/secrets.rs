@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ResourceError, all, store};
+use super::{ResourceError, all, spec_of, store};
 use crate::authz::runners_in_scope;
 use crate::store::{StoreError, Transaction};
 
@@ -60,8 +60,7 @@ pub fn is_credible(
     organization: &Name,
     environment: &EnvironmentSpec,
 ) -> Result<bool, StoreError> {
-    let runner = transaction.resource(Kind::Runner, organization, &environment.runner)?;
-    let runner = runner.map(|runner| RunnerSpec::deserialize(&runner.spec)).transpose()?;
+    let runner: Option<RunnerSpec> = spec_of(transaction, organization, &environment.runner)?;
     let Some(runner) = runner.filter(|runner| runner.variant == RunnerVariant::Personal) else {
         return Ok(true);
     };
@@ -69,8 +68,7 @@ pub fn is_credible(
         return Ok(false);
     }
     let Some(project) = &environment.project else { return Ok(true) };
-    let project = transaction.resource(Kind::Project, organization, project)?;
-    let project = project.map(|project| ProjectSpec::deserialize(&project.spec)).transpose()?;
+    let project: Option<ProjectSpec> = spec_of(transaction, organization, project)?;
     Ok(project.is_some_and(|project| {
         project.classes.is_empty() || project.classes.contains(&ClassChoice::MyComputer)
     }))
@@ -87,19 +85,12 @@ pub fn recipients(
     organization: &Name,
     scope: &SecretScope,
 ) -> Result<Vec<Recipient>, ResourceError> {
-    let mut credible = Vec::new();
-    for (_, spec) in environments(transaction, organization)? {
-        if is_credible(transaction, organization, &spec)? {
-            credible.push(spec);
-        }
-    }
-    let mut within = runners_in_scope(scope, &credible);
-    let project = match scope {
-        SecretScope::Project(project) => transaction.resource(Kind::Project, organization, project)?,
+    let environments = environments(transaction, organization)?;
+    let mut within = runners_in_scope(scope, environments.iter().map(|(_, spec)| spec));
+    let project: Option<ProjectSpec> = match scope {
+        SecretScope::Project(project) => spec_of(transaction, organization, project)?,
         SecretScope::Organization | SecretScope::User(_) => None,
     };
-    let project = project.map(|document| ProjectSpec::deserialize(&document.spec)).transpose();
-    let project = project.map_err(StoreError::from)?;
     if let Some(project) = &project {
         for class in all(transaction, Kind::EnvironmentClass, organization)? {
             if project.classes.contains(&ClassChoice::Class(class.metadata.name)) {
@@ -257,16 +248,18 @@ pub fn recount_secrets(
     Ok(())
 }
 
-/// All environments, and whether each is to stay.
+/// All environments that can be what they say, and whether each is to stay.
 fn environments(
     transaction: &mut dyn Transaction,
     organization: &Name,
 ) -> Result<Vec<(bool, EnvironmentSpec)>, ResourceError> {
-    let read = |document: Document| -> Result<_, StoreError> {
-        let spec = EnvironmentSpec::deserialize(&document.spec)?;
-        let stays = document.metadata.deleted_at.is_none() && spec.desired_phase != DesiredPhase::Deleted;
-        Ok((stays, spec))
-    };
-    let listed = all(transaction, Kind::Environment, organization)?;
-    Ok(listed.into_iter().map(read).collect::<Result<_, _>>()?)
+    let mut credible = Vec::new();
+    for document in all(transaction, Kind::Environment, organization)? {
+        let spec = EnvironmentSpec::deserialize(&document.spec).map_err(StoreError::from)?;
+        if is_credible(transaction, organization, &spec)? {
+            let stays = document.metadata.deleted_at.is_none() && spec.desired_phase != DesiredPhase::Deleted;
+            credible.push((stays, spec));
+        }
+    }
+    Ok(credible)
 }

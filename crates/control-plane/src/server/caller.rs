@@ -15,7 +15,7 @@ use crate::authz::{Asked, Asker, Target, World, Worlds, runners_in_scope};
 use crate::identity::{
     self, EnrolmentError, Evidence, Person, PersonalTokenError, RunnerIdentity, Token, WorkloadError,
 };
-use crate::resources::ResourceError;
+use crate::resources::{self, ResourceError};
 use crate::store::{Listing, StoreError, Transaction};
 
 /// What a connection proved about who is at its other end.
@@ -316,12 +316,10 @@ pub(super) fn target(
     (kind, organization, name): (Kind, &Name, &Name),
     spec: &serde_json::Value,
 ) -> Result<Target, StoreError> {
-    let environment = match Target::needs(kind, spec)? {
-        Some(name) => transaction.resource(Kind::Environment, organization, &name)?,
+    let environment: Option<EnvironmentSpec> = match Target::needs(kind, spec)? {
+        Some(name) => resources::spec_of(transaction, organization, &name)?,
         None => None,
     };
-    let environment: Option<EnvironmentSpec> =
-        environment.map(|found| serde_json::from_value(found.spec)).transpose()?;
     Ok(Target::of(kind, organization, name, spec, environment.as_ref())?)
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::caller::{Caller, Failed, Rules, Wish, target, target_of};
 use crate::audit::Told;
 use crate::authz::{Asked, Asker, World};
-use crate::resources::{Proposal, ResourceError};
+use crate::resources::{self, Proposal, ResourceError};
 use crate::store::{StoreError, Transaction};
 
 impl Caller {
@@ -58,8 +58,7 @@ fn questions(
     match kind {
         Kind::Environment => {
             let (before, after) = both::<EnvironmentSpec>(proposal)?;
-            let runner = transaction.resource(Kind::Runner, organization, &after.runner)?;
-            let runner = runner.map(|runner| RunnerSpec::deserialize(&runner.spec)).transpose()?;
+            let runner: Option<RunnerSpec> = resources::spec_of(transaction, organization, &after.runner)?;
             let owner = runner.and_then(|runner| runner.owner);
             asked.extend(Asked::of_uses(principal, organization, before.as_ref(), &after, owner.as_ref()));
             // To wish it away is to take it away, by whichever route.

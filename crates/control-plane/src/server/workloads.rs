@@ -17,6 +17,7 @@ use super::caller::{Caller, Failed, Rules, Wish};
 use crate::audit::{self, Told};
 use crate::authz::{Asked, Asker, Target};
 use crate::identity::{self, RunnerIdentity, SignedWorkload, Workload, WorkloadError};
+use crate::resources;
 use crate::store::{StoreError, Transaction};
 
 /// Keys are published a day before they sign, so that nobody needs to ask more often.
@@ -101,8 +102,7 @@ fn placed(
         return Ok(Err("it does not lie on the runner"));
     }
     if let Some(owner) = &spec.owner {
-        let owner = transaction.resource(Kind::User, &runner.organization, owner)?;
-        let owner: Option<UserSpec> = owner.map(|owner| serde_json::from_value(owner.spec)).transpose()?;
+        let owner: Option<UserSpec> = resources::spec_of(transaction, &runner.organization, owner)?;
         if owner.is_none_or(|owner| owner.suspended) {
             return Ok(Err("its owner is suspended"));
         }
@@ -121,8 +121,7 @@ fn vouches(
     runner: &RunnerIdentity,
     spec: &EnvironmentSpec,
 ) -> Result<Result<(), &'static str>, StoreError> {
-    let document = transaction.resource(Kind::Runner, &runner.organization, &runner.name)?;
-    let own: Option<RunnerSpec> = document.map(|found| serde_json::from_value(found.spec)).transpose()?;
+    let own: Option<RunnerSpec> = resources::spec_of(transaction, &runner.organization, &runner.name)?;
     let Some(own) = own.filter(|own| own.variant == RunnerVariant::Personal) else { return Ok(Ok(())) };
     if spec.owner.is_some() && spec.owner != own.owner {
         return Ok(Err("it is another person's than the computer it lies on"));

@@ -85,21 +85,16 @@ impl Turn<'_> {
         let (organization, now) = (self.organization.clone(), self.now);
         let transaction = self.books.transaction();
         // One that a person asked for has the name that they gave it.
-        let asked = resources::execution_of(transaction, &environment, &automation, &session)?;
-        let name = asked.unwrap_or_else(|| {
+        let known = resources::execution_of(transaction, &environment, &automation, &session)?;
+        let is_new = known.is_none();
+        let name = known.unwrap_or_else(|| {
             resources::execution_name(&environment.metadata.name, &automation, &session.0)
         });
-        let known = transaction.resource(Kind::Execution, &organization, &name)?;
-        let known: Option<ExecutionSpec> =
-            known.map(|known| serde_json::from_value(known.spec)).transpose().map_err(StoreError::from)?;
-        if known.as_ref().is_some_and(|known| {
-            (&known.environment, &known.automation, &known.session)
-                != (&environment.metadata.name, &automation, &session)
-        }) {
-            // Another's, of a name that happens to be the same.
-            return Ok(false);
-        }
-        if known.is_none() {
+        if is_new {
+            if transaction.resource(Kind::Execution, &organization, &name)?.is_some() {
+                // Another's, of a name that happens to be the same.
+                return Ok(false);
+            }
             resources::forget_old_executions(transaction, &environment)?;
             let spec = ExecutionSpec {
                 environment: environment.metadata.name.clone(),

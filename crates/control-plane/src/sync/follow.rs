@@ -324,10 +324,7 @@ fn stale(
         books.whole()?;
         let policy = document.as_ref().and_then(|document| document.value(super::turn::POLICY, owners));
         let policy: Limits = policy.map_or(Ok(Limits::default()), form::<Limits>)?;
-        let size = match &spec.class {
-            None => json!({}),
-            Some(class) => super::turn::size_of(transaction, organization, class)?,
-        };
+        let size = super::turn::size_of(transaction, organization, spec.class.as_ref())?;
         let told_size = document.as_ref().and_then(|document| document.value(super::turn::SIZE, owners));
         let is_other_size = told_size.cloned().unwrap_or_else(|| json!({})) != size;
         let is_other_policy = limits.get(&spec.project) != Some(&policy);

@@ -92,14 +92,19 @@ impl<'a> Turn<'a> {
         if before.as_ref().map(is_of) != Some(is_of(&spec)) {
             self.refresh(document)?;
         }
-        let became = self.project(&key, false)?;
+        self.shown(&key, document)
+    }
+
+    /// The resource after all that was written of its document.
+    fn shown(mut self, key: &Key, document: &Document) -> Result<Document, ResourceError> {
+        let became = self.project(key, false)?;
         self.books.whole()?;
-        match became {
-            Became::There(applied) => Ok(applied.document),
+        Ok(match became {
+            Became::There(applied) => applied.document,
             // It was wished away, and nobody had it.
-            Became::Gone(document) => Ok(document),
-            Became::Nothing => Ok(document.clone()),
-        }
+            Became::Gone(document) => document,
+            Became::Nothing => document.clone(),
+        })
     }
 
     /// Writes the fields that are others than what counts, and takes away those that are no more.
@@ -207,13 +212,7 @@ impl<'a> Turn<'a> {
                 std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             return Err(ResourceError::invalid_field(Kind::Environment, name, field, &wrong));
         }
-        let became = self.project(&key, false)?;
-        self.books.whole()?;
-        match became {
-            Became::There(applied) => Ok(applied.document),
-            Became::Gone(document) => Ok(document),
-            Became::Nothing => Ok(document.clone()),
-        }
+        self.shown(&key, document)
     }
 
     /// Brings the limits and secrets that an environment's runner has to the present ones. Whether they were others.
@@ -251,10 +250,7 @@ impl<'a> Turn<'a> {
         let organization = self.organization.clone();
         let limits = resources::limits_for(self.books.transaction(), &organization, spec.project.as_ref())?;
         self.say(key, POLICY, serde_json::to_value(limits).map_err(StoreError::from)?)?;
-        let size = match &spec.class {
-            None => json!({}),
-            Some(class) => size_of(self.books.transaction(), &organization, class)?,
-        };
+        let size = size_of(self.books.transaction(), &organization, spec.class.as_ref())?;
         self.say(key, SIZE, size)
     }
 
@@ -339,20 +335,20 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// What its runner reported of an environment, and what is in dispute. What is reported in another form says nothing.
-/// What a class is made of; nothing for one that is gone.
+/// What an environment's class is made of; nothing without one, or for one that is gone.
 pub(super) fn size_of(
     transaction: &mut dyn Transaction,
     organization: &Name,
-    class: &Name,
+    class: Option<&Name>,
 ) -> Result<Value, StoreError> {
-    let Some(class) = transaction.resource(Kind::EnvironmentClass, organization, class)? else {
-        return Ok(json!({}));
+    let class: Option<ClassSpec> = match class {
+        Some(class) => resources::spec_of(transaction, organization, class)?,
+        None => None,
     };
-    let spec: ClassSpec = form(&class.spec)?;
-    Ok(serde_json::to_value(spec.configuration)?)
+    Ok(serde_json::to_value(class.map(|class| class.configuration).unwrap_or_default())?)
 }
 
+/// What its runner reported of an environment, and what is in dispute. What is reported in another form says nothing.
 fn status_of(stored: &Stored, owners: &Owners) -> EnvironmentStatus {
     let mut status = EnvironmentStatus::default();
     if let Some((author, reported)) = &stored.status {
