@@ -68,7 +68,7 @@ export const settings = {
   },
   control: {
     title: 'Control plane',
-    text: 'Cove works without one. Everything is on this computer, and nothing has to be logged in to. A control plane that you run yourself, for teams, is being built: cove control join makes this one of its runners.',
+    text: 'Cove works without one. Everything is on this computer, and nothing has to be logged in to. Teams run one themselves, with cove-control: cove control join makes this computer one of its runners.',
   },
 
   resources: {

@@ -68,7 +68,7 @@ export const settings: typeof en = {
   },
   control: {
     title: '컨트롤 플레인',
-    text: 'Cove는 컨트롤 플레인 없이 동작합니다. 모든 것이 이 컴퓨터에 있으며 로그인할 필요가 없습니다. 직접 운영하는 팀용 컨트롤 플레인은 개발 중이며, cove control join으로 이 컴퓨터를 러너로 등록할 수 있습니다.',
+    text: 'Cove는 컨트롤 플레인 없이 동작합니다. 모든 것이 이 컴퓨터에 있으며 로그인할 필요가 없습니다. 팀은 cove-control로 직접 운영할 수 있으며, cove control join으로 이 컴퓨터를 러너로 등록할 수 있습니다.',
   },
 
   resources: {
