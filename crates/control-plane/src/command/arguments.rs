@@ -108,13 +108,13 @@ pub(super) enum Command {
     },
     /// Write a whole copy of the server's state into a file, while it runs
     Backup {
-        /// The file; it must not be there yet
+        /// The file, which must not be there yet; `-` for standard output
         file: Utf8PathBuf,
     },
     /// Put a backup in the place of the server's state, of which a copy is kept beside it; or into an empty PostgreSQL, which
     /// `DATABASE_URL` names
     Restore {
-        /// The file
+        /// The file; `-` for standard input
         file: Utf8PathBuf,
     },
 }

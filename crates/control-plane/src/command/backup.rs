@@ -1,6 +1,6 @@
 //! Copies of the whole state, and their way back.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{self, IsTerminal as _};
 
 use api::{Problem, ProblemCode};
 use camino::Utf8Path;
@@ -8,6 +8,9 @@ use jiff::Timestamp;
 
 use super::serve::{self, DATABASE, DATABASE_URL, failed, lock, private_folder};
 use crate::store::Database;
+
+/// The name that stands for standard output and standard input.
+const STREAM: &str = "-";
 
 /// Writes a copy as of one moment, while the server runs or not.
 pub(super) async fn backup(home: &Utf8Path, file: &Utf8Path) -> Result<(), Problem> {
@@ -17,27 +20,49 @@ pub(super) async fn backup(home: &Utf8Path, file: &Utf8Path) -> Result<(), Probl
             format!("there is no server's state in {home}"),
         ));
     }
+    if file == STREAM {
+        return stream(home).await;
+    }
     if file.exists() {
         return Err(Problem::new(ProblemCode::Conflict, format!("{file} is there already"))
             .with_hint("choose another name: a backup never replaces one"));
     }
-    serve::open(home).await?.copy_to(file).await?;
-    fs_err::set_permissions(file, std::fs::Permissions::from_mode(0o600))
-        .map_err(|error| failed("the backup cannot be kept private", &error))
+    Ok(serve::open(home).await?.copy_to(file).await?)
+}
+
+/// Writes a copy to standard output. It is made in a file first, which nobody else can read: so it is of one moment however
+/// slowly it is taken.
+async fn stream(home: &Utf8Path) -> Result<(), Problem> {
+    if io::stdout().is_terminal() {
+        return Err(Problem::new(ProblemCode::InvalidRequest, "a backup is not for a terminal")
+            .with_command("write it into a file", "cove-control backup - > control.backup"));
+    }
+    let unwritten = |error: io::Error| failed("the backup cannot be written", &error);
+    let folder = tempfile::Builder::new().prefix("backup-").tempdir_in(home).map_err(unwritten)?;
+    let file = Utf8Path::from_path(folder.path()).map(|folder| folder.join(DATABASE));
+    let file = file.ok_or_else(|| unwritten(io::ErrorKind::InvalidFilename.into()))?;
+    serve::open(home).await?.copy_to(&file).await?;
+    let mut copy = fs_err::File::open(&file).map_err(unwritten)?;
+    io::copy(&mut copy, &mut io::stdout().lock()).map(drop).map_err(unwritten)
 }
 
 /// Puts a copy in the place of the state, of which nothing is lost: it is kept beside. With `DATABASE_URL` it goes into that
 /// PostgreSQL, which must be empty.
 pub(super) async fn restore(home: &Utf8Path, file: &Utf8Path) -> Result<(), Problem> {
     // Looked at as a whole before anything is touched.
-    if !file.exists() {
+    if file != STREAM && !file.exists() {
         return Err(Problem::new(ProblemCode::ResourceNotFound, format!("there is no backup {file}")));
     }
     private_folder(home)?;
     let _lock = lock(home)?;
     let (to, beside) = (home.join(DATABASE), home.join("control.db.new"));
-    let moved = |error: std::io::Error| failed("the backup cannot be put in place", &error);
-    fs_err::copy(file, &beside).map_err(moved)?;
+    let moved = |error: io::Error| failed("the backup cannot be put in place", &error);
+    let copied = if file == STREAM {
+        fs_err::File::create(&beside).and_then(|mut copy| io::copy(&mut io::stdin().lock(), &mut copy))
+    } else {
+        fs_err::copy(file, &beside)
+    };
+    copied.map_err(moved)?;
     let copy = Database::sqlite(&beside)?;
     copy.begin_anew(Timestamp::now()).await?;
     drop(copy);

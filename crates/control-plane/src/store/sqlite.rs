@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, TransactionBehavior, params_from_iter};
 
@@ -49,10 +50,12 @@ impl Sqlite {
     }
 
     pub(super) fn copy_to(&self, file: &Utf8Path) -> Result<(), StoreError> {
-        let connection = self.readers.take(|| connect(&self.path))?;
-        let done = connection.execute("VACUUM INTO $1", [file.as_str()]);
-        connection.keep();
-        Ok(done.map(drop)?)
+        make_private(file, || {
+            let connection = self.readers.take(|| connect(&self.path))?;
+            let done = connection.execute("VACUUM INTO $1", [file.as_str()]);
+            connection.keep();
+            Ok(done.map(drop)?)
+        })
     }
 
     pub(super) fn write<T, E: From<StoreError>>(
@@ -68,14 +71,26 @@ impl Sqlite {
     }
 }
 
-/// Makes a file of what another database holds. A part of it stays nowhere.
+/// A new file that nobody but its owner can read, not even while it is being filled: the authority's key goes into it. A part
+/// of it stays nowhere.
+fn make_private(file: &Utf8Path, write: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
+    let mut options = fs_err::OpenOptions::new();
+    // It is made here and now, or it belongs to somebody.
+    options.write(true).create_new(true).mode(0o600);
+    options.open(file).map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+    write().inspect_err(|_| {
+        if let Err(error) = fs_err::remove_file(file) {
+            tracing::warn!(%error, "a copy that is not whole is left");
+        }
+    })
+}
+
+/// Makes a file of what another database holds.
 pub(super) fn make(
     file: &Utf8Path,
     tell: impl FnOnce(&mut dyn FnMut(&str, &[Value<'_>]) -> Result<(), StoreError>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    // It is made here and now, or it belongs to somebody.
-    fs_err::File::create_new(file).map_err(|error| StoreError::Unavailable(Box::new(error)))?;
-    let filled = (|| {
+    make_private(file, || {
         let mut connection = Connection::open(file)?;
         migrate(&mut connection)?;
         let transaction = connection.transaction()?;
@@ -84,11 +99,6 @@ pub(super) fn make(
             Ok(())
         })?;
         Ok(transaction.commit()?)
-    })();
-    filled.inspect_err(|_| {
-        if let Err(error) = fs_err::remove_file(file) {
-            tracing::warn!(%error, "a copy that is not whole is left");
-        }
     })
 }
 

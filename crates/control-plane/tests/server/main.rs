@@ -16,6 +16,8 @@ mod sign_in;
 mod syncing;
 mod workload;
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use api::control::{Document, Enrolled, RunnerPhase, RunnerStatus};
 use api::{ErrorBody, ProblemCode};
 use axum::http::StatusCode;
@@ -156,13 +158,21 @@ fn what_was_acknowledged_is_there_after_kills_and_a_backup_takes_its_place() {
 
     let copy = place.path("copy.db");
     place.ok(&["backup", &copy]);
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(place.fails(&["backup", &copy]).contains("is there already"));
+    let streamed = place.run(&["backup", "-"]);
+    assert!(streamed.status.success() && streamed.stdout.starts_with(b"SQLite format 3\0"));
     place.ok(&["delete", "project", &acknowledged[0]]);
     let before: Document =
         serde_json::from_str(&place.ok(&["get", "project", "shop", "-o", "json"])).unwrap();
     assert!(place.fails(&["restore", &copy]).contains("runs on"), "not beneath a server");
     drop(server);
     place.ok(&["restore", &copy]);
+    let server = place.serve();
+    assert!(place.ok(&["get", "projects"]).contains(&acknowledged[0]));
+    place.ok(&["delete", "project", &acknowledged[0]]);
+    drop(server);
+    place.ok_given(&["restore", "-"], &streamed.stdout);
     let _server = place.serve();
     assert!(place.ok(&["get", "projects"]).contains(&acknowledged[0]));
     place.ok(&["apply", "-f", &place.file("team.yaml", &TEAM.replace("title: The shop", "title: Our shop"))]);

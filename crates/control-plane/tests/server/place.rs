@@ -110,25 +110,25 @@ impl Place {
     }
 
     /// A command that reads this and succeeds; what it said.
-    pub(crate) fn ok_given(&self, arguments: &[&str], input: &str) -> String {
+    pub(crate) fn ok_given(&self, arguments: &[&str], input: impl AsRef<[u8]>) -> String {
         let output = self.run_given(arguments, input);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// A command that reads this and fails; what it said of it.
-    pub(crate) fn fails_given(&self, arguments: &[&str], input: &str) -> String {
+    pub(crate) fn fails_given(&self, arguments: &[&str], input: impl AsRef<[u8]>) -> String {
         let output = self.run_given(arguments, input);
         assert!(!output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
         String::from_utf8(output.stderr).unwrap()
     }
 
-    fn run_given(&self, arguments: &[&str], input: &str) -> Output {
+    fn run_given(&self, arguments: &[&str], input: impl AsRef<[u8]>) -> Output {
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // One that fails first may not read it.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let _ = child.stdin.take().unwrap().write_all(input.as_ref());
         child.wait_with_output().unwrap()
     }
 

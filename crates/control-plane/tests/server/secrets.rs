@@ -44,7 +44,7 @@ async fn a_value_is_opened_by_its_runner_and_read_by_nobody_in_between() {
     assert!(said.contains("big-linux cannot open api-key"), "{said}");
     assert!(said.contains("cove-control secret reseal api-key"), "{said}");
     // A variable has not the end of line that `echo` writes.
-    assert!(place.ok_given(&set, &format!("{VALUE}\n")).contains("by big-linux, and nobody else"));
+    assert!(place.ok_given(&set, format!("{VALUE}\n")).contains("by big-linux, and nobody else"));
     assert_eq!(age::decrypt(&first, &sealed(&runner).await).unwrap(), VALUE.as_bytes());
     assert!(!place.ok(&["secret", "ls"]).contains("cannot open"));
 
