@@ -54,8 +54,12 @@ impl Server {
         std::thread::spawn(move || lines.for_each(drop));
         let server = Self { child, port, folder: Some(folder), url, authority };
         let begun = Instant::now();
-        while !server.folder().join("run/control.sock").exists() && begun.elapsed() < Duration::from_secs(30)
-        {
+        // One that was killed leaves its socket behind.
+        let socket = server.folder().join("run/control.sock");
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            if begun.elapsed() > Duration::from_secs(30) {
+                return Err("the server does not answer".into());
+            }
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(server)
