@@ -197,6 +197,7 @@ impl Host {
     pub(crate) async fn watch(&self, count: usize) -> Result<Vec<Watch>, Failure> {
         let opened = (0..count).map(|_| async {
             let mut sender = self.connect().await?;
+            sender.ready().await?;
             let request = request(Method::GET, "/v1/organizations/bench/watch", &Value::Null)?;
             let mut watch =
                 Watch { body: sender.send_request(request).await?.into_body(), text: String::new() };
@@ -262,6 +263,7 @@ async fn call(
     path: &str,
     body: &Value,
 ) -> Result<Value, Failure> {
+    sender.ready().await?;
     let answer = sender.send_request(request(method, path, body)?).await?;
     let status = answer.status();
     let bytes = answer.into_body().collect().await?.to_bytes();
