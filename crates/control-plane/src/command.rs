@@ -13,6 +13,7 @@ mod serve;
 mod settle;
 mod shown;
 mod tokens;
+mod watch;
 
 use api::Problem;
 use api::control::PrincipalKind;
@@ -32,7 +33,12 @@ pub async fn run(arguments: Arguments) -> Result<(), Problem> {
         Command::Serve(options) => serve::serve(&home, options).await,
         Command::Apply(files) => resources::apply(&remote, &files.files).await,
         Command::Diff(files) => resources::diff(&remote, &files.files).await,
-        Command::Get { kind, name, output } => resources::get(&remote, &kind, name.as_deref(), output).await,
+        Command::Get { kind, name, output, watch: true } => {
+            watch::watch(&remote, &kind, name.as_deref(), output).await
+        }
+        Command::Get { kind, name, output, watch: false } => {
+            resources::get(&remote, &kind, name.as_deref(), output).await
+        }
         Command::Delete { kind, name } => resources::delete(&remote, &kind, &name).await,
         Command::Settle { environment, field, value } => {
             settle::settle(&remote, &environment, field, &value).await

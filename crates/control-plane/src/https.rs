@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::header::HOST;
 use axum::http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -85,10 +85,23 @@ impl Https {
     /// # Errors
     /// It did not come through.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, HttpsError> {
+        let call = async {
+            let (head, body) = self.call(request).await?.into_parts();
+            let read = Limited::new(body, LONGEST).collect().await.map_err(HttpsError::Away)?;
+            Ok(Response::from_parts(head, read.to_bytes()))
+        };
+        tokio::time::timeout(PATIENCE, call).await.map_err(|_| HttpsError::Late)?
+    }
+
+    /// Sends a request, whose address is whole. The answer's body comes as long as the server has something to say.
+    ///
+    /// # Errors
+    /// It did not come through.
+    pub(crate) async fn open(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, HttpsError> {
         tokio::time::timeout(PATIENCE, self.call(request)).await.map_err(|_| HttpsError::Late)?
     }
 
-    async fn call(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Bytes>, HttpsError> {
+    async fn call(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, HttpsError> {
         let (host, port, header) = place_of(request.uri())?;
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         *request.uri_mut() = Uri::try_from(path.to_owned()).map_err(away)?;
@@ -105,9 +118,7 @@ impl Https {
         let made = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = made.map_err(away)?;
         tokio::spawn(connection);
-        let (head, body) = sender.send_request(request).await.map_err(away)?.into_parts();
-        let read = Limited::new(body, LONGEST).collect().await.map_err(HttpsError::Away)?;
-        Ok(Response::from_parts(head, read.to_bytes()))
+        sender.send_request(request).await.map_err(away)
     }
 }
 

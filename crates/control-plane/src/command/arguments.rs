@@ -51,6 +51,9 @@ pub(super) enum Command {
         /// How
         #[arg(long, short, value_enum, default_value_t = OutputForm::Table)]
         output: OutputForm,
+        /// Go on with each change, until interrupted; as JSON a line each
+        #[arg(long, short)]
+        watch: bool,
     },
     /// Take a resource away
     Delete {

@@ -5,7 +5,7 @@ use api::{ErrorBody, Name, Problem, ProblemCode};
 use axum::http::{Method, Request, Response, StatusCode};
 use camino::{Utf8Path, Utf8PathBuf};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -96,9 +96,31 @@ impl Remote {
         if answer.is_empty() { Ok(None) } else { parsed(&answer).map(Some) }
     }
 
+    /// The body of an answer that goes on for as long as the server has something to say.
+    pub(super) async fn open(&self, path: &str) -> Result<Incoming, Problem> {
+        let answer = match &self.way()? {
+            Way::Socket(socket) => {
+                let request = request(Method::GET, "", path, Bytes::new())?;
+                by_socket(socket, request).await?
+            }
+            Way::Server(server) => server.open(path).await?,
+        };
+        if answer.status().is_success() {
+            return Ok(answer.into_body());
+        }
+        let (head, body) = answer.into_parts();
+        let told = body.collect().await.map_err(|error| unexpected(&error))?.to_bytes();
+        Err(success(Response::from_parts(head, told)).err().unwrap_or_else(|| no_form(StatusCode::OK)))
+    }
+
     async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Problem> {
         let answer = match &self.way()? {
-            Way::Socket(socket) => by_socket(socket, request(method, "", path, body)?).await?,
+            Way::Socket(socket) => {
+                let answer = by_socket(socket, request(method, "", path, body)?).await?;
+                let (head, body) = answer.into_parts();
+                let bytes = body.collect().await.map_err(|error| away(socket, &error))?.to_bytes();
+                Response::from_parts(head, bytes)
+            }
             Way::Server(server) => server.send(method, path, body).await?,
         };
         success(answer)
@@ -134,23 +156,19 @@ enum Way {
     Server(Server),
 }
 
-async fn by_socket(socket: &Utf8Path, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Problem> {
-    let away = |error: &(dyn std::error::Error + 'static)| {
-        Problem::new(ProblemCode::DaemonUnreachable, format!("no server answers on {socket}"))
-            .caused_by(error)
-            .with_command("start it, or name its state folder with --home", "cove-control serve")
-            .with_command(
-                "or sign in to one elsewhere",
-                "cove-control login https://control.example.com:8443",
-            )
-    };
-    let stream = UnixStream::connect(socket).await.map_err(|error| away(&error))?;
+async fn by_socket(socket: &Utf8Path, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Problem> {
+    let stream = UnixStream::connect(socket).await.map_err(|error| away(socket, &error))?;
     let made = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = made.map_err(|error| away(&error))?;
+    let (mut sender, connection) = made.map_err(|error| away(socket, &error))?;
     tokio::spawn(connection);
-    let (head, body) = sender.send_request(request).await.map_err(|error| away(&error))?.into_parts();
-    let bytes = body.collect().await.map_err(|error| away(&error))?.to_bytes();
-    Ok(Response::from_parts(head, bytes))
+    sender.send_request(request).await.map_err(|error| away(socket, &error))
+}
+
+fn away(socket: &Utf8Path, error: &(dyn std::error::Error + 'static)) -> Problem {
+    Problem::new(ProblemCode::DaemonUnreachable, format!("no server answers on {socket}"))
+        .caused_by(error)
+        .with_command("start it, or name its state folder with --home", "cove-control serve")
+        .with_command("or sign in to one elsewhere", "cove-control login https://control.example.com:8443")
 }
 
 /// A request of JSON, to a server that has this address.

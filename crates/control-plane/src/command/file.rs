@@ -14,6 +14,10 @@ use crate::resources;
 /// Largest file, in bytes.
 const LARGEST: u64 = 10 << 20;
 
+/// What only the server says of a resource. It is passed over, so that what `get -o json` told can be applied again.
+const SAID_BY_SERVER: [&str; 6] =
+    ["id", "generation", "created_at", "updated_at", "deleted_at", "finalizers"];
+
 /// Resources, and where each part of them stands.
 #[derive(Debug, Default)]
 pub(super) struct Declared {
@@ -62,30 +66,43 @@ impl Declared {
             let at = error.marker();
             invalid(format!("it is no YAML: {}", error.info())).at(place(file, at.line(), at.col() + 1))
         })?;
-        for document in documents {
-            if matches!(document.data, YamlData::Value(Scalar::Null)) {
-                continue;
+        for document in &documents {
+            match &document.data {
+                YamlData::Value(Scalar::Null) => {}
+                YamlData::Sequence(several) => {
+                    several.iter().try_for_each(|resource| self.add_one(file, resource))?;
+                }
+                _ => self.add_one(file, document)?,
             }
-            let mut places = BTreeMap::new();
-            let value = value_of(file, &document, String::new(), &mut places)?;
-            let told = |path: &str, wrong: String| {
-                let at = near(&places, path).cloned();
-                let problem = invalid(wrong);
-                at.map_or(problem.clone(), |at| problem.at(at))
-            };
-            let draft: Draft = serde_path_to_error::deserialize(value).map_err(|error| {
-                let path = error.path().to_string();
-                told(&path, format!("`{path}`: {}", error.inner()))
-            })?;
-            let name = format!("{}/{}", draft.kind, draft.metadata.name);
-            for (path, place) in places {
-                self.places.insert(format!("{name}#{path}"), place);
-            }
-            let checked = resources::check_spec(draft.kind, &draft.metadata.name, draft.spec.clone());
-            checked.map_err(|error| self.place(error.into()))?;
-            self.drafts.push(draft);
         }
         Ok(())
+    }
+
+    fn add_one(&mut self, file: &str, resource: &MarkedYaml<'_>) -> Result<(), Problem> {
+        let mut places = BTreeMap::new();
+        let mut value = value_of(file, resource, String::new(), &mut places)?;
+        forget_what_the_server_says(&mut value);
+        let draft: Draft = serde_path_to_error::deserialize(value).map_err(|error| {
+            let path = error.path().to_string();
+            let problem = invalid(format!("`{path}`: {}", error.inner()));
+            near(&places, &path).cloned().map_or(problem.clone(), |at| problem.at(at))
+        })?;
+        let name = format!("{}/{}", draft.kind, draft.metadata.name);
+        for (path, place) in places {
+            self.places.insert(format!("{name}#{path}"), place);
+        }
+        let checked = resources::check_spec(draft.kind, &draft.metadata.name, draft.spec.clone());
+        checked.map_err(|error| self.place(error.into()))?;
+        self.drafts.push(draft);
+        Ok(())
+    }
+}
+
+fn forget_what_the_server_says(resource: &mut Value) {
+    let Some(resource) = resource.as_object_mut() else { return };
+    resource.remove("status");
+    if let Some(metadata) = resource.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|field, _| !SAID_BY_SERVER.contains(&field.as_str()));
     }
 }
 
@@ -194,6 +211,24 @@ mod tests {
             );
             assert!(said.contains(wrong), "{said}");
         }
+    }
+
+    #[test]
+    fn what_was_got_can_be_applied_again() {
+        let mut declared = Declared::default();
+        let got = r#"[{"kind": "Group", "metadata": {"id": "g-1", "name": "all", "organization": "acme", "generation": 3,
+            "resource_version": 7, "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-02T00:00:00Z"},
+            "spec": {"members": ["ann"]}, "status": {}},
+            {"kind": "Project", "metadata": {"name": "shop"}, "spec": {"repository": {"url": "u"}}}]"#;
+        declared.add("-", got).unwrap();
+        let said: Vec<_> = declared
+            .drafts
+            .iter()
+            .map(|one| (one.metadata.name.as_str(), one.metadata.resource_version))
+            .collect();
+        assert_eq!(said, [("all", Some(7)), ("shop", None)]);
+        let problem = told("- kind: Group\n  metadata: { name: all }\n  spec: { colour: red }\n");
+        assert_eq!(problem.place.unwrap().to_string(), "team.yaml:3:19");
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 
 use api::{Name, Problem, ProblemCode};
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderValue, Method, Response, Uri};
+use axum::http::{HeaderValue, Method, Request, Response, Uri};
 use camino::{Utf8Path, Utf8PathBuf};
-use hyper::body::Bytes;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -187,6 +188,17 @@ impl Server {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Bytes>, Problem> {
+        let request = self.request(method, path, body)?;
+        self.https.send(request).await.map_err(|error| self.problem(&error))
+    }
+
+    /// Asks for something that the server goes on to tell.
+    pub(super) async fn open(&self, path: &str) -> Result<Response<Incoming>, Problem> {
+        let request = self.request(Method::GET, path, Bytes::new())?;
+        self.https.open(request).await.map_err(|error| self.problem(&error))
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, Problem> {
         let mut request = request(method, &self.address, path, body)?;
         if let Some(token) = &self.token {
             let mut value =
@@ -194,7 +206,7 @@ impl Server {
             value.set_sensitive(true);
             request.headers_mut().insert(AUTHORIZATION, value);
         }
-        self.https.send(request).await.map_err(|error| self.problem(&error))
+        Ok(request)
     }
 
     fn problem(&self, error: &HttpsError) -> Problem {

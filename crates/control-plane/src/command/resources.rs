@@ -46,14 +46,9 @@ pub(super) async fn get(
     output: OutputForm,
 ) -> Result<(), Problem> {
     let kind = kind_of(kind)?;
-    let path = remote.of_kind(kind).await?;
     let found: Vec<Document> = match name {
-        Some(name) if kind == Kind::Organization => {
-            let name = name_of(name)?;
-            vec![remote.get(&format!("/v1/organizations/{name}/organizations/{name}")).await?]
-        }
-        Some(name) => vec![remote.get(&format!("{path}/{}", name_of(name)?)).await?],
-        None => all(remote, &path).await?,
+        Some(name) => vec![one(remote, kind, &name_of(name)?).await?],
+        None => all(remote, &remote.of_kind(kind).await?).await?,
     };
     match output {
         OutputForm::Table if found.is_empty() => say(&format!("There are no {} yet.\n", kind.plural())),
@@ -66,6 +61,15 @@ pub(super) async fn get(
             say(&(text.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))? + "\n"))
         }
     }
+}
+
+/// One resource.
+pub(super) async fn one(remote: &Remote, kind: Kind, name: &Name) -> Result<Document, Problem> {
+    let path = match kind {
+        Kind::Organization => format!("/v1/organizations/{name}/organizations/{name}"),
+        _ => format!("{}/{name}", remote.of_kind(kind).await?),
+    };
+    remote.get(&path).await
 }
 
 /// All pages of a list.

@@ -21,28 +21,42 @@ pub(super) fn problem(problem: &Problem) -> String {
 
 /// Resources, a line each.
 pub(super) fn table(kind: Kind, documents: &[Document], now: Timestamp) -> String {
-    let head = ["NAME", columns(kind)[0], columns(kind)[1], "AGE"].map(ToOwned::to_owned);
-    let rows = documents.iter().map(|document| {
-        let [first, second] = columns(kind).map(|column| cell(document, column));
-        let age = now.duration_since(document.metadata.created_at);
-        [document.metadata.name.to_string(), first, second, short(age.as_secs())]
-    });
-    rows_of(std::iter::once(head).chain(rows))
+    rows_of(std::iter::once(head(kind)).chain(documents.iter().map(|document| row(document, now))))
+}
+
+/// What the columns of a kind are called.
+pub(super) fn head(kind: Kind) -> [String; 4] {
+    ["NAME", columns(kind)[0], columns(kind)[1], "AGE"].map(ToOwned::to_owned)
+}
+
+/// A resource, in its columns.
+pub(super) fn row(document: &Document, now: Timestamp) -> [String; 4] {
+    let [first, second] = columns(document.kind).map(|column| cell(document, column));
+    let age = now.duration_since(document.metadata.created_at);
+    [document.metadata.name.to_string(), first, second, short(age.as_secs())]
 }
 
 /// Rows of cells, one below the other.
 pub(super) fn rows_of<const COLUMNS: usize>(rows: impl IntoIterator<Item = [String; COLUMNS]>) -> String {
     let rows: Vec<_> = rows.into_iter().collect();
-    let width = |column: usize| rows.iter().map(|row: &[String; COLUMNS]| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..COLUMNS).map(|column| width(column).unwrap_or(0)).collect();
-    let mut text = String::new();
+    let mut widths = [0; COLUMNS];
     for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", harmless(cell)));
-        let cells: Vec<_> = cells.collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
+        widen(&mut widths, row);
     }
-    text
+    rows.iter().map(|row| line(row, &widths)).collect()
+}
+
+/// Makes columns as wide as a row needs them.
+pub(super) fn widen<const COLUMNS: usize>(widths: &mut [usize; COLUMNS], row: &[String; COLUMNS]) {
+    for (width, cell) in widths.iter_mut().zip(row) {
+        *width = (*width).max(cell.chars().count());
+    }
+}
+
+/// One row, in columns of these widths.
+pub(super) fn line<const COLUMNS: usize>(row: &[String; COLUMNS], widths: &[usize; COLUMNS]) -> String {
+    let cells = row.iter().zip(widths).map(|(cell, width)| format!("{:width$}", harmless(cell)));
+    cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
 }
 
 /// What is worth a column.

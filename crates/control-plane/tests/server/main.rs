@@ -180,6 +180,34 @@ fn what_was_acknowledged_is_there_after_kills_and_a_backup_takes_its_place() {
     assert!(after.metadata.resource_version > before.metadata.resource_version, "versions never go back");
 }
 
+#[test]
+fn changes_are_shown_as_they_come_and_those_of_a_pause_after_it() {
+    let place = Place::new();
+    let server = place.serve();
+    place.ok(&["apply", "-f", &place.file("team.yaml", TEAM)]);
+    let table = place.lines(&["get", "projects", "--watch"]);
+    assert!(table.next().starts_with("NAME"));
+    assert!(table.next().starts_with("shop"));
+    let one = place.lines(&["get", "project", "shop", "-w", "-o", "json"]);
+    assert_eq!(document(&one.next())["spec"]["title"], "The shop");
+    place.ok(&["apply", "-f", &place.file("team.yaml", &TEAM.replace("title: The shop", "title: Our shop"))]);
+    assert!(table.next().contains("Our shop"));
+    assert_eq!(document(&one.next())["spec"]["title"], "Our shop");
+
+    drop(server);
+    let _server = place.serve();
+    let blog =
+        "kind: Project\nmetadata: { name: blog }\nspec: { repository: { url: https://example.com/blog } }\n";
+    place.ok(&["apply", "-f", &place.file("blog.yaml", blog)]);
+    assert!(table.next().starts_with("blog"));
+    place.ok(&["delete", "project", "blog"]);
+    assert!(table.next().starts_with("blog  gone"));
+}
+
+fn document(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
 fn ok<T: serde::de::DeserializeOwned>((status, body): (StatusCode, Value)) -> T {
     assert!(status.is_success(), "{status}: {body}");
     serde_json::from_value(body).unwrap()

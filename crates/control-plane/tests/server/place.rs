@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -15,12 +16,32 @@ pub(crate) struct Place {
     database: Option<String>,
 }
 
+/// What a command that goes on says; it ends with the value.
+pub(crate) struct Lines {
+    child: Child,
+    said: Receiver<String>,
+}
+
 /// A server; it ends with the value.
 pub(crate) struct Server {
     child: Child,
     port: Cell<u16>,
     authority: String,
     log: Arc<Mutex<String>>,
+}
+
+impl Lines {
+    /// The next of them.
+    pub(crate) fn next(&self) -> String {
+        self.said.recv_timeout(Duration::from_mins(1)).expect("a line comes")
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Place {
@@ -91,6 +112,15 @@ impl Place {
     pub(crate) fn get(&self, kind: &str, name: &str) -> serde_json::Value {
         let output = self.run(&["get", kind, name, "-o", "json"]);
         serde_json::from_slice(&output.stdout).unwrap_or_default()
+    }
+
+    /// A command that goes on.
+    pub(crate) fn lines(&self, arguments: &[&str]) -> Lines {
+        let mut child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (sender, said) = mpsc::channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Lines { child, said }
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
