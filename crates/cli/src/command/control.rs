@@ -86,6 +86,10 @@ fn belongs(membership: &Membership, sync: &SyncReport) -> String {
 
 fn state(sync: &SyncReport) -> String {
     let word = match sync.phase {
+        // It has just joined, or was just started.
+        SyncPhase::Away if sync.heard_at.is_none() && sync.problem.is_none() => {
+            "calling it; everything here goes on meanwhile"
+        }
         SyncPhase::Away => "away; everything here goes on",
         SyncPhase::Connected => "connected",
         SyncPhase::Superseded => "silent: another computer speaks as this runner",
