@@ -4,6 +4,7 @@
 //! those of a daemon have. All but organizations lie in one organization, and are told apart there by kind and name.
 
 mod audit;
+mod clock;
 mod console;
 mod decision;
 mod environment;
@@ -24,6 +25,7 @@ mod sign_in;
 mod token;
 
 pub use audit::{AuditEntry, AuditVerdict, BrokenLine, Principal, PrincipalKind};
+pub use clock::not_its_time;
 pub use console::{ConsoleEntry, ConsoleLink};
 pub use decision::{Decision, LookedAt, WhyNot};
 pub use environment::{

@@ -12,7 +12,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -60,6 +60,21 @@ pub(crate) enum HttpsError {
     /// It took too long.
     #[error("the server did not answer within {} seconds", PATIENCE.as_secs())]
     Late,
+}
+
+impl HttpsError {
+    /// Whether the server is the right one, and its certificate does not count now.
+    pub(crate) fn is_of_time(&self) -> bool {
+        matches!(
+            self,
+            Self::Untrusted(Error::InvalidCertificate(
+                CertificateError::Expired
+                    | CertificateError::ExpiredContext { .. }
+                    | CertificateError::NotValidYet
+                    | CertificateError::NotValidYetContext { .. },
+            ))
+        )
+    }
 }
 
 impl Https {

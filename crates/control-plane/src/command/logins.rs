@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 
+use api::control::not_its_time;
 use api::{Name, Problem, ProblemCode};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderValue, Method, Request, Response, Uri};
@@ -210,6 +211,9 @@ impl Server {
     }
 
     fn problem(&self, error: &HttpsError) -> Problem {
+        if error.is_of_time() {
+            return not_its_time(&self.address, Timestamp::now()).caused_by(error);
+        }
         if let HttpsError::Untrusted(_) = error {
             let title = format!("{} is not the server that it should be", self.address);
             return Problem::new(ProblemCode::CertificateRefused, title).caused_by(error).with_hint(

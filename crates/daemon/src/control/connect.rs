@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::control::not_its_time;
 use api::{ErrorBody, Problem, ProblemCode};
 use axum::http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -22,7 +24,8 @@ use tokio_rustls::rustls::pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime,
 };
 use tokio_rustls::rustls::{
-    AlertDescription, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, version,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme, version,
 };
 
 use super::keys::Keys;
@@ -185,6 +188,15 @@ impl Server {
     }
 
     fn refused(&self, error: &Error) -> Problem {
+        if let Error::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        ) = error
+        {
+            return not_its_time(&self.address, Timestamp::now()).caused_by(error);
+        }
         let title = format!("{} is not the server that it should be", self.address);
         Problem::new(ProblemCode::CertificateRefused, title)
             .caused_by(error)
@@ -266,5 +278,22 @@ impl ServerCertVerifier for Held {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_wrong_is_told_of_and_not_taken_for_another_server() {
+        let server = Server::new("https://localhost", Trust::Fingerprint(String::new())).unwrap();
+        for error in [CertificateError::Expired, CertificateError::NotValidYet] {
+            let problem = server.refused(&Error::InvalidCertificate(error));
+            assert_eq!(problem.code, ProblemCode::CertificateRefused);
+            assert!(problem.hints[0].text.contains("set the clock"), "{problem:?}");
+        }
+        let other = server.refused(&Error::InvalidCertificate(CertificateError::UnknownIssuer));
+        assert!(other.hints[0].text.contains("authority"), "{other:?}");
     }
 }
