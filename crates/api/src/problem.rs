@@ -388,6 +388,8 @@ problem_codes! {
     PolicyForbids = "E0507", OnRequest, "The message names the policy and its limit. `cove-control get policies` shows all of them; who may change them can widen one.";
     /// A request is larger than the server reads.
     TooLarge = "E0508", OnRequest, "A resource is at most one mebibyte, and a file that is applied at most ten. Secrets are small; files belong into a repository.";
+    /// Too many requests came that nobody is signed in for.
+    TooManyRequests = "E0509", ByItself, "What needs no proof of who sends it (to begin signing in, to let a computer in), and tokens, sessions and certificates that count for nothing, are taken two hundred at once from one address, and ten a second after that. It is over within a second once they stop coming: look for the program that goes on with a token which was taken back. Whoever is signed in goes on meanwhile. Behind a balancer all may seem to come from one address: `docs/control-plane.md` says what to do then.";
     /// A token does not let a computer in.
     EnrolmentRefused = "E0510", OnRequest, "A token serves one computer once, within a day. Somebody who may change runners makes a new one with `cove-control runner token NAME`.";
     /// A runner's certificate does not count.

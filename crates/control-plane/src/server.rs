@@ -14,6 +14,7 @@ mod explain;
 mod listen;
 mod me;
 mod openapi;
+mod pace;
 mod page;
 mod resources;
 mod rights;
@@ -40,6 +41,7 @@ use crate::store::Database;
 use crate::sync::Fleet;
 
 pub use listen::{ListenError, local, tls};
+pub use pace::Pace;
 
 /// What the routes work with. Clones share it.
 #[derive(Clone)]
@@ -54,6 +56,8 @@ pub struct Control {
     pub address: Arc<str>,
     /// Who may do what, as far as it was read lately.
     pub worlds: Arc<Worlds>,
+    /// How fast those may come who proved nothing.
+    pub pace: Arc<Pace>,
     /// What is shared with runners.
     pub fleet: Fleet,
     /// The time.

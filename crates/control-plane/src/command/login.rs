@@ -52,8 +52,13 @@ async fn wait(server: &Server, code: &DeviceCode) -> Result<(api::Name, api::con
         match post(server, "/v1/device/poll", &DevicePoll { device: code.device.clone() }).await {
             Ok(DeviceAnswer::SignedIn { organization, made }) => return Ok((organization, *made)),
             Ok(DeviceAnswer::Pending { interval: wanted }) => interval = wanted,
-            // A network that breaks off for a moment ends no sign-in.
-            Err(problem) if problem.code == ProblemCode::ControlPlaneUnreachable => {
+            // A network that breaks off for a moment ends no sign-in, nor do others who come from the same address.
+            Err(problem)
+                if matches!(
+                    problem.code,
+                    ProblemCode::ControlPlaneUnreachable | ProblemCode::TooManyRequests
+                ) =>
+            {
                 shown::aside(&problem.title);
             }
             Err(problem) => return Err(problem),

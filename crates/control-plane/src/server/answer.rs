@@ -3,6 +3,7 @@
 use api::{ErrorBody, Problem, ProblemCode};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::header::RETRY_AFTER;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
@@ -16,28 +17,42 @@ const MAX_BODY: usize = 10 << 20;
 
 /// An answer that is no success.
 #[derive(Debug)]
-pub(super) struct Refusal(Box<Problem>);
+pub(super) struct Refusal {
+    problem: Box<Problem>,
+    /// When it may be asked again, in seconds.
+    retry_after: Option<u64>,
+}
 
 impl<T: Into<Problem>> From<T> for Refusal {
     fn from(problem: T) -> Self {
-        Self(Box::new(problem.into()))
+        Self { problem: Box::new(problem.into()), retry_after: None }
     }
 }
 
 impl Refusal {
+    /// One that is none after so many seconds.
+    pub(super) fn later(problem: Problem, seconds: u64) -> Self {
+        Self { problem: Box::new(problem), retry_after: Some(seconds) }
+    }
+
     /// What kept it from being done.
     pub(super) fn problem(&self) -> &Problem {
-        &self.0
+        &self.problem
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = status_of(self.0.code);
+        let Self { problem, retry_after } = self;
+        let status = status_of(problem.code);
         if status.is_server_error() {
-            tracing::warn!(problem = %self.0, causes = ?self.0.causes, "a request failed");
+            tracing::warn!(%problem, causes = ?problem.causes, "a request failed");
         }
-        (status, Json(ErrorBody { problem: *self.0 })).into_response()
+        let mut answer = (status, Json(ErrorBody { problem: *problem })).into_response();
+        if let Some(seconds) = retry_after {
+            answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        answer
     }
 }
 
@@ -56,6 +71,7 @@ fn status_of(code: ProblemCode) -> StatusCode {
             StatusCode::CONFLICT
         }
         ProblemCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ProblemCode::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         ProblemCode::ResourceInvalid => StatusCode::UNPROCESSABLE_ENTITY,
         ProblemCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::SERVICE_UNAVAILABLE,

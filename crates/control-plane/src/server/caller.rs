@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use super::Control;
 use super::answer::Refusal;
 use super::credentials::{self, Credentials};
+use super::pace::Peer;
 use crate::audit::{self, Told};
 use crate::authz::{Asked, Asker, Target, World, Worlds, runners_in_scope};
 use crate::identity::{
@@ -345,20 +346,20 @@ impl FromRequestParts<Control> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refusal> {
+        let peer = Peer::of(parts);
         match parts.extensions.get::<Proof>() {
             Some(Proof::Host) => Ok(Self::Host),
             Some(Proof::Certificate(fingerprint)) => {
-                let (now, fingerprint) = ((control.now)(), fingerprint.clone());
-                let known =
-                    control.database.read(move |transaction| identity::known(transaction, now, &fingerprint));
-                known.await?.map(Self::Runner).ok_or_else(|| {
-                    let title = "the certificate of this runner does not count any more";
-                    Problem::new(ProblemCode::CertificateRefused, title).into()
-                })
+                let shown = fingerprint.clone();
+                known(control, peer, fingerprint.clone(), by_certificate(control, shown)).await
             }
             Some(Proof::Nothing) | None => match credentials::of(parts) {
-                Credentials::Bearer(token) => by_token(control, token).await,
-                Credentials::Session(cookie) => by_session(control, cookie).await,
+                Credentials::Bearer(token) => {
+                    known(control, peer, token.hash(), by_token(control, token)).await
+                }
+                Credentials::Session(cookie) => {
+                    known(control, peer, cookie.hash(), by_session(control, cookie)).await
+                }
                 Credentials::CrossSite => {
                     let title = "the request was not made by a page of this server";
                     Err(Problem::new(ProblemCode::NotAllowed, title).into())
@@ -377,6 +378,37 @@ fn not_signed_in(title: &str) -> Refusal {
     Problem::new(ProblemCode::NotSignedIn, title)
         .with_command("sign in", "cove-control login https://SERVER")
         .into()
+}
+
+/// Who it is by what somebody shows, which is looked up unless too much of what they showed counts for nothing.
+async fn known(
+    control: &Control,
+    peer: Peer,
+    shown: String,
+    look_up: impl Future<Output = Result<Caller, Refusal>>,
+) -> Result<Caller, Refusal> {
+    control.pace.may_show(peer, &shown)?;
+    let found = look_up.await;
+    match &found {
+        Ok(_) => control.pace.shown(peer, shown, true),
+        Err(refusal) => {
+            let code = refusal.problem().code;
+            // A database that is away says nothing of who it is.
+            if matches!(code, ProblemCode::NotSignedIn | ProblemCode::CertificateRefused) {
+                control.pace.shown(peer, shown, false);
+            }
+        }
+    }
+    found
+}
+
+async fn by_certificate(control: &Control, fingerprint: String) -> Result<Caller, Refusal> {
+    let now = (control.now)();
+    let known = control.database.read(move |transaction| identity::known(transaction, now, &fingerprint));
+    known.await?.map(Caller::Runner).ok_or_else(|| {
+        let title = "the certificate of this runner does not count any more";
+        Problem::new(ProblemCode::CertificateRefused, title).into()
+    })
 }
 
 async fn by_token(control: &Control, token: Token) -> Result<Caller, Refusal> {

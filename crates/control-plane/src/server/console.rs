@@ -13,6 +13,7 @@ use super::Control;
 use super::answer::{Body, Refusal, SMALL};
 use super::caller::{Caller, Failed, Wish};
 use super::credentials;
+use super::pace::Paced;
 use super::resources::name;
 use crate::audit::{self, Told};
 use crate::identity::{self, PersonIdentity, SESSION_LASTS, Token};
@@ -56,6 +57,7 @@ pub(super) async fn link(
     responses((status = 204, description = "The browser has a session")))]
 pub(super) async fn enter(
     State(control): State<Control>,
+    _paced: Paced,
     _own: OwnPage,
     Body(shown): Body<ConsoleEntry, SMALL>,
 ) -> Result<Response, Refusal> {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Control;
 use super::answer::{Body, Refusal, SMALL};
+use super::pace::Paced;
 use super::sign_in::{PATIENCE, let_in, provider};
 use crate::identity::{self, DeviceProgress, Token};
 use crate::store::{Record, Space, StoreError, Transaction};
@@ -47,6 +48,7 @@ struct Begun {
     responses((status = 200, body = DeviceCode)))]
 pub(super) async fn begin(
     State(control): State<Control>,
+    _paced: Paced,
     Body(asked): Body<DeviceRequest, SMALL>,
 ) -> Result<Json<DeviceCode>, Refusal> {
     let grant = provider(&control)?.device().await?;
@@ -82,6 +84,7 @@ pub(super) async fn begin(
     responses((status = 200, body = DeviceAnswer)))]
 pub(super) async fn poll(
     State(control): State<Control>,
+    _paced: Paced,
     Body(asked): Body<DevicePoll, SMALL>,
 ) -> Result<Json<DeviceAnswer>, Refusal> {
     let key = Token::shown(&asked.device).hash();

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use super::Control;
 use super::answer::{Body, Refusal, SMALL};
 use super::caller::{Caller, Failed, Rules, Wish};
+use super::pace::Paced;
 use super::resources::name;
 use crate::audit::{self, Told};
 use crate::identity::{self, EnrolmentError};
@@ -95,6 +96,7 @@ async fn change_of<T: Send + 'static>(
     responses((status = 200, body = Enrolled)))]
 pub(super) async fn enrol(
     State(control): State<Control>,
+    _paced: Paced,
     Body(asked): Body<Enrolment, SMALL>,
 ) -> Result<Json<Enrolled>, Refusal> {
     let (authority, now) = (control.authority.clone(), (control.now)());

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Control;
 use super::caller::Proof;
+use super::pace::Peer;
 use crate::identity::{Authority, AuthorityError};
 
 /// How long a client has to shake hands.
@@ -70,7 +71,8 @@ pub async fn local(routes: Router, path: &Utf8Path, shutdown: CancellationToken)
         };
         match accepted {
             Ok((stream, _)) => {
-                tokio::spawn(serve(routes.clone(), stream, Proof::Host, shutdown.clone()));
+                let routes = routes.clone().layer(Extension(Proof::Host));
+                tokio::spawn(serve(routes, stream, shutdown.clone()));
             }
             Err(error) => pause(&error).await,
         }
@@ -101,8 +103,8 @@ pub async fn tls(
             }
             () = shutdown.cancelled() => return Ok(()),
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 pause(&error).await;
                 continue;
@@ -119,7 +121,8 @@ pub async fn tls(
             let fingerprint =
                 certificate.map(|certificate| crate::identity::hex(&Sha256::digest(certificate)));
             let proof = fingerprint.map_or(Proof::Nothing, Proof::Certificate);
-            serve(routes, stream, proof, shutdown).await;
+            let peer = Peer::from(address.ip());
+            serve(routes.layer(Extension(proof)).layer(Extension(peer)), stream, shutdown).await;
         });
     }
 }
@@ -133,10 +136,9 @@ async fn pause(error: &io::Error) {
 async fn serve(
     routes: Router,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    proof: Proof,
     shutdown: CancellationToken,
 ) {
-    let service = TowerToHyperService::new(routes.layer(Extension(proof)));
+    let service = TowerToHyperService::new(routes);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // Without a timer nobody is ever too slow with the head of a request.
     builder.http1().timer(TokioTimer::new());

@@ -17,7 +17,7 @@ use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder,
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
 };
-use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Header, OpenApi, PathItem, Ref, RefOr, ResponseBuilder};
 
 use super::{
     console, devices, enrolments, events, explain, me, resources, secrets, settle, sign_in, system, tokens,
@@ -140,6 +140,7 @@ fn add_refusals(method: &str, operation: &mut Operation) {
     let parameters = operation.parameters.as_deref().unwrap_or_default();
     let names_something = parameters.iter().any(is_of_path);
     let writes = method != "get";
+    let may_be_nobody = writes || !is_open(operation) || operation.responses.responses.contains_key("403");
     let may_refuse = [
         ("400", true, "The request cannot be read"),
         ("401", writes || names_something || !is_open(operation), "Nobody is known to send it"),
@@ -148,11 +149,23 @@ fn add_refusals(method: &str, operation: &mut Operation) {
         ("409", writes, "It was changed meanwhile, or something else is in the way"),
         ("413", writes, "It is too large"),
         ("422", writes, "It cannot be so"),
+        (
+            "429",
+            may_be_nobody,
+            "Too many requests that nobody is signed in for came from the sender's address",
+        ),
         ("503", true, "The database does not answer"),
     ];
     for (status, _, why) in may_refuse.into_iter().filter(|(_, may, _)| *may) {
         let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
-        let response = ResponseBuilder::new().description(why).content("application/json", body).build();
+        let mut response = ResponseBuilder::new().description(why).content("application/json", body);
+        if status == "429" {
+            let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+            let mut header = Header::new(seconds);
+            header.description = Some("When to try it again, in seconds.".to_owned());
+            response = response.header("Retry-After", header);
+        }
+        let response = response.build();
         operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
     }
 }
@@ -293,7 +306,7 @@ mod tests {
     use hyper::service::Service as _;
     use hyper_util::service::TowerToHyperService;
 
-    use super::super::{Table, table, tests::served};
+    use super::super::{Table, routes, table, tests::served};
     use super::*;
 
     /// The console's types are made from the file, so that it can be built without a server.
@@ -310,7 +323,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_document_has_every_route_and_no_other() {
-        let (_folder, routes) = served().await;
+        let (_folder, control) = served().await;
+        let routes = routes(control);
         let document: Value = serde_json::from_str(&json()).unwrap();
         assert_eq!(document["openapi"], "3.1.0");
         let documented = document["paths"].as_object().unwrap();

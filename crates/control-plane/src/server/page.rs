@@ -65,12 +65,14 @@ mod tests {
     use hyper::service::Service as _;
     use hyper_util::service::TowerToHyperService;
 
+    use super::super::routes;
     use super::super::tests::served;
     use super::*;
 
     #[tokio::test]
     async fn the_console_loads_nothing_from_elsewhere_and_is_no_route_of_the_api() {
-        let (_folder, routes) = served().await;
+        let (_folder, control) = served().await;
+        let routes = routes(control);
         let get = async |method: &str, path: &str| {
             let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
             TowerToHyperService::new(routes.clone()).call(request).await.unwrap()

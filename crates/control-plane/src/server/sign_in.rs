@@ -2,7 +2,9 @@
 
 use api::{ErrorBody, Name, Problem, ProblemCode};
 use axum::extract::{FromRequestParts, Query, State};
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -14,6 +16,7 @@ use super::Control;
 use super::answer::{Parameters, Refusal};
 use super::caller::{Caller, Failed};
 use super::credentials::{self, SESSION};
+use super::pace::Paced;
 use crate::audit::{self, Told};
 use crate::identity::{self, Claimed, Evidence, Person, PersonIdentity, Provider, SignInError, Token};
 use crate::store::{Record, Space, StoreError, Transaction};
@@ -93,9 +96,10 @@ impl Reader {
         let head = format!("{} ({})\n", problem.title, problem.code);
         let hints = problem.hints.iter().map(|hint| format!("\n{}\n", hint.text));
         let text: String = std::iter::once(head).chain(hints).collect();
-        let status = refusal.into_response().status();
         let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
-        (status, headers, text).into_response()
+        let (told, _) = refusal.into_response().into_parts();
+        let retry_after = told.headers.get(RETRY_AFTER).map(|seconds| [(RETRY_AFTER, seconds.clone())]);
+        (told.status, headers, retry_after, text).into_response()
     }
 }
 
@@ -107,9 +111,10 @@ impl Reader {
 pub(super) async fn sign_in(
     State(control): State<Control>,
     reader: Reader,
+    paced: Result<Paced, Refusal>,
     query: Result<Parameters<SignInQuery>, Refusal>,
 ) -> Response {
-    let begun = match query {
+    let begun = match paced.and(query) {
         Ok(Parameters(query)) => begin(&control, query).await,
         Err(refusal) => Err(refusal),
     };
@@ -151,12 +156,14 @@ async fn begin(control: &Control, query: SignInQuery) -> Result<Response, Refusa
 pub(super) async fn callback(
     State(control): State<Control>,
     reader: Reader,
+    paced: Result<Paced, Refusal>,
     headers: HeaderMap,
     query: Result<Query<CallbackQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
-    let let_in = match query {
-        Ok(Query(query)) => finish(&control, &headers, query).await,
-        Err(_) => Err(not_begun()),
+    let let_in = match (paced, query) {
+        (Ok(_), Ok(Query(query))) => finish(&control, &headers, query).await,
+        (Ok(_), Err(_)) => Err(not_begun()),
+        (Err(refusal), _) => Err(refusal),
     };
     let_in.unwrap_or_else(|refusal| reader.told(refusal))
 }

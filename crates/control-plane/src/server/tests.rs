@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use camino::Utf8Path;
 use jiff::Timestamp;
 
-use super::{Control, routes};
+use super::Control;
 use crate::identity::Authority;
 use crate::store::Database;
 use crate::sync::Fleet;
 
-/// The routes of a server with an empty database, whose folder goes with the first value.
-pub(super) async fn served() -> (tempfile::TempDir, Router) {
+/// A server with an empty database, whose folder goes with the first value.
+pub(super) async fn served() -> (tempfile::TempDir, Control) {
     let folder = tempfile::tempdir().unwrap();
     let file = Utf8Path::from_path(folder.path()).unwrap().join("control.db");
     let database = Database::sqlite(&file).unwrap();
@@ -24,9 +23,10 @@ pub(super) async fn served() -> (tempfile::TempDir, Router) {
         provider: None,
         address: "https://localhost:8443".into(),
         worlds: Arc::default(),
+        pace: Arc::default(),
         fleet,
         now: Timestamp::now,
         shutdown: tokio_util::sync::CancellationToken::new(),
     };
-    (folder, routes(control))
+    (folder, control)
 }
