@@ -40,7 +40,7 @@ use crate::identity::{Authority, Provider};
 use crate::store::Database;
 use crate::sync::Fleet;
 
-pub use listen::{ListenError, local, tls};
+pub use listen::{Door, ListenError, local, tls};
 pub use pace::Pace;
 
 /// What the routes work with. Clones share it.

@@ -133,6 +133,10 @@ pub(super) struct ServeOptions {
     /// Where they reach it, where that is not the first name and the port: behind a balancer, for instance
     #[arg(long, value_name = "URL")]
     pub(super) address: Option<String>,
+    /// All come by way of a balancer that passes TLS on, and says in a line before that who it is (PROXY protocol, version 1).
+    /// Nobody else can come then: whoever could would say that they are somebody else
+    #[arg(long)]
+    pub(super) behind_balancer: bool,
     /// The identity provider that people sign in with (OpenID Connect), such as https://id.example.com
     #[arg(long, value_name = "URL", requires = "client_id", env = "COVE_CONTROL_ISSUER")]
     pub(super) issuer: Option<String>,

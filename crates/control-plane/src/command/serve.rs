@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::ServeOptions;
 use crate::identity::{Authority, Provider, ProviderOptions};
 use crate::resources;
-use crate::server::{self, Control};
+use crate::server::{self, Control, Door};
 use crate::store::{Database, StoreError};
 use crate::sync::Fleet;
 
@@ -98,7 +98,8 @@ pub(super) async fn serve(home: &Utf8Path, options: ServeOptions) -> Result<(), 
     tokio::spawn(tidy(control.clone()));
     tokio::spawn(forget(control.clone()));
     let local = server::local(routes.clone(), &socket, shutdown.clone());
-    let served = tokio::try_join!(local, server::tls(control, routes, listener, options.names));
+    let door = Door { listener, names: options.names, is_behind_balancer: options.behind_balancer };
+    let served = tokio::try_join!(local, server::tls(control, routes, door));
     shutdown.cancel();
     served.map(drop).map_err(|error| failed("the server cannot serve", &error))
 }

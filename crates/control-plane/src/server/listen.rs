@@ -1,6 +1,9 @@
 //! Where clients come in.
 
+mod balancer;
+
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::{Extension, Router};
@@ -14,8 +17,9 @@ use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Control;
@@ -79,16 +83,23 @@ pub async fn local(routes: Router, path: &Utf8Path, shutdown: CancellationToken)
     }
 }
 
-/// Serves everybody else with TLS, until the server ends. `names` are those that clients know it by.
+/// Where others come in.
+#[derive(Debug)]
+pub struct Door {
+    /// At which port.
+    pub listener: TcpListener,
+    /// By which names they know the server.
+    pub names: Vec<String>,
+    /// Whether all come by way of a balancer, which says first who it is.
+    pub is_behind_balancer: bool,
+}
+
+/// Serves everybody else with TLS, until the server ends.
 ///
 /// # Errors
 /// TLS cannot be set up.
-pub async fn tls(
-    control: Control,
-    routes: Router,
-    listener: TcpListener,
-    names: Vec<String>,
-) -> Result<(), ListenError> {
+pub async fn tls(control: Control, routes: Router, door: Door) -> Result<(), ListenError> {
+    let Door { listener, names, is_behind_balancer } = door;
     let own = Arc::new(OwnCertificate::new(&control.authority, &names, &control)?);
     let acceptor = TlsAcceptor::from(Arc::new(config(&control.authority, own.clone())?));
     let shutdown = control.shutdown.clone();
@@ -112,8 +123,9 @@ pub async fn tls(
         };
         let (acceptor, routes, shutdown) = (acceptor.clone(), routes.clone(), shutdown.clone());
         tokio::spawn(async move {
-            let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => stream,
+            let shaken = shake_hands(&acceptor, stream, address.ip(), is_behind_balancer);
+            let (stream, comes) = match tokio::time::timeout(HANDSHAKE, shaken).await {
+                Ok(Ok(shaken)) => shaken,
                 Ok(Err(error)) => return tracing::debug!(%error, "a client did not shake hands"),
                 Err(_) => return tracing::debug!("a client took too long to shake hands"),
             };
@@ -121,10 +133,21 @@ pub async fn tls(
             let fingerprint =
                 certificate.map(|certificate| crate::identity::hex(&Sha256::digest(certificate)));
             let proof = fingerprint.map_or(Proof::Nothing, Proof::Certificate);
-            let peer = Peer::from(address.ip());
-            serve(routes.layer(Extension(proof)).layer(Extension(peer)), stream, shutdown).await;
+            let routes = routes.layer(Extension(proof)).layer(Extension(Peer::from(comes)));
+            serve(routes, stream, shutdown).await;
         });
     }
+}
+
+/// A connection that is encrypted, and the address of whoever comes by it.
+async fn shake_hands(
+    acceptor: &TlsAcceptor,
+    mut stream: TcpStream,
+    address: IpAddr,
+    is_behind_balancer: bool,
+) -> io::Result<(TlsStream<TcpStream>, IpAddr)> {
+    let said = if is_behind_balancer { balancer::client(&mut stream).await? } else { None };
+    Ok((acceptor.accept(stream).await?, said.unwrap_or(address)))
 }
 
 /// Too many files are open, or the like: others may be closed meanwhile.

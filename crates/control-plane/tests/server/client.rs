@@ -16,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -27,11 +28,19 @@ pub(crate) struct Computer {
     pub(crate) port: u16,
     authority: String,
     key: KeyPair,
+    /// What a balancer says of it before all else.
+    said: String,
 }
 
 impl Computer {
     pub(crate) fn new(port: u16, authority: &str) -> Self {
-        Self { port, authority: authority.to_owned(), key: KeyPair::generate().unwrap() }
+        let (authority, key) = (authority.to_owned(), KeyPair::generate().unwrap());
+        Self { port, authority, key, said: String::new() }
+    }
+
+    /// The same, by way of a balancer that says this of it.
+    pub(crate) fn by_way_of(self, said: &str) -> Self {
+        Self { said: said.to_owned(), ..self }
     }
 
     /// What it asks to come in with.
@@ -79,7 +88,8 @@ impl Computer {
                 config.with_client_auth_cert(vec![certificate], key).unwrap()
             }
         };
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        stream.write_all(self.said.as_bytes()).await?;
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }

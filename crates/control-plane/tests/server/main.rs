@@ -13,6 +13,7 @@ mod provider;
 mod runner;
 mod secrets;
 mod sign_in;
+mod strangers;
 mod syncing;
 mod workload;
 
