@@ -9,6 +9,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body};
+use http_body_util::LengthLimitError;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
@@ -89,8 +90,13 @@ impl<S: Send + Sync, T: DeserializeOwned, const MOST: usize> FromRequest<S> for 
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
         let bytes = body::to_bytes(request.into_body(), MOST).await.map_err(|error| {
-            let title = format!("the request's body broke off or is longer than {MOST} bytes");
-            Problem::new(ProblemCode::TooLarge, title).caused_by(&error)
+            let is_longer = std::error::Error::source(&error)
+                .is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
+            if is_longer {
+                let title = format!("the request's body is longer than {MOST} bytes");
+                return Problem::new(ProblemCode::TooLarge, title).with_hint("send less at a time");
+            }
+            Problem::new(ProblemCode::InvalidRequest, "the request's body broke off").caused_by(&error)
         })?;
         let mut json = serde_json::Deserializer::from_slice(&bytes);
         serde_path_to_error::deserialize(&mut json).map(Self).map_err(|error| {
@@ -137,4 +143,61 @@ pub(super) async fn no_method(method: Method, uri: Uri) -> Response {
     let title = format!("{} does not take {method}", uri.path());
     let problem = Problem::new(ProblemCode::InvalidRequest, title);
     (StatusCode::METHOD_NOT_ALLOWED, Json(ErrorBody { problem })).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::body::Bytes;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+    use serde_json::Value;
+
+    use super::super::tests::served;
+    use super::super::{openapi, routes};
+    use super::*;
+
+    /// What a client sends at a time, in bytes.
+    const PIECE: usize = 4 << 10;
+
+    #[tokio::test]
+    async fn of_those_who_proved_nothing_little_is_read() {
+        let (_folder, control) = served().await;
+        let routes = TowerToHyperService::new(routes(control));
+        let document: Value = serde_json::from_str(&openapi::json()).unwrap();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                let concrete = path.split('/').map(|part| if part.starts_with('{') { "none" } else { part });
+                let read = Arc::new(AtomicUsize::new(0));
+                let sent = futures::stream::repeat_with({
+                    let read = Arc::clone(&read);
+                    move || {
+                        read.fetch_add(PIECE, Ordering::Relaxed);
+                        Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b' '; PIECE]))
+                    }
+                });
+                let request = Request::builder()
+                    .method(method.to_uppercase().as_str())
+                    .uri(concrete.collect::<Vec<_>>().join("/"))
+                    .header("sec-fetch-site", "same-origin")
+                    .body(body::Body::from_stream(sent))
+                    .unwrap();
+                let answer = routes.call(request).await.unwrap();
+                let read = read.load(Ordering::Relaxed);
+                assert!(read <= SMALL + PIECE, "{method} {path} reads {read} bytes");
+                let is_open = operation["security"] == serde_json::json!([{}]);
+                if is_open && operation["requestBody"].is_object() {
+                    assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE, "{method} {path}");
+                    let body = body::to_bytes(answer.into_body(), SMALL).await.unwrap();
+                    let body: ErrorBody = serde_json::from_slice(&body).unwrap();
+                    assert_eq!(body.problem.code, ProblemCode::TooLarge, "{method} {path}");
+                    assert!(!body.problem.hints.is_empty(), "{method} {path}");
+                } else {
+                    assert_eq!(read, 0, "{method} {path} reads what nobody is known to send");
+                }
+            }
+        }
+    }
 }
