@@ -4,12 +4,12 @@
 //! person (by a token or a session), or nobody. Every answer that is no success has an [`api::ErrorBody`].
 
 mod answer;
+mod audit_log;
 mod caller;
 mod console;
 mod credentials;
 mod devices;
 mod enrolments;
-mod events;
 mod explain;
 mod listen;
 mod me;
@@ -25,6 +25,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod watch;
 mod wire;
 mod workloads;
 
@@ -113,10 +114,10 @@ fn table() -> Table {
         .route("/v1/organizations", get(resources::organizations))
         .route("/v1/organizations/{organization}/apply", post(resources::apply))
         .route("/v1/organizations/{organization}/explain", post(explain::explain))
-        .route("/v1/organizations/{organization}/watch", get(events::watch))
-        .route("/v1/organizations/{organization}/audit", get(events::audit))
-        .route("/v1/organizations/{organization}/audit/verify", post(events::verify_for))
-        .route("/v1/audit/verify", post(events::verify))
+        .route("/v1/organizations/{organization}/watch", get(watch::watch))
+        .route("/v1/organizations/{organization}/audit", get(audit_log::audit))
+        .route("/v1/organizations/{organization}/audit/verify", post(audit_log::verify_for))
+        .route("/v1/audit/verify", post(audit_log::verify))
         .route("/v1/organizations/{organization}/runners/{name}/token", post(enrolments::invite))
         .route("/v1/organizations/{organization}/runners/{name}/revoke", post(enrolments::revoke))
         .route("/v1/organizations/{organization}/environments/{name}/settle", put(settle::settle))

@@ -140,6 +140,8 @@ class Team {
   }
 
   async #caughtUp(expired: boolean): Promise<void> {
+    // It may be other rights that made what is known too old.
+    if (expired) this.me = await done(api.GET('/v1/me'))
     if (expired || !this.ready || this.#missed) await this.#list()
     // Whoever signed out meanwhile stays so.
     if (this.me && this.connection.kind !== 'live') this.connection = { kind: 'live' }

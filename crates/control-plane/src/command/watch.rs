@@ -1,6 +1,6 @@
 //! `cove-control get --watch`: what there is, and then each change of it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -90,13 +90,13 @@ impl Watched<'_> {
         since: &mut Option<u64>,
     ) -> Result<Followed, Problem> {
         // Several changes of one resource that came together are one.
-        let mut changed: BTreeSet<Name> = BTreeSet::new();
+        let mut changed: BTreeMap<Name, bool> = BTreeMap::new();
         while let Some(message) = messages.next().await? {
             let (text, version) = match message {
                 ChangeMessage::Changed(change) => {
                     if change.kind == self.kind && self.name.as_ref().is_none_or(|name| *name == change.name)
                     {
-                        changed.insert(change.name);
+                        changed.insert(change.name, change.gone);
                     }
                     continue;
                 }
@@ -136,12 +136,22 @@ impl Watched<'_> {
         Ok(head + &lines.concat())
     }
 
-    async fn changes(&mut self, names: BTreeSet<Name>) -> Result<String, Problem> {
+    /// Shows those that changed, each with whether it is gone for whoever watches.
+    async fn changes(&mut self, names: BTreeMap<Name, bool>) -> Result<String, Problem> {
         let mut lines = Vec::new();
-        for name in names {
+        for (name, is_gone) in names {
+            if is_gone {
+                lines.push(self.gone(&name));
+                continue;
+            }
             lines.push(match one(self.remote, self.kind, &name).await {
                 Ok(document) => self.line(&document)?,
-                Err(problem) if problem.code == ProblemCode::ResourceNotFound => self.gone(&name),
+                // It is by now, or is nothing that they may see.
+                Err(problem)
+                    if matches!(problem.code, ProblemCode::ResourceNotFound | ProblemCode::NotAllowed) =>
+                {
+                    self.gone(&name)
+                }
                 Err(problem) => return Err(problem),
             });
         }

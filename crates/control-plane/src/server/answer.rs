@@ -79,6 +79,9 @@ fn status_of(code: ProblemCode) -> StatusCode {
     }
 }
 
+/// Media type of one JSON value a line.
+pub(super) const NDJSON: &str = "application/x-ndjson";
+
 /// Longest body of whoever proved nothing yet, in bytes.
 pub(super) const SMALL: usize = 64 << 10;
 

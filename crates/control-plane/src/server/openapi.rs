@@ -20,8 +20,8 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{ContentBuilder, Header, OpenApi, PathItem, Ref, RefOr, ResponseBuilder};
 
 use super::{
-    console, devices, enrolments, events, explain, me, resources, secrets, settle, sign_in, system, tokens,
-    wire, workloads,
+    audit_log, console, devices, enrolments, explain, me, resources, secrets, settle, sign_in, system,
+    tokens, watch, wire, workloads,
 };
 
 /// How somebody can prove who they are, by the names in the document.
@@ -276,10 +276,10 @@ impl utoipa::ToSchema for PluralKind {}
         resources::organizations,
         resources::apply,
         explain::explain,
-        events::watch,
-        events::audit,
-        events::verify,
-        events::verify_for,
+        watch::watch,
+        audit_log::audit,
+        audit_log::verify,
+        audit_log::verify_for,
         enrolments::invite,
         enrolments::revoke,
         secrets::recipients,

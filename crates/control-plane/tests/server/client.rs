@@ -151,6 +151,42 @@ impl Connection {
     }
 }
 
+/// What comes, one JSON value a line, until it ends.
+pub(crate) struct Lines {
+    body: hyper::body::Incoming,
+    read: Vec<u8>,
+    // The connection ends with it.
+    _sender: SendRequest<Full<Bytes>>,
+}
+
+impl Connection {
+    /// An answer that goes on.
+    pub(crate) async fn lines(mut self, path: &str, headers: &[(&str, &str)]) -> Lines {
+        let mut request = Request::builder().uri(path).header("host", &self.host);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.sender.ready().await.unwrap();
+        let answer = self.sender.send_request(request.body(Full::default()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        Lines { body: answer.into_body(), read: Vec::new(), _sender: self.sender }
+    }
+}
+
+impl Lines {
+    /// The next one; none once it ended.
+    pub(crate) async fn next<T: serde::de::DeserializeOwned>(&mut self) -> Option<T> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).unwrap());
+            }
+            let frame = self.body.frame().await?.unwrap();
+            self.read.extend(frame.into_data().unwrap_or_default());
+        }
+    }
+}
+
 /// Trusts the server whose chain ends in the authority that the token's command named.
 #[derive(Debug)]
 struct Pinned {

@@ -15,6 +15,7 @@ mod secrets;
 mod sign_in;
 mod strangers;
 mod syncing;
+mod watch;
 mod workload;
 
 use std::os::unix::fs::PermissionsExt as _;
