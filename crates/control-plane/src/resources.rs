@@ -131,8 +131,14 @@ pub fn carry_out(
     }
     check::change(&document, &spec)?;
     check::references(transaction, &organization, kind, &metadata.name, &spec)?;
-    if kind == Kind::Secret {
-        secrets::check(transaction, (&organization, &metadata.name), &spec, Some(&document.spec))?;
+    match kind {
+        Kind::Secret => {
+            secrets::check(transaction, (&organization, &metadata.name), &spec, Some(&document.spec))?;
+        }
+        Kind::User => {
+            check::address(transaction, (&organization, &metadata.name), &spec, Some(&document.spec))?;
+        }
+        _ => {}
     }
     if document.spec != spec {
         document.metadata.generation += 1;
@@ -340,8 +346,10 @@ fn create(
         find(transaction, Kind::Organization, &organization, &organization)?;
     }
     check::references(transaction, &organization, kind, &draft.name, &spec)?;
-    if kind == Kind::Secret {
-        secrets::check(transaction, (&organization, &draft.name), &spec, None)?;
+    match kind {
+        Kind::Secret => secrets::check(transaction, (&organization, &draft.name), &spec, None)?,
+        Kind::User => check::address(transaction, (&organization, &draft.name), &spec, None)?,
+        _ => {}
     }
     let finalizers = match kind {
         Kind::Environment => vec![RUNNER_FINALIZER.to_owned()],

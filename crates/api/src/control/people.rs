@@ -10,7 +10,8 @@ use crate::{Dotfiles, Name};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserSpec {
-    /// Mail address: who signs in with it, verified by the identity provider, is this person from then on.
+    /// Mail address: who signs in with it, verified by the identity provider, is this person from then on. Of an organization
+    /// one person has it; several may have none.
     pub email: String,
     /// As they are called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -21,6 +22,13 @@ pub struct UserSpec {
     /// Their own settings, for each new container of theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dotfiles: Option<Dotfiles>,
+}
+
+impl UserSpec {
+    /// Whether this is their mail address, in whichever letters. What is empty is nobody's.
+    pub fn has_address(&self, address: &str) -> bool {
+        !address.is_empty() && self.email.eq_ignore_ascii_case(address)
+    }
 }
 
 /// Who somebody is at an identity provider. Addresses change hands; this does not.

@@ -151,10 +151,8 @@ fn first_sign_in(
     let Some(address) = &claimed.email else {
         return Err(SignInError::Unverified(called(claimed)));
     };
-    let (free, taken): (Vec<_>, Vec<_>) = users
-        .iter()
-        .filter(|user| user.spec.email.eq_ignore_ascii_case(address))
-        .partition(|user| user.identity.is_none());
+    let (free, taken): (Vec<_>, Vec<_>) =
+        users.iter().filter(|user| user.spec.has_address(address)).partition(|user| user.identity.is_none());
     let person = if !free.is_empty() {
         only(claimed, &free)?.person()
     } else if let Some(other) = taken.first() {

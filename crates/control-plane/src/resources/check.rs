@@ -121,6 +121,28 @@ pub(super) fn references(
     }
 }
 
+/// Whether nobody else of the organization has the mail address of a user, since it says who signs in. One that they had
+/// before stays, so that two of which a former version knew can be told apart, or suspended.
+pub(super) fn address(
+    transaction: &mut dyn Transaction,
+    (organization, name): (&Name, &Name),
+    spec: &Value,
+    present: Option<&Value>,
+) -> Result<(), ResourceError> {
+    let after: UserSpec = read(spec)?;
+    let before: Option<UserSpec> = present.map(read).transpose()?;
+    if before.is_some_and(|before| before.has_address(&after.email)) {
+        return Ok(());
+    }
+    for other in all(transaction, Kind::User, organization)? {
+        if other.metadata.name != *name && read::<UserSpec>(&other.spec)?.has_address(&after.email) {
+            let wrong = format!("it is the address of User `{}`, and says who signs in", other.metadata.name);
+            return Err(ResourceError::invalid(Kind::User, name, "spec.email", wrong));
+        }
+    }
+    Ok(())
+}
+
 /// Whether nothing names a resource any more.
 pub(super) fn unused(transaction: &mut dyn Transaction, document: &Document) -> Result<(), ResourceError> {
     let (kind, name) = (document.kind, &document.metadata.name);

@@ -243,3 +243,25 @@ async fn a_difference_names_fields_and_changes_nothing() {
     assert_eq!(told.fields.len(), 2);
     assert_eq!(world.version().await, before);
 }
+
+#[tokio::test]
+async fn of_an_organization_one_person_has_an_address() {
+    let world = World::new().await;
+    let user = |called, email: &str| draft(Kind::User, called, json!({ "email": email }));
+    let problem = world.apply(user("bob", "ANN@example.com")).await.unwrap_err();
+    assert_eq!(problem.code, ResourceInvalid);
+    assert_eq!(problem.title, "User bob: `spec.email` cannot be so");
+    assert!(problem.causes[0].contains("User `ann`"), "{problem:?}");
+    world.apply(user("bob", "bob@example.com")).await.unwrap();
+    assert_eq!(world.apply(user("bob", "ann@example.com")).await.unwrap_err().code, ResourceInvalid);
+    // Their own, in other letters; one that nobody has any more; and programs that have none.
+    for (called, email) in [
+        ("ann", "Ann@Example.com"),
+        ("bob", "bob@new.example"),
+        ("eve", "bob@example.com"),
+        ("build", ""),
+        ("release", ""),
+    ] {
+        world.apply(user(called, email)).await.unwrap();
+    }
+}

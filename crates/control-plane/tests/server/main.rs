@@ -63,6 +63,7 @@ fn a_team_is_declared_in_a_file_and_what_is_wrong_in_one_has_its_line() {
         ("members: [ann, bob]", "members: [ann, eve]", "E0503", "eve"),
         ("variant: shared", "variant: huge", "E0503", "huge"),
         ("title: The shop", "colour: red", "E0503", "red"),
+        ("email: bob@example.com", "email: Ann@example.com", "E0503", "Ann@example.com"),
         ("subjects: [{ user: ann }]", "subjects: []", "E0506", ""),
     ] {
         let text = TEAM.replace(before, after);

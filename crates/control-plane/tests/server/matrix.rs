@@ -109,7 +109,12 @@ impl Asker {
         let answer = match verb {
             Verb::Get => self.ask(Method::GET, &one, &Value::Null).await,
             Verb::List => self.ask(Method::GET, kind.plural(), &Value::Null).await,
-            Verb::Create => self.rehearse(kind, &format!("{whose}-new"), spec(kind, whose)).await,
+            Verb::Create => {
+                let new = format!("{whose}-new");
+                // Whose a user is, nobody but its name says, and no two have one address.
+                let spec = spec(kind, if kind == Kind::User { &new } else { whose });
+                self.rehearse(kind, &new, spec).await
+            }
             Verb::Update => self.rehearse(kind, name, spec(kind, whose)).await,
             // Of a version that there never was.
             Verb::Delete => {
