@@ -53,6 +53,7 @@ pub use runner::{
 };
 pub use secret::{Recipient, Sealed, SecretScope, SecretSpec, SecretStatus, SecretUse};
 pub use sign_in::{
-    DeviceAnswer, DeviceCode, DevicePoll, DeviceRequest, Me, WorkloadToken, WorkloadTokenRequest,
+    DeviceAnswer, DeviceCode, DevicePoll, DeviceRequest, Me, WorkloadKeyRotated, WorkloadToken,
+    WorkloadTokenRequest,
 };
 pub use token::{PersonalToken, PersonalTokenRequest, TokenMade, TokenScope};

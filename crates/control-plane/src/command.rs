@@ -5,6 +5,7 @@ mod backup;
 mod call;
 mod console;
 mod file;
+mod key;
 mod login;
 mod logins;
 mod resources;
@@ -19,7 +20,7 @@ use api::Problem;
 use api::control::PrincipalKind;
 
 pub use arguments::Arguments;
-use arguments::{AuditCommand, AuthzCommand, Command, RunnerCommand};
+use arguments::{AuditCommand, AuthzCommand, Command, KeyCommand, RunnerCommand};
 use call::Remote;
 
 /// Does what a command line asks for.
@@ -58,6 +59,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Problem> {
         Command::Login { at } => login::login(&remote, &at).await,
         Command::Logout { at } => login::logout(at.as_deref()).await,
         Command::Token(command) => tokens::token(&remote, command).await,
+        Command::Key(KeyCommand::Rotate) => key::rotate(&remote).await,
         Command::Whoami => tokens::whoami(&remote).await,
         Command::Console { user } => console::console(&remote, &user).await,
         Command::Backup { file } => backup::backup(&home, &file).await,

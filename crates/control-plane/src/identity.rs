@@ -24,4 +24,6 @@ pub use provider::{Claimed, DeviceGrant, DeviceProgress, Provider, ProviderError
 pub use sign_in::{SignInError, sign_in, told_of_refusal};
 pub use token::Token;
 pub(crate) use token::hex;
-pub use workload::{SignedWorkload, Workload, WorkloadError, publish_keys, published_keys, workload_token};
+pub use workload::{
+    SignedWorkload, Workload, WorkloadError, publish_keys, published_keys, rotate_key, workload_token,
+};

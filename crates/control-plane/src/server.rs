@@ -103,6 +103,7 @@ fn table() -> Table {
         .route("/v1/device", post(devices::begin))
         .route("/v1/device/poll", post(devices::poll))
         .route("/v1/workload-token", post(workloads::sign))
+        .route("/v1/workload-key/rotate", post(workloads::rotate))
         .route("/.well-known/openid-configuration", get(workloads::configuration))
         .route("/.well-known/jwks.json", get(workloads::keys))
         .route("/v1/me", get(me::me))

@@ -99,6 +99,16 @@ pub struct WorkloadTokenRequest {
     pub lifetime: Option<u64>,
 }
 
+/// Another key signs such tokens from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WorkloadKeyRotated {
+    /// The new key, as tokens and `/.well-known/jwks.json` name it (`kid`).
+    pub id: String,
+    /// Until when the former one is published: no token of it counts any more then.
+    #[schema(value_type = String, format = DateTime)]
+    pub former_until: Timestamp,
+}
+
 /// A token that says in which environment a program runs: a JWT that anybody can verify by the server's
 /// `/.well-known/jwks.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -100,6 +100,9 @@ pub(super) enum Command {
     /// Tokens for programs of yours
     #[command(subcommand)]
     Token(TokenCommand),
+    /// The key that signs what programs in environments show to others
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Say who the server takes you for, and what you may do
     Whoami,
     /// Print a link that lets one browser into the console as somebody, once, within a minute. Only on the server's own
@@ -200,6 +203,13 @@ pub(super) enum TokenCommand {
         /// Its id
         id: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// Let a new one sign from now on; the former one is published until its last token is over. Only on the server's own
+    /// computer
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,9 +1,10 @@
 //! Tokens that say in which environment a program runs: signed by the server, verified by anybody with its public keys.
 //!
 //! A key signs for a month. The next one is published a day before it signs, and the former stays as long as a token of it
-//! can be shown: whoever keeps the keys for some hours never meets one that they do not know. All replicas have the same.
+//! can be shown: whoever keeps the keys for some hours never meets one that they do not know. A key that may have leaked is
+//! rotated at once instead, and the next one signs unannounced. All replicas have the same.
 
-use api::control::EnvironmentSpec;
+use api::control::{EnvironmentSpec, WorkloadKeyRotated};
 use api::{Name, Problem, ProblemCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -108,6 +109,9 @@ struct Key {
     x: String,
     y: String,
     made_at: Timestamp,
+    /// Whether it signs from then on, and not only after it was announced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    at_once: bool,
 }
 
 /// Signs a token for a program in an environment.
@@ -178,13 +182,34 @@ pub fn publish_keys(transaction: &mut dyn Transaction, now: Timestamp) -> Result
     Ok(kept_up(transaction, now)?.published())
 }
 
+/// Lets a new key sign from now on. The former one is published as long as a token of it can be shown; one that was
+/// announced and never signed is forgotten.
+///
+/// # Errors
+/// The database failed, or no key can be made.
+pub fn rotate_key(
+    transaction: &mut dyn Transaction,
+    now: Timestamp,
+) -> Result<WorkloadKeyRotated, WorkloadError> {
+    let mut keys = read(transaction, now)?;
+    keys.keep_up(now)?;
+    let id = keys.rotate(now)?;
+    write(transaction, &keys)?;
+    Ok(WorkloadKeyRotated { id, former_until: now + KEPT })
+}
+
 fn kept_up(transaction: &mut dyn Transaction, now: Timestamp) -> Result<Keys, WorkloadError> {
     let mut keys = read(transaction, now)?;
     if keys.keep_up(now)? {
-        let value = serde_json::to_value(&keys)?;
-        transaction.put_record(Space::Server, &Record { key: KEYS.to_owned(), value, expires_at: None })?;
+        write(transaction, &keys)?;
     }
     Ok(keys)
+}
+
+fn write(transaction: &mut dyn Transaction, keys: &Keys) -> Result<(), WorkloadError> {
+    let value = serde_json::to_value(keys)?;
+    transaction.put_record(Space::Server, &Record { key: KEYS.to_owned(), value, expires_at: None })?;
+    Ok(())
 }
 
 fn read(transaction: &mut dyn Transaction, now: Timestamp) -> Result<Keys, WorkloadError> {
@@ -200,17 +225,27 @@ impl Keys {
         let before = self.0.len();
         let is_due = self.0.last().is_none_or(|newest| newest.made_at + ROTATED <= now);
         if is_due {
-            self.0.push(Key::new(now)?);
+            self.0.push(Key::new(now, false)?);
         }
-        while self.0.get(1).is_some_and(|next| next.made_at + ANNOUNCED + KEPT <= now) {
+        while self.0.get(1).is_some_and(|next| next.signs_at() + KEPT <= now) {
             self.0.remove(0);
         }
         Ok(is_due || self.0.len() != before)
     }
 
-    /// The newest that everybody can know of; the first one signs at once.
+    /// Lets a new key sign at once, and says which it is.
+    fn rotate(&mut self, now: Timestamp) -> Result<String, WorkloadError> {
+        let signing = self.signing(now).map(|key| key.id.clone());
+        let key = Key::new(now, true)?;
+        let id = key.id.clone();
+        self.0.retain(|key| key.signs_at() <= now || Some(&key.id) == signing.as_ref());
+        self.0.push(key);
+        Ok(id)
+    }
+
+    /// The newest that everybody can know of, or that is not to wait for that; the first one signs at once.
     fn signing(&self, now: Timestamp) -> Option<&Key> {
-        let known = self.0.iter().rev().find(|key| key.made_at + ANNOUNCED <= now);
+        let known = self.0.iter().rev().find(|key| key.signs_at() <= now);
         known.or_else(|| self.0.first())
     }
 
@@ -221,7 +256,7 @@ impl Keys {
 }
 
 impl Key {
-    fn new(now: Timestamp) -> Result<Self, WorkloadError> {
+    fn new(now: Timestamp, at_once: bool) -> Result<Self, WorkloadError> {
         let pair = KeyPair::generate().map_err(|error| WorkloadError::Key(Box::new(error)))?;
         // An uncompressed point: a byte that says so, and two numbers of 32.
         let (x, y) = pair.der_bytes().get(1..65).ok_or_else(no_key)?.split_at(32);
@@ -231,7 +266,12 @@ impl Key {
             x: URL_SAFE_NO_PAD.encode(x),
             y: URL_SAFE_NO_PAD.encode(y),
             made_at: now,
+            at_once,
         })
+    }
+
+    fn signs_at(&self) -> Timestamp {
+        if self.at_once { self.made_at } else { self.made_at + ANNOUNCED }
     }
 
     fn sign(&self, claims: &Value) -> Result<String, WorkloadError> {
@@ -271,5 +311,31 @@ mod tests {
             assert!(published[hour].len() <= 2, "hour {hour}");
         }
         assert!(!keys.keep_up(begun + SignedDuration::from_hours(24 * 100)).unwrap(), "nothing is due");
+    }
+
+    #[test]
+    fn a_key_that_is_rotated_signs_no_more_and_is_known_as_long_as_its_tokens_count() {
+        let begun = Timestamp::UNIX_EPOCH;
+        // On the first day, on some other, and while the next one is announced.
+        for hours in [0, 1, 24 * 10, 24 * 30 + 1, 24 * 31 + 1] {
+            let mut keys = Keys::default();
+            for hour in 0..=hours {
+                keys.keep_up(begun + SignedDuration::from_hours(hour)).unwrap();
+            }
+            let rotated_at = begun + SignedDuration::from_hours(hours);
+            let former = keys.signing(rotated_at).unwrap().id.clone();
+            let key = keys.rotate(rotated_at).unwrap();
+            assert_ne!(key, former);
+            for minutes in 0..24 * 60 * 29 / 10 {
+                let now = rotated_at + SignedDuration::from_mins(10 * minutes);
+                keys.keep_up(now).unwrap();
+                assert_eq!(keys.signing(now).unwrap().id, key, "hour {hours}, minute {}", 10 * minutes);
+                let is_published = |id: &str| keys.0.iter().any(|key| key.id == id);
+                assert!(is_published(&key));
+                let counts = now < rotated_at + KEPT;
+                assert_eq!(is_published(&former), counts, "hour {hours}, minute {}", 10 * minutes);
+                assert!(keys.0.len() <= if hours < 24 * 31 { 2 } else { 3 });
+            }
+        }
     }
 }

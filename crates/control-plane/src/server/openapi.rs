@@ -264,6 +264,7 @@ impl utoipa::ToSchema for PluralKind {}
         devices::begin,
         devices::poll,
         workloads::sign,
+        workloads::rotate,
         workloads::configuration,
         workloads::keys,
         me::me,

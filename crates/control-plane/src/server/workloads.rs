@@ -1,8 +1,8 @@
 //! Runners get tokens for programs in their environments, and anybody can verify those.
 
 use api::control::{
-    Document, EnvironmentSpec, Kind, RunnerSpec, RunnerVariant, UserSpec, Verb, WorkloadToken,
-    WorkloadTokenRequest,
+    Document, EnvironmentSpec, Kind, RunnerSpec, RunnerVariant, UserSpec, Verb, WorkloadKeyRotated,
+    WorkloadToken, WorkloadTokenRequest,
 };
 use api::{Name, Problem, ProblemCode};
 use axum::Json;
@@ -136,6 +136,36 @@ fn vouches(
     };
     let decision = rules.of(transaction, &runner.organization)?.decide(&asked);
     Ok(if decision.allowed { Ok(()) } else { Err("whose computer it lies on may not use its project") })
+}
+
+/// Lets another key sign such tokens from now on. The host alone does: the key is the server's, and not an organization's.
+#[utoipa::path(post, path = "/v1/workload-key/rotate", tag = "server",
+    responses((status = 200, body = WorkloadKeyRotated)))]
+pub(super) async fn rotate(
+    State(control): State<Control>,
+    caller: Caller,
+) -> Result<Json<WorkloadKeyRotated>, Refusal> {
+    let (who, now) = (caller.clone(), (control.now)());
+    let rotated = caller.write(&control, move |transaction| -> Result<_, Failed> {
+        let line = Told {
+            organization: who.organization().cloned(),
+            principal: who.principal(),
+            action: "rotate_workload_key".to_owned(),
+            object: None,
+            resource_version: None,
+            allowed: false,
+            because: vec!["only the host changes the server's own keys".to_owned()],
+            note: who.note(),
+        };
+        if !matches!(who, Caller::Host) {
+            return Err(Failed::Denied(Box::new(line)));
+        }
+        let rotated = identity::rotate_key(transaction, now)?;
+        let (because, note) = (vec!["host of the server".to_owned()], Some(format!("key {}", rotated.id)));
+        audit::append(transaction, now, Told { allowed: true, because, note, ..line })?;
+        Ok(rotated)
+    });
+    Ok(Json(rotated.await?))
 }
 
 /// What programs that verify such tokens look for, where they look for it.

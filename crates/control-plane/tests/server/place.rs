@@ -191,6 +191,19 @@ impl Place {
         assert!(ended > 0, "there are some");
     }
 
+    /// Whether the audit log tells of something done with the server as a whole: `ACTION NOTE`.
+    pub(crate) fn told(&self, what: &str) -> bool {
+        let database = rusqlite::Connection::open(self.path("home/control.db")).unwrap();
+        database.busy_timeout(Duration::from_secs(30)).unwrap();
+        let mut lines = database.prepare("SELECT line FROM audit ORDER BY sequence").unwrap();
+        let lines = lines.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        lines.map(Result::unwrap).any(|line| {
+            let entry: api::control::AuditEntry = serde_json::from_str(&line).unwrap();
+            let note = entry.note.unwrap_or_default();
+            entry.organization.is_none() && format!("{} {note}", entry.action) == what
+        })
+    }
+
     /// A token for a person, made by the host.
     pub(crate) fn personal(&self, user: &str, more: &[&str]) -> String {
         let asked = ["token", "create", "--title", "a test", "--user", user];

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use api::ProblemCode::{InvalidRequest, NotAllowed};
 use api::control::{Document, Enrolled, WorkloadToken};
 use axum::http::{Method, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::client::Computer;
@@ -62,6 +64,23 @@ async fn a_program_shows_where_it_runs_and_others_verify_that_by_the_servers_key
     assert_eq!(verify(&by_id.token, "vault").unwrap()["environment_id"], id.as_str());
     let wrong = verify(&by_id.token, "https://bank.example").unwrap_err();
     assert!(wrong.contains("\"aud\""), "{wrong}");
+    // Another key signs from then on, and what was signed before counts as long as it was to.
+    let rotated = place.ok(&["key", "rotate"]);
+    let key = rotated.split_whitespace().nth(1).unwrap();
+    let after: WorkloadToken = ok(ask(json!({ "environment": "shop-ann", "audience": "vault" })).await);
+    let published: Value = ok(runner.get("/.well-known/jwks.json", None).await);
+    let published = published["keys"].as_array().unwrap();
+    let [former, new] = published.as_slice() else { panic!("two: {published:?}") };
+    let of_token = |token: &str| {
+        let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&header).unwrap()["kid"].clone()
+    };
+    assert_eq!((of_token(&by_id.token), of_token(&after.token)), (former["kid"].clone(), new["kid"].clone()));
+    assert_eq!(new["kid"], key);
+    for token in [&by_id, &after] {
+        verify(&token.token, "vault").unwrap();
+    }
+    assert!(place.told(&format!("rotate_workload_key key {key}")), "it is in the audit log");
     let mut forged = by_id.token.into_bytes();
     let last = forged.len() - 10;
     forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
@@ -85,6 +104,9 @@ async fn a_program_shows_where_it_runs_and_others_verify_that_by_the_servers_key
     let asked = json!({ "environment": "shop-ann", "audience": "vault" });
     let refused = runner.ask(Method::POST, "/v1/workload-token", &[("authorization", &ann)], &asked).await;
     assert_eq!(problem(&refused), (StatusCode::FORBIDDEN, NotAllowed));
+    let headers = [("authorization", ann.as_str())];
+    let refused = runner.ask(Method::POST, "/v1/workload-key/rotate", &headers, &Value::Null).await;
+    assert_eq!(problem(&refused), (StatusCode::FORBIDDEN, NotAllowed), "the host alone");
     let log = place.ok(&["audit", "export"]);
     assert!(log.contains("for https://bank.example") && !log.contains(&by_name.token), "{log}");
 }
