@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::Name;
-use api::control::{Document, EnvironmentSpec, Kind, Limits};
+use api::control::{Document, EnvironmentSpec, Kind};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::Value;
 use sync::{Key, Ledger as _, Owners};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::books::{Books, is_gone};
-use super::turn::form;
+use super::turn::{self, form};
 use super::{Fleet, Turn, presence, sealed};
-use crate::resources::{self, ResourceError};
+use crate::resources::ResourceError;
 use crate::store::{Concern, Database, Listing, StoreError, Transaction};
 
 /// How often this process says that it is there, and looks who is not.
@@ -308,27 +308,24 @@ fn stale(
     (organization, now, owners): (&Name, Timestamp, &Owners),
     environments: Vec<Document>,
 ) -> Result<Vec<Document>, StoreError> {
-    let mut limits: BTreeMap<Option<Name>, Limits> = BTreeMap::new();
+    let mut limits: BTreeMap<Option<Name>, Value> = BTreeMap::new();
     let mut found = Vec::new();
     for environment in environments {
         let Ok(key) = Key::parse(&environment.metadata.id) else { continue };
         let spec: EnvironmentSpec = form(&environment.spec)?;
         if !limits.contains_key(&spec.project) {
-            let known = resources::limits_for(transaction, organization, spec.project.as_ref())?;
+            let known = turn::limits_of(transaction, organization, spec.project.as_ref())?;
             limits.insert(spec.project.clone(), known);
         }
+        let size = turn::size_of(transaction, organization, spec.class.as_ref())?;
         let told = transaction.sealed_for(organization, key.as_str())?;
         let mut books = Books::new(transaction, organization, now, owners.clone());
         let document = books.document(&key).map(|stored| stored.document);
         let secrets = sealed::mark_of(&books.secrets(&key));
         books.whole()?;
-        let policy = document.as_ref().and_then(|document| document.value(super::turn::POLICY, owners));
-        let policy: Limits = policy.map_or(Ok(Limits::default()), form::<Limits>)?;
-        let size = super::turn::size_of(transaction, organization, spec.class.as_ref())?;
-        let told_size = document.as_ref().and_then(|document| document.value(super::turn::SIZE, owners));
-        let is_other_size = told_size.cloned().unwrap_or_else(|| json!({})) != size;
-        let is_other_policy = limits.get(&spec.project) != Some(&policy);
-        if document.is_none() || is_other_policy || is_other_size || told != secrets {
+        let limits = limits.get(&spec.project).cloned().unwrap_or_default();
+        let is_told = document.is_some_and(|it| turn::unsaid(&it, owners, limits, size).is_empty());
+        if !is_told || told != secrets {
             found.push(environment);
         }
     }

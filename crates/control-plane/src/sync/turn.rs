@@ -245,20 +245,13 @@ impl<'a> Turn<'a> {
         Ok(changed)
     }
 
-    /// Writes the limits that hold for an environment where they are others than before.
+    /// Writes the limits that hold for an environment, and its size, where they are others than before.
     fn fit(&mut self, key: &Key, spec: &EnvironmentSpec) -> Result<(), ResourceError> {
         let organization = self.organization.clone();
-        let limits = resources::limits_for(self.books.transaction(), &organization, spec.project.as_ref())?;
-        self.say(key, POLICY, serde_json::to_value(limits).map_err(StoreError::from)?)?;
+        let limits = limits_of(self.books.transaction(), &organization, spec.project.as_ref())?;
         let size = size_of(self.books.transaction(), &organization, spec.class.as_ref())?;
-        self.say(key, SIZE, size)
-    }
-
-    /// Writes a field that is the server's alone. One that was never written and one that says nothing are the same: most
-    /// teams have no policy and no class.
-    fn say(&mut self, key: &Key, field: &str, value: Value) -> Result<(), ResourceError> {
-        let counts = self.values(key).remove(field);
-        if counts.as_ref() != Some(&value) && (counts.is_some() || value != json!({})) {
+        let Some(stored) = self.books.document(key) else { return Ok(()) };
+        for (field, value) in unsaid(&stored.document, self.owners, limits, size) {
             match self.server.edit(&mut self.books, key, field, value) {
                 Ok(_) => {}
                 // What a runner brought leaves no room for it. Nothing else of the organization waits for that.
@@ -333,6 +326,30 @@ impl<'a> Turn<'a> {
         };
         stored.map(values).unwrap_or_default()
     }
+}
+
+/// Those fields that are the server's alone and are others in a document than they are to be. One that was never written and
+/// one that says nothing are the same: most teams have no policy and no class.
+pub(super) fn unsaid(
+    document: &sync::Document,
+    owners: &Owners,
+    limits: Value,
+    size: Value,
+) -> Vec<(&'static str, Value)> {
+    let is_other = |(field, value): &(&str, Value)| {
+        let counts = document.value(field, owners);
+        counts != Some(value) && (counts.is_some() || *value != json!({}))
+    };
+    [(POLICY, limits), (SIZE, size)].into_iter().filter(is_other).collect()
+}
+
+/// What all policies come to for the environments of a project.
+pub(super) fn limits_of(
+    transaction: &mut dyn Transaction,
+    organization: &Name,
+    project: Option<&Name>,
+) -> Result<Value, StoreError> {
+    Ok(serde_json::to_value(resources::limits_for(transaction, organization, project)?)?)
 }
 
 /// What an environment's class is made of; nothing without one, or for one that is gone.
