@@ -7,22 +7,39 @@
 use std::io::Write as _;
 use std::process::Command;
 
+use test_support::postgres::Postgres;
+
 use super::TEAM;
 use super::place::Place;
 
-/// Requests that are made up for each operation, beside those at the edges of what the document says.
-const EXAMPLES: &str = "10";
-
-/// How long it may go on, in seconds.
-const SECONDS: &str = "40";
+/// How long it goes on: in seconds, and with how many requests that are made up for each operation, beside those at the edges
+/// of what the document says.
+struct Effort {
+    seconds: &'static str,
+    examples: &'static str,
+    phases: &'static str,
+}
 
 #[test]
 fn whatever_is_sent_is_answered_as_the_document_says() {
+    let effort = Effort { seconds: "40", examples: "10", phases: "examples,coverage,fuzzing,stateful" };
+    hold(&Place::new(), &effort);
+}
+
+/// What a database takes differs at the edges: which texts, how large a number.
+#[test]
+fn whatever_is_sent_to_a_server_with_postgresql_is_answered_so_too() {
+    let Some(postgres) = Postgres::start() else { return };
+    postgres.create("control");
+    let effort = Effort { seconds: "12", examples: "3", phases: "coverage,fuzzing" };
+    hold(&Place::on(Some(postgres.url("control"))), &effort);
+}
+
+fn hold(place: &Place, effort: &Effort) {
     let Some(folder) = std::env::var_os("COVE_TEST_SCHEMATHESIS") else {
-        writeln!(std::io::stderr(), "skipped: COVE_TEST_SCHEMATHESIS names no Schemathesis").unwrap();
+        let _ = writeln!(std::io::stderr(), "skipped: COVE_TEST_SCHEMATHESIS names no Schemathesis");
         return;
     };
-    let place = Place::new();
     let server = place.serve();
     place.ok(&["apply", "-f", &place.file("team.yaml", TEAM)]);
     let token = place.personal("ann", &[]);
@@ -42,9 +59,11 @@ fn whatever_is_sent_is_answered_as_the_document_says() {
     fuzzer.args(["--exclude-path-regex", "/(watch|sync|sign-out)$|/tokens/"]);
     fuzzer.args([
         "--max-examples",
-        EXAMPLES,
+        effort.examples,
         "--max-time",
-        SECONDS,
+        effort.seconds,
+        "--phases",
+        effort.phases,
         "--seed",
         "1",
         "--no-shrink",
