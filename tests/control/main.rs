@@ -125,6 +125,24 @@ fn both_sides_hear_of_each_others_edits_and_cross_ones_are_settled() {
 }
 
 #[test]
+fn an_environment_is_opened_in_editors_that_policies_allow() {
+    let place = Place::new();
+    let server = place.serve();
+    joined(&place, &server);
+    let policy = "kind: Policy\nmetadata: { name: base }\nspec: { editors: [zed] }\n";
+    place.control_ok(&["apply", "-f", &place.file("policy.yaml", policy)]);
+    place.cove_ok(&["up", &place.folder("work"), "--no-wait"], "");
+    place.until("its limits are here", || {
+        place.here("work")["status"]["limits"]["editors"][0]["policy"] == "base"
+    });
+    let said = place.cove_fails(&["open", "work", "--editor", "code", "--print"], "");
+    assert!(said.contains("E0507") && said.contains("policy base") && said.contains("zed"), "{said}");
+    let said = place.cove_fails(&["open", "work", "--editor", "zed", "--print"], "");
+    assert!(said.contains("E0006"), "it has no container, and that is all: {said}");
+    drop(server);
+}
+
+#[test]
 fn a_host_that_nobody_sits_at_joins_by_itself() {
     let place = Place::new();
     let server = place.serve();

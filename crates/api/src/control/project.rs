@@ -26,7 +26,7 @@ pub struct ProjectSpec {
     /// Where its environments may run, the preferred first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassChoice>,
-    /// Editors that are offered first, by id.
+    /// Editors that are offered first, by the words of `cove open --editor`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub editors: Vec<String>,
 }
