@@ -44,10 +44,14 @@ fn a_computer_joins_a_team_works_without_its_server_and_leaves() {
     assert!(!place.all_that_is_kept().contains(&token), "the token is nowhere on the computer");
 }
 
+/// A team that has no environments yet.
+fn people() -> &'static str {
+    TEAM.split("---\nkind: Environment\n").next().unwrap()
+}
+
 /// A computer that joined, and what its team declared.
 fn joined(place: &Place, server: &place::Server) {
-    let people = TEAM.split("---\nkind: Environment\n").next().unwrap();
-    place.control_ok(&["apply", "-f", &place.file("team.yaml", people)]);
+    place.control_ok(&["apply", "-f", &place.file("team.yaml", people())]);
     let (authority, token) = place.token("big-linux");
     place.cove_ok(&["control", "join", &server.address(), "--authority", &authority], &token);
 }
@@ -143,11 +147,46 @@ fn an_environment_is_opened_in_editors_that_policies_allow() {
 }
 
 #[test]
+fn policies_hold_on_what_is_made_here_before_its_server_has_answered() {
+    let place = Place::new();
+    let server = place.serve();
+    let declare = |spec: &str| {
+        let policy = format!("kind: Policy\nmetadata: {{ name: base }}\nspec: {{ {spec} }}\n");
+        place.control_ok(&["apply", "-f", &place.file("policy.yaml", &policy)]);
+    };
+    place.control_ok(&["apply", "-f", &place.file("team.yaml", people())]);
+    declare("host_mounts: false");
+    joined(&place, &server);
+    place.until("it has told what it offers", || {
+        place.control_ok(&["get", "runner", "big-linux", "-o", "json"]).contains("\"cpus\"")
+    });
+    let address = server.address();
+    server.kill();
+    let limits = |name: &str| place.here(name)["status"]["limits"].clone();
+    let forbidden = serde_json::json!({ "value": false, "policies": ["base"] });
+    place.cove_ok(&["up", &place.folder("first"), "--no-wait"], "");
+    place.until("what it was told of none in particular holds", || {
+        limits("first") == serde_json::json!({ "host_mounts": forbidden })
+    });
+
+    // What the server then says of one that was made here, it says of the next.
+    place.cove_ok(&["daemon", "stop"], "");
+    let server = place.serve_at(&address);
+    declare("initialize_command: false");
+    let changed = serde_json::json!({ "initialize_command": forbidden });
+    place.until("it has heard of another policy", || limits("first") == changed);
+    server.kill();
+    place.cove_ok(&["up", &place.folder("second"), "--no-wait"], "");
+    place.until("that holds", || limits("second") == changed);
+    place.cove_ok(&["control", "leave"], "");
+    place.until("its own computer is its owner's again", || limits("second").is_null());
+}
+
+#[test]
 fn a_host_that_nobody_sits_at_joins_by_itself() {
     let place = Place::new();
     let server = place.serve();
-    let people = TEAM.split("---\nkind: Environment\n").next().unwrap();
-    place.control_ok(&["apply", "-f", &place.file("team.yaml", people)]);
+    place.control_ok(&["apply", "-f", &place.file("team.yaml", people())]);
     let (authority, token) = place.token("big-linux");
     let file = place.private_file("token", &token);
     let _daemon =
