@@ -23,6 +23,7 @@ use std::sync::Arc;
 use api::control::{Bound, Limits, WorkloadToken, WorkloadTokenRequest};
 use api::{EnvironmentId, Problem, ProblemCode, SyncReport};
 use camino::Utf8PathBuf;
+use engine::ContainerSize;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -159,12 +160,11 @@ fn unreadable() -> Limits {
     Limits { host_mounts: forbidden(), initialize_command: forbidden(), ..Limits::default() }
 }
 
-/// What an environment's class gives it, as arguments of the container. They come after those of its configuration, and so
-/// count instead.
-pub(crate) fn size_of(store: &Store, id: &EnvironmentId) -> Vec<String> {
-    let Some(size) = links::said_of(store, id, "size") else { return Vec::new() };
+/// What its class gives the container of an environment.
+pub(crate) fn size_of(store: &Store, id: &EnvironmentId) -> ContainerSize {
+    let Some(settings) = links::said_of(store, id, "size") else { return ContainerSize::default() };
     let processors = store.machine().map_or(u32::MAX, |machine| machine.spec.cpus);
-    classes::arguments(&size, processors)
+    classes::size(&settings, processors)
 }
 
 #[cfg(test)]
