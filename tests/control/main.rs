@@ -64,6 +64,7 @@ spec:
   project: shop
   owner: ann
   runner: big-linux
+  class: linux-large
   source: { type: repository, url: https://git.example.com/acme/shop.git }
   idle: { stop_after: 1800 }
 ";
