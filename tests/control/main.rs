@@ -173,8 +173,9 @@ fn policies_hold_on_what_is_made_here_before_its_server_has_answered() {
     // What the server then says of one that was made here, it says of the next.
     place.cove_ok(&["daemon", "stop"], "");
     let server = place.serve_at(&address);
-    declare("initialize_command: false");
-    let changed = serde_json::json!({ "initialize_command": forbidden });
+    declare("initialize_command: false, egress: ['*.example.com']");
+    let egress = serde_json::json!([{ "policy": "base", "values": ["*.example.com"] }]);
+    let changed = serde_json::json!({ "initialize_command": forbidden, "egress": egress });
     place.until("it has heard of another policy", || limits("first") == changed);
     server.kill();
     place.cove_ok(&["up", &place.folder("second"), "--no-wait"], "");

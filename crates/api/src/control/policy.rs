@@ -37,7 +37,8 @@ pub struct PolicySpec {
     /// Who may reach forwarded ports, at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<Admission>,
-    /// Hosts that environments may always reach, whatever else is closed: patterns such as `*.example.com`.
+    /// Hosts that environments may always reach, whatever else is closed: patterns such as `*.example.com`. Nothing in Cove
+    /// closes a host yet, so this holds by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub egress: Option<Vec<String>>,
     /// Whether configurations may mount folders of the host.
