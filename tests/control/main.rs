@@ -44,10 +44,14 @@ fn a_computer_joins_a_team_works_without_its_server_and_leaves() {
     assert!(!place.all_that_is_kept().contains(&token), "the token is nowhere on the computer");
 }
 
+/// A team that has no environments yet.
+fn people() -> &'static str {
+    TEAM.split("---\nkind: Environment\n").next().unwrap()
+}
+
 /// A computer that joined, and what its team declared.
 fn joined(place: &Place, server: &place::Server) {
-    let people = TEAM.split("---\nkind: Environment\n").next().unwrap();
-    place.control_ok(&["apply", "-f", &place.file("team.yaml", people)]);
+    place.control_ok(&["apply", "-f", &place.file("team.yaml", people())]);
     let (authority, token) = place.token("big-linux");
     place.cove_ok(&["control", "join", &server.address(), "--authority", &authority], &token);
 }
@@ -60,6 +64,7 @@ spec:
   project: shop
   owner: ann
   runner: big-linux
+  class: linux-large
   source: { type: repository, url: https://git.example.com/acme/shop.git }
   idle: { stop_after: 1800 }
 ";
@@ -125,11 +130,65 @@ fn both_sides_hear_of_each_others_edits_and_cross_ones_are_settled() {
 }
 
 #[test]
+fn an_environment_is_opened_in_editors_that_policies_allow() {
+    let place = Place::new();
+    let server = place.serve();
+    joined(&place, &server);
+    let policy = "kind: Policy\nmetadata: { name: base }\nspec: { editors: [zed] }\n";
+    place.control_ok(&["apply", "-f", &place.file("policy.yaml", policy)]);
+    place.cove_ok(&["up", &place.folder("work"), "--no-wait"], "");
+    place.until("its limits are here", || {
+        place.here("work")["status"]["limits"]["editors"][0]["policy"] == "base"
+    });
+    let said = place.cove_fails(&["open", "work", "--editor", "code", "--print"], "");
+    assert!(said.contains("E0507") && said.contains("policy base") && said.contains("zed"), "{said}");
+    let said = place.cove_fails(&["open", "work", "--editor", "zed", "--print"], "");
+    assert!(said.contains("E0006"), "it has no container, and that is all: {said}");
+    drop(server);
+}
+
+#[test]
+fn policies_hold_on_what_is_made_here_before_its_server_has_answered() {
+    let place = Place::new();
+    let server = place.serve();
+    let declare = |spec: &str| {
+        let policy = format!("kind: Policy\nmetadata: {{ name: base }}\nspec: {{ {spec} }}\n");
+        place.control_ok(&["apply", "-f", &place.file("policy.yaml", &policy)]);
+    };
+    place.control_ok(&["apply", "-f", &place.file("team.yaml", people())]);
+    declare("host_mounts: false");
+    joined(&place, &server);
+    place.until("it has told what it offers", || {
+        place.control_ok(&["get", "runner", "big-linux", "-o", "json"]).contains("\"cpus\"")
+    });
+    let address = server.address();
+    server.kill();
+    let limits = |name: &str| place.here(name)["status"]["limits"].clone();
+    let forbidden = serde_json::json!({ "value": false, "policies": ["base"] });
+    place.cove_ok(&["up", &place.folder("first"), "--no-wait"], "");
+    place.until("what it was told of none in particular holds", || {
+        limits("first") == serde_json::json!({ "host_mounts": forbidden })
+    });
+
+    // What the server then says of one that was made here, it says of the next.
+    place.cove_ok(&["daemon", "stop"], "");
+    let server = place.serve_at(&address);
+    declare("initialize_command: false, egress: ['*.example.com']");
+    let egress = serde_json::json!([{ "policy": "base", "values": ["*.example.com"] }]);
+    let changed = serde_json::json!({ "initialize_command": forbidden, "egress": egress });
+    place.until("it has heard of another policy", || limits("first") == changed);
+    server.kill();
+    place.cove_ok(&["up", &place.folder("second"), "--no-wait"], "");
+    place.until("that holds", || limits("second") == changed);
+    place.cove_ok(&["control", "leave"], "");
+    place.until("its own computer is its owner's again", || limits("second").is_null());
+}
+
+#[test]
 fn a_host_that_nobody_sits_at_joins_by_itself() {
     let place = Place::new();
     let server = place.serve();
-    let people = TEAM.split("---\nkind: Environment\n").next().unwrap();
-    place.control_ok(&["apply", "-f", &place.file("team.yaml", people)]);
+    place.control_ok(&["apply", "-f", &place.file("team.yaml", people())]);
     let (authority, token) = place.token("big-linux");
     let file = place.private_file("token", &token);
     let _daemon =

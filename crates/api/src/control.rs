@@ -49,7 +49,7 @@ pub use request::{
 pub use resource::{Document, Resource, SpecOf, Typed};
 pub use runner::{
     ClassSchema, ClassSpec, ClassStatus, Enrolled, Enrolment, EnrolmentToken, Field, FieldType, RunnerPhase,
-    RunnerReport, RunnerSpec, RunnerStatus, RunnerVariant,
+    RunnerReport, RunnerSpec, RunnerStatus, RunnerTerms, RunnerVariant,
 };
 pub use secret::{Recipient, Sealed, SecretScope, SecretSpec, SecretStatus, SecretUse};
 pub use sign_in::{

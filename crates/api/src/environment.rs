@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::control::Limits;
 use crate::{
     Activity, AutomationWish, AutomationsStatus, Condition, Dotfiles, EnvironmentId, Grant, IdlePolicy,
     Metadata, Name, PortStatus, PortWish, PrebuildWish, Problem, SecretsStatus, Session, Source, StepKind,
@@ -153,6 +154,9 @@ pub struct EnvironmentStatus {
     /// Whether it is in use; told to who asks for one environment, and only while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activity: Option<Activity>,
+    /// What policies of the control plane allow it; told to who asks for one environment, and only where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Box<Limits>>,
     /// Its secrets.
     #[serde(skip_serializing_if = "SecretsStatus::is_empty")]
     pub secrets: SecretsStatus,

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use api::control::{Bound, Limits, WorkloadToken, WorkloadTokenRequest};
 use api::{EnvironmentId, Problem, ProblemCode, SyncReport};
 use camino::Utf8PathBuf;
+use engine::ContainerSize;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -141,9 +142,10 @@ impl Identities for SyncHandle {
     }
 }
 
-/// What the organization allows for an environment, as it was last told. Nothing is limited for one that it does not know.
+/// What the organization allows for an environment, as it was last told: of itself, or else of those that are made here, of
+/// which this one is. Nothing is limited before anything was told: no work waits for the network.
 pub(crate) fn limits_of(store: &Store, id: &EnvironmentId) -> Limits {
-    let policy = links::said_of(store, id, "policy");
+    let policy = links::said_of(store, id, links::POLICY).or_else(|| links::limits_of_new(store));
     policy.map_or_else(Limits::default, |policy| {
         serde_json::from_value(policy).unwrap_or_else(|error| {
             tracing::warn!(%error, "a later version's limits are not understood; nothing of this computer is lent");
@@ -158,10 +160,36 @@ fn unreadable() -> Limits {
     Limits { host_mounts: forbidden(), initialize_command: forbidden(), ..Limits::default() }
 }
 
-/// What an environment's class gives it, as arguments of the container. They come after those of its configuration, and so
-/// count instead.
-pub(crate) fn size_of(store: &Store, id: &EnvironmentId) -> Vec<String> {
-    let Some(size) = links::said_of(store, id, "size") else { return Vec::new() };
+/// What its class gives the container of an environment.
+pub(crate) fn size_of(store: &Store, id: &EnvironmentId) -> ContainerSize {
+    let Some(settings) = links::said_of(store, id, "size") else { return ContainerSize::default() };
     let processors = store.machine().map_or(u32::MAX, |machine| machine.spec.cpus);
-    classes::arguments(&size, processors)
+    classes::size(&settings, processors)
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8Path;
+
+    use super::*;
+    use crate::store::{Row, Space};
+
+    #[test]
+    fn what_is_made_here_is_held_to_what_was_last_told() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::open(&Utf8Path::from_path(temp.path()).unwrap().join("state.db")).unwrap();
+        let id = EnvironmentId("of-nobody-yet".to_owned());
+        let mut write = |key: &str, value: Option<&str>| {
+            let row = Row { space: Space::Single, key: key.to_owned(), value: value.map(str::to_owned) };
+            store.write_sync(&[row]).unwrap();
+            limits_of(&store, &id)
+        };
+        assert_eq!(write("other", None), Limits::default(), "nothing was told");
+        let told = r#"{"stop_after":{"value":600,"policies":["base"]}}"#;
+        assert_eq!(write("limits", Some(told)).stop_after.map(|bound| bound.value), Some(600));
+        assert_eq!(write(desk::LEFT, Some("true")), Limits::default());
+        write(desk::LEFT, None);
+        assert_eq!(write("limits", Some(r#"{"stop_after":"later"}"#)), unreadable());
+        assert_eq!(write("limits", Some("{}")), Limits::default());
+    }
 }

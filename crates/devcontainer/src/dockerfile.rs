@@ -5,13 +5,15 @@
 
 mod frontend;
 mod name;
+mod taken;
 mod text;
 mod word;
 
 pub use frontend::{NamedContexts, platform_args};
 pub use name::{NamedStage, name_stage};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use taken::Taken;
 use text::Line;
 
 /// A Dockerfile's stages and what stands before them.
@@ -41,6 +43,8 @@ pub struct Stage {
     /// The last line of the `FROM`, from 1.
     last_line: usize,
     instructions: Vec<Instruction>,
+    /// What it takes files from, beside what it is `FROM`.
+    taken: Vec<Taken>,
 }
 
 /// An instruction that changes what variables or the user are.
@@ -83,6 +87,16 @@ pub enum DockerfileError {
         /// The image as written.
         from: String,
     },
+    /// A variable where the builder takes none.
+    #[error(
+        "line {line}: the builder puts no variables into `from={from}`; let a stage of its own be `FROM` that, and take from the stage"
+    )]
+    Variable {
+        /// The line, from 1.
+        line: usize,
+        /// The image as written.
+        from: String,
+    },
 }
 
 fn listed(stages: &[String]) -> String {
@@ -98,6 +112,9 @@ impl Dockerfile {
         let escape = directives.escape;
         let mut file = Self { syntax: directives.syntax, stages: Vec::new(), args: Vec::new(), escape };
         for line in lines {
+            if let Some(stage) = file.stages.last_mut() {
+                stage.taken.extend(taken::of(&line, escape));
+            }
             match line.keyword.as_str() {
                 "FROM" => file.stages.push(parse_from(&line, escape)?),
                 "ARG" => {
@@ -172,16 +189,28 @@ impl Dockerfile {
         Ok(user)
     }
 
-    /// Every image that the stages are built `FROM`, without repetition; not `scratch`, not other stages.
+    /// Every image that a build has a part of, without repetition: what stages are `FROM` and take files from, and the
+    /// frontend; not `scratch`, not other stages. What an image triggers itself (`ONBUILD`) is not in the file.
     pub fn images(&self, build_args: &Variables) -> Result<Vec<String>, DockerfileError> {
-        let mut images = Vec::new();
-        for index in 0..self.stages.len() {
+        let mut images: Vec<String> = self.frontend(build_args).map(str::to_owned).into_iter().collect();
+        for (index, stage) in self.stages.iter().enumerate() {
             let image = self.image_of(index, build_args)?;
-            let is_stage = self.earlier_stage(index, &image).is_some();
-            if !is_stage && image != "scratch" && !images.contains(&image) {
+            if self.earlier_stage(index, &image).is_none() {
                 images.push(image);
             }
+            for Taken { from, line, counts_stages } in &stage.taken {
+                if from.contains('$') {
+                    return Err(DockerfileError::Variable { line: *line, from: from.clone() });
+                }
+                let is_stage = self.find_stage(self.stages.len(), from).is_some()
+                    || (*counts_stages && from.parse::<i64>().is_ok());
+                if !is_stage && !from.is_empty() {
+                    images.push(from.clone());
+                }
+            }
         }
+        let mut known = BTreeSet::new();
+        images.retain(|image| image != "scratch" && known.insert(image.clone()));
         Ok(images)
     }
 
@@ -275,6 +304,7 @@ fn parse_from(line: &Line, escape: char) -> Result<Stage, DockerfileError> {
         line: line.number,
         last_line: line.last,
         instructions: Vec::new(),
+        taken: Vec::new(),
     })
 }
 

@@ -15,7 +15,7 @@ use bollard::query_parameters::{
     StartContainerOptions, StopContainerOptionsBuilder,
 };
 
-pub use plan::{ContainerSpec, Extras, FirstProcess, Identity, plan_container};
+pub use plan::{ContainerSize, ContainerSpec, Extras, FirstProcess, Identity, plan_container};
 pub(crate) use plan::{ENVIRONMENT_LABEL, LOCAL_HOSTS, first_process, never, resource_name};
 pub use run_options::{RunOption, run_options};
 

@@ -38,8 +38,8 @@ pub use compose::{
 };
 pub use connect::{AccessError, DockerAccess, Endpoint, Engine, Version};
 pub use containers::{
-    ContainerError, ContainerSpec, ContainerState, ContainerSummary, Extras, FirstProcess, Identity,
-    MountedAt, MountedKind, PublishedPort, RunOption, VolumeFacts, plan_container, run_options,
+    ContainerError, ContainerSize, ContainerSpec, ContainerState, ContainerSummary, Extras, FirstProcess,
+    Identity, MountedAt, MountedKind, PublishedPort, RunOption, VolumeFacts, plan_container, run_options,
 };
 pub use error::{Cause, EngineError};
 pub use events::{ContainerEvent, ContainerEventKind};

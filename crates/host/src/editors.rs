@@ -139,10 +139,18 @@ pub fn remember(file: &Utf8Path, editor: Option<Editor>) -> io::Result<()> {
     }
 }
 
-/// The one that opens: what was named, then what was named last, then one that is there.
-pub fn choose(named: Option<Editor>, remembered: Option<Editor>) -> Option<Editor> {
-    let there = || Editor::LOOKED_FOR.into_iter().find(|editor| editor.program().is_some());
-    named.or(remembered).or_else(there)
+/// The one that opens: what was named, then what was named last, then one that is there. Where none was named, one that is
+/// allowed.
+pub fn choose(
+    named: Option<Editor>,
+    remembered: Option<Editor>,
+    allows: impl Fn(Editor) -> bool,
+) -> Option<Editor> {
+    let there = || {
+        let mut editors = Editor::LOOKED_FOR.into_iter();
+        editors.find(|editor| allows(*editor) && editor.program().is_some())
+    };
+    named.or(remembered.filter(|editor| allows(*editor))).or_else(there)
 }
 
 fn is_program(file: &Utf8Path) -> bool {
@@ -198,8 +206,10 @@ mod tests {
             remember(&file, Some(editor)).unwrap();
             assert_eq!(remembered(&file), Some(editor));
         }
-        assert_eq!(choose(None, remembered(&file)), Some(Editor::Terminal));
-        assert_eq!(choose(Some(Editor::Zed), remembered(&file)), Some(Editor::Zed));
+        let all = |_| true;
+        assert_eq!(choose(None, remembered(&file), all), Some(Editor::Terminal));
+        assert_eq!(choose(Some(Editor::Zed), remembered(&file), all), Some(Editor::Zed));
+        assert_eq!(choose(None, remembered(&file), |_| false), None);
         fs_err::write(&file, "teco\n").unwrap();
         assert_eq!(remembered(&file), None);
         remember(&file, None).unwrap();

@@ -13,7 +13,7 @@ use crate::Name;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Limits {
-    /// Editors that may be opened, by id: those that each of these names.
+    /// Editors that environments may be opened in, by the words of `cove open --editor`: those that each of these names.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub editors: BTreeSet<Among>,
     /// Images that containers may be made of, by full name (`docker.io/library/debian:13`): those that each of these has a
@@ -69,6 +69,12 @@ impl Limits {
     /// The policy that does not allow an editor.
     pub fn forbids_editor(&self, id: &str) -> Option<&Among> {
         self.editors.iter().find(|among| !among.values.contains(id))
+    }
+
+    /// The editors that each policy allows which names any.
+    pub fn allowed_editors(&self) -> BTreeSet<&str> {
+        let named = self.editors.iter().flat_map(|among| &among.values).map(String::as_str);
+        named.filter(|id| self.forbids_editor(id).is_none()).collect()
     }
 
     /// The policy that does not allow an image, whose full name this is.
@@ -144,7 +150,15 @@ mod tests {
     #[test]
     fn an_empty_list_allows_nothing() {
         let limits = Limits { editors: [among("base", &[])].into(), ..Limits::default() };
-        assert!(limits.forbids_editor("vscode").is_some());
+        assert!(limits.forbids_editor("code").is_some() && limits.allowed_editors().is_empty());
+    }
+
+    #[test]
+    fn an_editor_is_allowed_by_each_policy_that_names_any() {
+        let (base, team) = (among("base", &["code", "zed"]), among("team", &["cursor", "zed"]));
+        let limits = Limits { editors: [base, team.clone()].into(), ..Limits::default() };
+        assert_eq!(limits.allowed_editors(), ["zed"].into());
+        assert_eq!((limits.forbids_editor("code"), limits.forbids_editor("zed")), (Some(&team), None));
     }
 
     #[test]

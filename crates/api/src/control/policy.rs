@@ -14,7 +14,8 @@ pub struct PolicySpec {
     /// Only for environments of these projects; for all if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projects: Option<Vec<Name>>,
-    /// Editors that may be opened, by id: `vscode`, `zed`, ….
+    /// Editors that environments may be opened in, by the words of `cove open --editor`: `code`, `zed`, …. A rule that
+    /// `cove` and the app keep: whoever comes by ssh can attach anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub editors: Option<Vec<String>>,
     /// Images that containers may be made of: patterns such as `registry.example.com/team/*`.
@@ -36,7 +37,8 @@ pub struct PolicySpec {
     /// Who may reach forwarded ports, at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<Admission>,
-    /// Hosts that environments may always reach, whatever else is closed: patterns such as `*.example.com`.
+    /// Hosts that environments may always reach, whatever else is closed: patterns such as `*.example.com`. Nothing in Cove
+    /// closes a host yet, so this holds by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub egress: Option<Vec<String>>,
     /// Whether configurations may mount folders of the host.

@@ -23,10 +23,11 @@ pub struct ProjectSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub automations: Option<Utf8PathBuf>,
-    /// Where its environments may run, the preferred first.
+    /// Where its environments may run, the preferred first; anywhere if there are none. What is there when this changes goes
+    /// on where it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassChoice>,
-    /// Editors that are offered first, by id.
+    /// Editors that are offered first, by the words of `cove open --editor`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub editors: Vec<String>,
 }
@@ -46,7 +47,7 @@ pub struct Repository {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClassChoice {
-    /// The own computer of whoever makes one.
+    /// The own computer of whoever makes one, without a class.
     MyComputer,
     /// A class that a runner offers.
     Class(Name),

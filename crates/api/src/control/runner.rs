@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Limits;
 use crate::{Name, Problem};
 
 /// What people want of a runner.
@@ -83,6 +84,15 @@ pub struct RunnerReport {
     /// What keeps it from working.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+}
+
+/// What a runner is told for its report.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct RunnerTerms {
+    /// What policies allow an environment of no project, as each is that is made on the runner itself.
+    #[schema(required = true)]
+    pub limits: Limits,
 }
 
 /// Where a runner is in its life.

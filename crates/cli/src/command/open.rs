@@ -4,7 +4,8 @@ use std::io::{Read, Seek};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use api::{Environment, HomeLayout, Problem, ProblemCode};
+use api::control::Limits;
+use api::{Environment, HomeLayout, Name, Problem, ProblemCode};
 use client::Client;
 use devcontainer_cli::terminal;
 use host::editors::{self, Editor};
@@ -38,9 +39,11 @@ struct Answer {
 }
 
 pub(super) async fn run(context: &Context, arguments: OpenArguments) -> Result<(), Failure> {
-    let editor = choose(&context.home, arguments.editor)?;
     let client = context.client().await?;
-    let mut environment = select::environment(&client, arguments.environment.as_deref()).await?;
+    let selected = select::environment(&client, arguments.environment.as_deref()).await?;
+    // Asked for alone, it comes with what policies allow.
+    let mut environment = client.environment(selected.id.as_str()).await?;
+    let editor = choose(&context.home, arguments.editor, &environment)?;
     if arguments.print {
         let answer = Answer { editor: editor.word(), address: address(editor, &target(&environment)?) };
         return context.output.show(&answer, |_| answer.address.clone());
@@ -71,12 +74,47 @@ pub(super) async fn run(context: &Context, arguments: OpenArguments) -> Result<(
         .show(&answer, |paint| format!("Opening {} in {}", paint.bold(&target.environment), editor.title()))
 }
 
-fn choose(home: &HomeLayout, named: Option<Editor>) -> Result<Editor, Problem> {
-    editors::choose(named, editors::remembered(&home.editor_file())).ok_or_else(|| {
-        Problem::new(ProblemCode::EditorMissing, "no editor was found that can open an environment")
-            .with_hint("install VS Code, Cursor, Windsurf, Zed or JetBrains Gateway")
-            .with_command("or work in a terminal", "cove open --editor terminal")
+/// The editor that opens, of those that policies allow. A terminal is none: it is the shell that `cove shell` gives.
+///
+/// Who can reach an environment by ssh can attach whatever they like: this is a rule that `cove` keeps for people who want
+/// to keep it.
+fn choose(
+    home: &HomeLayout,
+    named: Option<Editor>,
+    environment: &Environment,
+) -> Result<Editor, Box<Problem>> {
+    let limits = environment.status.limits.clone().unwrap_or_default();
+    let forbids =
+        |editor: Editor| limits.forbids_editor(editor.word()).filter(|_| editor != Editor::Terminal);
+    let name = &environment.metadata.name;
+    if let Some((editor, among)) = named.and_then(|editor| Some((editor, forbids(editor)?))) {
+        let title = format!("`{name}` is not opened in {}, says policy {}", editor.title(), among.policy);
+        return Err(Box::new(with_allowed(Problem::new(ProblemCode::PolicyForbids, title), &limits, name)));
+    }
+    let remembered = editors::remembered(&home.editor_file());
+    let chosen = editors::choose(named, remembered, |editor| forbids(editor).is_none());
+    chosen.ok_or_else(|| {
+        Box::new(if limits.editors.is_empty() {
+            Problem::new(ProblemCode::EditorMissing, "no editor was found that can open an environment")
+                .with_hint("install VS Code, Cursor, Windsurf, Zed or JetBrains Gateway")
+                .with_command("or work in a terminal", "cove open --editor terminal")
+        } else {
+            let policies: Vec<&str> = limits.editors.iter().map(|among| among.policy.as_str()).collect();
+            let title =
+                format!("no editor that was found may open `{name}`, say policies {}", policies.join(", "));
+            with_allowed(Problem::new(ProblemCode::PolicyForbids, title), &limits, name)
+        })
     })
+}
+
+fn with_allowed(problem: Problem, limits: &Limits, environment: &Name) -> Problem {
+    let allowed: Vec<&str> = limits.allowed_editors().into_iter().collect();
+    let hint = if allowed.is_empty() {
+        "there is no editor that all policies allow".to_owned()
+    } else {
+        format!("editors that are allowed: {}", allowed.join(", "))
+    };
+    problem.with_hint(hint).with_command("or work in a terminal", format!("cove shell {environment}"))
 }
 
 fn missing(editor: Editor) -> Problem {

@@ -221,6 +221,48 @@ fn what_is_not_there_is_said_with_what_to_install() {
 }
 
 #[test]
+fn only_what_policies_allow_is_opened() {
+    let mut web = running("web", "/srv/web");
+    let limits = json!({ "editors": [
+        { "policy": "base", "values": ["code", "cursor", "zed"] }, { "policy": "team", "values": ["cursor"] },
+    ] });
+    web.status.limits = Some(serde_json::from_value(limits).unwrap());
+    let fake = Fake::start(vec![web], Vec::new());
+    let folder = editor(&fake, "code");
+    let named = ["web", "--editor", "code"];
+    let refused = open(&fake, &folder, &named).all();
+    insta::assert_snapshot!(refused, @r"
+    --- stderr
+    error[E0507]: `web` is not opened in VS Code, says policy team
+    hint: editors that are allowed: cursor
+    hint: or work in a terminal
+          cove shell web
+    see: cove explain E0507
+    --- status 1
+    ");
+    assert_eq!(open(&fake, &folder, &[&named[..], &["--print"]].concat()).all(), refused);
+    insta::assert_snapshot!(open(&fake, &folder, &["web"]).all(), @r"
+    --- stderr
+    error[E0507]: no editor that was found may open `web`, say policies base, team
+    hint: editors that are allowed: cursor
+    hint: or work in a terminal
+          cove shell web
+    see: cove explain E0507
+    --- status 1
+    ");
+    assert!(!fake.home.path().join("editor").exists(), "what was refused is not remembered");
+
+    // One that is allowed comes before the one that was named last, for another environment.
+    std::fs::write(fake.home.path().join("editor"), "code\n").unwrap();
+    editor(&fake, "cursor");
+    let ran = open(&fake, &folder, &["web"]);
+    assert_eq!((ran.status, told(&fake).lines().next()), (Some(0), Some("cursor")), "{}", ran.all());
+    // A terminal is no editor.
+    let ran = open(&fake, &folder, &["web", "--editor", "terminal", "--print"]);
+    assert_eq!((ran.status, ran.out.as_str()), (Some(0), "cove shell web\n"), "{}", ran.all());
+}
+
+#[test]
 fn an_editor_that_fails_is_told_of() {
     let fake = Fake::start(vec![running("web", "/srv/web")], Vec::new());
     let folder = editor(&fake, "windsurf");

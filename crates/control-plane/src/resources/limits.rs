@@ -2,7 +2,8 @@
 
 use api::Name;
 use api::control::{
-    ClassSpec, Document, EnvironmentSource, EnvironmentSpec, Kind, Limits, PolicySpec, RunnerSpec,
+    ClassChoice, ClassSpec, Document, EnvironmentSource, EnvironmentSpec, Kind, Limits, PolicySpec,
+    ProjectSpec, RunnerSpec, RunnerVariant,
 };
 use serde::Deserialize;
 
@@ -63,7 +64,8 @@ pub fn hold(transaction: &mut dyn Transaction, proposal: &mut Proposal) -> Resul
     Ok(())
 }
 
-/// Whether the place that an environment is to have takes it: a new one, or one that is to move there.
+/// Whether the place that an environment is to have takes it, and is one of its project's: a new one, or one that is to move
+/// there.
 fn takes(
     transaction: &mut dyn Transaction,
     organization: &Name,
@@ -93,7 +95,50 @@ fn takes(
             return wrong("class", format!("`{class}` takes no new environments now"));
         }
     }
+    let place = |spec: &EnvironmentSpec| (spec.project.clone(), spec.class.clone(), spec.runner.clone());
+    if let Some(project) =
+        after.project.as_ref().filter(|_| before.map(place).as_ref() != Some(&place(after)))
+        && let Some(ProjectSpec { classes, .. }) = spec_of(transaction, organization, project)?
+        && !classes.is_empty()
+        && !is_among(transaction, organization, &classes, after)?
+    {
+        return wrong("class", format!("environments of `{project}` run {}", in_words(&classes)));
+    }
     Ok(())
+}
+
+/// Whether an environment is in one of these places. A person's own computer is one that an environment has no class on.
+fn is_among(
+    transaction: &mut dyn Transaction,
+    organization: &Name,
+    classes: &[ClassChoice],
+    environment: &EnvironmentSpec,
+) -> Result<bool, StoreError> {
+    if let Some(class) = &environment.class {
+        return Ok(classes.contains(&ClassChoice::Class(class.clone())));
+    }
+    let runner: Option<RunnerSpec> = spec_of(transaction, organization, &environment.runner)?;
+    let is_own = runner.is_some_and(|runner| {
+        runner.variant == RunnerVariant::Personal
+            && environment.owner.as_ref().is_none_or(|owner| runner.owner.as_ref() == Some(owner))
+    });
+    Ok(is_own && classes.contains(&ClassChoice::MyComputer))
+}
+
+fn in_words(classes: &[ClassChoice]) -> String {
+    let names: Vec<String> = classes
+        .iter()
+        .filter_map(|choice| match choice {
+            ClassChoice::MyComputer => None,
+            ClassChoice::Class(name) => Some(format!("`{name}`")),
+        })
+        .collect();
+    let of_classes = format!("in a class of these: {}", names.join(", "));
+    match (classes.contains(&ClassChoice::MyComputer), names.is_empty()) {
+        (true, true) => "on their owner's own computer, without a class".to_owned(),
+        (true, false) => format!("on their owner's own computer, without a class, or {of_classes}"),
+        (false, _) => of_classes,
+    }
 }
 
 /// The specs of all environments that are not on their way out, but of the one of this name.

@@ -6,14 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::control::{ClassSpec, ClassStatus, Kind, RunnerReport, RunnerStatus};
+use api::control::{ClassSpec, ClassStatus, Kind, RunnerReport, RunnerStatus, RunnerTerms};
 use api::{Problem, ProblemCode};
-use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::http::StatusCode;
 use axum::response::Response;
+use axum::{Extension, Json};
 use futures::stream::SplitStream;
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
 use jiff::Timestamp;
@@ -313,23 +312,23 @@ fn read(message: Option<Result<Message, axum::Error>>, said: &mut Vec<Said>) -> 
     Ok(())
 }
 
-/// What a runner says of itself.
+/// What a runner says of itself, for what holds on it.
 #[utoipa::path(post, path = "/v1/report", tag = "runners", security(("certificate" = [])), request_body = RunnerReport,
-    responses((status = 204, description = "It is written down")))]
+    responses((status = 200, description = "It is written down", body = RunnerTerms)))]
 pub(super) async fn report(
     State(control): State<Control>,
     caller: Caller,
     Body(report): Body<RunnerReport>,
-) -> Result<StatusCode, Refusal> {
+) -> Result<Json<RunnerTerms>, Refusal> {
     let Caller::Runner(who) = caller.clone() else {
         return Err(Problem::new(ProblemCode::NotAllowed, "only runners report").into());
     };
     let now = (control.now)();
-    let written = caller.write(&control, move |transaction| -> Result<(), Failed> {
-        Ok(take_report(transaction, now, &who, report)?)
+    let written = caller.write(&control, move |transaction| -> Result<_, Failed> {
+        take_report(transaction, now, &who, report)?;
+        Ok(RunnerTerms { limits: resources::limits_for(transaction, &who.organization, None)? })
     });
-    written.await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Json(written.await?))
 }
 
 fn take_report(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::control::{ClassSchema, Field, FieldType};
+use engine::ContainerSize;
 use serde_json::Value;
 
 /// Processors of an environment.
@@ -13,13 +14,12 @@ const MEMORY: &str = "memory_gib";
 /// Most that can be asked for, in GiB: a computer is told of, and not measured, so that the schema stays the same.
 const MOST_MEMORY: i64 = 1024;
 
-/// A class's settings as arguments of `docker create`, in a machine with so many processors: the engine refuses more. What
-/// this version does not know is passed over.
-pub(crate) fn arguments(size: &Value, processors: u32) -> Vec<String> {
-    let number = |key: &str| size.get(key).and_then(Value::as_u64);
-    let processors = number(PROCESSORS).map(|count| format!("--cpus={}", count.min(processors.into())));
-    let memory = number(MEMORY).map(|gib| format!("--memory={gib}g"));
-    processors.into_iter().chain(memory).collect()
+/// What a class's settings give a container, in a machine with so many processors: the engine refuses more. What this version
+/// does not know is passed over.
+pub(crate) fn size(settings: &Value, processors: u32) -> ContainerSize {
+    let number = |key: &str| settings.get(key).and_then(Value::as_u64);
+    let cpus = number(PROCESSORS).map(|count| count.min(processors.into()));
+    ContainerSize { cpus, memory_gib: number(MEMORY) }
 }
 
 /// The settings that a class can have.
@@ -45,10 +45,11 @@ mod tests {
 
     #[test]
     fn a_class_limits_the_container() {
-        let size = json!({ "cpus": 8, "memory_gib": 16, "later": true });
-        assert_eq!(arguments(&size, 10), ["--cpus=8", "--memory=16g"]);
-        assert_eq!(arguments(&json!({ "cpus": 8 }), 4), ["--cpus=4"], "as many as there are");
-        assert!(arguments(&json!({}), 4).is_empty());
+        let settings = json!({ "cpus": 8, "memory_gib": 16, "later": true });
+        assert_eq!(size(&settings, 10), ContainerSize { cpus: Some(8), memory_gib: Some(16) });
+        let fewer = size(&json!({ "cpus": 8 }), 4);
+        assert_eq!(fewer, ContainerSize { cpus: Some(4), memory_gib: None }, "as many as there are");
+        assert_eq!(size(&json!({}), 4), ContainerSize::default());
         assert!(schema().fields.contains_key(PROCESSORS) && schema().fields.contains_key(MEMORY));
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use api::{EnvironmentId, Problem, Unasked};
 use camino::Utf8PathBuf;
 use devcontainer::{Compose, Config, Resolved};
-use engine::{ComposeContainers, ComposeProject, ContainerState, Engine, Extras, Until};
+use engine::{ComposeContainers, ComposeProject, ContainerState, Engine, Until};
 use provision::compose::{self, PROJECT_LABEL, Project, Wanted};
 
-use super::container::{identity, labels};
+use super::container::{extras, identity};
 use super::{Turn, gate};
 use crate::consent::{self, Kept, Withheld};
 use crate::problems;
@@ -66,7 +66,7 @@ pub(super) async fn create(
         resolved,
         image: &prepared.image,
         identity: Some(&identity(turn)),
-        extras: Extras { labels: labels(turn, prepared), ..Extras::default() },
+        extras: extras(turn, prepared),
         path: added_file(&turn.environment.id),
     };
     let made = compose::create(&engine, &project, &wanted, Until::Made, turn.report).await;

@@ -57,16 +57,8 @@ pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
     } else {
         config
     };
-    let size = crate::sync::size_of(&turn.parts.store, &turn.environment.id);
-    let config = if size.is_empty() {
-        config
-    } else {
-        let mut sized = (*config).clone();
-        sized.run_args.extend(size);
-        Arc::new(sized)
-    };
     let mounts = config.additional_mount.iter().cloned().collect();
-    let extras = Extras { labels: labels(turn, &prepared), mounts, ..Extras::default() };
+    let extras = Extras { mounts, ..extras(turn, &prepared) };
     let image = &prepared.image;
     let spec = plan_container(&config, &resolved, &image.image, &image.info, &identity(turn), extras);
     let made = engine.create_container(&spec).await;
@@ -78,6 +70,12 @@ pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
         (Ok(_), None) => Err(problems::from_start(&StartError::Gone)),
         (Err(error), _) => Err(problems::from_container(&error)),
     }
+}
+
+/// What is added to the container that a person works in: what it is known by, and what its class gives it.
+pub(super) fn extras(turn: &Turn<'_>, prepared: &Prepared) -> Extras {
+    let size = crate::sync::size_of(&turn.parts.store, &turn.environment.id);
+    Extras { labels: labels(turn, prepared), size, ..Extras::default() }
 }
 
 /// Records what the container is about to be made from: with what was left out of the image's and compose's wishes.
@@ -214,7 +212,7 @@ pub(super) fn identity(turn: &Turn<'_>) -> Identity {
 
 /// Labels by which the container is found and compared later, and by which every dev container tool knows what holds
 /// for it.
-pub(super) fn labels(turn: &Turn<'_>, prepared: &Prepared) -> BTreeMap<String, String> {
+fn labels(turn: &Turn<'_>, prepared: &Prepared) -> BTreeMap<String, String> {
     let is_for_prebuild = turn.environment.spec.prebuild.is_some();
     let mut labels = BTreeMap::from([
         (CONFIG_LABEL.to_owned(), prepared.digest.clone()),

@@ -272,6 +272,7 @@ fn status_of(
         ports: observation.ports.clone(),
         automations: observation.automations.status.clone(),
         activity: None,
+        limits: None,
         secrets: observation.secrets.status.clone(),
         // Kept for good: what ran once may have left something in a machine that is off.
         started_at: observation.started_at.or(before.started_at),

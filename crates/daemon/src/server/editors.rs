@@ -61,7 +61,7 @@ fn known(file: &Utf8Path) -> Editors {
     });
     Editors {
         chosen: remembered.map(word),
-        opens: editors::choose(None, remembered).map(word),
+        opens: editors::choose(None, remembered, |_| true).map(word),
         editors: all.collect(),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::control::Limits;
 use api::{
     AutomationWish, CloneRequest, Customizations, DesiredPhase, Environment, EnvironmentId, EnvironmentPatch,
     ErrorBody, EventKind, Https, HttpsWish, KeepAlive, ObjectReference, Phase, PlanRequest, Preview, Problem,
@@ -97,6 +98,8 @@ pub(super) async fn show(
     let mut found = find(&api.store, &environment)?;
     found.status.warnings.extend(api.environments.automations_changed(&found));
     found.status.activity = api.environments.activity(&found);
+    let limits = crate::sync::limits_of(&api.store, &found.id);
+    found.status.limits = (limits != Limits::default()).then(|| Box::new(limits));
     Ok(Json(found))
 }
 

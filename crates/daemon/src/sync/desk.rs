@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use api::control::RunnerTerms;
 use api::{EnvironmentId, EventKind, Membership, ObjectKind, Problem, ProblemCode, SyncPhase, SyncReport};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -56,6 +57,8 @@ pub(super) enum Command {
     MayGo { key: Key, verdict: Result<(), Problem> },
     /// The server has been heard for a while.
     LookAtAll,
+    /// The server told what holds on this computer.
+    Terms { of: Membership, terms: Box<RunnerTerms> },
     /// Secrets were taken in.
     Opened { key: Key, kept: Kept, problem: Option<Problem> },
 }
@@ -319,8 +322,16 @@ impl Talk<'_> {
             Command::MayGo { key, verdict } => self.may_go(&key, verdict)?,
             Command::Opened { key, kept, problem } => self.opened(&key, kept, problem)?,
             Command::LookAtAll => self.look_at_all()?,
-            // Of a line that was given up.
-            Command::Dialled { .. } | Command::Heard { .. } | Command::Ended { .. } => {}
+            Command::Terms { of, terms } if of == self.membership => {
+                let limits =
+                    serde_json::to_value(terms.limits).expect("limits are plain data that JSON can hold");
+                self.keep_limits(&limits)?;
+            }
+            // Of a line that was given up, or of a membership.
+            Command::Dialled { .. }
+            | Command::Heard { .. }
+            | Command::Ended { .. }
+            | Command::Terms { .. } => {}
         }
         Ok(())
     }
@@ -370,7 +381,10 @@ impl Talk<'_> {
                     self.phase = SyncPhase::Away;
                 }
             }
-            Tell::Changed(key) => return self.look(&key),
+            Tell::Changed(key) => {
+                self.learn_limits(&key)?;
+                return self.look(&key);
+            }
             Tell::Remove(key) => return self.remove(&key),
             Tell::GaveUp(key) => return self.give_up(&key),
             Tell::Forgotten(key) => return self.forget(&key),
@@ -462,13 +476,17 @@ impl Talk<'_> {
         sender
     }
 
-    /// Tells what this computer is and offers.
+    /// Tells what this computer is and offers, and hears what holds on it.
     fn introduce(&self) {
-        let control = self.desk.around.control.clone();
+        let (control, commands) = (self.desk.around.control.clone(), self.desk.commands.clone());
+        let of = self.membership.clone();
         tokio::spawn(async move {
             let report = crate::control::this_computer();
-            if let Err(problem) = control.post::<Value>("/v1/report", &report).await {
-                tracing::debug!(%problem, "the control plane did not take what this computer is");
+            match control.post("/v1/report", &report).await {
+                Ok(terms) => drop(commands.send(Command::Terms { of, terms }).await),
+                Err(problem) => {
+                    tracing::debug!(%problem, "the control plane did not take what this computer is");
+                }
             }
         });
     }

@@ -13,6 +13,11 @@ use super::disk::{DiskError, row};
 use super::secrets::Kept;
 use crate::store::{Row, Space, Store, StoreError};
 
+/// The field with what all policies allow, which the server alone writes.
+pub(super) const POLICY: &str = "policy";
+/// The row with what they allow an environment of no project.
+const LIMITS: &str = "limits";
+
 /// Which environment a document is of, and how far both agree.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Link {
@@ -72,7 +77,38 @@ pub(super) fn said_of(store: &Store, id: &EnvironmentId, field: &str) -> Option<
     })
 }
 
+/// What the server last said of environments of no project: each that is made here is one until the server says otherwise.
+pub(super) fn limits_of_new(store: &Store) -> Option<Value> {
+    let known = || -> Result<Option<String>, StoreError> {
+        if store.sync_row(Space::Single, LEFT)?.is_some() {
+            return Ok(None);
+        }
+        store.sync_row(Space::Single, LIMITS)
+    };
+    let known = known().unwrap_or_else(|error| {
+        tracing::warn!(%error, "what the control plane allows cannot be read");
+        None
+    });
+    known.map(|limits| serde_json::from_str(&limits).unwrap_or_default())
+}
+
 impl Talk<'_> {
+    /// What the server says of one environment of no project, it says of all of them.
+    pub(super) fn learn_limits(&mut self, key: &Key) -> Result<(), DiskError> {
+        let Some(mut values) = self.values_of(key).filter(|values| !values.contains_key("project")) else {
+            return Ok(());
+        };
+        values.remove(POLICY).map_or(Ok(()), |limits| self.keep_limits(&limits))
+    }
+
+    /// Keeps what holds for environments that the server said nothing of yet.
+    pub(super) fn keep_limits(&mut self, limits: &Value) -> Result<(), DiskError> {
+        if limits_of_new(self.store()).as_ref() == Some(limits) {
+            return Ok(());
+        }
+        self.write(&[row(Space::Single, LIMITS, limits)])
+    }
+
     pub(super) fn environment_of(&self, key: &Key) -> Result<Option<Environment>, StoreError> {
         match self.links.get(key).and_then(|link| link.environment.as_ref()) {
             Some(id) => self.store().environment(id),

@@ -15,7 +15,16 @@ pub enum NamedContexts {
     Unknown,
 }
 
+/// The build argument that counts before a `# syntax=` line.
+const SYNTAX: &str = "BUILDKIT_SYNTAX";
+
 impl Dockerfile {
+    /// The image of the frontend that the file or a build argument names. What stands behind it is the frontend's.
+    pub(super) fn frontend<'a>(&'a self, build_args: &'a Variables) -> Option<&'a str> {
+        let named = build_args.get(SYNTAX).or(self.syntax.as_ref())?;
+        named.split_whitespace().next()
+    }
+
     /// Says what the frontend of the `# syntax=` line can do.
     pub fn named_contexts(&self) -> NamedContexts {
         let Some(syntax) = &self.syntax else { return NamedContexts::BuiltIn };

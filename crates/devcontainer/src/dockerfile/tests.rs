@@ -67,9 +67,63 @@ fn follows_the_user_through_stages_and_variables() {
 fn lists_images_and_the_frontend() {
     let text = "# syntax=docker/dockerfile:1\nFROM a AS x\nFROM x\nFROM b\nFROM a\nFROM scratch";
     let file = Dockerfile::parse(text).unwrap();
-    assert_eq!(file.images(&Variables::new()), Ok(vec!["a".to_owned(), "b".to_owned()]));
+    let images = |args: &[(&str, &str)]| file.images(&vars(args)).unwrap();
+    assert_eq!(images(&[]), ["docker/dockerfile:1", "a", "b"]);
+    assert_eq!(images(&[("BUILDKIT_SYNTAX", "mine:1 some words")]), ["mine:1", "a", "b"]);
     assert_eq!(file.syntax.as_deref(), Some("docker/dockerfile:1"));
-    assert_eq!(Dockerfile::parse("FROM a\n# syntax=x").unwrap().syntax, None);
+    for (text, syntax) in [
+        ("FROM a\n# syntax=x", None),
+        ("# syntax=x\n# syntax=y\nFROM a", Some("x")),
+        ("#!/usr/bin/env -S docker build\n# syntax=x\nFROM a", Some("x")),
+        ("// syntax=x\nFROM a", Some("x")),
+        ("# other=x\n# syntax=y\nFROM a", None),
+    ] {
+        assert_eq!(Dockerfile::parse(text).unwrap().syntax.as_deref(), syntax, "{text}");
+    }
+}
+
+#[test]
+fn lists_images_that_files_are_taken_from() {
+    let table: &[(&str, &[&str])] = &[
+        ("COPY --from=b /x /y", &["b"]),
+        ("copy --chown=1:1 --from=\"b:1\" /x /y", &["b:1"]),
+        ("COPY \\\n  --from=b \\\n  /x /y", &["b"]),
+        ("COPY --chown=1:1 /x --from=b", &[]),
+        ("COPY --from= /x /y", &[]),
+        ("COPY --from=scratch /x /y", &[]),
+        ("COPY --from=ONE /x /y", &[]),
+        ("COPY --from=later /x /y", &[]),
+        ("COPY --from=0 /x /y", &[]),
+        ("COPY --from=a /x /y", &[]),
+        ("ADD --from=b /x /y", &[]),
+        ("RUN --mount=from=b,target=/x true", &["b"]),
+        ("RUN --network=none --mount=type=cache,target=$HOME,FROM=b/c@sha256:0 it's", &["b/c@sha256:0"]),
+        ("RUN --mount=from=b,target=/x --mount=type=bind,from=c,target=/y true", &["b", "c"]),
+        ("RUN --mount='\"from=b\",target=/x' true", &["b"]),
+        ("RUN --mount=from=one,target=/x true", &[]),
+        ("RUN --mount=from=0,target=/x true", &["0"]),
+        ("RUN --mount=type=cache,target=/x echo --mount=from=b", &[]),
+        ("RUN <<E\nCOPY --from=b /x /y\nE", &[]),
+        ("RUN echo COPY --from=b", &[]),
+        ("ONBUILD COPY --from=b /x /y", &["b"]),
+        ("onbuild run --mount=from=b,target=/x true", &["b"]),
+        ("ONBUILD", &[]),
+    ];
+    for (instruction, expected) in table {
+        let text = format!("FROM a AS one\nRUN x\nFROM one\n{instruction}\nFROM a AS later");
+        let images = Dockerfile::parse(&text).unwrap().images(&Variables::new()).unwrap();
+        assert_eq!(
+            (images[0].as_str(), &images[1..]),
+            ("a", &expected.iter().map(|&image| image.to_owned()).collect::<Vec<_>>()[..]),
+            "{instruction}"
+        );
+    }
+    let variable = |instruction: &str| {
+        let file = Dockerfile::parse(&format!("ARG V=b\nFROM a\nARG V\n{instruction}")).unwrap();
+        file.images(&Variables::new()).unwrap_err().to_string()
+    };
+    insta::assert_snapshot!(variable("COPY --from=r.io/x:${V:-1} /x /y"), @"line 4: the builder puts no variables into `from=r.io/x:$V`; let a stage of its own be `FROM` that, and take from the stage");
+    assert!(variable("RUN --mount=from=$V,target=/x true").contains("`from=$V`"));
 }
 
 #[test]
@@ -157,7 +211,7 @@ fn variables_are_those_of_the_builder() {
 
 proptest! {
     #[test]
-    fn never_panics(text in "(FROM |ARG |ENV |USER |RUN <<E|a|é|=|:|\\$|\\{|\\}|-|\"|'|\\\\|\n| ){0,30}") {
+    fn never_panics(text in "(FROM |ARG |ENV |USER |RUN <<E|COPY --from=|RUN --mount=from=|a|é|=|:|\\$|\\{|\\}|-|\"|'|\\\\|\n| ){0,30}") {
         if let Ok(file) = Dockerfile::parse(&text) {
             let none = Variables::new();
             let named = name_stage(&text, None, "dev").unwrap();

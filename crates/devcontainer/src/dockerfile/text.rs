@@ -57,13 +57,27 @@ pub(super) fn lines(text: &str) -> (Directives, Vec<Line>) {
 }
 
 fn directives(text: &str) -> Directives {
+    let mut directives = read_directives(text, "#");
+    // The builder also looks for a frontend behind the line of an interpreter, and in comments of other languages.
+    let below = match text.split_once('\n') {
+        Some((first, below)) if first.starts_with("#!") => below,
+        _ => text,
+    };
+    let found = || ["#", "//"].iter().find_map(|mark| read_directives(below, mark).syntax);
+    directives.syntax = directives.syntax.or_else(found);
+    directives
+}
+
+fn read_directives(text: &str, mark: &str) -> Directives {
     let mut directives = Directives { syntax: None, escape: '\\' };
     for line in text.lines() {
-        let Some((name, value)) = line.trim().strip_prefix('#').and_then(|comment| comment.split_once('='))
+        let Some((name, value)) = line.trim().strip_prefix(mark).and_then(|comment| comment.split_once('='))
         else {
             break;
         };
         match (name.trim().to_ascii_lowercase().as_str(), value.trim()) {
+            // Of several the first counts.
+            ("syntax", _) if directives.syntax.is_some() => {}
             ("syntax", value) => directives.syntax = Some(value.to_owned()).filter(|value| !value.is_empty()),
             ("escape", "`") => directives.escape = '`',
             ("escape" | "check", _) => {}

@@ -45,6 +45,12 @@ pub struct ComposeService {
     /// The profiles that it belongs to; without one it always starts.
     #[serde(default)]
     pub profiles: Vec<String>,
+    /// How many processors it gets, where the files say so for the service itself.
+    pub cpus: Option<serde_json::Value>,
+    /// How much memory it gets, where the files say so for the service itself.
+    pub mem_limit: Option<serde_json::Value>,
+    /// What the files say of how it is deployed.
+    pub deploy: Option<serde_json::Value>,
     /// Whose network it is in, where it has none of its own: `service:db`.
     pub network_mode: Option<String>,
     /// What is mounted into it, in compose's long form.

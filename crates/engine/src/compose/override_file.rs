@@ -4,7 +4,9 @@ use devcontainer::{Config, Mount, MountKind, Resolved};
 use serde_json::{Map, Value, json};
 
 use super::ComposeService;
-use crate::containers::{ENVIRONMENT_LABEL, Extras, FirstProcess, Identity, LOCAL_HOSTS, first_process};
+use crate::containers::{
+    ContainerSize, ENVIRONMENT_LABEL, Extras, FirstProcess, Identity, LOCAL_HOSTS, first_process,
+};
 use crate::images::ImageInfo;
 
 /// What we add to one service of a compose project.
@@ -63,10 +65,12 @@ pub fn plan_override<'a>(
             added.insert(key.into(), values.iter().map(|value| literal(value)).collect());
         }
     }
+    let mut resources = add_size(&mut added, extras.size, service);
     if extras.gpu {
-        let devices =
-            json!({ "resources": { "reservations": { "devices": [{ "capabilities": ["gpu"] }] } } });
-        added.insert("deploy".into(), devices);
+        resources.insert("reservations".into(), json!({ "devices": [{ "capabilities": ["gpu"] }] }));
+    }
+    if !resources.is_empty() {
+        added.insert("deploy".into(), json!({ "resources": resources }));
     }
     if identity.is_some() && service.network_mode.as_deref().is_none_or(|mode| mode == "bridge") {
         added.insert("extra_hosts".into(), json!(LOCAL_HOSTS));
@@ -87,6 +91,34 @@ pub fn plan_override<'a>(
     }
     file.insert("services".into(), json!({ name: added }));
     ComposeOverride(file.into())
+}
+
+/// Adds how much of the machine the service gets; what is to stand below `deploy.resources` for that. Where files have limits
+/// there, compose takes those, and refuses one of the service itself that is not the same: so ours go there as well, and
+/// beside it only where the files have one.
+fn add_size(
+    added: &mut Map<String, Value>,
+    size: ContainerSize,
+    service: &ComposeService,
+) -> Map<String, Value> {
+    let limits = service.deploy.as_ref().and_then(|deploy| deploy.pointer("/resources/limits"));
+    let limits = limits.filter(|limits| !limits.is_null());
+    let mut deployed = Map::new();
+    let cpus = size.cpus.map(|count| json!(count.to_string()));
+    let memory = size.memory_gib.map(|gib| json!(format!("{gib}g")));
+    for (own, key, value, in_files) in
+        [("cpus", "cpus", cpus, &service.cpus), ("mem_limit", "memory", memory, &service.mem_limit)]
+    {
+        let Some(value) = value else { continue };
+        if limits.is_none() || in_files.is_some() {
+            added.insert(own.into(), value.clone());
+        }
+        if limits.is_some() {
+            deployed.insert(key.into(), value);
+        }
+    }
+    let deployed = Some(deployed).filter(|limits| !limits.is_empty());
+    deployed.map(|limits| ("limits".to_owned(), Value::from(limits))).into_iter().collect()
 }
 
 fn add_first_process(

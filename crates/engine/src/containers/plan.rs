@@ -95,6 +95,26 @@ pub struct Extras {
     pub mounts: Vec<Mount>,
     /// Whether the container gets all graphics processors; see [`Engine::gpu_for`](crate::Engine::gpu_for).
     pub gpu: bool,
+    /// How much of the machine the container gets; it counts before what the configuration says.
+    pub size: ContainerSize,
+}
+
+/// How much of a machine a container gets. What is absent is as the configuration has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ContainerSize {
+    /// Processors.
+    pub cpus: Option<u64>,
+    /// Memory, in GiB.
+    pub memory_gib: Option<u64>,
+}
+
+impl ContainerSize {
+    /// As arguments of `docker create`, of which the later ones count.
+    fn arguments(self) -> impl Iterator<Item = String> {
+        let cpus = self.cpus.map(|count| format!("--cpus={count}"));
+        let memory = self.memory_gib.map(|gib| format!("--memory={gib}g"));
+        cpus.into_iter().chain(memory)
+    }
 }
 
 /// Computes the container for a configuration without compose. `image` names the image to use, `facts` is
@@ -137,7 +157,7 @@ pub fn plan_container<'a>(
             LOCAL_HOSTS.map(str::to_owned).to_vec()
         },
         network: None,
-        run_args: config.run_args.clone(),
+        run_args: config.run_args.iter().cloned().chain(extras.size.arguments()).collect(),
         first_process: first_process(resolved, &facts.entrypoint, &facts.cmd),
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use devcontainer::ContainerSource;
 use engine::{
-    ComposeError, ComposeProject, Extras, ProgressKind, Recreate, Until, plan_override, project_name,
+    ComposeError, ComposeProject, ContainerSize, Extras, ProgressKind, Recreate, Until, plan_override,
+    project_name,
 };
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -151,7 +152,8 @@ async fn compose_files_of_every_kind_keep_their_meaning() {
          \x20 job:\n    image: {BASE_IMAGE}\n    command: sleep 300\n    profiles: [jobs]\n    stop_grace_period: 1s\nvolumes:\n  my-cache:\n"
     );
     let base = "services:\n  base:\n    image: will/be:replaced\n    env_file: base.env\n    environment: { FROM_BASE: '1' }\n";
-    let more = "services:\n  app:\n    image: ${IMAGE}\n    stop_grace_period: 1s\n    environment: { W: \"${WORD}\" }\n";
+    let more = "services:\n  app:\n    image: ${IMAGE}\n    stop_grace_period: 1s\n    environment: { W: \"${WORD}\" }\n    cpus: 0.5\n    \
+                deploy: { resources: { limits: { cpus: '0.5', memory: 64m } } }\n";
     let part = format!("services:\n  part:\n    image: {BASE_IMAGE}\n    profiles: [never]\n");
     let written = [
         (".devcontainer/devcontainer.json", config),
@@ -179,6 +181,7 @@ async fn compose_files_of_every_kind_keep_their_meaning() {
     let image = engine.image(BASE_IMAGE).await.unwrap().unwrap();
     let extras = Extras {
         labels: [("odd.label".to_owned(), "{\"a\":\"$x ${y}\"}".to_owned())].into(),
+        size: ContainerSize { cpus: Some(1), memory_gib: Some(1) },
         ..Extras::default()
     };
     let added = plan_override(&config, &resolved, ("app", app), &image, None, None, extras);
@@ -199,6 +202,8 @@ async fn compose_files_of_every_kind_keep_their_meaning() {
     assert_eq!(state.labels["odd.label"], "{\"a\":\"$x ${y}\"}");
     assert!(state.labels["com.docker.compose.project.config_files"].ends_with(path.as_str()));
     assert_eq!(state.mounts[0].source, "named-by_my-cache");
+    let format = "--format={{.HostConfig.NanoCpus}} {{.HostConfig.Memory}}";
+    assert_eq!(dockerd.docker(&["inspect", format, &state.id]), "1000000000 1073741824");
     wait_for(&engine, &state.id, "/said").await;
     let said = collect(&engine, &state.id, &["cat", "/feature", "/said"]).await.1;
     assert_eq!(said, "of a  feature\nentered one two $x /root\n", "features first, then the service's own");

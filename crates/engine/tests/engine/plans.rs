@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use engine::{ContainerSpec, Extras, FirstProcess, ImageInfo, plan_container, plan_override};
+use engine::{
+    ComposeService, ContainerSize, ContainerSpec, Extras, FirstProcess, ImageInfo, plan_container,
+    plan_override,
+};
+use serde_json::{Value, json};
 
 use crate::support::{configure, folder, identity};
 
@@ -105,6 +109,43 @@ fn on_an_engine_that_is_not_ours_only_the_configuration_counts() {
     let app = &file["services"]["app"];
     assert_eq!(app.get("extra_hosts"), None);
     assert_eq!(app["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"][0], "gpu");
+}
+
+#[test]
+fn a_size_counts_before_what_the_configuration_says() {
+    let (_kept, folder) = folder();
+    let json = r#"{ "image": "x", "runArgs": ["--cpus=2", "--memory=2g"] }"#;
+    let (config, resolved) = configure(&folder, &[(".devcontainer.json", json)]);
+    let sized = |cpus, memory_gib| Extras { size: ContainerSize { cpus, memory_gib }, ..Extras::default() };
+    let spec = plan_container(&config, &resolved, "x", &image(), None, sized(Some(4), Some(16)));
+    assert_eq!(spec.run_args, ["--cpus=2", "--memory=2g", "--cpus=4", "--memory=16g"]);
+
+    // Compose refuses files that say two things of one service.
+    let both = (Some(4), Some(16));
+    for (service, (cpus, memory), expected) in [
+        (json!({}), both, json!({ "cpus": "4", "mem_limit": "16g" })),
+        (json!({}), (None, None), json!({})),
+        (json!({ "mem_limit": "1" }), (Some(4), None), json!({ "cpus": "4" })),
+        (json!({ "deploy": { "resources": { "limits": null } } }), (Some(4), None), json!({ "cpus": "4" })),
+        (
+            json!({ "deploy": { "resources": { "limits": { "memory": "1" } } } }),
+            both,
+            json!({ "deploy": { "resources": { "limits": { "cpus": "4", "memory": "16g" } } } }),
+        ),
+        (
+            json!({ "cpus": 1, "deploy": { "resources": { "limits": { "cpus": 1 } } } }),
+            both,
+            json!({ "cpus": "4", "deploy": { "resources": { "limits": { "cpus": "4", "memory": "16g" } } } }),
+        ),
+    ] {
+        let service: ComposeService = serde_json::from_value(service).unwrap();
+        let file =
+            plan_override(&config, &resolved, ("app", &service), &image(), None, None, sized(cpus, memory));
+        let mut file: Value = serde_json::from_str(&file.to_file()).unwrap();
+        let app = file["services"]["app"].as_object_mut().unwrap();
+        app.retain(|key, _| ["cpus", "mem_limit", "deploy"].contains(&key.as_str()));
+        assert_eq!(Value::from(app.clone()), expected, "{service:?}");
+    }
 }
 
 #[test]

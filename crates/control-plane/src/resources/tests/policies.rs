@@ -81,3 +81,73 @@ async fn a_write_goes_beyond_no_limit_and_what_is_left_open_is_filled_in() {
     late.spec["idle"] = json!({ "stop_after": 601 });
     assert_eq!(world.refusal(late).await.1, "Environment/shop-1#spec.idle.stop_after");
 }
+
+#[tokio::test]
+async fn environments_of_a_project_run_where_it_says() {
+    let world = World::new().await;
+    let project = |called: &str, classes: Value| {
+        draft(Kind::Project, called, json!({ "repository": { "url": "u" }, "classes": classes }))
+    };
+    for draft in [
+        draft(Kind::User, "bob", json!({ "email": "bob@example.com" })),
+        draft(Kind::Runner, "anns", json!({ "variant": "personal", "owner": "ann" })),
+        draft(Kind::EnvironmentClass, "small", json!({ "runner": "big" })),
+        project("any", json!([])),
+        project("own", json!(["my_computer"])),
+        project("both", json!(["my_computer", { "class": "large" }])),
+    ] {
+        world.apply(draft).await.unwrap();
+    }
+    let of = |project: &str, owner: Option<&str>, runner: &str, class: Option<&str>| {
+        let mut spec = environment();
+        for (field, value) in
+            [("project", Some(project)), ("owner", owner), ("runner", Some(runner)), ("class", class)]
+        {
+            spec[field] = json!(value);
+        }
+        spec
+    };
+    let (ann, bob, large) = (Some("ann"), Some("bob"), Some("large"));
+    let own = Some("environments of `own` run on their owner's own computer, without a class");
+    let shop = Some("environments of `shop` run in a class of these: `large`");
+    let both = Some(
+        "environments of `both` run on their owner's own computer, without a class, or in a class of these: `large`",
+    );
+    for (number, (spec, wrong)) in [
+        (of("any", ann, "big", None), None),
+        (of("any", ann, "big", Some("small")), None),
+        (of("shop", ann, "big", large), None),
+        (of("shop", ann, "big", Some("small")), shop),
+        (of("shop", ann, "big", None), shop),
+        (of("shop", ann, "anns", None), shop),
+        (of("own", ann, "anns", None), None),
+        (of("own", None, "anns", None), None),
+        (of("own", bob, "anns", None), own),
+        (of("own", ann, "big", None), own),
+        (of("own", ann, "big", large), own),
+        (of("both", ann, "anns", None), None),
+        (of("both", ann, "big", large), None),
+        (of("both", ann, "big", Some("small")), both),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let told = world.held(draft(Kind::Environment, &format!("e-{number}"), spec.clone())).await;
+        let told = told.err().map(|problem| {
+            assert_eq!(problem.code, ResourceInvalid);
+            assert!(problem.title.contains("spec.class"), "{problem}");
+            problem.causes.join("\n")
+        });
+        assert_eq!(told.as_deref(), wrong, "{spec}");
+    }
+
+    // What is there goes on where it is, and moves only to where it may.
+    world.apply(project("any", json!(["my_computer"]))).await.unwrap();
+    let mut there = of("any", ann, "big", None);
+    there["desired_phase"] = json!("stopped");
+    world.held(draft(Kind::Environment, "e-0", there)).await.unwrap();
+    let moved = world.held(draft(Kind::Environment, "e-0", of("any", ann, "big", large))).await;
+    assert_eq!(moved.unwrap_err().code, ResourceInvalid);
+    world.held(draft(Kind::Environment, "e-0", of("any", ann, "anns", None))).await.unwrap();
+    world.held(draft(Kind::Environment, "e-1", of("shop", ann, "big", large))).await.unwrap();
+}
