@@ -39,6 +39,8 @@ class Team {
 
   /** The last version that was heard of. */
   #version: number | undefined
+  /** Ids of what is gone, and never comes again: an answer that was on its way then does not bring it back. */
+  #gone = new Set<string>()
   #stale = new Map<string, { kind: Kind; name: string }>()
   #reading = false
   /** Whether something changed that could not be read. What is shown stays until it can. */
@@ -63,6 +65,7 @@ class Team {
   /** Takes in what a call answered before the watch tells of it. */
   took(document: Document): void {
     const { kind } = document
+    if (this.#gone.has(document.metadata.id)) return
     const others = this.lists[kind].filter(({ metadata }) => metadata.id !== document.metadata.id)
     const known = this.lists[kind].find(({ metadata }) => metadata.id === document.metadata.id)
     if (known && known.metadata.resource_version > document.metadata.resource_version) return
@@ -137,6 +140,7 @@ class Team {
     this.lists = nothing()
     this.ready = false
     this.#version = undefined
+    this.#gone.clear()
   }
 
   async #caughtUp(expired: boolean): Promise<void> {
@@ -175,7 +179,7 @@ class Team {
       const path = { organization: this.organization, kind: PLURAL[kind] }
       const page = await done(api.GET('/v1/organizations/{organization}/{kind}', { params: { path, query: { limit: PAGE, ...(after ? { after } : {}) } } }))
       all.push(...page)
-      if (page.length < PAGE) return all
+      if (page.length < PAGE) return all.filter(({ metadata }) => !this.#gone.has(metadata.id))
     }
   }
 
@@ -185,6 +189,7 @@ class Team {
     // A role or a group that changes may change what is allowed here.
     if (kind === 'Role' || kind === 'Group' || kind === 'User') void this.#again()
     if (gone) {
+      this.#gone.add(id)
       this.#set(kind, this.lists[kind].filter(({ metadata }) => metadata.id !== id))
       return
     }
