@@ -229,6 +229,12 @@ class Team {
     }
   }
 
+  /** Reads a resource now, without waiting for the watch to tell of it; nothing where there is none for this person. */
+  async read(kind: Kind, name: string): Promise<Document | undefined> {
+    await this.#readOne(kind, name)
+    return this.named(kind, name)
+  }
+
   async #readOne(kind: Kind, name: string): Promise<void> {
     try {
       const path = { organization: this.organization, kind: PLURAL[kind], name }
