@@ -1,6 +1,7 @@
 // All that the console knows of an organization: read once, then kept true by one watch. Nothing is asked again on a clock.
 import { api, done, lines, problemOf, Refused } from './api'
 import { KINDS, PLURAL } from './kinds'
+import { lets } from './rights'
 import type { ChangeMessage, Document, Kind, Me, Of, Problem, ServerInfo, Verb } from './types'
 
 /** Pauses before the server is tried again, in milliseconds; the last one repeats. */
@@ -55,6 +56,14 @@ class Team {
   /** Whether they may do this with at least some of a kind. The server decides about each. */
   may(verb: Verb, kind: Kind): boolean {
     return this.me?.permits[kind]?.includes(verb) ?? false
+  }
+
+  /** Whether they may do this with a resource, as far as can be seen here. */
+  mayWith(verb: Verb, one: Document): boolean {
+    if (!this.may(verb, one.kind)) return false
+    const person = this.me?.principal
+    const seen = person?.kind === 'user' && this.may('list', 'Role') && this.may('list', 'Group')
+    return !seen || lets(person.name, verb, one, this.lists)
   }
 
   /** A resource by name. */

@@ -96,6 +96,7 @@ test('a project is made and changed, and nobody’s change is written over', asy
   await row.getByRole('button', { name: 'Delete till' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
   await expect(row).toBeHidden()
+  await expect(page.getByRole('main')).toBeFocused()
   await page.getByRole('button', { name: 'Delete shop' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
   await expect(page.getByRole('alert')).toContainText('E0505')
@@ -254,6 +255,12 @@ test('who may only look sees no button that is refused', async ({ page }) => {
   await show(page, '#/projects')
   apply({ kind: 'Role', metadata: { name: 'maintainer' }, spec: { permissions: [{ kinds: ['Project'] }], subjects: [{ user: 'bob' }] } })
   await expect(page.getByRole('button', { name: 'New project' })).toBeVisible()
+  // One that is for what is one's own lets nobody stop what is another's.
+  apply({ kind: 'Role', metadata: { name: 'maintainer' }, spec: { permissions: [{ kinds: ['Environment'] }], subjects: [{ user: 'bob' }], own: true } })
+  await show(page, '#/environments')
+  await expect(page.getByRole('button', { name: 'Start shop-bob' })).toBeVisible()
+  await expect(page.getByRole('button', { name: 'Delete shop-bob' })).toBeVisible()
+  await expect(page.getByRole('button', { name: /^(Stop|Start|Delete) (shop-ann|till)$/ })).toHaveCount(0)
 })
 
 test('whom no role lets see anything is told so', async ({ page }) => {

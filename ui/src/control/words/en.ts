@@ -215,6 +215,7 @@ export const console = {
     emptyText: 'Declare a runner, then let a computer in as it.',
     letIn: 'Let a computer in',
     letInOne: (name: string) => `Let a computer in as ${name}`,
+    letInText: (name: string) => `A command and a token that serves once make a computer ${name}.`,
     command: 'Run this on the computer',
     token: 'It asks for this token',
     tokenNote: (when: string) => `It is shown this once, serves one computer, and ends ${when}.`,

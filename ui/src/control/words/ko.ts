@@ -202,6 +202,7 @@ export const console: typeof en = {
     emptyText: '러너를 선언한 다음 컴퓨터를 그 러너로 들이십시오.',
     letIn: '컴퓨터 들이기',
     letInOne: (name) => `${name}(으)로 컴퓨터 들이기`,
+    letInText: (name) => `명령과 한 번만 쓸 수 있는 토큰으로 컴퓨터가 ${name}이(가) 됩니다.`,
     command: '컴퓨터에서 다음 명령을 실행하십시오',
     token: '명령이 묻는 토큰',
     tokenNote: (when) => `한 번만 표시되고 컴퓨터 한 대에만 쓸 수 있으며 ${when}에 끝납니다.`,
