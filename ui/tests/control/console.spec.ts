@@ -263,6 +263,24 @@ test('who may only look sees no button that is refused', async ({ page }) => {
   await expect(page.getByRole('button', { name: /^(Stop|Start|Delete) (shop-ann|till)$/ })).toHaveCount(0)
 })
 
+test('what no role lets somebody see is not told to be nothing', async ({ page }) => {
+  apply(
+    { kind: 'User', metadata: { name: 'fay' }, spec: { email: 'fay@example.com' } },
+    { kind: 'Role', metadata: { name: 'projects-only' }, spec: { permissions: [{ verbs: ['get', 'list'], kinds: ['Organization', 'Project', 'Environment'] }], subjects: [{ user: 'fay' }] } },
+  )
+  await enter(page, 'fay')
+  await expect(page.getByRole('link', { name: 'Secrets' })).toHaveCount(0)
+  await show(page, '#/secrets')
+  await expect(page.getByRole('heading', { name: 'No role lets you see these' })).toBeVisible()
+  await show(page, '#/environments/till')
+  await expect(page.getByRole('heading', { level: 1, name: 'till' })).toBeVisible()
+  await expect(page.getByRole('region', { name: /Limits|Tasks/ })).toHaveCount(0)
+  await show(page, '#/audit')
+  await expect(page.getByText('Who may change roles may read the audit log.')).toBeVisible()
+  await expect(page.getByText('Nothing was written yet')).toHaveCount(0)
+  control(['delete', 'role', 'projects-only'])
+})
+
 test('whom no role lets see anything is told so', async ({ page }) => {
   apply({ kind: 'User', metadata: { name: 'dan' }, spec: { email: 'dan@example.com' } })
   await page.goto(link('dan'))

@@ -87,6 +87,8 @@ export const console = {
   run: 'Begin here:',
   filter: 'Name, label or other text',
   noneFits: 'None fits.',
+  hidden: 'No role lets you see these',
+  hiddenText: 'Whoever may change roles can let you.',
   fields: {
     title: 'Title',
     email: 'Mail address',

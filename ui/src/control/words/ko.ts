@@ -75,6 +75,8 @@ export const console: typeof en = {
   run: '여기에서 시작하십시오.',
   filter: '이름, 레이블 또는 다른 글자',
   noneFits: '맞는 것이 없습니다.',
+  hidden: '이것을 볼 수 있는 역할이 없습니다',
+  hiddenText: '역할을 변경할 수 있는 사람이 허용할 수 있습니다.',
   fields: {
     title: '제목',
     email: '메일 주소',
