@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
 use sync::Key;
 
@@ -73,8 +74,8 @@ impl Bench {
         apply("kind: Runner\nmetadata: { name: bench }\nspec: { title: The bench, variant: shared }\n");
         let environment = |name: &str, more: &str| {
             apply(&format!(
-                "kind: Environment\nmetadata: {{ name: {name} }}\nspec:\n  desired_phase: running\n  project: shop\n  \
-                 owner: ann\n  runner: bench\n  source: {{ type: repository, url: u }}\n{more}"
+                "kind: Environment\nmetadata: {{ name: {name}, labels: {{ team: checkout }} }}\nspec:\n  desired_phase: running\n  project: shop\n  \
+                 owner: ann\n  runner: bench\n  source: {{ type: repository, url: 'https://github.com/example/shop' }}\n{more}"
             ))
         };
         let mut mac = Mac::join(place, server.port(), "bench").await;
@@ -87,15 +88,19 @@ impl Bench {
             mac.status(key, json!({ "phase": "running", "unsaved": 2 })).await;
         }
         let [till, kiosk, stall] = keys;
+        let started_at = Timestamp::now() - 5.minutes();
+        let ended_at = started_at + 65.seconds();
         for (automation, phase, exit_code) in [
             ("services/web", "running", Value::Null),
             ("tasks/build", "succeeded", 0.into()),
             ("tasks/test", "failed", 3.into()),
         ] {
-            mac.event(json!({ "type": "execution", "environment": till, "automation": automation, "session": "s1",
-                "phase": phase, "exit_code": exit_code, "started_at": "2026-01-02T03:04:05Z",
-                "ended_at": (!exit_code.is_null()).then_some("2026-01-02T03:05:10Z") }))
-                .await;
+            mac.event(
+                json!({ "type": "execution", "environment": till, "automation": automation, "session": "s1",
+                "phase": phase, "exit_code": exit_code, "started_at": started_at,
+                "ended_at": (!exit_code.is_null()).then_some(ended_at) }),
+            )
+            .await;
         }
         until("what ran is told", &mut [&mut mac], |macs| macs[0].is_quiet()).await;
 
