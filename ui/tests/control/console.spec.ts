@@ -156,6 +156,13 @@ test('labels are edited, and what somebody else changed meanwhile is kept', asyn
   await expect(dialog.getByLabel('Repository')).toHaveValue('https://github.com/example/shop')
   await dialog.getByRole('button', { name: 'Cancel' }).click()
   shop({})
+
+  await show(page, '#/people/organization')
+  await page.getByRole('button', { name: 'Change' }).click()
+  await dialog.getByRole('button', { name: 'Add a label' }).click()
+  await dialog.getByLabel('Name of label 1').fill('region')
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(page.getByRole('list', { name: 'Labels' })).toHaveText('region')
 })
 
 test('a computer is let in, and a policy is changed by its form', async ({ page }) => {

@@ -46,6 +46,7 @@ test('of two values that crossed one is chosen, and its runner takes it', async 
   await conflicts.getByRole('button', { name: 'Take this value: config, theirs.json' }).press('Enter')
   await expect(conflicts).toBeHidden()
   await expect(page.getByRole('main')).toBeFocused()
+  await expect(page.getByText('has not taken in the last change')).toHaveCount(0)
   expect(environment('till').status.conflicts).toBeUndefined()
   expect(environment('till').spec.config).toBe('theirs.json')
 })
