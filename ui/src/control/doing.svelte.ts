@@ -51,6 +51,8 @@ export async function remove(one: Document, lost?: string[]): Promise<void> {
     const going = await done(api.DELETE('/v1/organizations/{organization}/{kind}/{name}', { params: { path, query } }))
     if (going) team.took(going)
     else toast(words.console.deleted(metadata.name))
+    // The button that was pressed goes with its row.
+    document.getElementById('main')?.focus()
   })
 }
 

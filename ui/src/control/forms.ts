@@ -1,5 +1,5 @@
 // What the form of a kind asks for. What it does not ask for stays as it is, and can be changed as text.
-import type { Kind } from './types'
+import type { Kind, Of } from './types'
 import type { words } from './words'
 
 export interface Asked {
@@ -48,6 +48,17 @@ export const FORMS: Partial<Record<Kind, Asked[]>> = {
     { path: 'runner', type: 'name', of: 'Runner', required: true, fixed: true },
     { path: 'paused', type: 'flag' },
   ],
+  Environment: [
+    { path: 'project', type: 'name', of: 'Project' },
+    { path: 'source.url', type: 'text', required: true },
+    { path: 'source.branch', type: 'text' },
+    { path: 'config', type: 'text' },
+    { path: 'class', type: 'name', of: 'EnvironmentClass' },
+    { path: 'runner', type: 'name', of: 'Runner', required: true, fixed: true },
+    { path: 'owner', type: 'name', of: 'User' },
+    { path: 'desired_phase', type: 'choice', among: ['running', 'stopped'], required: true },
+    { path: 'idle.stop_after', type: 'number' },
+  ],
   Policy: [
     { path: 'projects', type: 'lines' },
     { path: 'editors', type: 'lines' },
@@ -61,6 +72,8 @@ export const FORMS: Partial<Record<Kind, Asked[]>> = {
     { path: 'host_mounts', type: 'yes-no' },
     { path: 'initialize_command', type: 'yes-no' },
   ],
+  // Its value is sealed where somebody types it, which is not here.
+  Secret: [],
 }
 
 /** What a new resource of a kind begins as, where it has no form or needs more than that. */
@@ -68,22 +81,17 @@ export const FIRST: Partial<Record<Kind, object>> = {
   Group: { members: [] },
   Runner: { variant: 'shared' },
   Role: { title: '', permissions: [{ verbs: ['get', 'list'], kinds: [] }], subjects: [{ user: 'NAME' }] },
-  Environment: {
-    desired_phase: 'running',
-    project: 'PROJECT',
-    runner: 'RUNNER',
-    source: { type: 'repository', url: 'https://' },
-    idle: {},
-    rebuild: '',
-  },
+  Environment: { desired_phase: 'running', source: { type: 'repository', url: '' }, idle: {}, rebuild: '' },
 }
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 export type Spec = { [key: string]: Json }
 
+const isObject = (value: Json | undefined): value is Spec => value !== null && typeof value === 'object' && !Array.isArray(value)
+
 /** The value at a path. */
 export function at(spec: Spec, path: string): Json | undefined {
-  return path.split('.').reduce<Json | undefined>((value, key) => (value !== null && typeof value === 'object' && !Array.isArray(value) ? value[key] : undefined), spec)
+  return path.split('.').reduce<Json | undefined>((value, key) => (isObject(value) ? value[key] : undefined), spec)
 }
 
 /** The same spec with a value at a path, or without one: whoever leaves a field empty says nothing. */
@@ -91,10 +99,30 @@ export function put(spec: Spec, path: string, value: Json | undefined): Spec {
   const [key = '', ...rest] = path.split('.')
   const { [key]: before, ...others } = spec
   if (rest.length > 0) {
-    const inner = before !== null && typeof before === 'object' && !Array.isArray(before) ? before : {}
-    return { ...spec, [key]: put(inner, rest.join('.'), value) }
+    return { ...spec, [key]: put(isObject(before) ? before : {}, rest.join('.'), value) }
   }
   return value === undefined ? others : { ...spec, [key]: value }
+}
+
+/** Whether a form asks for a field of this spec: files that are a folder of a runner have no repository. */
+export function isAsked(spec: Spec, { path }: Asked): boolean {
+  return !path.startsWith('source.') || at(spec, 'source.type') === 'repository'
+}
+
+type Classes = Pick<Of<'EnvironmentClass'>, 'metadata' | 'spec'>[]
+
+/** A new environment after its project was chosen: with the project's repository, and the place that it prefers. */
+export function ofProject(spec: Spec, project: Of<'Project'>['spec'], classes: Classes): Spec {
+  const { repository, config } = project
+  const preferred = project.classes?.find((choice) => typeof choice !== 'string')
+  const whole = put(put({ ...spec, source: { type: 'repository', ...repository } as Spec }, 'config', config ?? undefined), 'class', preferred?.class)
+  return preferred ? onClass(whole, preferred.class, classes) : whole
+}
+
+/** A new environment after its class was chosen, which says where it runs. */
+export function onClass(spec: Spec, name: string | undefined, classes: Classes): Spec {
+  const chosen = classes.find(({ metadata }) => metadata.name === name)
+  return chosen ? put(spec, 'runner', chosen.spec.runner) : spec
 }
 
 /** What a text stands for in a field. */
@@ -116,4 +144,40 @@ export function shown(value: Json | undefined): string {
   if (value == null) return ''
   if (Array.isArray(value)) return value.map(String).join('\n')
   return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}
+
+export interface Label {
+  name: string
+  value: string
+}
+
+/** Labels as rows that somebody may edit. */
+export function rowsOf(labels: Record<string, string> | undefined): Label[] {
+  return Object.entries(labels ?? {}).map(([name, value]) => ({ name, value }))
+}
+
+/** Labels of rows; those that are empty say nothing. Or the name that two have, which is empty where a value has none. */
+export function labelsOf(rows: Label[]): { labels: Record<string, string> } | { wrong: string } {
+  const labels = new Map<string, string>()
+  for (const row of rows) {
+    const name = row.name.trim()
+    if (name === '' && row.value.trim() === '') continue
+    if (name === '' || labels.has(name)) return { wrong: name }
+    labels.set(name, row.value)
+  }
+  return { labels: Object.fromEntries(labels) }
+}
+
+/** What somebody made of `base`, made of `theirs` instead: each field that they changed, and the others as they are there. */
+export function onto(base: Json | undefined, mine: Json | undefined, theirs: Json | undefined): Json | undefined {
+  if (JSON.stringify(mine) === JSON.stringify(base)) return theirs
+  if (!isObject(mine) || !isObject(theirs)) return mine
+  const before = isObject(base) ? base : {}
+  const keys = new Set([...Object.keys(theirs), ...Object.keys(mine), ...Object.keys(before)])
+  const merged: Spec = {}
+  for (const key of keys) {
+    const value = onto(before[key], mine[key], theirs[key])
+    if (value !== undefined) merged[key] = value
+  }
+  return merged
 }

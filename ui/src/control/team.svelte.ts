@@ -1,6 +1,7 @@
 // All that the console knows of an organization: read once, then kept true by one watch. Nothing is asked again on a clock.
 import { api, done, lines, problemOf, Refused } from './api'
 import { KINDS, PLURAL } from './kinds'
+import { lets } from './rights'
 import type { ChangeMessage, Document, Kind, Me, Of, Problem, ServerInfo, Verb } from './types'
 
 /** Pauses before the server is tried again, in milliseconds; the last one repeats. */
@@ -39,6 +40,8 @@ class Team {
 
   /** The last version that was heard of. */
   #version: number | undefined
+  /** Ids of what is gone, and never comes again: an answer that was on its way then does not bring it back. */
+  #gone = new Set<string>()
   #stale = new Map<string, { kind: Kind; name: string }>()
   #reading = false
   /** Whether something changed that could not be read. What is shown stays until it can. */
@@ -55,6 +58,14 @@ class Team {
     return this.me?.permits[kind]?.includes(verb) ?? false
   }
 
+  /** Whether they may do this with a resource, as far as can be seen here. */
+  mayWith(verb: Verb, one: Document): boolean {
+    if (!this.may(verb, one.kind)) return false
+    const person = this.me?.principal
+    const seen = person?.kind === 'user' && this.may('list', 'Role') && this.may('list', 'Group')
+    return !seen || lets(person.name, verb, one, this.lists)
+  }
+
   /** A resource by name. */
   named<K extends Kind>(kind: K, name: string): Of<K> | undefined {
     return this.lists[kind].find((known) => known.metadata.name === name)
@@ -63,6 +74,7 @@ class Team {
   /** Takes in what a call answered before the watch tells of it. */
   took(document: Document): void {
     const { kind } = document
+    if (this.#gone.has(document.metadata.id)) return
     const others = this.lists[kind].filter(({ metadata }) => metadata.id !== document.metadata.id)
     const known = this.lists[kind].find(({ metadata }) => metadata.id === document.metadata.id)
     if (known && known.metadata.resource_version > document.metadata.resource_version) return
@@ -137,6 +149,7 @@ class Team {
     this.lists = nothing()
     this.ready = false
     this.#version = undefined
+    this.#gone.clear()
   }
 
   async #caughtUp(expired: boolean): Promise<void> {
@@ -177,7 +190,7 @@ class Team {
       const path = { organization: this.organization, kind: PLURAL[kind] }
       const page = await done(api.GET('/v1/organizations/{organization}/{kind}', { params: { path, query: { limit: PAGE, ...(after ? { after } : {}) } } }))
       all.push(...page)
-      if (page.length < PAGE) return all
+      if (page.length < PAGE) return all.filter(({ metadata }) => !this.#gone.has(metadata.id))
     }
   }
 
@@ -187,6 +200,7 @@ class Team {
     // A role or a group that changes may change what is allowed here.
     if (kind === 'Role' || kind === 'Group' || kind === 'User') void this.#again()
     if (gone) {
+      this.#gone.add(id)
       this.#set(kind, this.lists[kind].filter(({ metadata }) => metadata.id !== id))
       return
     }
@@ -224,6 +238,12 @@ class Team {
     } finally {
       this.#reading = false
     }
+  }
+
+  /** Reads a resource now, without waiting for the watch to tell of it; nothing where there is none for this person. */
+  async read(kind: Kind, name: string): Promise<Document | undefined> {
+    await this.#readOne(kind, name)
+    return this.named(kind, name)
   }
 
   async #readOne(kind: Kind, name: string): Promise<void> {

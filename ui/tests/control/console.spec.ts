@@ -1,9 +1,9 @@
 // The console as people meet it, against a real server: one goes through everything, another sees less.
 import { accessible } from '../accessible'
 import { declare, reported } from './made-up'
-import { apply, control, enter, expect, link, show, test } from './world'
+import { apply, control, enter, expect, fits, link, show, test } from './world'
 
-const SCREENS = ['environments', 'environments/shop-ann', 'projects', 'runners', 'classes', 'policies', 'secrets', 'people', 'people/groups', 'people/roles', 'people/organization', 'audit']
+const SCREENS = ['environments', 'environments/shop-ann', 'environments/stall', 'projects', 'runners', 'classes', 'policies', 'secrets', 'people', 'people/groups', 'people/roles', 'people/organization', 'audit']
 
 test.beforeAll(declare)
 
@@ -37,16 +37,27 @@ test('everybody can use every screen, narrow and wide, in both themes', async ({
     for (const screen of SCREENS) {
       await show(page, `#/${screen}`)
       await expect(page.getByRole('heading', { level: 1 })).toBeVisible()
+      // As narrow as the sidebar stays.
+      await fits(page, 901, screen)
       for (const width of [320, 1280]) {
-        await page.setViewportSize({ width, height: 800 })
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
-        expect(wide, `${screen} is wider than ${width} px`).toBe(0)
-        await accessible(page)
+        await fits(page, width, screen)
+        // Colours are those of any width.
+        if (width === 1280 || theme === 'light') await accessible(page)
       }
     }
   }
   await page.getByLabel('Language').selectOption('ko')
   await expect(page.getByRole('link', { name: '감사 로그' })).toBeVisible()
+  for (const screen of SCREENS) {
+    await show(page, `#/${screen}`)
+    await expect(page.getByRole('heading', { level: 1 })).toBeVisible()
+    await fits(page, 320, `${screen} in Korean`)
+  }
+  // Where there is a menu, the focus goes to where its link leads.
+  await page.getByRole('button', { name: '메뉴' }).press('Enter')
+  await page.getByRole('link', { name: '러너', exact: true }).press('Enter')
+  await expect(page.getByRole('heading', { level: 1, name: '러너' })).toBeVisible()
+  await expect(page.getByRole('main')).toBeFocused()
 })
 
 test('a project is made and changed, and nobody’s change is written over', async ({ page }) => {
@@ -85,9 +96,73 @@ test('a project is made and changed, and nobody’s change is written over', asy
   await row.getByRole('button', { name: 'Delete till' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
   await expect(row).toBeHidden()
+  await expect(page.getByRole('main')).toBeFocused()
   await page.getByRole('button', { name: 'Delete shop' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
   await expect(page.getByRole('alert')).toContainText('E0505')
+})
+
+test('labels are edited, and what somebody else changed meanwhile is kept', async ({ page }) => {
+  const shop = (labels: object): void => {
+    const { spec } = JSON.parse(control(['get', 'project', 'shop', '-o', 'json'])) as { spec: object }
+    apply({ kind: 'Project', metadata: { name: 'shop', labels }, spec })
+  }
+  const labels = (): unknown => (JSON.parse(control(['get', 'project', 'shop', '-o', 'json'])) as { metadata: { labels?: object } }).metadata.labels
+  shop({ team: 'checkout', 'odd=name': 'a=b' })
+  await enter(page, 'ann')
+  await show(page, '#/projects')
+  const row = page.getByRole('row', { name: /shop/ })
+  await expect(row.getByRole('list', { name: 'Labels' })).toContainText('team=checkout')
+  await row.getByRole('button', { name: 'Change shop' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel('Value of label team').fill('payments')
+  await dialog.getByRole('button', { name: 'Add a label' }).press('Enter')
+  await expect(dialog.getByLabel('Name of label 3')).toBeFocused()
+  await page.keyboard.type('team')
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(dialog.getByRole('alert')).toContainText('Two labels are called team.')
+  await dialog.getByLabel('Name of label 3').fill('stage')
+  await dialog.getByLabel('Value of label stage').fill('live')
+  await fits(page, 320, 'the form')
+  await accessible(page)
+
+  shop({ team: 'checkout', 'odd=name': 'a=b', cost: '7' })
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(dialog.getByRole('alert')).toContainText('Somebody else changed shop after you opened this')
+  await expect(dialog.getByRole('alert')).toBeInViewport()
+  await accessible(page)
+  expect(labels()).toEqual({ team: 'checkout', 'odd=name': 'a=b', cost: '7' })
+  await dialog.getByRole('button', { name: 'Put my changes into theirs' }).click()
+  await expect(dialog.getByLabel('Value of label cost')).toHaveValue('7')
+  await dialog.getByRole('button', { name: 'Remove label odd=name' }).click()
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(dialog).toBeHidden()
+  expect(labels()).toEqual({ team: 'payments', stage: 'live', cost: '7' })
+
+  // Neither over what is gone by now, nor over what has its name.
+  await page.setViewportSize({ width: 1280, height: 800 })
+  apply({ kind: 'Project', metadata: { name: 'till' }, spec: { repository: { url: 'u' } } })
+  await page.getByRole('button', { name: 'Change till' }).click()
+  control(['delete', 'project', 'till'])
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(dialog.getByRole('alert')).toContainText('Somebody else deleted till after you opened this')
+  await dialog.getByRole('button', { name: 'Cancel' }).click()
+  await page.getByRole('button', { name: 'New project' }).click()
+  await dialog.getByLabel('Name', { exact: true }).fill('shop')
+  await dialog.getByLabel('Repository').fill('u')
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(dialog.getByRole('alert')).toContainText('There is a project shop already')
+  await dialog.getByRole('button', { name: 'Show what there is now' }).click()
+  await expect(dialog.getByLabel('Repository')).toHaveValue('https://github.com/example/shop')
+  await dialog.getByRole('button', { name: 'Cancel' }).click()
+  shop({})
+
+  await show(page, '#/people/organization')
+  await page.getByRole('button', { name: 'Change' }).click()
+  await dialog.getByRole('button', { name: 'Add a label' }).click()
+  await dialog.getByLabel('Name of label 1').fill('region')
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(page.getByRole('list', { name: 'Labels' })).toHaveText('region')
 })
 
 test('a computer is let in, and a policy is changed by its form', async ({ page }) => {
@@ -115,6 +190,9 @@ test('a computer is let in, and a policy is changed by its form', async ({ page 
   await expect(page.getByRole('row', { name: /ann.*invite.*big-linux/ })).toBeVisible()
   await page.getByRole('button', { name: 'Verify' }).click()
   await expect(page.getByText(/lines are as they were written/)).toBeVisible()
+  const head = await page.getByText(/^[0-9a-f]{64}$/).textContent()
+  expect(control(['audit', 'verify']), 'both say the same').toContain(head)
+  await accessible(page)
   const saved = page.waitForEvent('download')
   await page.getByRole('button', { name: 'Export' }).click()
   expect((await saved).suggestedFilename()).toBe('acme-audit.jsonl')
@@ -128,6 +206,20 @@ test('an environment is stopped, started and deleted, and each is asked for firs
   expect(control(['get', 'environment', 'shop-ann', '-o', 'json'])).toContain('"stopped"')
   await page.getByRole('button', { name: 'Start shop-ann' }).click()
   await expect(page.getByRole('button', { name: 'Stop shop-ann' })).toBeVisible()
+  await page.getByRole('button', { name: 'New environment' }).click()
+  const dialog = page.getByRole('dialog')
+  await expect(dialog.getByLabel('Its person')).toHaveValue('ann')
+  await dialog.getByLabel('Name', { exact: true }).fill('shop-new')
+  await dialog.getByLabel('Project').selectOption('shop')
+  await expect(dialog.getByLabel('Repository')).toHaveValue('https://github.com/example/shop')
+  await expect(dialog.getByLabel('Runner')).toHaveValue('big-linux')
+  await fits(page, 320, 'the form of an environment')
+  await accessible(page)
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(page.getByRole('link', { name: 'shop-new' })).toBeVisible()
+  control(['delete', 'environment', 'shop-new'])
+  await expect(page.getByRole('link', { name: 'shop-new' })).toHaveCount(0)
+  await page.setViewportSize({ width: 1280, height: 800 })
   await page.getByRole('link', { name: 'shop-ann' }).click()
   await page.getByRole('button', { name: 'Move' }).click()
   await page.getByRole('dialog').getByLabel('Runner').selectOption('mac-bob')
@@ -161,7 +253,7 @@ test('who may only look sees no button that is refused', async ({ page }) => {
   for (const screen of SCREENS.filter((screen) => screen !== 'audit')) {
     await show(page, `#/${screen}`)
     await expect(page.getByRole('heading', { level: 1 })).toBeVisible()
-    const refused = page.locator('main').getByRole('button', { name: /^(New|Change|Delete|Start|Stop|Move|Let a computer|Revoke|Take this|Keep this)/ })
+    const refused = page.locator('main').getByRole('button', { name: /^(New|Change|Delete|Start|Stop|Move|Let a computer|Revoke|Take this|Keep)/ })
     await expect(refused, screen).toHaveCount(0)
   }
   const status = await page.evaluate(async () => (await fetch('/v1/organizations/acme/projects/shop', { method: 'DELETE' })).status)
@@ -170,6 +262,30 @@ test('who may only look sees no button that is refused', async ({ page }) => {
   await show(page, '#/projects')
   apply({ kind: 'Role', metadata: { name: 'maintainer' }, spec: { permissions: [{ kinds: ['Project'] }], subjects: [{ user: 'bob' }] } })
   await expect(page.getByRole('button', { name: 'New project' })).toBeVisible()
+  // One that is for what is one's own lets nobody stop what is another's.
+  apply({ kind: 'Role', metadata: { name: 'maintainer' }, spec: { permissions: [{ kinds: ['Environment'] }], subjects: [{ user: 'bob' }], own: true } })
+  await show(page, '#/environments')
+  await expect(page.getByRole('button', { name: 'Start shop-bob' })).toBeVisible()
+  await expect(page.getByRole('button', { name: 'Delete shop-bob' })).toBeVisible()
+  await expect(page.getByRole('button', { name: /^(Stop|Start|Delete) (shop-ann|till)$/ })).toHaveCount(0)
+})
+
+test('what no role lets somebody see is not told to be nothing', async ({ page }) => {
+  apply(
+    { kind: 'User', metadata: { name: 'fay' }, spec: { email: 'fay@example.com' } },
+    { kind: 'Role', metadata: { name: 'projects-only' }, spec: { permissions: [{ verbs: ['get', 'list'], kinds: ['Organization', 'Project', 'Environment'] }], subjects: [{ user: 'fay' }] } },
+  )
+  await enter(page, 'fay')
+  await expect(page.getByRole('link', { name: 'Secrets' })).toHaveCount(0)
+  await show(page, '#/secrets')
+  await expect(page.getByRole('heading', { name: 'No role lets you see these' })).toBeVisible()
+  await show(page, '#/environments/till')
+  await expect(page.getByRole('heading', { level: 1, name: 'till' })).toBeVisible()
+  await expect(page.getByRole('region', { name: /Limits|Tasks/ })).toHaveCount(0)
+  await show(page, '#/audit')
+  await expect(page.getByText('Who may change roles may read the audit log.')).toBeVisible()
+  await expect(page.getByText('Nothing was written yet')).toHaveCount(0)
+  control(['delete', 'role', 'projects-only'])
 })
 
 test('whom no role lets see anything is told so', async ({ page }) => {
@@ -196,5 +312,11 @@ test('where nothing is yet, the command to begin is told', async ({ page }) => {
   for (const screen of ['environments', 'projects', 'runners', 'classes', 'policies', 'secrets', 'people', 'people/groups', 'people/roles']) {
     await show(page, `#/${screen}`)
     await expect(page.locator('main code').filter({ hasText: 'cove-control' }), screen).toBeVisible()
+    if (screen === 'secrets') continue
+    // What is shown as a file is one.
+    const file = await page.locator('main pre').textContent()
+    expect(control(['diff', '-f', '-'], file ?? ''), screen).toMatch(/Nothing would change|^[+~]/)
+    await fits(page, 320, screen)
+    await accessible(page)
   }
 })

@@ -36,6 +36,13 @@ export async function show(page: Page, hash: string): Promise<void> {
   await page.evaluate((hash) => (location.hash = hash), hash)
 }
 
+/** Fails where something is wider than its place, so that a part of it is cut off or has to be scrolled to. */
+export async function fits(page: Page, width: number, what: string): Promise<void> {
+  await page.setViewportSize({ width, height: 800 })
+  const wide = await page.evaluate(() => [...document.querySelectorAll('html, main, .card, dialog')].filter((one) => one.scrollWidth > one.clientWidth).map((one) => `${one.tagName} ${one.className}`))
+  expect(wide, `${what} is wider than ${width} px`).toEqual([])
+}
+
 /** What the page itself complains of, or loads from elsewhere, fails a case. */
 export const test = base.extend<{ quiet: undefined }>({
   quiet: [

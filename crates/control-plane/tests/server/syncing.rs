@@ -56,7 +56,7 @@ fn apply(place: &Place, text: &str) {
 }
 
 /// Goes on until it is so.
-async fn until(what: &str, macs: &mut [&mut Mac], so: impl Fn(&[&mut Mac]) -> bool) {
+pub(crate) async fn until(what: &str, macs: &mut [&mut Mac], so: impl Fn(&[&mut Mac]) -> bool) {
     let begun = Instant::now();
     while !so(macs) {
         assert!(begun.elapsed() < DEADLINE, "{what}: not within a minute");
@@ -67,7 +67,7 @@ async fn until(what: &str, macs: &mut [&mut Mac], so: impl Fn(&[&mut Mac]) -> bo
 }
 
 /// Goes on until the server shows it so; what it shows.
-async fn shown(
+pub(crate) async fn shown(
     place: &Place,
     what: (&str, &str),
     macs: &mut [&mut Mac],
@@ -86,7 +86,7 @@ async fn shown(
     }
 }
 
-fn key_of(environment: &Value) -> Key {
+pub(crate) fn key_of(environment: &Value) -> Key {
     Key::parse(environment["metadata"]["id"].as_str().unwrap()).unwrap()
 }
 
