@@ -5,7 +5,7 @@
 
 mod agent;
 
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -73,10 +73,7 @@ impl FakeShim {
     /// When the folder cannot be used.
     pub fn install(dir: &Utf8Path) -> Self {
         std::fs::create_dir_all(dir).expect("the folder can be made");
-        let mut options = std::fs::OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).mode(0o755).open(dir.join("fake-shim"));
-        std::io::Write::write_all(&mut file.expect("the folder is writable"), PROGRAM.as_bytes())
-            .expect("the folder is writable");
+        crate::put_program(dir.join("fake-shim"), PROGRAM);
         let fifo = dir.join("started.fifo");
         let made = std::process::Command::new("mkfifo").args(["-m", "600", fifo.as_str()]).status();
         assert!(made.is_ok_and(|status| status.success()), "the folder takes a pipe");

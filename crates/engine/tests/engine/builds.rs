@@ -192,9 +192,10 @@ fn left_behind() -> usize {
 async fn a_docker_without_its_builder_says_what_to_install() {
     let (_kept, folder) = folder();
     let docker = folder.join("docker");
-    std::fs::write(&docker, "#!/bin/sh\necho \"docker: 'buildx' is not a docker command.\" >&2\nexit 1\n")
-        .unwrap();
-    std::fs::set_permissions(&docker, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    test_support::put_program(
+        &docker,
+        "#!/bin/sh\necho \"docker: 'buildx' is not a docker command.\" >&2\nexit 1\n",
+    );
     let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
     let tools = HostTools::new([("PATH".to_owned(), path)].into());
     let engine = Engine::new(&folder.join("no.sock"), std::sync::Arc::new(tools));
