@@ -234,7 +234,7 @@ async fn answer(
                 let now = changes.borrow_and_update().clone();
                 stream.write_all(&encode_json(&status(shared, now.clone(), pid))).await?;
                 if matches!(now, State::Stopped | State::Failed { .. }) {
-                    end(shared);
+                    end(shared, pid);
                     return Ok(());
                 }
                 if changes.changed().await.is_err() {
@@ -283,9 +283,12 @@ async fn answer(
 }
 
 /// The shim ends with its machine. On its own, since the task that asks for it ends too.
-fn end(shared: &Arc<Shared>) {
+fn end(shared: &Arc<Shared>, pid: i32) {
     let shared = Arc::clone(shared);
-    tokio::spawn(async move { *lock(&shared.life) = None });
+    tokio::spawn(async move {
+        // Who asked may have begun the next one by now.
+        drop(lock(&shared.life).take_if(|life| life.pid == pid));
+    });
 }
 
 fn status(shared: &Shared, state: State, pid: i32) -> Status {
