@@ -329,6 +329,10 @@ fn answer(
     let mut piece = [0; 4096];
     while !request.windows(4).any(|it| it == b"\r\n\r\n") {
         let read = stream.read(&mut piece)?;
+        // A git that was called off asks no further.
+        if read == 0 {
+            return Ok(());
+        }
         request.extend_from_slice(&piece[..read]);
     }
     let text = String::from_utf8_lossy(&request).into_owned();
