@@ -226,11 +226,8 @@ fn install(shim: &FakeShim) -> tempfile::TempDir {
         fs::hard_link(built().join(name), folder.path().join(name)).expect("it is one file system");
     }
     std::os::unix::fs::symlink(shim.program(), folder.path().join("cove-shim")).expect("the folder is new");
-    // Written by another process: a file that a test's thread has open for writing, if only in a child that another
-    // is just starting, cannot be run.
-    let write =
-        "for name in cove xdg-open x-terminal-emulator; do printf '%s' \"$0\" > $name; chmod 755 $name; done";
-    let written = Command::new("sh").args(["-c", write, RECORDER]).current_dir(folder.path()).status();
-    assert!(written.expect("sh runs").success());
+    for name in ["cove", "xdg-open", "x-terminal-emulator"] {
+        test_support::put_program(folder.path().join(name), RECORDER);
+    }
     folder
 }

@@ -112,14 +112,14 @@ fn both_sides_hear_of_each_others_edits_and_cross_ones_are_settled() {
     assert_eq!(conflict["field"], "idle", "{conflict}");
     assert_eq!(conflict["value"]["stop_after"], 2700, "who sits at the computer decides what runs there");
     assert_eq!(conflict["rivals"][0]["value"]["stop_after"], 900);
-    let status = place.cove_ok(&["control", "status"], "");
-    assert!(status.contains("cove control settle work idle '{\"stop_after\":900}'"), "{status}");
+    let settles = "cove control settle work idle '{\"stop_after\":900}'";
+    place.until("it is told here too", || place.cove_ok(&["control", "status"], "").contains(settles));
     place.cove_ok(&["control", "settle", "work", "idle", r#"{"stop_after":900}"#], "");
     place.until("it is settled everywhere", || {
         let shown = place.environment("work");
         shown["status"]["conflicts"].is_null() && shown["spec"]["idle"]["stop_after"] == 900
     });
-    assert_eq!(place.here("work")["spec"]["idle"]["stop_after"], 900);
+    place.until("it is so here too", || place.here("work")["spec"]["idle"]["stop_after"] == 900);
 
     // Deleted on either side: gone on both.
     place.control_ok(&["delete", "environment", "declared"]);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -61,7 +62,8 @@ impl Place {
 
     /// A server that answers.
     pub(crate) fn serve(&self) -> Server {
-        self.serve_at("https://localhost:0")
+        // Not any: what the system gives to others in the meantime is not had again after a kill.
+        self.serve_at(&format!("https://localhost:{}", test_support::free_port()))
     }
 
     /// The same, where computers look for it.
@@ -115,7 +117,8 @@ impl Place {
         command.arg("--headless").args(arguments).env("COVE_HOME", self.folder.path().join("computer"));
         let daemon = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let begun = Instant::now();
-        while !self.folder.path().join("computer/run/coved.sock").exists() {
+        let socket = self.folder.path().join("computer/run/coved.sock");
+        while UnixStream::connect(&socket).is_err() {
             assert!(begun.elapsed() < PATIENCE, "the daemon does not answer");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -125,7 +128,12 @@ impl Place {
     /// The computer is gone, with all that it had.
     pub(crate) fn lose_computer(&self) {
         self.cove_ok(&["daemon", "stop"], "");
-        fs::remove_dir_all(self.folder.path().join("computer")).unwrap();
+        let (computer, begun) = (self.folder.path().join("computer"), Instant::now());
+        // A database that is being closed still makes files, and takes them away.
+        while let Err(error) = fs::remove_dir_all(&computer) {
+            assert!(begun.elapsed() < PATIENCE, "{error}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The server's disk is gone.
@@ -224,8 +232,9 @@ impl Place {
         let mut text = String::new();
         let mut folders = vec![self.folder.path().join("computer")];
         while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap().flatten() {
-                if entry.file_type().unwrap().is_dir() {
+            // A daemon that is at work takes some of it away meanwhile.
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     folders.push(entry.path());
                 } else if let Ok(bytes) = fs::read(entry.path()) {
                     text.push_str(&String::from_utf8_lossy(&bytes));

@@ -7,8 +7,8 @@ use crate::cove::{Cove, has_base, until};
 /// How long the machine stands still: longer than anything in it would pause by itself.
 const STANDSTILL: Duration = Duration::from_secs(8);
 
-/// In seconds. A clock that stood still would be behind by all of the standstill.
-const TOLERANCE: u64 = 1;
+/// In seconds: an emulated machine takes its time. A clock that stood still would be behind by all of the standstill.
+const TOLERANCE: u64 = 3;
 
 pub(crate) fn a_paused_machine_goes_on_with_the_right_time(cove: &Cove) {
     cove.ok(&["machine", "start"]);
@@ -29,7 +29,7 @@ pub(crate) fn a_paused_machine_goes_on_with_the_right_time(cove: &Cove) {
     assert_eq!(inspected(cove, "{{.State.StartedAt}}"), started);
     // In the container nothing happened: the machine's own time stood still as well.
     let gaps = counted(cove).windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
-    assert!(gaps < STANDSTILL.as_secs_f64() / 2.0, "a gap of {gaps} s");
+    assert!(gaps < STANDSTILL.as_secs_f64() * 0.75, "a gap of {gaps} s");
 
     // So does a command in the machine.
     pause(cove);

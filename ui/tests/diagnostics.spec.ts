@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
-import { accessible, expect, open, test, world } from './world'
+import { accessible, expect, fits, open, test, world } from './world'
 
 test.describe('diagnostics', () => {
   test('shows what was looked at, with the way out of what is wrong', async ({ cove }) => {
@@ -44,6 +44,6 @@ test.describe('diagnostics', () => {
     await cove.setViewportSize({ width: 320, height: 640 })
     await cove.getByRole('button', { name: 'Read it first' }).click()
     await expect(cove.getByRole('list', { name: 'Files of the bundle' })).toBeVisible()
-    expect(await cove.locator('main').evaluate((main) => main.scrollWidth - main.clientWidth)).toBeLessThanOrEqual(0)
+    await fits(cove.locator('main'))
   })
 })

@@ -14,8 +14,11 @@ test('a shell takes what is typed, knows its size, and says how it ended', async
   await cove.keyboard.type('stty size\n')
   await expect(screen).toContainText(/\d+ \d{2,3}/)
   await cove.setViewportSize({ width: 800, height: 700 })
-  await cove.keyboard.type('clear; stty size | tr " " x\n')
-  await expect(screen).toContainText(/\d+x[5-8]\d\b/)
+  // The terminal takes its new size with the next picture that is drawn.
+  await expect(async () => {
+    await cove.keyboard.type('clear; stty size | tr " " x\n')
+    await expect(screen).toContainText(/\d+x[5-8]\d\b/, { timeout: 2000 })
+  }).toPass()
   // Another tab of the environment, and back: it is the same shell.
   await cove.keyboard.type('HERE=still\n')
   await cove.getByRole('link', { name: 'Overview' }).click()

@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { accessible, expect, show, test, world } from './world'
+import { accessible, expect, fits, show, test, world } from './world'
 
 const TABS = ['general', 'machine', 'network', 'environments', 'secrets']
 const CONFIG = join(process.env['COVE_HOME'] ?? '', 'config.toml')
@@ -192,8 +192,7 @@ test.describe('settings', () => {
       for (const width of [320, 900, 1400]) {
         await cove.setViewportSize({ width, height: 800 })
         await accessible(cove)
-        const wide = await cove.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
-        expect(wide, `${tab} at ${width}`).toBe(0)
+        await fits(cove.locator('html'), `${tab} at ${width} px`)
       }
     }
   })

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { dirname, join } from 'node:path'
 import type { Environment } from '../src/api/types'
-import { accessible } from './accessible'
+import { accessible, fits } from './accessible'
 
 /** Something that whoever runs the cases must tell. */
 export function variable(name: string): string {
@@ -128,4 +128,4 @@ export async function show(page: Page, hash: string): Promise<void> {
   await page.evaluate((hash) => (location.hash = hash), hash)
 }
 
-export { accessible, expect }
+export { accessible, expect, fits }

@@ -4,9 +4,15 @@
 //! process id in the file is for people and is not what decides.
 
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use vmm::sole_owner;
+
+use crate::server;
+
+/// How long a daemon that is ending is waited for.
+const PATIENCE: Duration = server::ENDING_TIME.saturating_add(sole_owner::MOMENT);
 
 /// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +40,7 @@ impl DaemonLock {
     /// Takes the lock, and writes this process's id into the file.
     ///
     /// # Errors
-    /// [`LockError::Held`] when another process still has it after a moment.
+    /// [`LockError::Held`] when another process still has it after the time that one takes to end.
     pub fn acquire(path: &Utf8Path) -> Result<Self, LockError> {
         let mut file = fs_err::OpenOptions::new()
             .read(true)
@@ -43,7 +49,7 @@ impl DaemonLock {
             .truncate(false)
             .open(path)
             .map_err(LockError::File)?;
-        match sole_owner::take(file.file()) {
+        match sole_owner::take(file.file(), PATIENCE) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut text = String::new();

@@ -34,6 +34,7 @@ use api::{Environment, EnvironmentId, Https, Name, PortOrigin, PortStatus, Probl
 use protocol::agent::Listener;
 use tokio::sync::{Notify, watch};
 
+pub(crate) use self::bind::patiently;
 pub use self::names::{AuthorityPlace, Names, NamesSettings};
 pub use self::wanted::{EnvironmentPorts, Program, WantedPort};
 

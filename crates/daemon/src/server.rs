@@ -92,7 +92,7 @@ pub struct Api {
 
 /// How long requests under way have after the shutdown was asked for. Most are answered at once; a client that never
 /// ends its request must not keep the daemon from ending.
-const ENDING_TIME: Duration = Duration::from_secs(3);
+pub(crate) const ENDING_TIME: Duration = Duration::from_secs(3);
 
 /// Serves until the shutdown is asked for and the requests under way are answered, or their time is over.
 ///

@@ -59,7 +59,7 @@ impl Folder {
         let lock_path = path.join("shim.lock");
         let lock = private().create(true).write(true).open(&lock_path);
         let lock = lock.map_err(|source| Error::File { doing: "open", path: lock_path.clone(), source })?;
-        match sole_owner::take(&lock) {
+        match sole_owner::take(&lock, sole_owner::MOMENT) {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Owned { folder: path }),
             Err(error) => Err(Error::File { doing: "lock", path: lock_path, source: error.into() }),

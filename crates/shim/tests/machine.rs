@@ -62,9 +62,7 @@ impl Fixture {
     }
 
     fn install(&self, name: &str, script: &str) {
-        let path = self.programs.join(name);
-        fs_err::write(&path, script).unwrap();
-        fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        test_support::put_program(self.programs.join(name), script);
     }
 
     fn describe(&self, manifest: Option<Utf8PathBuf>) {

@@ -5,7 +5,7 @@
 
 mod agent;
 
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -73,10 +73,7 @@ impl FakeShim {
     /// When the folder cannot be used.
     pub fn install(dir: &Utf8Path) -> Self {
         std::fs::create_dir_all(dir).expect("the folder can be made");
-        let mut options = std::fs::OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).mode(0o755).open(dir.join("fake-shim"));
-        std::io::Write::write_all(&mut file.expect("the folder is writable"), PROGRAM.as_bytes())
-            .expect("the folder is writable");
+        crate::put_program(dir.join("fake-shim"), PROGRAM);
         let fifo = dir.join("started.fifo");
         let made = std::process::Command::new("mkfifo").args(["-m", "600", fifo.as_str()]).status();
         assert!(made.is_ok_and(|status| status.success()), "the folder takes a pipe");
@@ -237,7 +234,7 @@ async fn answer(
                 let now = changes.borrow_and_update().clone();
                 stream.write_all(&encode_json(&status(shared, now.clone(), pid))).await?;
                 if matches!(now, State::Stopped | State::Failed { .. }) {
-                    end(shared);
+                    end(shared, pid);
                     return Ok(());
                 }
                 if changes.changed().await.is_err() {
@@ -286,9 +283,12 @@ async fn answer(
 }
 
 /// The shim ends with its machine. On its own, since the task that asks for it ends too.
-fn end(shared: &Arc<Shared>) {
+fn end(shared: &Arc<Shared>, pid: i32) {
     let shared = Arc::clone(shared);
-    tokio::spawn(async move { *lock(&shared.life) = None });
+    tokio::spawn(async move {
+        // Who asked may have begun the next one by now.
+        drop(lock(&shared.life).take_if(|life| life.pid == pid));
+    });
 }
 
 fn status(shared: &Shared, state: State, pid: i32) -> Status {

@@ -9,6 +9,7 @@ pub mod inside;
 mod port;
 mod portable;
 pub mod postgres;
+mod program;
 pub mod registry;
 pub mod world;
 
@@ -16,3 +17,4 @@ pub use errors::error_page;
 pub use fake_machine::FakeMachine;
 pub use port::free_port;
 pub use portable::portable;
+pub use program::put_program;

@@ -1,10 +1,11 @@
 //! Programs of this computer in a container that has other libraries, or none.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use camino::Utf8Path;
+
+use crate::put_program;
 
 /// Puts a program and all it needs of this computer into a folder of its own, where a script of its name starts it; one
 /// that is static comes alone.
@@ -31,7 +32,5 @@ pub fn portable(program: &str, folder: impl AsRef<Path>) {
     let script = format!(
         "#!/bin/sh\nhere=$(dirname \"$0\")\nexec \"$here/{loader}\" --library-path \"$here\" \"$here/program\" \"$@\"\n"
     );
-    let file = folder.join(name(program));
-    std::fs::write(&file, script).expect("the folder is the test's own");
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).expect("it was just written");
+    put_program(folder.join(name(program)), &script);
 }

@@ -8,21 +8,22 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-/// How long a lock that is held is asked for again: a process that was just killed holds it until it is wholly gone.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a process that was just killed may hold its lock still: until it is wholly gone.
+pub const MOMENT: Duration = Duration::from_secs(2);
 
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Takes the lock for as long as the file is open. Blocks the thread for up to two seconds.
+/// Takes the lock for as long as the file is open. One that is held is asked for again for as long as `patience`, which
+/// blocks the thread; [`MOMENT`] is the least that makes sense.
 ///
 /// # Errors
 /// [`Errno::WOULDBLOCK`] when another process still has it then; else what `flock` says.
-pub fn take(file: impl AsFd) -> Result<(), Errno> {
+pub fn take(file: impl AsFd, patience: Duration) -> Result<(), Errno> {
     let begun = Instant::now();
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            Err(Errno::WOULDBLOCK) if begun.elapsed() < patience => std::thread::sleep(PAUSE),
             taken => return taken,
         }
     }

@@ -29,7 +29,12 @@ export function openExec(path: string, request: ExecRequest, listener: Listener)
     listener.end(how)
     connection.close()
   }
-  connection.onopen = () => connection.send(JSON.stringify(request))
+  // What is typed, and how large the window became, while it connects.
+  const waiting: (string | Uint8Array<ArrayBuffer>)[] = []
+  connection.onopen = () => {
+    connection.send(JSON.stringify(request))
+    for (const data of waiting.splice(0)) connection.send(data)
+  }
   connection.onclose = () => end(undefined)
   connection.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
     if (typeof data !== 'string') {
@@ -41,6 +46,7 @@ export function openExec(path: string, request: ExecRequest, listener: Listener)
   }
   const send = (data: string | Uint8Array<ArrayBuffer>): void => {
     if (connection.readyState === WebSocket.OPEN) connection.send(data)
+    else if (connection.readyState === WebSocket.CONNECTING) waiting.push(data)
   }
   return {
     write: (data) => send(typeof data === 'string' ? encoder.encode(data) : new Uint8Array(data)),

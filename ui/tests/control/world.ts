@@ -39,8 +39,8 @@ export async function show(page: Page, hash: string): Promise<void> {
 /** Fails where something is wider than its place, so that a part of it is cut off or has to be scrolled to. */
 export async function fits(page: Page, width: number, what: string): Promise<void> {
   await page.setViewportSize({ width, height: 800 })
-  const wide = await page.evaluate(() => [...document.querySelectorAll('html, main, .card, dialog')].filter((one) => one.scrollWidth > one.clientWidth).map((one) => `${one.tagName} ${one.className}`))
-  expect(wide, `${what} is wider than ${width} px`).toEqual([])
+  const wide = () => page.evaluate(() => [...document.querySelectorAll('html, main, .card, dialog')].filter((one) => one.scrollWidth > one.clientWidth).map((one) => `${one.tagName} ${one.className}`))
+  await expect.poll(wide, { message: `${what} is no wider than ${width} px` }).toEqual([])
 }
 
 /** What the page itself complains of, or loads from elsewhere, fails a case. */

@@ -4,7 +4,6 @@ mod containers;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::task::Poll;
@@ -24,9 +23,9 @@ use crate::reaper;
 
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// What `cove-session` does, for a test in which no such program exists.
-const SESSION: &str = "#!/bin/sh\nif [ \"$1\" = --terminal ]; then shift; own=-c; fi\ncd \"$1\" && shift\n\
-                       exec setsid $own \"$@\"\n";
+/// What `cove-session` does, for a test in which no such program exists. Nothing writes it: a child that another test is
+/// just starting would have it open for writing still when it is to be run.
+const SESSION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/server/tests/session.sh");
 
 /// The host's end, and the machine's folder.
 struct Host {
@@ -44,10 +43,7 @@ struct Talk {
 impl Host {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let session = folder.path().join("session");
-        std::fs::write(&session, SESSION).unwrap();
-        std::fs::set_permissions(&session, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let machine = Arc::new(Machine::new("b00t".into(), session));
+        let machine = Arc::new(Machine::new("b00t".into(), SESSION.into()));
         let (host, agent) = tokio::io::duplex(64 << 10);
         tokio::spawn(reaper::run());
         let served = Arc::clone(&machine);

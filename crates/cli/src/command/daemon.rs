@@ -1,10 +1,12 @@
 //! `cove daemon`, in the foreground, and `cove daemon stop|status|install|uninstall`
 
+use std::fs::{File, TryLockError};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
 use api::{Problem, ProblemCode, Version};
+use camino::Utf8Path;
 use client::{CallError, Client, ConnectError, StartError};
 use serde::Serialize;
 
@@ -17,7 +19,7 @@ use crate::table;
 
 /// How long the daemon may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Pause between two looks at the socket.
+/// Pause between two looks at its lock.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 pub(super) async fn run(context: &Context, arguments: DaemonArguments) -> Result<(), Failure> {
@@ -89,22 +91,32 @@ async fn stop(context: &Context) -> Result<(), Failure> {
 /// Ends the daemon, if one runs, and waits until it has ended; whether one ran.
 pub(super) async fn end(context: &Context) -> Result<bool, Failure> {
     let client = Client::new(&context.home);
+    let lock = context.home.lock_file();
+    let holder = std::fs::read(&lock).ok();
     match client.shut_down().await {
         // A daemon that ends may do so before its answer is through.
         Ok(()) | Err(CallError::Broken { .. }) => {}
         Err(CallError::Connect(ConnectError::NotRunning { .. })) => return Ok(false),
         Err(error) => return Err(error.into()),
     }
+    // It takes no calls long before it is gone: those under way are answered first. What the next daemon waits for is its
+    // lock, and another may have that by the next look.
     let gone = tokio::time::timeout(PATIENCE, async {
-        while !matches!(client.version().await, Err(CallError::Connect(ConnectError::NotRunning { .. }))) {
+        while is_held(&lock) && std::fs::read(&lock).ok() == holder {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     });
     if gone.await.is_err() {
-        let title = format!("the daemon still answers after {} s", PATIENCE.as_secs());
+        let title = format!("the daemon has not ended after {} s", PATIENCE.as_secs());
         return Err(Problem::new(ProblemCode::DaemonUnreachable, title)
             .with_hint(format!("its log is `{}`", context.home.daemon_log()))
             .into());
     }
     Ok(true)
+}
+
+/// Whether a daemon has this lock.
+fn is_held(lock: &Utf8Path) -> bool {
+    let free = File::open(lock).map(|file| file.try_lock_shared());
+    matches!(free, Ok(Err(TryLockError::WouldBlock)))
 }

@@ -1,5 +1,9 @@
 //! What the commands print that only ask.
 
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixListener;
+
 use crate::fake::{Fake, Ran, cove, environment, running};
 
 fn fake() -> Fake {
@@ -450,6 +454,29 @@ fn a_daemon_that_is_not_there_is_no_riddle() {
     see: cove explain E0002
     --- status 1
     ");
+}
+
+/// One that ends takes no calls any more, and goes on until those under way are answered.
+#[test]
+fn a_daemon_that_was_stopped_is_gone() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("run")).unwrap();
+    let file = home.path().join("coved.lock");
+    let lock = File::create(&file).unwrap();
+    lock.lock().unwrap();
+    let listener = UnixListener::bind(home.path().join("run/coved.sock")).unwrap();
+    let daemon = std::thread::spawn(move || {
+        let (mut call, _) = listener.accept().unwrap();
+        drop(listener);
+        assert!(call.read(&mut [0; 4096]).unwrap() > 0);
+        call.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        drop(lock);
+    });
+    let ran = Ran::of(cove(home.path(), &["daemon", "stop"]), home.path());
+    assert!(ran.status == Some(0) && ran.err.contains("has ended"), "{ran:?}");
+    File::open(&file).unwrap().try_lock().expect("the next one has the lock at once");
+    daemon.join().unwrap();
 }
 
 #[test]

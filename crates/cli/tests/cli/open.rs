@@ -1,6 +1,5 @@
 //! `cove open`. The editors are programs of a few lines that write down what they were told: no editor can run here.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -15,9 +14,7 @@ fn editor(fake: &Fake, name: &str) -> PathBuf {
         "#!/bin/sh\nfor word in \"$0\" \"$@\"; do echo \"${{word##*/bin/}}\"; done >> '{}'\n",
         told.display()
     );
-    let file = folder.join(name);
-    std::fs::write(&file, script).unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    test_support::put_program(folder.join(name), &script);
     folder
 }
 

@@ -160,8 +160,7 @@ fn a_worktree_that_is_not_clear_or_not_whole_is_told_of_with_what_mends_it() {
     let script = format!(
         "#!/bin/sh\nfor word; do [ \"$word\" != -z ] || exit 129; done\nPATH='{path}' exec git \"$@\"\n"
     );
-    std::fs::write(&old, script).unwrap();
-    std::fs::set_permissions(&old, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    test_support::put_program(&old, &script);
     let mut command = fake.cove(&["up", "web", "--worktree", "main"]);
     let ran = command.env("PATH", format!("{}:{path}", home.join("bin").display())).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));

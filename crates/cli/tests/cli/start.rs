@@ -12,12 +12,7 @@ use crate::fake::{Fake, Ran, running};
 fn installed(script: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     fs::hard_link(env!("CARGO_BIN_EXE_cove"), folder.path().join("cove")).unwrap();
-    // Written by another process: a file that this one has open for writing, if only in a child that another
-    // test's thread is just starting, cannot be run.
-    let write = "printf '#!/bin/sh\\n%s\\n' \"$0\" > coved && chmod 755 coved";
-    let mut shell = Command::new("sh");
-    let written = shell.args(["-c", write, script]).current_dir(folder.path()).status().unwrap();
-    assert!(written.success());
+    test_support::put_program(folder.path().join("coved"), &format!("#!/bin/sh\n{script}\n"));
     folder
 }
 

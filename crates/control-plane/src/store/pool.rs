@@ -188,14 +188,15 @@ mod tests {
             assert_eq!(waiting.join().unwrap().unwrap(), 7);
         });
         std::thread::scope(|scope| {
-            let fail = || {
-                std::thread::sleep(Duration::from_millis(100));
+            let (begun, begins) = std::sync::mpsc::channel();
+            let fail = move || {
+                begun.send(()).unwrap();
+                // The other one has to come to its wait meanwhile.
+                std::thread::sleep(Duration::from_secs(1));
                 Err(StoreError::Unavailable("nobody listens".into()))
             };
-            let first = scope.spawn(fail);
-            let failing =
-                scope.spawn(|| pool.take(|| first.join().unwrap()).map(|lent: Lent<'_, i32>| *lent));
-            std::thread::sleep(Duration::from_millis(50));
+            let failing = scope.spawn(|| pool.take(fail).map(|lent: Lent<'_, i32>| *lent));
+            begins.recv().unwrap();
             let waited = pool.take(|| unreachable!("somebody else tried just now")).map(|lent| *lent);
             let Err(StoreError::Unavailable(why)) = waited else { panic!("{waited:?}") };
             assert_eq!(why.to_string(), "nobody listens");

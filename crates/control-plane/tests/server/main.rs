@@ -148,6 +148,10 @@ fn what_was_acknowledged_is_there_after_kills_and_a_backup_takes_its_place() {
         let writer = place.writer(round);
         // Not at the same instant each time.
         std::thread::sleep(std::time::Duration::from_millis(300 + 170 * round));
+        // The second one is begun once the first was acknowledged.
+        while round == 0 && !place.ok(&["get", "projects"]).contains("made-0-1 ") {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
         server.kill();
         acknowledged.extend(writer.join().unwrap());
     }

@@ -17,8 +17,9 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use crate::client::Computer;
 use crate::place::Place;
 
-/// How many times faster its clock goes: pauses are for networks, and here is none.
-const SPEED: u64 = 20;
+/// How many times faster its clock goes: pauses are for networks, and here is none. A greeting's time must still be enough
+/// for a few programs that run in between.
+const SPEED: u64 = 5;
 
 type Line = WebSocketStream<TlsStream<TcpStream>>;
 

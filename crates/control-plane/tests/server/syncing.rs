@@ -15,7 +15,7 @@ use crate::place::{Place, Server};
 use crate::runner::Mac;
 
 /// How long anything may take until it is there.
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(3);
 
 const TEAM: &str = "
 kind: Organization
@@ -59,7 +59,7 @@ fn apply(place: &Place, text: &str) {
 pub(crate) async fn until(what: &str, macs: &mut [&mut Mac], so: impl Fn(&[&mut Mac]) -> bool) {
     let begun = Instant::now();
     while !so(macs) {
-        assert!(begun.elapsed() < DEADLINE, "{what}: not within a minute");
+        assert!(begun.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
         for mac in macs.iter_mut() {
             mac.go_on(Duration::from_millis(20), |_| false).await;
         }
@@ -79,7 +79,7 @@ pub(crate) async fn shown(
         if so(&shown) {
             return shown;
         }
-        assert!(begun.elapsed() < DEADLINE, "not within a minute: {shown:#}");
+        assert!(begun.elapsed() < DEADLINE, "not within {DEADLINE:?}: {shown:#}");
         for mac in macs.iter_mut() {
             mac.go_on(Duration::from_millis(20), |_| false).await;
         }

@@ -9,6 +9,32 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 /// How long an answer from this computer itself may take. Whoever is there and does not answer has a full queue.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// Pause before a port that is taken is tried again; each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+
+/// How often it is tried again: for less than a second, all in all.
+const TRIES: u32 = 5;
+
+/// Opens a port that was ours before, or is known by its number. It is tried again where it is taken: a program that is
+/// just being started has all that was open here until it runs, and a connection that goes out may have the number for
+/// a moment.
+///
+/// # Errors
+/// What the last try says.
+pub(crate) async fn patiently<T, F>(open: impl Fn() -> F) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    for again in 0..TRIES {
+        match open().await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            opened => return opened,
+        }
+        tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(again)).await;
+    }
+    open().await
+}
+
 /// Listens at an address of the loopback; port 0 is any.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 //! Their forwarded TCP ports stay taken meanwhile, also by the next daemon. Who connects waits until the environment has
 //! its ports again and is joined with the real one then; so is a request for a name of a port.
 
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,10 +16,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Inner;
 use super::names::{HostName, Route};
 use super::open::Forward;
 use super::wanted::WantedPort;
+use super::{Inner, bind};
 use crate::idle::{Use, Used};
 use crate::store::StoreError;
 
@@ -30,10 +31,6 @@ const LISTEN_TIME: Duration = Duration::from_secs(10);
 
 /// Pause between two looks at whether it is there.
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// Looks at a port that somebody else has, before it is theirs: a program that was just being started may hold it for a
-/// moment, and so may a connection that goes out from it.
-const TRIES: usize = 5;
 
 /// Who may wait at one port.
 const MOST_WAITING: usize = 64;
@@ -183,16 +180,15 @@ impl<'a> Awaited<'a> {
 /// Takes a port of this computer at those of its two loopback addresses that are free. None of them after some tries, if
 /// it is somebody else's.
 async fn take(number: u16, cancel: &CancellationToken) -> Vec<TcpListener> {
-    for _ in 0..TRIES {
+    let take = || async {
         let mut taken = Vec::new();
         for address in [(Ipv4Addr::LOCALHOST, number).into(), (Ipv6Addr::LOCALHOST, number).into()] {
-            taken.extend(super::bind::listen(address).await.ok());
+            taken.extend(bind::listen(address).await.ok());
         }
-        if !taken.is_empty() || cancel.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
-            return taken;
-        }
-    }
-    Vec::new()
+        if taken.is_empty() { Err(io::ErrorKind::AddrInUse.into()) } else { Ok(taken) }
+    };
+    let taken = cancel.run_until_cancelled(bind::patiently(take)).await;
+    taken.and_then(io::Result::ok).unwrap_or_default()
 }
 
 /// Waits at one port for as long as the environment starts on use.
@@ -321,7 +317,7 @@ mod tests {
         let held = TcpListener::bind((Ipv6Addr::UNSPECIFIED, number)).await.unwrap();
         assert!(take(number, &cancel).await.is_empty());
         let (taken, ()) = tokio::join!(take(number, &cancel), async {
-            tokio::time::sleep(PAUSE * 2).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             drop(held);
         });
         assert_eq!(taken.len(), 2);

@@ -9,6 +9,7 @@ use api::{EnvironmentId, PortOrigin, PortStatus, Problem, ProblemCode, Transport
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::bind::patiently;
 use super::dial::Target;
 use super::listener::Listener;
 use super::refused::{self, is_privileged};
@@ -83,7 +84,7 @@ impl Inner {
             }
             let earlier = earlier.get(&key(wanted)).copied();
             let is_promised = promised.contains(&(wanted.host_port, wanted.transport));
-            match self.open_one(wanted, &candidates(wanted, earlier, is_promised)).await {
+            match self.open_one(wanted, earlier, is_promised).await {
                 Ok(forward) => self.lock().forwards.entry(id.clone()).or_default().push(forward),
                 Err(problem) => problems.push(problem),
             }
@@ -106,12 +107,25 @@ impl Inner {
         (statuses, problems)
     }
 
-    async fn open_one(&self, wanted: &WantedPort, candidates: &[u16]) -> Result<Forward, Problem> {
+    async fn open_one(
+        &self,
+        wanted: &WantedPort,
+        earlier: Option<u16>,
+        is_promised: bool,
+    ) -> Result<Forward, Problem> {
         let target = watch::Sender::new(target_of(wanted));
         let mut refused: Option<io::Error> = None;
-        for &port in candidates {
+        for port in candidates(wanted, earlier, is_promised) {
             self.make_way(port, wanted).await;
-            match Listener::open(self.dialer.clone(), wanted.transport, port, target.subscribe()).await {
+            let open = || Listener::open(self.dialer.clone(), wanted.transport, port, target.subscribe());
+            // A number that people know is not given up for somebody who has it for a moment.
+            let is_known = port == wanted.host_port || Some(port) == earlier;
+            let opened = if is_known && self.holder_among_ours(port, wanted.transport).is_none() {
+                patiently(open).await
+            } else {
+                open().await
+            };
+            match opened {
                 Ok(listener) => {
                     let refused = refused.map(|error| error.kind());
                     let (silent_since, told) = (None, false);

@@ -112,6 +112,23 @@ async fn a_taken_port_is_moved_or_refused_with_the_name_of_its_holder() {
     assert_eq!(problems[0].code, ProblemCode::PortTaken);
 }
 
+/// As by a program that is just being started: until it runs, it has what was open here when it was begun.
+#[tokio::test]
+async fn a_port_that_is_held_for_a_moment_is_not_given_up() {
+    let fixture = Fixture::new();
+    fixture.run().await.unwrap();
+    let ports = ports_of(&fixture);
+    let id = EnvironmentId::random();
+    let (inside, outside) = (server(&fixture).await, free_port());
+    let held = TcpListener::bind(("127.0.0.1", outside)).await.unwrap();
+    let set = ports.inner.set(&id, vec![wanted(inside, outside)]);
+    let ((statuses, problems), ()) = tokio::join!(set, async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        drop(held);
+    });
+    assert_eq!((statuses[0].host_port, problems.as_slice()), (Some(outside), [].as_slice()));
+}
+
 #[tokio::test]
 async fn a_moved_port_has_its_number_again_after_a_restart_and_after_a_stop() {
     let fixture = Fixture::new();
@@ -120,9 +137,7 @@ async fn a_moved_port_has_its_number_again_after_a_restart_and_after_a_stop() {
     let wanted = wanted(server(&fixture).await, holder.local_addr().unwrap().port());
     let request: UpRequest = serde_json::from_value(serde_json::json!({ "folder": "/src/web" })).unwrap();
     let (environment, _) = fixture.store.up(&request, api::Session::fresh(), jiff::Timestamp::now()).unwrap();
-    // Below those that the system gives to others in the meantime.
-    let quiet = (20_000..30_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    let earlier = PortStatus { host_port: quiet, ..wanted.status(None) };
+    let earlier = PortStatus { host_port: Some(free_port()), ..wanted.status(None) };
     let told = |ports| EnvironmentStatus { ports, ..EnvironmentStatus::default() };
     fixture.store.write_status(&environment.id, told(vec![earlier.clone()])).unwrap();
     let ports = ports_of(&fixture);
@@ -140,8 +155,7 @@ async fn after_a_restart_each_has_its_own_number_whoever_starts_first() {
     let fixture = Fixture::new();
     fixture.run().await.unwrap();
     let inside = server(&fixture).await;
-    let free =
-        (30_000..32_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap();
+    let free = free_port();
     let wanted = wanted(inside, free);
     let mut environments = Vec::new();
     let had = ports_of(&fixture);

@@ -41,7 +41,7 @@ fn secrets_lie_encrypted_and_the_next_daemon_reads_them() {
     let next = KeptSecrets::new(&folder, false);
     assert_eq!(names(&next), ["TOKEN"]);
     assert_eq!(
-        next.read(MOMENT, |book| book.resolve(&EnvironmentId("x".into()), Utf8Path::new("/")))
+        next.read(PATIENCE, |book| book.resolve(&EnvironmentId("x".into()), Utf8Path::new("/")))
             .unwrap()
             .values["TOKEN"],
         "s3cret-value"
@@ -169,7 +169,7 @@ fn a_kill_in_the_middle_of_a_change_leaves_the_old_or_the_new() {
         let last = told.max();
         let kept = KeptSecrets::new(&folder, false);
         let given =
-            kept.read(MOMENT, |book| book.resolve(&EnvironmentId("x".into()), Utf8Path::new("/"))).unwrap();
+            kept.read(PATIENCE, |book| book.resolve(&EnvironmentId("x".into()), Utf8Path::new("/"))).unwrap();
         let value =
             given.values.get("LONG").map(|value| value.split(' ').next().unwrap().parse::<u64>().unwrap());
         // What was told to be kept is; at most the next one is there, of which nobody was told.
@@ -198,7 +198,7 @@ fn nobody_is_held_up_by_an_attempt_that_takes_its_time() {
     for _ in 0..100 {
         assert!(look().is_err());
     }
-    assert!(begun.elapsed() < MOMENT * 10, "only the first ones wait, and all of them together no longer");
+    assert!(begun.elapsed() < MOMENT * 60, "only the first ones wait, and all of them together no longer");
     assert!(!attempts.has_changed().unwrap());
     let waiting = std::thread::spawn({
         let kept = kept.clone();
@@ -245,7 +245,7 @@ fn a_full_disk_is_told_and_what_was_kept_is_kept() {
     let folder = folder(&temp);
     let Some(disk) = SmallDisk::over(&folder) else { return };
     let value = |kept: &KeptSecrets| {
-        let given = kept.read(MOMENT, |book| book.resolve(&EnvironmentId("x".into()), Utf8Path::new("/")));
+        let given = kept.read(PATIENCE, |book| book.resolve(&EnvironmentId("x".into()), Utf8Path::new("/")));
         given.unwrap().values.remove("TOKEN")
     };
     let told = |problem: Problem| {

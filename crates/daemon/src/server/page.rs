@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 use super::answer::{Body, Refusal};
 use super::{Api, router};
 use crate::page::Sessions;
+use crate::ports::patiently;
 
 /// The page of the app's window.
 const APP_ORIGIN: &str = "tauri://localhost";
@@ -78,7 +79,7 @@ async fn serve(api: &Api, wanted: Option<u16>) -> std::io::Result<u16> {
     let listener = match (wanted, known) {
         (Some(port), _) => at(port).await?,
         // Another program may have it by now; pages that know it are told by their browser.
-        (None, Some(port)) => match at(port).await {
+        (None, Some(port)) => match patiently(|| at(port)).await {
             Ok(listener) => listener,
             Err(_) => at(0).await?,
         },

@@ -46,7 +46,7 @@ fn a_failed_hook_is_tried_again_and_what_succeeded_is_not() {
 fn the_log_names_a_hook_and_then_each_of_its_parts() {
     let config = format!(
         "{{ \"image\": \"{BASE_IMAGE}\", \"initializeCommand\": {{ \"here\": \"true\" }}, \"onCreateCommand\": \"true\", \
-         \"postCreateCommand\": {{ \"a\": \"echo said\", \"b\": \"sleep 0.2; exit 3\" }} }}"
+         \"postCreateCommand\": {{ \"a\": \"echo said; touch /tmp/said\", \"b\": \"while ! test -e /tmp/said; do sleep 0.1; done; sleep 1; exit 3\" }} }}"
     );
     let Some(world) = World::with_engine(&[(".devcontainer/devcontainer.json", &config)]) else { return };
     let answer = world.run(&["up", "--log-format", "json"]);

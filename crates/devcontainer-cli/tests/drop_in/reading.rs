@@ -70,12 +70,10 @@ fn a_program_that_is_not_there_is_named_with_its_flag() {
 
 #[test]
 fn podman_is_refused_by_its_name() {
-    use std::os::unix::fs::PermissionsExt;
     let world = World::without_engine(&[(".devcontainer/devcontainer.json", "{ \"image\": \"img\" }")]);
     // Stands in for the program, of which only these words count.
     let podman = world.beside("podman");
-    std::fs::write(&podman, "#!/bin/sh\necho podman version 4.3.1\n").unwrap();
-    std::fs::set_permissions(&podman, std::fs::Permissions::from_mode(0o755)).unwrap();
+    test_support::put_program(&podman, "#!/bin/sh\necho podman version 4.3.1\n");
     let failed = world.refused(&["up", "--docker-path", podman.as_str()]);
     let said = failed["message"].as_str().unwrap();
     assert!(said.contains("--docker-path") && said.contains("is Podman"), "{said}");

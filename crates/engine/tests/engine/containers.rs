@@ -242,9 +242,14 @@ async fn a_dead_engine_is_told_from_a_refusal() {
     engine.ping().await.unwrap();
     assert!(!engine.version().await.unwrap().version.is_empty());
     let mut events = engine.events(&[]).await.unwrap();
-    let (next, ()) = tokio::join!(events.next(), async {
-        engine.create_container(&waiting("box")).await.unwrap();
-    });
+    // The engine may come to the stream only after the first of them.
+    let happens = async {
+        for number in 0..60 {
+            engine.create_container(&waiting(&format!("box-{number}"))).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let next = tokio::select! { next = events.next() => next, () = happens => None };
     assert!(next.is_some_and(|event| event.is_ok()), "the stream is connected");
     let at = Endpoint::Socket(dockerd.socket());
     drop(dockerd);

@@ -1,7 +1,6 @@
 //! Engines that are not ours, found the way `docker` finds them.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use camino::Utf8Path;
@@ -22,8 +21,7 @@ fn access(env: &BTreeMap<String, String>, changed: &[(&str, &str)]) -> DockerAcc
 }
 
 fn program(path: &Utf8Path, script: &str) {
-    std::fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    test_support::put_program(path, &format!("#!/bin/sh\n{script}\n"));
 }
 
 /// Hands connections to a port of this host on to the engine.

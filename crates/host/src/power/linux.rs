@@ -64,6 +64,9 @@ fn wait_for_a_jump(timer: &OwnedFd) -> io::Result<()> {
     }
 }
 
+/// Most that may lie between two readings that are to be of one moment: far below what is taken for sleep.
+const MOMENT: Duration = Duration::from_millis(50);
+
 /// The clock that goes on, and the one that stands still.
 fn now() -> (Duration, Duration) {
     let read = |clock| {
@@ -71,7 +74,14 @@ fn now() -> (Duration, Duration) {
         // Neither is ever negative.
         Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
     };
-    (read(ClockId::Boottime), read(ClockId::Monotonic))
+    loop {
+        let before = read(ClockId::Monotonic);
+        let both = (read(ClockId::Boottime), read(ClockId::Monotonic));
+        // Else this process had to wait in between.
+        if both.1.saturating_sub(before) < MOMENT {
+            return both;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Against Debian's `docker-registry`.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use oci::{Action, Freshness, Limits, OciError, Options, Reference, Registry, Staleness};
 use test_support::registry::{self, PASSWORD, USER};
 
@@ -70,8 +68,7 @@ async fn a_closed_registry_opens_to_a_credential_helper() {
         server.address()
     );
     let helper = user.path().join("docker-credential-test");
-    fs_err::write(&helper, script).unwrap();
-    fs_err::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    test_support::put_program(&helper, &script);
     // The same process: people log in while a daemon runs.
     stranger.push(&reference(&server, ":1"), &artifact("x"), &[]).await.unwrap();
     assert_eq!(stranger.tags(&reference(&server, "")).await.unwrap(), ["1"]);

@@ -1,8 +1,10 @@
 //! Several replicas on one PostgreSQL, and what happens to it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -104,13 +106,18 @@ async fn what_was_acknowledged_outlives_the_server_and_the_rest_is_whole_or_abse
     let mut acknowledged = BTreeSet::new();
     for round in 0..2_u64 {
         let mut writing = JoinSet::new();
+        let written = Arc::new(Notify::new());
         for by in 0..8 {
             let replica = replicas[by % replicas.len()].clone();
+            let written = Arc::clone(&written);
             writing.spawn(async move {
                 let mut done = Vec::new();
                 loop {
                     match write(&replica, by).await {
-                        Ok(version) => done.push(version),
+                        Ok(version) => {
+                            done.push(version);
+                            written.notify_one();
+                        }
                         Err(StoreError::Unavailable(_)) => return done,
                         Err(error) => panic!("{error:?}"),
                     }
@@ -118,6 +125,7 @@ async fn what_was_acknowledged_outlives_the_server_and_the_rest_is_whole_or_abse
             });
         }
         tokio::time::sleep(Duration::from_millis(400 + 130 * round)).await;
+        timeout(LONG, written.notified()).await.expect("one is written");
         server.kill();
         let done = timeout(LONG, writing.join_all()).await.unwrap();
         assert!(done.iter().any(|done| !done.is_empty()), "it was killed in the midst of writes");

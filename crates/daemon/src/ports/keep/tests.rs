@@ -70,12 +70,20 @@ async fn a_browser_is_opened_once_for_a_container_and_not_by_a_restart_of_the_da
     guest.set_listeners(vec![listener(28_765)]);
     until(&ports, &id, listens).await;
     assert_eq!(news(&mut events), [PortAction::OpenBrowserOnce]);
-    // A server that restarts is no news, and its port stays.
-    guest.set_listeners(Vec::new());
-    until(&ports, &id, |ports| ports.len() == 1 && !ports[0].listening).await;
-    guest.set_listeners(vec![listener(28_765)]);
-    until(&ports, &id, listens).await;
-    assert_eq!(news(&mut events), []);
+    // A server that restarts is no news, and its port stays; unless this computer was too slow for it.
+    loop {
+        let begun = Instant::now();
+        guest.set_listeners(Vec::new());
+        until(&ports, &id, |ports| ports.iter().all(|port| !port.listening)).await;
+        let open = ports.statuses(&id).len();
+        guest.set_listeners(vec![listener(28_765)]);
+        until(&ports, &id, listens).await;
+        let told = news(&mut events);
+        if begun.elapsed() < LINGER {
+            assert_eq!((told, open), (vec![], 1));
+            break;
+        }
+    }
     // One that comes back after a while is, but not for a browser.
     guest.set_listeners(Vec::new());
     until(&ports, &id, <[_]>::is_empty).await;

@@ -8,7 +8,7 @@ use api::{
 };
 use test_support::dockerd::BASE_IMAGE;
 
-use super::{Place, codes};
+use super::{Duration, PATIENCE, Place, codes};
 
 /// A database that is not ready at once, a task that seeds it, and a web server.
 const FILE: &str = r#"
@@ -77,6 +77,18 @@ impl Place {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// The lines, once so many of them are these: a service runs before it has said its first word.
+    async fn order_with(&self, count: usize, is_it: impl Fn(&str) -> bool) -> Vec<String> {
+        let written = async {
+            while self.order().iter().filter(|line| is_it(line)).count() < count {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let written = tokio::time::timeout(PATIENCE, written).await;
+        written.unwrap_or_else(|_| panic!("there are not {count}: {:?}", self.order()));
+        self.order()
+    }
+
     /// What `cove automations start` and the like ask for.
     fn wish(&self, environment: &Environment, name: &str, run: bool) -> Session {
         let session = Session::fresh();
@@ -99,7 +111,8 @@ async fn automations_start_in_their_order_heal_and_outlive_the_daemon() {
         "seed as dev in {} with s3cret-value",
         app.status.container.as_ref().unwrap().workspace_folder
     );
-    assert_eq!(place.order(), ["hook", "db", &seed, "web http://s3cret-value"]);
+    let order = place.order_with(1, |line| line.starts_with("web")).await;
+    assert_eq!(order, ["hook", "db", &seed, "web http://s3cret-value"]);
     assert_eq!(item(&app, "tasks/seed").outputs["url"], "http://********", "secrets are not shown");
 
     // A failed task is told of, and the environment is as good as before.
@@ -130,7 +143,8 @@ async fn automations_start_in_their_order_heal_and_outlive_the_daemon() {
     };
     let app = place.until(&app.id, failed_again).await;
     assert_eq!(item(&app, "services/web").pid, pid);
-    assert_eq!(place.order().len(), 5, "{:?}", place.order());
+    let order = place.order_with(2, |line| line.starts_with("web")).await;
+    assert_eq!(order.len(), 5, "{order:?}");
 
     // Somebody restarts the container: what belongs to each start comes again, what was done once is done.
     let id = app.status.container.as_ref().unwrap().id.clone();
@@ -140,7 +154,7 @@ async fn automations_start_in_their_order_heal_and_outlive_the_daemon() {
         web.phase == AutomationPhase::Running && web.session != item(&app, "services/web").session
     };
     place.until(&app.id, again).await;
-    let order = place.order();
+    let order = place.order_with(3, |line| line.starts_with("web")).await;
     assert_eq!(order.iter().filter(|line| line.starts_with("seed")).count(), 1, "{order:?}");
     assert_eq!(order.iter().filter(|line| *line == "db").count(), 2, "{order:?}");
     // What a task left is handed on as it is, though it is shown without the secret in it.

@@ -329,6 +329,10 @@ fn answer(
     let mut piece = [0; 4096];
     while !request.windows(4).any(|it| it == b"\r\n\r\n") {
         let read = stream.read(&mut piece)?;
+        // A git that was called off asks no further.
+        if read == 0 {
+            return Ok(());
+        }
         request.extend_from_slice(&piece[..read]);
     }
     let text = String::from_utf8_lossy(&request).into_owned();
@@ -368,8 +372,7 @@ async fn credentials_serve_one_clone_that_they_were_granted_for() {
         git(&home, &["config", "--file", home.join(".gitconfig").as_str(), name, value]);
     }
     let hook = home.join("hooks/post-checkout");
-    fs_err::write(&hook, format!("#!/bin/sh\ntouch {home}/hooked\n")).unwrap();
-    fs_err::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    test_support::put_program(&hook, &format!("#!/bin/sh\ntouch {home}/hooked\n"));
     let variables = [
         ("HOME", home.as_str()),
         ("PATH", "/usr/bin:/bin"),

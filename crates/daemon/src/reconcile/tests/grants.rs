@@ -39,8 +39,7 @@ impl Person {
         fs_err::create_dir(home.join("bin")).unwrap();
         // OpenSSH goes by the account's home folder, whatever `HOME` says.
         let ssh = format!("#!/bin/sh\nexec /usr/bin/ssh -F {home}/ssh_config \"$@\"\n");
-        fs_err::write(home.join("bin/ssh"), ssh).unwrap();
-        fs_err::set_permissions(home.join("bin/ssh"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        test_support::put_program(home.join("bin/ssh"), &ssh);
         fs_err::write(
             home.join("ssh_config"),
             format!("UserKnownHostsFile {home}/known_hosts\nGlobalKnownHostsFile none\n"),

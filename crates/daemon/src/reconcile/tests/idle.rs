@@ -10,7 +10,7 @@ use super::*;
 use crate::idle::Used;
 
 /// Short, and long against what the engine takes to answer.
-const LIMIT: u64 = 6;
+const LIMIT: u64 = 12;
 
 const INSIDE: &str = "/dev/cove/bin/cove-inside";
 
@@ -49,9 +49,9 @@ impl Place {
         seen.unwrap_or_else(|_| panic!("{kind:?} is not seen: {:?}", self.activity(id)));
     }
 
-    /// Twice as long as it would take to be stopped.
+    /// Longer than it would take to be stopped.
     async fn stays(&self, id: &EnvironmentId, why: &str) {
-        tokio::time::sleep(Duration::from_secs(LIMIT * 2)).await;
+        tokio::time::sleep(Duration::from_secs(LIMIT + LIMIT / 2)).await;
         let environment = self.fixture.store.environment(id).unwrap().unwrap();
         assert_eq!(environment.spec.desired_phase, DesiredPhase::Running, "{why}");
     }
@@ -80,7 +80,7 @@ async fn an_environment_stops_when_nothing_uses_it_and_not_before() {
     let connection = uses.begin(Used::Container(container), UseKind::Connection, "80");
     drop(shell);
     place.used_by(&id, UseKind::Connection).await;
-    place.docker(&["exec", "-d", &name, "sleep", "11"]);
+    place.docker(&["exec", "-d", &name, "sleep", "17"]);
     drop(connection);
     place.used_by(&id, UseKind::Command).await;
 
@@ -101,7 +101,7 @@ async fn an_environment_stops_when_nothing_uses_it_and_not_before() {
         })
         .collect();
     assert!(told.iter().any(|title| title.starts_with("`idle` is not used, and stops at ")), "{told:?}");
-    assert_eq!(told.last().map(String::as_str), Some("`idle` stops: nobody used it for 6s"));
+    assert_eq!(told.last(), Some(&format!("`idle` stops: nobody used it for {LIMIT}s")));
 
     // Who comes to a port of it starts it, and waits meanwhile. What computes is used, whoever started it.
     let port = environment.status.ports[0].host_port.expect("it is forwarded");

@@ -71,6 +71,18 @@ async fn a_page_that_is_open_goes_on_with_the_next_daemon() {
     let Served { temp, shutdown, server, .. } = served;
     shutdown.cancel();
     server.await.unwrap().unwrap();
+    // For a moment, a program that is just being started has what was open here when it was begun.
+    let address = first.url.strip_prefix("http://").unwrap();
+    let held = loop {
+        match tokio::net::TcpListener::bind(address).await {
+            Ok(held) => break held,
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(held);
+    });
 
     let next = Served::start_in(temp);
     // Served again before anybody asks for it: by the time a call is answered it is there.

@@ -9,8 +9,7 @@ use super::*;
 
 fn script(path: &Utf8Path, text: &str) {
     fs_err::create_dir_all(path.parent().unwrap()).unwrap();
-    fs_err::write(path, text).unwrap();
-    fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    test_support::put_program(path, text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
