@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::document::DELETED;
-use crate::{Document, HOLDER, Owners, PHASE, REMOVED, Register, Write};
+use crate::{Document, HOLDER, Owner, Owners, PHASE, REMOVED, Register, Write};
 
 /// Edits that did not know of each other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +64,8 @@ impl Document {
             .fields()
             .iter()
             .filter(|(field, register)| !is_of_programs(field) && !register.writes().iter().all(known))
+            // What the server works out from other things is nobody's work that a deletion would take away.
+            .filter(|(field, _)| owners.of(field) != Owner::ServerAlone)
             .map(|(field, _)| field.as_str())
             .collect();
         let undisputed = deletions.len() == phases.len();

@@ -104,6 +104,19 @@ fn an_edit_that_a_deletion_did_not_know_of_stops_it() {
 }
 
 #[test]
+fn what_the_server_works_out_by_itself_stops_no_deletion() {
+    let (mut mine, mut pen, _, _) = apart();
+    let owners = Owners::default();
+    mine.delete(&key(), &owners, &mut pen);
+    mine.edit(&key(), "policy", json!({ "stop_after": 60 }), &mut pen);
+    mine.edit(&key(), "size", json!({ "cpus": 2 }), &mut pen);
+    assert!(matches!(mine.deletion(&owners), Deletion::Effective(_)));
+    assert!(mine.conflicts(&owners).is_empty());
+    mine.edit(&key(), "class", "large".into(), &mut pen);
+    assert_eq!(mine.deletion(&owners), Deletion::Opposed(vec!["class"]));
+}
+
+#[test]
 fn an_edit_of_a_phase_and_a_deletion_are_a_conflict_that_deletes_nothing() {
     let (mut mine, mut pen, mut theirs, mut other) = apart();
     let owners = Owners::default();
