@@ -179,7 +179,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let store = Store::open(&Utf8Path::from_path(temp.path()).unwrap().join("state.db")).unwrap();
         let id = EnvironmentId("of-nobody-yet".to_owned());
-        let mut write = |key: &str, value: Option<&str>| {
+        let write = |key: &str, value: Option<&str>| {
             let row = Row { space: Space::Single, key: key.to_owned(), value: value.map(str::to_owned) };
             store.write_sync(&[row]).unwrap();
             limits_of(&store, &id)
