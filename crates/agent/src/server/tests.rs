@@ -4,6 +4,7 @@ mod containers;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::task::Poll;
