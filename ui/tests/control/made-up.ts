@@ -10,7 +10,7 @@ export function declare(): void {
   apply(
     { kind: 'User', metadata: { name: 'eve' }, spec: { email: 'eve@example.com', suspended: true } },
     { kind: 'Role', metadata: { name: 'viewer' }, spec: { title: 'Sees everything, and uses projects', permissions: [{ verbs: ['get', 'list'] }, { verbs: ['use'], kinds: ['Project', 'EnvironmentClass'] }], subjects: [{ user: 'bob' }] } },
-    { kind: 'Policy', metadata: { name: 'base' }, spec: { running_per_user: 3, stop_after: 28800, editors: ['vscode', 'zed'], initialize_command: false } },
+    { kind: 'Policy', metadata: { name: 'base' }, spec: { running_per_user: 3, stop_after: 28800, editors: ['code', 'zed'], initialize_command: false } },
     { kind: 'Runner', metadata: { name: 'mac-bob' }, spec: { title: 'Bob’s Mac', variant: 'personal', owner: 'bob' } },
     { kind: 'Environment', metadata: { name: 'shop-bob' }, spec: { desired_phase: 'stopped', project: 'shop', owner: 'bob', runner: 'mac-bob', source: { type: 'repository', url: 'https://github.com/example/shop' } } },
   )

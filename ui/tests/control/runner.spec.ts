@@ -25,7 +25,7 @@ test('an environment shows what its runner told, and which policies limit it', a
   await expect(runs.getByRole('row', { name: /services\/web.*Running/ })).toBeVisible()
   const limits = page.getByRole('region', { name: 'Limits' })
   await expect(limits.getByRole('listitem').filter({ hasText: 'stops after' })).toHaveText('What nobody uses stops after 1 hour. by shop-only')
-  await expect(limits).toContainText('Editors: only vscode, zed. by base')
+  await expect(limits).toContainText('Editors: only code, zed. by base')
   await expect(limits).not.toContainText('elsewhere')
   await fits(page, 320, 'an environment')
   await accessible(page)
