@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _};
 
 use api::{Problem, ProblemCode};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
 
 use super::serve::{self, DATABASE, DATABASE_URL, failed, lock, private_folder};
@@ -74,13 +74,23 @@ pub(super) async fn restore(home: &Utf8Path, file: &Utf8Path) -> Result<(), Prob
         return Ok(filled?);
     }
     if to.exists() {
-        let former = home.join(format!("control.db.before-{}", Timestamp::now().as_second()));
-        Database::sqlite(&to)?.copy_to(&former).await?;
+        Database::sqlite(&to)?.copy_to(&unused(home, Timestamp::now())).await?;
     }
     for rest in ["control.db-wal", "control.db-shm", "control.db.new-wal", "control.db.new-shm"] {
         forget(&home.join(rest))?;
     }
     fs_err::rename(&beside, &to).map_err(moved)
+}
+
+/// Where what there was is kept: another file for each that was restored, also within a second.
+fn unused(home: &Utf8Path, now: Timestamp) -> Utf8PathBuf {
+    let first = home.join(format!("control.db.before-{}", now.as_second()));
+    let (mut file, mut count) = (first.clone(), 1);
+    while file.exists() {
+        count += 1;
+        file = Utf8PathBuf::from(format!("{first}-{count}"));
+    }
+    file
 }
 
 /// Takes a file away that may be there.
