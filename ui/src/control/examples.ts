@@ -9,6 +9,7 @@ const SPECS: Partial<Record<Kind, [string, string]>> = {
   project: shop
   owner: ann
   runner: big-linux
+  class: linux-large
   source: { type: repository, url: "https://github.com/example/shop" }`,
   ],
   Project: ['shop', ' { repository: { url: "https://github.com/example/shop" } }'],

@@ -71,7 +71,9 @@ struct Bench {
 impl Bench {
     async fn of(place: &Place, server: &Server) -> Self {
         let apply = |text: &str| place.ok(&["apply", "-f", &place.file("bench.yaml", text)]);
-        apply("kind: Runner\nmetadata: { name: bench }\nspec: { title: The bench, variant: shared }\n");
+        apply(
+            "kind: Runner\nmetadata: { name: bench }\nspec: { title: The bench, variant: personal, owner: ann }\n",
+        );
         let environment = |name: &str, more: &str| {
             apply(&format!(
                 "kind: Environment\nmetadata: {{ name: {name}, labels: {{ team: checkout }} }}\nspec:\n  desired_phase: running\n  project: shop\n  \
