@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use api::control::Enrolled;
+use axum::http::StatusCode;
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use sync::{Disk, Key, Moment, Output, Owners, Runner, RunnerId, ToRunner, ToServer, Token};
@@ -38,11 +39,18 @@ pub(crate) async fn enrol(server: &Server, runners: &[String]) -> Result<Vec<Mem
     let enrolled = runners.iter().map(async |runner| {
         let computer = Computer::new(server.port(), server.authority());
         let token = host.token(runner).await?;
-        let (status, body) = computer.post("/v1/enrol", &computer.enrolment(&token), None).await;
-        if !status.is_success() {
-            return Err(body.to_string().into());
+        loop {
+            let (status, body) = computer.post("/v1/enrol", &computer.enrolment(&token), None).await;
+            // All of them come from one address, and strangers are held to a measure.
+            if status == StatusCode::TOO_MANY_REQUESTS {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+            if !status.is_success() {
+                return Err(body.to_string().into());
+            }
+            return Ok(Member(computer, serde_json::from_value(body)?));
         }
-        Ok(Member(computer, serde_json::from_value(body)?))
     });
     all(enrolled, AT_ONCE).await
 }
