@@ -118,6 +118,7 @@ fn table() -> Table {
         .route("/v1/organizations/{organization}/watch", get(watch::watch))
         .route("/v1/organizations/{organization}/audit", get(audit_log::audit))
         .route("/v1/organizations/{organization}/audit/verify", post(audit_log::verify_for))
+        .route("/v1/audit", get(audit_log::all))
         .route("/v1/audit/verify", post(audit_log::verify))
         .route("/v1/organizations/{organization}/runners/{name}/token", post(enrolments::invite))
         .route("/v1/organizations/{organization}/runners/{name}/revoke", post(enrolments::revoke))

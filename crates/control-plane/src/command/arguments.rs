@@ -267,7 +267,8 @@ pub(super) struct SecretPlace {
 pub(super) enum AuditCommand {
     /// Look whether every line is as it was written
     Verify,
-    /// Write the lines of the organization to standard output, one JSON object each
+    /// Write the lines to standard output, one JSON object each: all there are on the server's own computer, unless an
+    /// organization is named; those of one elsewhere
     Export,
 }
 

@@ -118,7 +118,8 @@ pub(super) async fn revoke(remote: &Remote, name: &str) -> Result<(), Problem> {
 }
 
 pub(super) async fn verify(remote: &Remote) -> Result<(), Problem> {
-    let verdict: AuditVerdict = remote.post("/v1/audit/verify", &serde_json::json!({})).await?;
+    let path = format!("{}/verify", log(remote).await?);
+    let verdict: AuditVerdict = remote.post(&path, &serde_json::json!({})).await?;
     match verdict.broken {
         None => {
             say(&format!("{} lines, each as it was written. The last: {}\n", verdict.entries, verdict.head))
@@ -150,11 +151,19 @@ pub(super) async fn explain(
     say(&(lines.join("\n") + "\n"))
 }
 
+/// The audit log: the whole of it on the server's own computer, unless an organization was named; elsewhere that of one.
+async fn log(remote: &Remote) -> Result<String, Problem> {
+    if remote.named().is_none() && remote.server()?.is_none() {
+        return Ok("/v1/audit".to_owned());
+    }
+    Ok(format!("/v1/organizations/{}/audit", remote.organization().await?))
+}
+
 pub(super) async fn export(remote: &Remote) -> Result<(), Problem> {
-    let organization = remote.organization().await?;
+    let log = log(remote).await?;
     let mut after = 0;
     loop {
-        let path = format!("/v1/organizations/{organization}/audit?after={after}");
+        let path = format!("{log}?after={after}");
         let bytes = remote.get_bytes(&path).await?;
         let text = String::from_utf8_lossy(&bytes);
         say(&text)?;

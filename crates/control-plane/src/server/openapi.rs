@@ -278,6 +278,7 @@ impl utoipa::ToSchema for PluralKind {}
         resources::apply,
         explain::explain,
         watch::watch,
+        audit_log::all,
         audit_log::audit,
         audit_log::verify,
         audit_log::verify_for,

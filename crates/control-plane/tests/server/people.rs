@@ -126,6 +126,10 @@ fn commands_of_a_person_elsewhere_go_to_the_server_that_they_name_and_to_no_othe
     let file = place.file("more.yaml", &TEAM.replace("title: The shop", "title: Our shop"));
     let (done, said) = place.elsewhere(&pinned, &["apply", "-f", &file]);
     assert!(done && said.contains("Project shop: changed"), "{said}");
+    let (done, said) = place.elsewhere(&pinned, &["audit", "verify"]);
+    assert!(done && said.contains("each as it was written"), "{said}");
+    let (done, lines) = place.elsewhere(&pinned, &["audit", "export"]);
+    assert!(done && lines.lines().all(|line| line.contains(r#""organization":"acme""#)), "{lines}");
     let (done, said) = place.elsewhere(&pinned, &["token", "ls"]);
     assert!(done && said.contains("a test") && said.contains("everything"), "{said}");
 

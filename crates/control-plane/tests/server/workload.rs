@@ -108,5 +108,6 @@ async fn a_program_shows_where_it_runs_and_others_verify_that_by_the_servers_key
     let refused = runner.ask(Method::POST, "/v1/workload-key/rotate", &headers, &Value::Null).await;
     assert_eq!(problem(&refused), (StatusCode::FORBIDDEN, NotAllowed), "the host alone");
     let log = place.ok(&["audit", "export"]);
+    assert!(log.contains("rotate_workload_key"), "also what is of no organization: {log}");
     assert!(log.contains("for https://bank.example") && !log.contains(&by_name.token), "{log}");
 }
