@@ -63,7 +63,7 @@ pub(crate) enum HttpsError {
 }
 
 impl HttpsError {
-    /// Whether the server is the right one, and its certificate does not count now.
+    /// Whether what the server shows does not count at this time, whosever it is.
     pub(crate) fn is_of_time(&self) -> bool {
         matches!(
             self,

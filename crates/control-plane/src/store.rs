@@ -279,6 +279,15 @@ impl Database {
         Ok(Self::new(Engine::Sqlite(engine)))
     }
 
+    /// Whether a file holds the state of a server, or an earlier version's: nothing is made, and nothing changed.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no file of SQLite.
+    pub async fn is_state(file: &Utf8Path) -> Result<bool, StoreError> {
+        let file = file.to_owned();
+        blocking(move || sqlite::is_state(&file)).await
+    }
+
     /// Writes a whole copy, as of one moment, into a file that is not there yet: one of SQLite, whichever database it is of.
     ///
     /// # Errors

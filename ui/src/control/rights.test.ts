@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { lets } from './rights'
+import { isWhole, lets } from './rights'
 import type { Document, Of } from './types'
 
 const named = (kind: string, name: string, spec: object): Document => ({ kind, metadata: { name }, spec }) as unknown as Document
@@ -24,4 +24,12 @@ test('a role is for its subjects, its verbs and its kinds', () => {
   expect(may([role({ permissions: [{}], subjects: ['everybody'] })], other)).toBe(true)
   expect(may([role({ permissions: [{}], subjects: [{ user: 'ann' }, { group: 'others' }] })], own)).toBe(false)
   expect(may([role({ permissions: [{ verbs: ['get', 'list'] }, { kinds: ['Project'] }], subjects: ['everybody'] })], own)).toBe(false)
+})
+
+test('who sees no role, or not all groups of one, is not told that nothing lets them', () => {
+  const team = named('Group', 'team', { members: [] }) as Of<'Group'>
+  const ofTeam = role({ permissions: [{}], subjects: [{ group: 'team' }] })
+  expect(isWhole({ Role: [], Group: [team] })).toBe(false)
+  expect(isWhole({ Role: [ofTeam], Group: [] })).toBe(false)
+  expect(isWhole({ Role: [ofTeam], Group: [team] })).toBe(true)
 })

@@ -4,6 +4,13 @@ import type { Document, Kind, Of, Verb } from './types'
 
 type Lists = Pick<{ [K in Kind]: Of<K>[] }, 'Role' | 'Group' | 'Environment'>
 
+/** Whether the roles and groups that can be seen are all that count. Whoever has a role for some projects sees none of them. */
+export function isWhole({ Role, Group }: Pick<Lists, 'Role' | 'Group'>): boolean {
+  const groups = new Set(Group.map(({ metadata }) => metadata.name))
+  const known = (subject: Of<'Role'>['spec']['subjects'][number]): boolean => typeof subject === 'string' || 'user' in subject || groups.has(subject.group)
+  return Role.length > 0 && Role.every(({ spec }) => spec.subjects.every(known))
+}
+
 /** Whether a role of theirs lets a person do this with a resource. */
 export function lets(person: string, verb: Verb, one: Document, lists: Lists): boolean {
   const groups = new Set(lists.Group.filter(({ spec }) => spec.members.includes(person)).map(({ metadata }) => metadata.name))

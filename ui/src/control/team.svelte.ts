@@ -1,7 +1,7 @@
 // All that the console knows of an organization: read once, then kept true by one watch. Nothing is asked again on a clock.
 import { api, done, lines, problemOf, Refused } from './api'
 import { KINDS, PLURAL } from './kinds'
-import { lets } from './rights'
+import { isWhole, lets } from './rights'
 import type { ChangeMessage, Document, Kind, Me, Of, Problem, ServerInfo, Verb } from './types'
 
 /** Pauses before the server is tried again, in milliseconds; the last one repeats. */
@@ -40,7 +40,7 @@ class Team {
 
   /** The last version that was heard of. */
   #version: number | undefined
-  /** Ids of what is gone, and never comes again: an answer that was on its way then does not bring it back. */
+  /** Ids of what is gone: an answer that was on its way then does not bring it back. */
   #gone = new Set<string>()
   #stale = new Map<string, { kind: Kind; name: string }>()
   #reading = false
@@ -62,8 +62,7 @@ class Team {
   mayWith(verb: Verb, one: Document): boolean {
     if (!this.may(verb, one.kind)) return false
     const person = this.me?.principal
-    const seen = person?.kind === 'user' && this.may('list', 'Role') && this.may('list', 'Group')
-    return !seen || lets(person.name, verb, one, this.lists)
+    return person?.kind !== 'user' || !isWhole(this.lists) || lets(person.name, verb, one, this.lists)
   }
 
   /** A resource by name. */
@@ -154,7 +153,10 @@ class Team {
 
   async #caughtUp(expired: boolean): Promise<void> {
     // It may be other rights that made what is known too old.
-    if (expired) this.me = await done(api.GET('/v1/me'))
+    if (expired) {
+      this.#gone.clear()
+      this.me = await done(api.GET('/v1/me'))
+    }
     if (expired || !this.ready || this.#missed) await this.#list()
     // Whoever signed out meanwhile stays so.
     if (this.me && this.connection.kind !== 'live') this.connection = { kind: 'live' }
@@ -204,6 +206,8 @@ class Team {
       this.#set(kind, this.lists[kind].filter(({ metadata }) => metadata.id !== id))
       return
     }
+    // Theirs again: what somebody sees no more is gone for them as well.
+    this.#gone.delete(id)
     if (!this.may('get', kind) && !this.may('list', kind)) return
     this.#stale.set(id, { kind, name })
     void this.#read()

@@ -4,12 +4,13 @@ use jiff::Timestamp;
 
 use crate::{Problem, ProblemCode};
 
-/// A server's certificate is the right one and does not count at this time: one of the two clocks is wrong, or nobody renewed
-/// the certificate.
+/// What a server shows does not count at this time: most likely one of the two clocks is wrong, or nobody renewed its
+/// certificate. Whose it is was not looked at then.
 pub fn not_its_time(address: &str, now: Timestamp) -> Problem {
     let now = now.strftime("%Y-%m-%d %H:%M UTC");
-    let title =
-        format!("the certificate of {address} does not count at {now}, which it is by this computer's clock");
+    let title = format!(
+        "the certificate that {address} shows does not count at {now}, which it is by this computer's clock"
+    );
     Problem::new(ProblemCode::CertificateRefused, title)
         .with_hint("if that is not the time, set the clock of this computer")
         .with_hint(

@@ -49,7 +49,6 @@ async fn stream(home: &Utf8Path) -> Result<(), Problem> {
 /// Puts a copy in the place of the state, of which nothing is lost: it is kept beside. With `DATABASE_URL` it goes into that
 /// PostgreSQL, which must be empty.
 pub(super) async fn restore(home: &Utf8Path, file: &Utf8Path) -> Result<(), Problem> {
-    // Looked at as a whole before anything is touched.
     if file != STREAM && !file.exists() {
         return Err(Problem::new(ProblemCode::ResourceNotFound, format!("there is no backup {file}")));
     }
@@ -62,24 +61,34 @@ pub(super) async fn restore(home: &Utf8Path, file: &Utf8Path) -> Result<(), Prob
     } else {
         fs_err::copy(file, &beside)
     };
-    copied.map_err(moved)?;
-    let copy = Database::sqlite(&beside)?;
-    copy.begin_anew(Timestamp::now()).await?;
-    drop(copy);
+    let placed = match copied {
+        Ok(_) => place(home, &beside, &to).await,
+        Err(error) => Err(moved(error)),
+    };
+    // What is in its place by now is none of these any more.
+    for name in ["control.db.new", "control.db.new-wal", "control.db.new-shm"] {
+        forget(&home.join(name))?;
+    }
+    placed
+}
+
+/// Puts a copy of a backup where it belongs.
+async fn place(home: &Utf8Path, copy: &Utf8Path, to: &Utf8Path) -> Result<(), Problem> {
+    if !Database::is_state(copy).await? {
+        return Err(Problem::new(ProblemCode::InvalidRequest, "it is no backup of a control plane")
+            .with_command("write one, and look whether that succeeds", "cove-control backup FILE"));
+    }
+    Database::sqlite(copy)?.begin_anew(Timestamp::now()).await?;
     if std::env::var_os(DATABASE_URL).is_some_and(|address| !address.is_empty()) {
-        let filled = serve::open(home).await?.fill_from(&beside).await;
-        for name in ["control.db.new", "control.db.new-wal", "control.db.new-shm"] {
-            forget(&home.join(name))?;
-        }
-        return Ok(filled?);
+        return Ok(serve::open(home).await?.fill_from(copy).await?);
     }
     if to.exists() {
-        Database::sqlite(&to)?.copy_to(&unused(home, Timestamp::now())).await?;
+        Database::sqlite(to)?.copy_to(&unused(home, Timestamp::now())).await?;
     }
     for rest in ["control.db-wal", "control.db-shm", "control.db.new-wal", "control.db.new-shm"] {
         forget(&home.join(rest))?;
     }
-    fs_err::rename(&beside, &to).map_err(moved)
+    fs_err::rename(copy, to).map_err(|error| failed("the backup cannot be put in place", &error))
 }
 
 /// Where what there was is kept: another file for each that was restored, also within a second.

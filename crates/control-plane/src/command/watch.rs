@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::Duration;
 
-use api::control::{ChangeMessage, Document, Kind};
+use api::control::{ChangeMessage, Document, Kind, Metadata};
 use api::{Name, Problem, ProblemCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -40,6 +40,7 @@ pub(super) async fn watch(
         name: name.map(name_of).transpose()?,
         output,
         widths: [0; 4],
+        known: BTreeMap::new(),
     };
     // The version to go on from. Until there is one, everything is still to be shown.
     let mut since: Option<u64> = None;
@@ -65,7 +66,16 @@ pub(super) async fn watch(
 }
 
 fn is_away(problem: &Problem) -> bool {
-    matches!(problem.code, ProblemCode::DaemonUnreachable | ProblemCode::ControlPlaneUnreachable)
+    use ProblemCode::{ControlPlaneUnreachable, DaemonUnreachable, DatabaseUnavailable, TooManyRequests};
+    matches!(
+        problem.code,
+        DaemonUnreachable | ControlPlaneUnreachable | DatabaseUnavailable | TooManyRequests
+    )
+}
+
+/// Whether what was asked for is not there, or not for who asks.
+fn is_of_nothing(problem: &Problem) -> bool {
+    matches!(problem.code, ProblemCode::ResourceNotFound | ProblemCode::NotAllowed)
 }
 
 /// How following came to its end.
@@ -81,6 +91,8 @@ struct Watched<'a> {
     name: Option<Name>,
     output: OutputForm,
     widths: [usize; 4],
+    /// What was shown last, by name, and in which version.
+    known: BTreeMap<Name, u64>,
 }
 
 impl Watched<'_> {
@@ -104,7 +116,8 @@ impl Watched<'_> {
                     (self.changes(std::mem::take(&mut changed)).await?, resource_version)
                 }
                 ChangeMessage::Synced { resource_version } | ChangeMessage::Expired { resource_version } => {
-                    (self.everything().await?, resource_version)
+                    changed.clear();
+                    (self.everything(since.is_none()).await?, resource_version)
                 }
             };
             if !told(&text)? {
@@ -115,45 +128,57 @@ impl Watched<'_> {
         Ok(Followed::Ended)
     }
 
-    async fn everything(&mut self) -> Result<String, Problem> {
+    /// Shows what there is; later on, what of it is another than was shown, and what is gone.
+    async fn everything(&mut self, is_first: bool) -> Result<String, Problem> {
         let found = match &self.name {
-            Some(name) => vec![one(self.remote, self.kind, name).await?],
+            Some(name) => match one(self.remote, self.kind, name).await {
+                Err(problem) if !is_first && is_of_nothing(&problem) => Vec::new(),
+                found => vec![found?],
+            },
             None => all(self.remote, &self.remote.of_kind(self.kind).await?).await?,
         };
-        let head = match self.output {
-            OutputForm::Table => {
-                let (head, now) = (shown::head(self.kind), Timestamp::now());
-                self.widths = [0; 4];
-                shown::widen(&mut self.widths, &head);
-                for one in &found {
-                    shown::widen(&mut self.widths, &shown::row(one, now));
-                }
-                shown::line(&head, &self.widths)
+        let mut lines = Vec::new();
+        if is_first && let OutputForm::Table = self.output {
+            let (head, now) = (shown::head(self.kind), Timestamp::now());
+            shown::widen(&mut self.widths, &head);
+            for one in &found {
+                shown::widen(&mut self.widths, &shown::row(one, now));
             }
-            OutputForm::Json => String::new(),
-        };
-        let lines: Vec<_> = found.iter().map(|one| self.line(one)).collect::<Result<_, _>>()?;
-        Ok(head + &lines.concat())
+            lines.push(shown::line(&head, &self.widths));
+        }
+        let before = std::mem::take(&mut self.known);
+        for document in &found {
+            let Metadata { name, resource_version, .. } = &document.metadata;
+            if before.get(name) != Some(resource_version) {
+                lines.push(self.line(document)?);
+            }
+            self.known.insert(name.clone(), *resource_version);
+        }
+        lines
+            .extend(before.keys().filter(|name| !self.known.contains_key(*name)).map(|name| self.gone(name)));
+        Ok(lines.concat())
     }
 
     /// Shows those that changed, each with whether it is gone for whoever watches.
     async fn changes(&mut self, names: BTreeMap<Name, bool>) -> Result<String, Problem> {
         let mut lines = Vec::new();
         for (name, is_gone) in names {
-            if is_gone {
-                lines.push(self.gone(&name));
-                continue;
-            }
-            lines.push(match one(self.remote, self.kind, &name).await {
-                Ok(document) => self.line(&document)?,
-                // It is by now, or is nothing that they may see.
-                Err(problem)
-                    if matches!(problem.code, ProblemCode::ResourceNotFound | ProblemCode::NotAllowed) =>
-                {
-                    self.gone(&name)
+            let there = if is_gone {
+                None
+            } else {
+                match one(self.remote, self.kind, &name).await {
+                    // It is by now, or is nothing that they may see.
+                    Err(problem) if is_of_nothing(&problem) => None,
+                    there => Some(there?),
                 }
-                Err(problem) => return Err(problem),
-            });
+            };
+            if let Some(document) = there {
+                lines.push(self.line(&document)?);
+                self.known.insert(name, document.metadata.resource_version);
+            } else {
+                lines.push(self.gone(&name));
+                self.known.remove(&name);
+            }
         }
         Ok(lines.concat())
     }

@@ -95,14 +95,18 @@ fn takes(
             return wrong("class", format!("`{class}` takes no new environments now"));
         }
     }
-    let place = |spec: &EnvironmentSpec| (spec.project.clone(), spec.class.clone(), spec.runner.clone());
-    if let Some(project) =
-        after.project.as_ref().filter(|_| before.map(place).as_ref() != Some(&place(after)))
+    // A person's own computer is nobody else's.
+    let is_same = |before: &EnvironmentSpec| {
+        (&before.project, &before.class, &before.runner, &before.owner)
+            == (&after.project, &after.class, &after.runner, &after.owner)
+    };
+    if let Some(project) = after.project.as_ref().filter(|_| !before.is_some_and(is_same))
         && let Some(ProjectSpec { classes, .. }) = spec_of(transaction, organization, project)?
         && !classes.is_empty()
         && !is_among(transaction, organization, &classes, after)?
     {
-        return wrong("class", format!("environments of `{project}` run {}", in_words(&classes)));
+        let field = if after.class.is_some() { "class" } else { "runner" };
+        return wrong(field, format!("environments of `{project}` run {}", in_words(&classes)));
     }
     Ok(())
 }

@@ -140,7 +140,10 @@ fn add_refusals(method: &str, operation: &mut Operation) {
     let parameters = operation.parameters.as_deref().unwrap_or_default();
     let names_something = parameters.iter().any(is_of_path);
     let writes = method != "get";
-    let may_be_nobody = writes || !is_open(operation) || operation.responses.responses.contains_key("403");
+    // A route that looks something up for everybody says so itself.
+    let is_paced = operation.responses.responses.remove("429").is_some();
+    let may_be_nobody =
+        is_paced || writes || !is_open(operation) || operation.responses.responses.contains_key("403");
     let may_refuse = [
         ("400", true, "The request cannot be read"),
         ("401", writes || names_something || !is_open(operation), "Nobody is known to send it"),

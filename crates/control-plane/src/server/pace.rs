@@ -24,6 +24,9 @@ const AT_ONCE: u32 = 200;
 /// After that, one each so long.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// An address waits no longer than this, whatever it sent at once.
+const LONGEST: Duration = Duration::from_mins(1);
+
 /// Most addresses that are remembered, and most of what counted: some megabytes.
 const MOST: usize = 10_000;
 
@@ -104,8 +107,7 @@ impl Pace {
             kept.count(shown);
         } else {
             kept.counted.remove(&shown);
-            // Nothing is left if it fails, which the next one is told.
-            let _ = kept.step(peer, (self.now)());
+            kept.charge(peer, (self.now)());
         }
     }
 
@@ -127,12 +129,18 @@ impl Kept {
         if let Some(wait) = self.wait(peer, now) {
             return Err(wait);
         }
+        self.charge(peer, now);
+        Ok(())
+    }
+
+    /// What an address has had. Of what is looked up first many come together before one of them is known to count for nothing:
+    /// they are paid for as well, up to an end.
+    fn charge(&mut self, peer: Peer, now: Instant) {
         if self.rested.len() >= MOST && !self.rested.contains_key(&peer) {
             self.make_room(now);
         }
         let rested = self.rested.entry(peer).or_insert(now);
-        *rested = now.max(*rested) + PAUSE;
-        Ok(())
+        *rested = (now.max(*rested) + PAUSE).min(now + PAUSE * AT_ONCE + LONGEST);
     }
 
     /// Forgets those who rested; or else, an eighth of all at a time, those who come next to that: the least is forgiven so.

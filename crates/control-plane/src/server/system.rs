@@ -1,5 +1,7 @@
 //! What everybody may know.
 
+use std::sync::LazyLock;
+
 use api::control::ServerInfo;
 use axum::Json;
 use axum::extract::State;
@@ -19,5 +21,6 @@ pub(super) async fn info(State(control): State<Control>) -> Json<ServerInfo> {
 #[utoipa::path(get, path = "/v1/openapi.json", tag = "server", security(()),
     responses((status = 200, body = serde_json::Value)))]
 pub(super) async fn document() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], openapi::json())
+    static DOCUMENT: LazyLock<String> = LazyLock::new(openapi::json);
+    ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
 }

@@ -199,7 +199,18 @@ impl Follower {
         for change in changes {
             let is_of_before = change.resource_version <= view.version;
             let is_in_part = view.kinds.get(&change.kind) == Some(&false);
-            match self.told(transaction, &mut view, change)? {
+            let (id, was_seen) = (change.id.clone(), view.seen.contains_key(&change.id));
+            let has_runs =
+                change.kind == Kind::Environment && view.kinds.get(&Kind::Execution) == Some(&false);
+            let told = self.told(transaction, &mut view, change)?;
+            // What ran in it came, or went, with it. Nothing ran in one that was just made or is gone.
+            if has_runs
+                && was_seen != view.seen.contains_key(&id)
+                && transaction.resource_by_id(&id)?.is_some_and(|there| there.metadata.generation > 1)
+            {
+                return Ok((self.view(transaction)?, News::expired(version)));
+            }
+            match told {
                 Some(change) => messages.push_back(ChangeMessage::Changed(change)),
                 // They may have seen it then.
                 None if is_of_before && is_in_part => {

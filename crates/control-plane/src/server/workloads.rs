@@ -14,6 +14,7 @@ use serde_json::json;
 use super::Control;
 use super::answer::{Body, Refusal};
 use super::caller::{Caller, Failed, Rules, Wish};
+use super::pace::Paced;
 use crate::audit::{self, Told};
 use crate::authz::{Asked, Asker, Target};
 use crate::identity::{self, RunnerIdentity, SignedWorkload, Workload, WorkloadError};
@@ -188,8 +189,9 @@ pub(super) async fn configuration(State(control): State<Control>) -> Response {
 }
 
 /// The public keys.
-#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "server", security(()), responses((status = 200, body = serde_json::Value)))]
-pub(super) async fn keys(State(control): State<Control>) -> Result<Response, Refusal> {
+#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "server", security(()),
+    responses((status = 200, body = serde_json::Value), (status = 429, description = "Too many came")))]
+pub(super) async fn keys(State(control): State<Control>, _paced: Paced) -> Result<Response, Refusal> {
     let now = (control.now)();
     let read = control.database.read(move |transaction| identity::published_keys(transaction, now));
     if let Some(keys) = read.await? {

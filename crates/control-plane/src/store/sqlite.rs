@@ -6,7 +6,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ToSql, TransactionBehavior, params_from_iter};
+use rusqlite::{Connection, OpenFlags, ToSql, TransactionBehavior, params_from_iter};
 
 use super::migrations::MIGRATIONS;
 use super::pool::Pool;
@@ -83,6 +83,13 @@ fn make_private(file: &Utf8Path, write: impl FnOnce() -> Result<(), StoreError>)
             tracing::warn!(%error, "a copy that is not whole is left");
         }
     })
+}
+
+/// Whether a file was made by a server: an empty one is a database of SQLite as well.
+pub(super) fn is_state(file: &Utf8Path) -> Result<bool, StoreError> {
+    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(version > 0)
 }
 
 /// Makes a file of what another database holds.

@@ -87,9 +87,8 @@ impl<'a> Turn<'a> {
             self.server.create(&mut self.books, &key, &runner, fields).map(drop)
         };
         changed.map_err(|error| not_shared(name, &error))?;
-        let is_of = |spec: &EnvironmentSpec| (spec.project.clone(), spec.owner.clone(), spec.runner.clone());
-        let before = former.map(|former| form(&former.spec)).transpose()?;
-        if before.as_ref().map(is_of) != Some(is_of(&spec)) {
+        let before: Option<EnvironmentSpec> = former.map(|former| form(&former.spec)).transpose()?;
+        if before.as_ref().map(follows_from) != Some(follows_from(&spec)) {
             self.refresh(document)?;
         }
         self.shown(&key, document)
@@ -285,10 +284,8 @@ impl<'a> Turn<'a> {
         }
         let Some(stored) = self.books.document(key) else { return Ok(Became::Nothing) };
         let is_other = |document: &Document, spec: &EnvironmentSpec| {
-            form::<EnvironmentSpec>(&document.spec).is_ok_and(|known| {
-                (known.project, known.owner, known.runner)
-                    != (spec.project.clone(), spec.owner.clone(), spec.runner.clone())
-            })
+            form::<EnvironmentSpec>(&document.spec)
+                .is_ok_and(|known| follows_from(&known) != follows_from(spec))
         };
         let refit = spec
             .as_ref()
@@ -326,6 +323,11 @@ impl<'a> Turn<'a> {
         };
         stored.map(values).unwrap_or_default()
     }
+}
+
+/// What the limits, the size and the secrets of an environment follow from, beside what others declare.
+fn follows_from(spec: &EnvironmentSpec) -> [Option<&Name>; 4] {
+    [spec.project.as_ref(), spec.owner.as_ref(), spec.class.as_ref(), Some(&spec.runner)]
 }
 
 /// Those fields that are the server's alone and are others in a document than they are to be. One that was never written and

@@ -179,6 +179,7 @@ fn what_was_acknowledged_is_there_after_kills_and_a_backup_takes_its_place() {
     assert!(place.ok(&["get", "projects"]).contains(&acknowledged[0]));
     place.ok(&["delete", "project", &acknowledged[0]]);
     drop(server);
+    assert!(place.fails_given(&["restore", "-"], "").contains("no backup"), "nor what a failed one left");
     place.ok_given(&["restore", "-"], &streamed.stdout);
     let _server = place.serve();
     assert!(place.ok(&["get", "projects"]).contains(&acknowledged[0]));

@@ -286,6 +286,29 @@ async fn policies_and_secrets_follow_to_the_runner_an_environment_is_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_class_gives_reaches_the_runner_too() {
+    let place = Place::new();
+    let (_server, mut mac) = begin(&place).await;
+    let class = |name: &str, cpus: u32| {
+        format!(
+            "kind: EnvironmentClass\nmetadata: {{ name: {name} }}\nspec: {{ runner: mac-1, configuration: {{ cpus: {cpus} }} }}\n---\n"
+        )
+    };
+    let sized = |class: &str| {
+        format!(
+            "kind: Environment\nmetadata: {{ name: sized }}\nspec: {{ desired_phase: running, runner: mac-1, class: {class}, source: {{ type: \
+             repository, url: u }} }}\n"
+        )
+    };
+    apply(&place, &(class("small", 2) + &class("large", 8) + &sized("small")));
+    let key = key_of(&place.get("environment", "sized"));
+    for (name, cpus) in [("small", 2), ("large", 8)] {
+        apply(&place, &sized(name));
+        until(name, &mut [&mut mac], |macs| macs[0].value(&key, "size")["cpus"] == cpus).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_is_declared_reaches_its_runner_and_what_became_of_it_comes_back() {
     let place = Place::new();
     let (_server, mut mac) = begin(&place).await;

@@ -176,7 +176,6 @@ export const console = {
     deletedMeanwhile: 'Deleted, and changed meanwhile',
     deletedMeanwhileText: 'Whoever deleted it did not know of these changes. Nothing is deleted before somebody chooses.',
     /** Fields that the server writes by itself. */
-    told: { policy: 'Its limits, as policies say them', size: 'The size of its class' },
     keepRunning: 'Keep it, running',
     keepStopped: 'Keep it, stopped',
     deleteIt: 'Delete it all the same',

@@ -163,7 +163,6 @@ export const console: typeof en = {
     keep: '이 값 유지',
     deletedMeanwhile: '삭제와 변경이 엇갈림',
     deletedMeanwhileText: '삭제한 사람은 다음 변경을 알지 못했습니다. 누군가 고르기 전에는 아무것도 삭제되지 않습니다.',
-    told: { policy: '정책이 정한 제한', size: '클래스의 크기' },
     keepRunning: '남기고 실행',
     keepStopped: '남기고 중지',
     deleteIt: '그래도 삭제',

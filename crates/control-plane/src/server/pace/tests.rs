@@ -36,6 +36,20 @@ fn of_an_address_so_many_come_at_once_and_then_one_each_pause() {
 }
 
 #[test]
+fn what_came_together_before_it_was_known_to_count_for_nothing_is_paid_for_up_to_an_end() {
+    let (mut kept, begun, ann) = (Kept::default(), Instant::now(), peer("192.0.2.1"));
+    for _ in 0..AT_ONCE + 50 {
+        kept.charge(ann, begun);
+    }
+    assert_eq!(kept.step(ann, begun + PAUSE * 50), Err(PAUSE));
+    kept.step(ann, begun + PAUSE * 51).unwrap();
+    for _ in 0..100_000 {
+        kept.charge(ann, begun);
+    }
+    assert!(kept.wait(ann, begun).unwrap() <= LONGEST + PAUSE);
+}
+
+#[test]
 fn a_customer_has_a_network_of_ipv6_and_one_address_of_ipv4() {
     for (one, other, is_same) in [
         ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true),
