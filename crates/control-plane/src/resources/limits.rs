@@ -105,7 +105,8 @@ fn takes(
         && !classes.is_empty()
         && !is_among(transaction, organization, &classes, after)?
     {
-        let field = if after.class.is_some() { "class" } else { "runner" };
+        let may_be_own = after.class.is_none() && classes.contains(&ClassChoice::MyComputer);
+        let field = if may_be_own { "runner" } else { "class" };
         return wrong(field, format!("environments of `{project}` run {}", in_words(&classes)));
     }
     Ok(())
