@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
-use sync::{Document, Dot, HOLDER, Key, PHASE, PLACED, REMOVED, RunnerId, Side, Stamp, Write};
+use sync::{Document, Dot, HOLDER, Key, Owner, Owners, PHASE, PLACED, REMOVED, RunnerId, Side, Stamp, Write};
 
 /// An edit that was made, by a person or by a program, and was on a disk.
 pub(crate) struct Fact {
@@ -28,8 +28,9 @@ pub(crate) fn writes(document: &Document) -> impl Iterator<Item = (&String, &Wri
     document.fields().iter().flat_map(|(field, register)| register.writes().iter().map(move |w| (field, w)))
 }
 
+/// Whether no person writes a field: nothing of theirs is lost with it.
 pub(crate) fn is_of_programs(field: &str) -> bool {
-    field == HOLDER || field == REMOVED
+    field == HOLDER || field == REMOVED || Owners::default().of(field) == Owner::ServerAlone
 }
 
 impl Truth {
