@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use api::control::RunnerTerms;
 use api::{EnvironmentId, EventKind, Membership, ObjectKind, Problem, ProblemCode, SyncPhase, SyncReport};
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 use sync::{
     EditError, Key, Moment, Output, Owners, PHASE, Refusal, Runner, RunnerId, Tell, ToRunner, ToServer, Token,
 };
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
 use super::disk::{self, DiskError};
 use super::executions::Told;
@@ -58,9 +59,16 @@ pub(super) enum Command {
     /// The server has been heard for a while.
     LookAtAll,
     /// The server told what holds on this computer.
-    Terms { of: Membership, terms: Box<RunnerTerms> },
+    Terms { of: Membership, terms: Terms },
     /// Secrets were taken in.
     Opened { key: Key, kept: Kept, problem: Option<Problem> },
+}
+
+/// What the server answers to a report. Its limits are read where something is held to them: one that this version does not
+/// understand must not do away with all.
+#[derive(Debug, Deserialize)]
+pub(super) struct Terms {
+    pub(super) limits: Value,
 }
 
 /// What lasts.
@@ -93,6 +101,8 @@ pub(super) struct Talk<'a> {
     problem: Option<Problem>,
     heard_at: Option<Timestamp>,
     line: Option<mpsc::UnboundedSender<ToServer>>,
+    /// The last report on its way, or answered.
+    introduction: Option<JoinHandle<()>>,
     wake: Option<u64>,
 }
 
@@ -200,6 +210,7 @@ impl Desk {
             problem: None,
             heard_at: None,
             line: None,
+            introduction: None,
             wake: None,
         };
         let done = async {
@@ -308,6 +319,13 @@ impl Talk<'_> {
                         Command::LookAtAll
                     });
                 }
+                if super::links::is_first_answer(self.runner.disk(), &message)
+                    && self.introduction.as_ref().is_none_or(JoinHandle::is_finished)
+                {
+                    // One of no project says nothing where nothing is limited any more, and what held before is all that
+                    // is known of it.
+                    self.introduce();
+                }
                 let output = self.runner.receive(message, at);
                 self.carry_out(output)?;
             }
@@ -322,11 +340,7 @@ impl Talk<'_> {
             Command::MayGo { key, verdict } => self.may_go(&key, verdict)?,
             Command::Opened { key, kept, problem } => self.opened(&key, kept, problem)?,
             Command::LookAtAll => self.look_at_all()?,
-            Command::Terms { of, terms } if of == self.membership => {
-                let limits =
-                    serde_json::to_value(terms.limits).expect("limits are plain data that JSON can hold");
-                self.keep_limits(&limits)?;
-            }
+            Command::Terms { of, terms } if of == self.membership => self.keep_limits(&terms.limits)?,
             // Of a line that was given up, or of a membership.
             Command::Dialled { .. }
             | Command::Heard { .. }
@@ -477,10 +491,10 @@ impl Talk<'_> {
     }
 
     /// Tells what this computer is and offers, and hears what holds on it.
-    fn introduce(&self) {
+    fn introduce(&mut self) {
         let (control, commands) = (self.desk.around.control.clone(), self.desk.commands.clone());
         let of = self.membership.clone();
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let report = crate::control::this_computer();
             match control.post("/v1/report", &report).await {
                 Ok(terms) => drop(commands.send(Command::Terms { of, terms }).await),
@@ -489,6 +503,10 @@ impl Talk<'_> {
                 }
             }
         });
+        if let Some(earlier) = self.introduction.replace(task) {
+            // Its answer would be the older one.
+            earlier.abort();
+        }
     }
 
     pub(super) fn publish(&self) {
