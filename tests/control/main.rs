@@ -189,8 +189,8 @@ fn a_policy_that_is_gone_holds_no_more_on_what_is_made_here() {
     let place = Place::new();
     let server = place.serve();
     let policy = "kind: Policy\nmetadata: { name: base }\nspec: { host_mounts: false }\n";
-    place.control_ok(&["apply", "-f", &place.file("policy.yaml", policy)]);
     place.control_ok(&["apply", "-f", &place.file("team.yaml", people())]);
+    place.control_ok(&["apply", "-f", &place.file("policy.yaml", policy)]);
     joined(&place, &server);
     place.until("it has told what it offers, and heard of the policy", || {
         place.control_ok(&["get", "runner", "big-linux", "-o", "json"]).contains("\"cpus\"")

@@ -21,7 +21,7 @@ async fn is_forbidden(place: &Place, what: &str) {
 }
 
 #[tokio::test]
-async fn what_is_allowed_is_asked_anew_where_a_container_starts_or_is_taken_over() {
+async fn what_is_allowed_is_asked_anew_where_a_container_starts() {
     let Some(place) = Place::start("web") else { return };
     let single = format!(r#"{{"image": "{BASE_IMAGE}"}}"#);
     let composed = r#"{"dockerComposeFile": "compose.yaml", "service": "app", "overrideCommand": true}"#;
@@ -43,18 +43,27 @@ async fn what_is_allowed_is_asked_anew_where_a_container_starts_or_is_taken_over
 }
 
 #[tokio::test]
-async fn arguments_and_containers_of_other_tools_bring_in_no_image() {
+async fn arguments_bring_in_no_image() {
     let Some(place) = Place::start("web") else { return };
     let arguments = format!(r#"{{"image": "registry.example.com/x", "runArgs": ["{BASE_IMAGE}"]}}"#);
     place.write(&[(".devcontainer.json", &arguments)]);
     limit(&place, true);
     is_forbidden(&place, "the arguments").await;
     assert_eq!(place.docker(&["ps", "--all", "--quiet"]), "");
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_container_of_another_tool_brings_in_no_image() {
+    let Some(place) = Place::start("web") else { return };
+    limit(&place, true);
     place.write(&[(".devcontainer.json", &format!(r#"{{"image": "{BASE_IMAGE}"}}"#))]);
     let folder = format!("devcontainer.local_folder={}", place.folder);
     let file = format!("devcontainer.config_file={}/.devcontainer.json", place.folder);
     // It runs: nothing but the taking over is left to be done.
-    place.docker(&["run", "--detach", "--label", &folder, "--label", &file, BASE_IMAGE, "sleep", "3600"]);
+    let run =
+        ["run", "--detach", "--init", "--label", &folder, "--label", &file, BASE_IMAGE, "sleep", "3600"];
+    place.docker(&run);
     is_forbidden(&place, "the container").await;
     place.end().await;
 }
