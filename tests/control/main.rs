@@ -185,6 +185,24 @@ fn policies_hold_on_what_is_made_here_before_its_server_has_answered() {
 }
 
 #[test]
+fn a_policy_that_is_gone_holds_no_more_on_what_is_made_here() {
+    let place = Place::new();
+    let server = place.serve();
+    let policy = "kind: Policy\nmetadata: { name: base }\nspec: { host_mounts: false }\n";
+    place.control_ok(&["apply", "-f", &place.file("team.yaml", people())]);
+    place.control_ok(&["apply", "-f", &place.file("policy.yaml", policy)]);
+    joined(&place, &server);
+    place.until("it has told what it offers, and heard of the policy", || {
+        place.control_ok(&["get", "runner", "big-linux", "-o", "json"]).contains("\"cpus\"")
+    });
+    place.control_ok(&["delete", "policy", "base"]);
+    // Nothing here is of no project: so nobody told this computer.
+    place.cove_ok(&["up", &place.folder("first"), "--no-wait"], "");
+    place.until("nothing is limited", || place.here("first")["status"]["limits"].is_null());
+    drop(server);
+}
+
+#[test]
 fn a_host_that_nobody_sits_at_joins_by_itself() {
     let place = Place::new();
     let server = place.serve();

@@ -13,6 +13,7 @@ use sync::{
 };
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
 use super::disk::{self, DiskError};
 use super::executions::Told;
@@ -93,6 +94,8 @@ pub(super) struct Talk<'a> {
     problem: Option<Problem>,
     heard_at: Option<Timestamp>,
     line: Option<mpsc::UnboundedSender<ToServer>>,
+    /// The last report on its way, or answered.
+    introduction: Option<JoinHandle<()>>,
     wake: Option<u64>,
 }
 
@@ -200,6 +203,7 @@ impl Desk {
             problem: None,
             heard_at: None,
             line: None,
+            introduction: None,
             wake: None,
         };
         let done = async {
@@ -307,6 +311,13 @@ impl Talk<'_> {
                         tokio::time::sleep(SETTLING).await;
                         Command::LookAtAll
                     });
+                }
+                if super::links::is_first_answer(self.runner.disk(), &message)
+                    && self.introduction.as_ref().is_none_or(JoinHandle::is_finished)
+                {
+                    // One of no project says nothing where nothing is limited any more, and what held before is all that
+                    // is known of it.
+                    self.introduce();
                 }
                 let output = self.runner.receive(message, at);
                 self.carry_out(output)?;
@@ -477,10 +488,10 @@ impl Talk<'_> {
     }
 
     /// Tells what this computer is and offers, and hears what holds on it.
-    fn introduce(&self) {
+    fn introduce(&mut self) {
         let (control, commands) = (self.desk.around.control.clone(), self.desk.commands.clone());
         let of = self.membership.clone();
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let report = crate::control::this_computer();
             match control.post("/v1/report", &report).await {
                 Ok(terms) => drop(commands.send(Command::Terms { of, terms }).await),
@@ -489,6 +500,10 @@ impl Talk<'_> {
                 }
             }
         });
+        if let Some(earlier) = self.introduction.replace(task) {
+            // Its answer would be the older one.
+            earlier.abort();
+        }
     }
 
     pub(super) fn publish(&self) {

@@ -6,7 +6,7 @@ use api::control::{FieldConflict, Fields, Rival};
 use api::{Environment, EnvironmentId, SharedEnvironment};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sync::{Conflict, Disk, Document, Key, Owners, PHASE, Side, Write};
+use sync::{Conflict, Disk, Document, Key, Owners, PHASE, Side, ToRunner, Write};
 
 use super::desk::{LEFT, Talk};
 use super::disk::{DiskError, row};
@@ -90,6 +90,12 @@ pub(super) fn limits_of_new(store: &Store) -> Option<Value> {
         None
     });
     known.map(|limits| serde_json::from_str(&limits).unwrap_or_default())
+}
+
+/// Whether a message is the first that the server says of a document that was made here.
+pub(super) fn is_first_answer(disk: &Disk, message: &ToRunner) -> bool {
+    let (ToRunner::Kept { key, .. } | ToRunner::Delivery { key, .. }) = message else { return false };
+    disk.documents.get(key).is_some_and(|held| held.version == 0)
 }
 
 impl Talk<'_> {
@@ -200,4 +206,30 @@ fn conflicts_of(document: &Document, owners: &Owners) -> Vec<FieldConflict> {
         },
     };
     document.conflicts(owners).into_iter().map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use sync::{Held, Token};
+
+    use super::*;
+
+    #[test]
+    fn a_document_that_was_made_here_is_answered_for_the_first_time_once() {
+        let key = Key::parse("made-here").unwrap();
+        let document = Document::default();
+        let held = |version| {
+            let held = Held { version, ..Held::default() };
+            Disk { documents: [(key.clone(), held)].into(), ..Disk::default() }
+        };
+        let (lease, version) = (Token(1), 7);
+        let kept = ToRunner::Kept { lease, key: key.clone(), document: document.digest(), version };
+        let secrets = Vec::new();
+        let delivery = ToRunner::Delivery { lease, key: key.clone(), version, document, secrets };
+        for message in [kept, delivery] {
+            let is_first = |disk: &Disk| is_first_answer(disk, &message);
+            assert!(is_first(&held(0)) && !is_first(&held(6)) && !is_first(&Disk::default()));
+        }
+        assert!(!is_first_answer(&held(0), &ToRunner::StatusKept { lease, key: key.clone(), count: 1 }));
+    }
 }
