@@ -97,6 +97,8 @@ struct Table {
     /// What was wanted last.
     wanted: BTreeMap<EnvironmentId, Vec<WantedPort>>,
     forwards: BTreeMap<EnvironmentId, Vec<Forward>>,
+    /// Ports of this computer that were not to be had at the last look.
+    refused: BTreeMap<EnvironmentId, BTreeSet<(u16, Transport)>>,
     /// Ports of environments that start when somebody comes.
     doorbells: BTreeMap<EnvironmentId, Doorbells>,
     /// What a person should know of them.
@@ -196,6 +198,7 @@ impl Ports {
             table.wanted.remove(id);
             table.problems.remove(id);
             table.names.remove(id);
+            table.refused.remove(id);
             (table.forwards.remove(id), ports)
         };
         self.inner.count_interest();

@@ -28,6 +28,14 @@ const NEVER_ELEVATED: &str = "`elevateIfNeeded` asks for it, and Cove takes no p
 /// Who held a port when, in words.
 pub(super) type Holders = BTreeMap<(u16, Transport), (Instant, Option<String>)>;
 
+/// Ports of this computer that were not to be had for an environment.
+struct Refusals {
+    /// At the last look.
+    before: BTreeSet<(u16, Transport)>,
+    /// At this one.
+    now: BTreeSet<(u16, Transport)>,
+}
+
 /// A port that is open for an environment.
 pub(super) struct Forward {
     pub(super) wanted: WantedPort,
@@ -67,13 +75,15 @@ impl Inner {
         id: &EnvironmentId,
         wanted: Vec<WantedPort>,
     ) -> (Vec<PortStatus>, Vec<Problem>) {
-        let (gone, earlier, promised) = {
+        let (gone, earlier, promised, refused_before) = {
             let mut table = self.lock();
             let open = table.forwards.entry(id.clone()).or_default();
             let is_gone = |open: &mut Forward| !wanted.iter().any(|wanted| open.satisfies(wanted));
             let gone: Vec<Forward> = open.extract_if(.., is_gone).collect();
-            (gone, table.earlier.get(id).cloned().unwrap_or_default(), table.promised(id))
+            let earlier = table.earlier.get(id).cloned().unwrap_or_default();
+            (gone, earlier, table.promised(id), table.refused.remove(id).unwrap_or_default())
         };
+        let mut refusals = Refusals { before: refused_before, now: BTreeSet::new() };
         for forward in gone {
             forward.listener.close().await;
         }
@@ -84,7 +94,7 @@ impl Inner {
             }
             let earlier = earlier.get(&key(wanted)).copied();
             let is_promised = promised.contains(&(wanted.host_port, wanted.transport));
-            match self.open_one(wanted, earlier, is_promised).await {
+            match self.open_one(wanted, earlier, is_promised, &mut refusals).await {
                 Ok(forward) => self.lock().forwards.entry(id.clone()).or_default().push(forward),
                 Err(problem) => problems.push(problem),
             }
@@ -101,6 +111,9 @@ impl Inner {
         }
         let mut table = self.lock();
         table.forwards.retain(|_, open| !open.is_empty());
+        if !refusals.now.is_empty() {
+            table.refused.insert(id.clone(), refusals.now);
+        }
         table.wanted.insert(id.clone(), wanted);
         let statuses = self.statuses_in(&table, id);
         table.earlier.entry(id.clone()).or_default().extend(numbers_of(&statuses));
@@ -112,15 +125,19 @@ impl Inner {
         wanted: &WantedPort,
         earlier: Option<u16>,
         is_promised: bool,
+        refusals: &mut Refusals,
     ) -> Result<Forward, Problem> {
         let target = watch::Sender::new(target_of(wanted));
         let mut refused: Option<io::Error> = None;
         for port in candidates(wanted, earlier, is_promised) {
             self.make_way(port, wanted).await;
             let open = || Listener::open(self.dialer.clone(), wanted.transport, port, target.subscribe());
-            // A number that people know is not given up for somebody who has it for a moment.
+            // A number that people know is not given up for somebody who has it for a moment. Who had it at the last look
+            // has it for longer, and ports of other environments would wait along.
+            let at = (port, wanted.transport);
             let is_known = port == wanted.host_port || Some(port) == earlier;
-            let opened = if is_known && self.holder_among_ours(port, wanted.transport).is_none() {
+            let is_news = is_known && !refusals.before.contains(&at);
+            let opened = if is_news && self.holder_among_ours(port, wanted.transport).is_none() {
                 patiently(open).await
             } else {
                 open().await
@@ -139,6 +156,7 @@ impl Inner {
                     });
                 }
                 Err(error) => {
+                    refusals.now.insert(at);
                     // What stands in the way of the wanted port is what people want to know.
                     refused.get_or_insert(error);
                 }

@@ -130,6 +130,25 @@ async fn a_port_that_is_held_for_a_moment_is_not_given_up() {
 }
 
 #[tokio::test]
+async fn a_port_that_stays_taken_holds_nothing_up_at_each_look() {
+    let fixture = Fixture::new();
+    let ports = ports_of(&fixture);
+    let id = EnvironmentId::random();
+    let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = holder.local_addr().unwrap().port();
+    // Time that nobody uses passes at once.
+    tokio::time::pause();
+    for (look, waits) in [("first", true), ("next", false), ("one after that", false)] {
+        let begun = tokio::time::Instant::now();
+        let required = WantedPort { require_local: true, ..wanted(80, taken) };
+        let (_, problems) = ports.inner.set(&id, vec![required]).await;
+        assert_eq!(problems[0].code, ProblemCode::PortTaken);
+        let waited = begun.elapsed() >= std::time::Duration::from_millis(500);
+        assert_eq!(waited, waits, "the {look}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
 async fn a_moved_port_has_its_number_again_after_a_restart_and_after_a_stop() {
     let fixture = Fixture::new();
     fixture.run().await.unwrap();
