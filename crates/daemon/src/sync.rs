@@ -191,5 +191,10 @@ mod tests {
         write(desk::LEFT, None);
         assert_eq!(write("limits", Some(r#"{"stop_after":"later"}"#)), unreadable());
         assert_eq!(write("limits", Some("{}")), Limits::default());
+        // As the server answers it, with a field that a later version writes otherwise.
+        let answer =
+            r#"{"limits":{"stop_after":{"seconds":600},"host_mounts":{"value":true,"policies":[]}}}"#;
+        let terms: desk::Terms = serde_json::from_str(answer).unwrap();
+        assert_eq!(write("limits", Some(&terms.limits.to_string())), unreadable());
     }
 }

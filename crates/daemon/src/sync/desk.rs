@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use api::control::RunnerTerms;
 use api::{EnvironmentId, EventKind, Membership, ObjectKind, Problem, ProblemCode, SyncPhase, SyncReport};
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 use sync::{
     EditError, Key, Moment, Output, Owners, PHASE, Refusal, Runner, RunnerId, Tell, ToRunner, ToServer, Token,
@@ -59,9 +59,16 @@ pub(super) enum Command {
     /// The server has been heard for a while.
     LookAtAll,
     /// The server told what holds on this computer.
-    Terms { of: Membership, terms: Box<RunnerTerms> },
+    Terms { of: Membership, terms: Terms },
     /// Secrets were taken in.
     Opened { key: Key, kept: Kept, problem: Option<Problem> },
+}
+
+/// What the server answers to a report. Its limits are read where something is held to them: one that this version does not
+/// understand must not do away with all.
+#[derive(Debug, Deserialize)]
+pub(super) struct Terms {
+    pub(super) limits: Value,
 }
 
 /// What lasts.
@@ -333,11 +340,7 @@ impl Talk<'_> {
             Command::MayGo { key, verdict } => self.may_go(&key, verdict)?,
             Command::Opened { key, kept, problem } => self.opened(&key, kept, problem)?,
             Command::LookAtAll => self.look_at_all()?,
-            Command::Terms { of, terms } if of == self.membership => {
-                let limits =
-                    serde_json::to_value(terms.limits).expect("limits are plain data that JSON can hold");
-                self.keep_limits(&limits)?;
-            }
+            Command::Terms { of, terms } if of == self.membership => self.keep_limits(&terms.limits)?,
             // Of a line that was given up, or of a membership.
             Command::Dialled { .. }
             | Command::Heard { .. }
