@@ -20,7 +20,7 @@ const SYNTAX: &str = "BUILDKIT_SYNTAX";
 
 impl Dockerfile {
     /// The image of the frontend that the file or a build argument names. What stands behind it is the frontend's.
-    pub(super) fn frontend<'a>(&'a self, build_args: &'a Variables) -> Option<&'a str> {
+    pub fn frontend<'a>(&'a self, build_args: &'a Variables) -> Option<&'a str> {
         let named = build_args.get(SYNTAX).or(self.syntax.as_ref())?;
         named.split_whitespace().next()
     }

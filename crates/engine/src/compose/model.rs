@@ -34,6 +34,8 @@ pub struct ComposeModel {
 pub struct ComposeService {
     /// Its image.
     pub image: Option<String>,
+    /// When its image is pulled, where the files say so.
+    pub pull_policy: Option<String>,
     /// How its image is built, if it is.
     pub build: Option<serde_json::Value>,
     /// The user it runs as, where the files say one.
