@@ -8,6 +8,7 @@ use std::time::Duration;
 use api::control::{Bound, Limits};
 use api::{IdlePolicy, Problem, ProblemCode};
 use devcontainer::{Config, ContainerSource};
+use engine::{ContainerSize, RunOption, run_options};
 use provision::compose::Project;
 
 use crate::consent::{CommandPolicy, ConsentPolicy, Policy};
@@ -30,6 +31,33 @@ pub(crate) fn consent(own: ConsentPolicy, limits: &Limits) -> ConsentPolicy {
 pub(crate) fn idle(own: IdlePolicy, limits: &Limits) -> Option<Duration> {
     let most = limits.stop_after.as_ref().map(|bound| Duration::from_secs(bound.value));
     own.limit().into_iter().chain(most).min()
+}
+
+/// Whether `runArgs` leave the image, and what a class gives, to what comes behind them in a `docker create`.
+///
+/// # Errors
+/// A word of them would stand for the image, or take what is behind it for its value, where either is limited.
+pub(crate) fn arguments(limits: &Limits, size: ContainerSize, config: &Config) -> Result<(), Problem> {
+    let is_limited = !limits.images.is_empty() || size != ContainerSize::default();
+    if !is_limited || matches!(config.container, ContainerSource::Compose(_)) {
+        return Ok(());
+    }
+    let is_open = |option: &RunOption| option.name.is_empty() || option.wants_value();
+    let Some(open) = run_options(&config.run_args).into_iter().find(is_open) else { return Ok(()) };
+    let (word, why) = match open {
+        RunOption { name, words, .. } if name.is_empty() => {
+            (words.concat(), "is no option of `docker create`")
+        }
+        RunOption { name, .. } => (name, "has no value"),
+    };
+    let whose = if limits.images.is_empty() {
+        "the environment's class says what its container gets"
+    } else {
+        "policies say which images containers are made of"
+    };
+    let title = format!("`{word}` in `runArgs` {why}, and {whose}");
+    Err(Problem::new(ProblemCode::PolicyForbids, title)
+        .with_hint("write each option with its value, as `--name=value`, and take out what is none"))
 }
 
 /// Whether containers may be made of what a configuration names.
@@ -79,9 +107,23 @@ fn full_name(image: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use api::Name;
+    use api::control::Among;
+    use camino::Utf8Path;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::sources::Person;
+
+    fn config_of(folder: &Utf8Path, text: &Value) -> Config {
+        fs_err::write(folder.join(".devcontainer.json"), text.to_string()).unwrap();
+        let variables = BTreeMap::new();
+        let sources = Person::new(&variables);
+        let located = devcontainer::locate(&sources, folder, None).unwrap();
+        devcontainer::read(&sources, folder, &located, "base").unwrap()
+    }
 
     #[test]
     fn images_are_known_by_their_full_names() {
@@ -93,6 +135,38 @@ mod tests {
             ("localhost:5000/a", "localhost:5000/a:latest"),
         ] {
             assert_eq!(full_name(image), full);
+        }
+    }
+
+    #[test]
+    fn arguments_that_reach_further_than_options_are_refused_where_something_is_limited() {
+        let images = Limits {
+            images: [Among { policy: Name::parse("base").unwrap(), values: ["*".to_owned()].into() }].into(),
+            ..Limits::default()
+        };
+        let sized = ContainerSize { cpus: Some(2), memory_gib: None };
+        let temp = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(temp.path()).unwrap();
+        for (words, open) in [
+            (json!(["--pull=always", "-e", "A=b", "-it", "--label", "x"]), None),
+            (json!(["--pull=always", "evil/x"]), Some("evil/x")),
+            (json!(["--init", "--", "x"]), Some("--")),
+            (json!(["--init", "--label"]), Some("--label")),
+            (json!(["-ite"]), Some("-e")),
+            (json!(["--label="]), None),
+        ] {
+            let config = config_of(folder, &json!({ "image": "debian", "runArgs": words }));
+            let judged =
+                |limits: &Limits, size| arguments(limits, size, &config).map_err(|problem| problem.title);
+            let (none, whole) = (Limits::default(), ContainerSize::default());
+            assert_eq!(judged(&none, whole), Ok(()), "nothing is limited");
+            for (limits, size) in [(&images, whole), (&none, sized)] {
+                match (judged(limits, size), open) {
+                    (Ok(()), None) => {}
+                    (Err(title), Some(open)) => assert!(title.starts_with(&format!("`{open}` ")), "{title}"),
+                    (judged, open) => panic!("{words}: {judged:?}, {open:?}"),
+                }
+            }
         }
     }
 

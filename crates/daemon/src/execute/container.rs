@@ -10,6 +10,7 @@ use engine::{ContainerError, ContainerState, Engine, Extras, Identity, plan_cont
 use provision::container::{self, StartError};
 use provision::image::{self, PreparedImage};
 
+use super::image::judge_arguments;
 use super::{Turn, compose, gate};
 use crate::clone;
 use crate::configuration::BASE_ENTRIES_LABEL;
@@ -28,6 +29,7 @@ const MAX_LABEL: usize = 100_000;
 
 pub(super) async fn create(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let config = turn.config()?;
+    judge_arguments(turn, &config)?;
     let prepared = prepared(turn)?;
     record_made_from(turn, &prepared)?;
     let mut resolved = devcontainer::merge(&prepared.image.metadata, &config);

@@ -35,6 +35,7 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let config = turn.config()?;
     let engine = turn.parts.machine.engine();
     let limits = crate::sync::limits_of(&turn.parts.store, &turn.environment.id);
+    judge_arguments(turn, &config)?;
     limits::images(&limits, &config, None)?;
     let stale = match prebuilt(turn, &config, &limits).await? {
         Prebuilt::Begun => return Ok(()),
@@ -98,6 +99,15 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
         feature_warnings,
     });
     Ok(())
+}
+
+/// Whether policies, and the environment's class, let a container be made with the `runArgs` of its configuration.
+///
+/// # Errors
+/// They do not.
+pub(super) fn judge_arguments(turn: &Turn<'_>, config: &Config) -> Result<(), Problem> {
+    let (store, id) = (&turn.parts.store, &turn.environment.id);
+    limits::arguments(&crate::sync::limits_of(store, id), crate::sync::size_of(store, id), config)
 }
 
 /// Whether the image is a prebuild.

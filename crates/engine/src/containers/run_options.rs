@@ -11,6 +11,16 @@ pub struct RunOption {
     pub words: Vec<String>,
 }
 
+impl RunOption {
+    /// Whether `docker` would take the word behind it for its value: it has none, and takes one.
+    pub fn wants_value(&self) -> bool {
+        let letter = self.name.strip_prefix('-').filter(|letter| letter.len() == 1);
+        let is_switch = SWITCHES.contains(&self.name.as_str())
+            || letter.is_some_and(|letter| SWITCH_LETTERS.contains(letter));
+        self.value.is_none() && !self.name.is_empty() && !is_switch
+    }
+}
+
 /// Options of `docker create` and `docker run` that take no value of their own.
 const SWITCHES: &[&str] = &[
     "--detach",
