@@ -60,7 +60,7 @@ pub(crate) fn arguments(limits: &Limits, size: ContainerSize, config: &Config) -
         .with_hint("write each option with its value, as `--name=value`, and take out what is none"))
 }
 
-/// Whether containers may be made of what a configuration names.
+/// Whether containers may be made of what a configuration names, and those be started that were.
 ///
 /// # Errors
 /// The first image that is not allowed, or a Dockerfile that cannot be read.

@@ -3,6 +3,7 @@
 use api::{HookStage, Problem, ProblemCode};
 
 use super::Turn;
+use super::image::judge_made;
 use crate::observe;
 use crate::problems;
 use crate::store::{Adopted, MadeFrom};
@@ -16,6 +17,7 @@ pub(super) async fn run(turn: &Turn<'_>) -> Result<(), Problem> {
     let id = observe::foreign_container(turn.parts, &reading.config).await?.ok_or_else(gone)?;
     let state = turn.parts.machine.engine().container(&id).await;
     let state = state.map_err(|error| problems::from_engine(&error))?.ok_or_else(gone)?;
+    judge_made(turn, &reading.config, &state).await?;
     turn.report.line(format!(
         "the container `{}` was made for this folder by another tool; Cove looks after it from now on",
         state.name

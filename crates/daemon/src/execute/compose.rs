@@ -25,6 +25,16 @@ pub(super) async fn read(turn: &Turn<'_>, config: &Config, compose: &Compose) ->
     read_as(turn, config, compose, None).await
 }
 
+/// As [`read`], for the project that a container belongs to.
+pub(super) async fn read_of(
+    turn: &Turn<'_>,
+    config: &Config,
+    compose: &Compose,
+    state: &ContainerState,
+) -> Result<Project, Problem> {
+    read_as(turn, config, compose, project_of(state)).await
+}
+
 /// As [`read`], for a project whose name is known.
 async fn read_as(
     turn: &Turn<'_>,
@@ -94,7 +104,7 @@ pub(super) async fn start(
     compose: &Compose,
     state: &ContainerState,
 ) -> Result<(), Problem> {
-    let mut project = read_as(turn, config, compose, project_of(state)).await?;
+    let mut project = read_of(turn, config, compose, state).await?;
     let engine = turn.parts.machine.engine();
     let wanted = project.wanted();
     let needed = engine.compose_needed(project.name(), &wanted).await;

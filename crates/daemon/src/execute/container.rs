@@ -10,7 +10,7 @@ use engine::{ContainerError, ContainerState, Engine, Extras, Identity, plan_cont
 use provision::container::{self, StartError};
 use provision::image::{self, PreparedImage};
 
-use super::image::judge_arguments;
+use super::image::{judge_arguments, judge_made};
 use super::{Turn, compose, gate};
 use crate::clone;
 use crate::configuration::BASE_ENTRIES_LABEL;
@@ -97,6 +97,7 @@ pub(super) async fn start(turn: &mut Turn<'_>) -> Result<(), Problem> {
     let config = turn.config()?;
     let found = observe::main_container(turn.parts, turn.environment).await?;
     let state = found.ok_or_else(|| problems::from_start(&StartError::Gone))?;
+    judge_made(turn, &config, &state).await?;
     // What the container is decides, and not what its configuration says by now.
     let started = match &config.container {
         ContainerSource::Compose(compose) if compose::project_of(&state).is_some() => {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use api::control::Limits;
 use api::{EventKind, Problem, ProblemCode};
 use devcontainer::{Config, ContainerSource};
-use engine::Engine;
+use engine::{ContainerState, Engine};
 use provision::features::{self, LockfileUse};
 use provision::image::{self, Building, LabelContent, Names, Numbers};
 use serde_json::Map;
@@ -108,6 +108,26 @@ pub(super) async fn run(turn: &mut Turn<'_>) -> Result<(), Problem> {
 pub(super) fn judge_arguments(turn: &Turn<'_>, config: &Config) -> Result<(), Problem> {
     let (store, id) = (&turn.parts.store, &turn.environment.id);
     limits::arguments(&crate::sync::limits_of(store, id), crate::sync::size_of(store, id), config)
+}
+
+/// Whether policies allow what a container that exists was made of, by the words of its configuration as it is now.
+///
+/// # Errors
+/// They do not, or it cannot be read.
+pub(super) async fn judge_made(
+    turn: &Turn<'_>,
+    config: &Config,
+    state: &ContainerState,
+) -> Result<(), Problem> {
+    let limits = crate::sync::limits_of(&turn.parts.store, &turn.environment.id);
+    if limits.images.is_empty() {
+        return Ok(());
+    }
+    let project = match &config.container {
+        ContainerSource::Compose(compose) => Some(compose::read_of(turn, config, compose, state).await?),
+        ContainerSource::Image { .. } | ContainerSource::Build(_) => None,
+    };
+    limits::images(&limits, config, project.as_ref())
 }
 
 /// Whether the image is a prebuild.

@@ -8,6 +8,7 @@ mod customizations;
 mod grants;
 mod host_mounts;
 mod idle;
+mod images;
 mod ports;
 mod prebuild;
 mod secrets;
