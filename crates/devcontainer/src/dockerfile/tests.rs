@@ -31,6 +31,11 @@ fn finds_the_base_image() {
         ("FROM scratch\nCOPY . .", "scratch"),
         ("# comment\n\nFROM \\\n # within\n debian \\\n  AS x\n", "debian"),
         ("# escape=`\nFROM debian `\n AS x", "debian"),
+        ("FROM \\\n\\ \t\ndebian", "debian"),
+        // A character that is escaped itself continues nothing.
+        ("FROM a\nRUN echo \\\\\nFROM b", "b"),
+        ("# escape=`\nFROM a\nRUN echo ``\nFROM b", "b"),
+        ("# escape=`\nFROM a\nRUN echo \\\\`\nFROM b", "a"),
         ("FROM a\nRUN <<EOF cat <<-\"END\"\nFROM no\nEOF\n\tEND\nRUN echo <<<x\nFROM b", "b"),
         ("FROM debian AS debian", "debian"),
     ];

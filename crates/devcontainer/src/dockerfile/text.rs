@@ -92,9 +92,10 @@ fn is_skipped(line: &str) -> bool {
     line.is_empty() || line.starts_with('#')
 }
 
-/// The line without the character that continues it on the next one.
+/// The line without the character that continues it on the next one. One that is escaped itself is no such character.
 pub(super) fn continued(line: &str, escape: char) -> Option<&str> {
-    line.trim_end().strip_suffix(escape)
+    let begun = line.trim_end_matches([' ', '\t', '\r', '\n']).strip_suffix(escape)?;
+    (!begun.ends_with(escape)).then_some(begun)
 }
 
 struct HereDocument<'a> {
