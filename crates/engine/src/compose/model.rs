@@ -51,6 +51,8 @@ pub struct ComposeService {
     pub cpus: Option<serde_json::Value>,
     /// How much memory it gets, where the files say so for the service itself.
     pub mem_limit: Option<serde_json::Value>,
+    /// How much memory and swap it gets together, where the files say so.
+    pub memswap_limit: Option<serde_json::Value>,
     /// What the files say of how it is deployed.
     pub deploy: Option<serde_json::Value>,
     /// Whose network it is in, where it has none of its own: `service:db`.

@@ -117,6 +117,10 @@ fn add_size(
             deployed.insert(key.into(), value);
         }
     }
+    if size.memory_gib.is_some() && service.memswap_limit.is_some() {
+        // One below the memory would be refused; nor is swap what a class is about.
+        added.insert("memswap_limit".into(), json!(-1));
+    }
     let deployed = Some(deployed).filter(|limits| !limits.is_empty());
     deployed.map(|limits| ("limits".to_owned(), Value::from(limits))).into_iter().collect()
 }

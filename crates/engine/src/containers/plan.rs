@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use devcontainer::{Config, Mount, Resolved};
 
+use super::run_options::run_options;
 use crate::images::ImageInfo;
 
 /// The label that carries the id of the environment a container belongs to.
@@ -109,11 +110,15 @@ pub struct ContainerSize {
 }
 
 impl ContainerSize {
-    /// As arguments of `docker create`, of which the later ones count.
-    fn arguments(self) -> impl Iterator<Item = String> {
+    /// As arguments of `docker create`, behind those of the configuration: the later ones count.
+    fn arguments(self, configured: &[String]) -> impl Iterator<Item = String> {
         let cpus = self.cpus.map(|count| format!("--cpus={count}"));
         let memory = self.memory_gib.map(|gib| format!("--memory={gib}g"));
-        cpus.into_iter().chain(memory)
+        // Memory and swap together, which the engine refuses below the memory; nor is swap what a class is about.
+        let limits_swap =
+            memory.is_some() && run_options(configured).iter().any(|option| option.name == "--memory-swap");
+        let swap = limits_swap.then(|| "--memory-swap=-1".to_owned());
+        cpus.into_iter().chain(memory).chain(swap)
     }
 }
 
@@ -157,7 +162,7 @@ pub fn plan_container<'a>(
             LOCAL_HOSTS.map(str::to_owned).to_vec()
         },
         network: None,
-        run_args: config.run_args.iter().cloned().chain(extras.size.arguments()).collect(),
+        run_args: config.run_args.iter().cloned().chain(extras.size.arguments(&config.run_args)).collect(),
         first_process: first_process(resolved, &facts.entrypoint, &facts.cmd),
     }
 }

@@ -119,6 +119,15 @@ fn a_size_counts_before_what_the_configuration_says() {
     let sized = |cpus, memory_gib| Extras { size: ContainerSize { cpus, memory_gib }, ..Extras::default() };
     let spec = plan_container(&config, &resolved, "x", &image(), None, sized(Some(4), Some(16)));
     assert_eq!(spec.run_args, ["--cpus=2", "--memory=2g", "--cpus=4", "--memory=16g"]);
+    // Both together below the memory are refused by the engine.
+    let json = r#"{ "image": "x", "runArgs": ["--memory-swap", "4g"] }"#;
+    let (config, resolved) = configure(&folder, &[(".devcontainer.json", json)]);
+    for (memory, added) in
+        [(Some(16), ["--cpus=4", "--memory=16g", "--memory-swap=-1"].as_slice()), (None, &["--cpus=4"])]
+    {
+        let spec = plan_container(&config, &resolved, "x", &image(), None, sized(Some(4), memory));
+        assert_eq!(spec.run_args[2..], *added);
+    }
 
     // Compose refuses files that say two things of one service.
     let both = (Some(4), Some(16));
@@ -126,6 +135,12 @@ fn a_size_counts_before_what_the_configuration_says() {
         (json!({}), both, json!({ "cpus": "4", "mem_limit": "16g" })),
         (json!({}), (None, None), json!({})),
         (json!({ "mem_limit": "1" }), (Some(4), None), json!({ "cpus": "4" })),
+        (json!({ "memswap_limit": "1" }), (Some(4), None), json!({ "cpus": "4" })),
+        (
+            json!({ "memswap_limit": "1" }),
+            (None, Some(16)),
+            json!({ "mem_limit": "16g", "memswap_limit": -1 }),
+        ),
         (json!({ "deploy": { "resources": { "limits": null } } }), (Some(4), None), json!({ "cpus": "4" })),
         (
             json!({ "deploy": { "resources": { "limits": { "memory": "1" } } } }),
@@ -143,7 +158,7 @@ fn a_size_counts_before_what_the_configuration_says() {
             plan_override(&config, &resolved, ("app", &service), &image(), None, None, sized(cpus, memory));
         let mut file: Value = serde_json::from_str(&file.to_file()).unwrap();
         let app = file["services"]["app"].as_object_mut().unwrap();
-        app.retain(|key, _| ["cpus", "mem_limit", "deploy"].contains(&key.as_str()));
+        app.retain(|key, _| ["cpus", "mem_limit", "memswap_limit", "deploy"].contains(&key.as_str()));
         assert_eq!(Value::from(app.clone()), expected, "{service:?}");
     }
 }
