@@ -150,23 +150,26 @@ mod tests {
     #[test]
     fn images_of_a_project_are_those_of_all_its_services() {
         let build = json!({ "context": "/srv", "dockerfile_inline": "FROM debian" });
-        let built =
+        let with_build =
             |image: Value, policy: Value| json!({ "image": image, "pull_policy": policy, "build": build });
         for (services, expected) in [
             // Also one that is started only because another depends on it.
             (json!({ "app": { "image": "a" }, "db": { "image": "b", "profiles": ["x"] } }), vec!["a", "b"]),
-            (json!({ "app": built(json!("a"), json!(null)) }), vec!["debian"]),
-            (json!({ "app": built(json!("a"), json!("build")) }), vec!["debian"]),
-            (json!({ "app": built(json!("a"), json!("always")) }), vec!["a", "debian"]),
-            (json!({ "app": built(json!("a"), json!("every_12h")) }), vec!["a", "debian"]),
-            (json!({ "app": built(json!("a"), json!(null)), "b": { "image": "a" } }), vec!["debian"]),
-            (json!({ "app": built(json!(null), json!(null)), "b": { "image": "web-app" } }), vec!["debian"]),
+            (json!({ "app": with_build(json!("a"), json!(null)) }), vec!["debian"]),
+            (json!({ "app": with_build(json!("a"), json!("build")) }), vec!["debian"]),
+            (json!({ "app": with_build(json!("a"), json!("always")) }), vec!["a", "debian"]),
+            (json!({ "app": with_build(json!("a"), json!("every_12h")) }), vec!["a", "debian"]),
+            (json!({ "app": with_build(json!("a"), json!(null)), "b": { "image": "a" } }), vec!["debian"]),
+            (
+                json!({ "app": with_build(json!(null), json!(null)), "b": { "image": "web-app" } }),
+                vec!["debian"],
+            ),
             (
                 json!({ "app": { "image": "a" }, "b": { "image": "a", "profiles": ["x"], "build": build } }),
                 vec!["a", "debian"],
             ),
             (
-                json!({ "app": built(json!("a"), json!(null)), "b": { "image": "a", "pull_policy": "daily" } }),
+                json!({ "app": with_build(json!("a"), json!(null)), "b": { "image": "a", "pull_policy": "daily" } }),
                 vec!["a", "debian"],
             ),
         ] {
