@@ -105,12 +105,12 @@ impl Remote {
             }
             Way::Server(server) => server.open(path).await?,
         };
-        if answer.status().is_success() {
-            return Ok(answer.into_body());
+        let (status, body) = (answer.status(), answer.into_body());
+        if status.is_success() {
+            return Ok(body);
         }
-        let (head, body) = answer.into_parts();
         let told = body.collect().await.map_err(|error| unexpected(&error))?.to_bytes();
-        Err(success(Response::from_parts(head, told)).err().unwrap_or_else(|| no_form(StatusCode::OK)))
+        Err(refusal(status, &told))
     }
 
     async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Problem> {
@@ -193,10 +193,12 @@ pub(super) fn success(answer: Response<Bytes>) -> Result<Bytes, Problem> {
     if status.is_success() {
         return Ok(bytes);
     }
-    match serde_json::from_slice::<ErrorBody>(&bytes) {
-        Ok(body) => Err(body.problem),
-        Err(_) => Err(no_form(status)),
-    }
+    Err(refusal(status, &bytes))
+}
+
+/// What a server said that did not do what it was asked for.
+fn refusal(status: StatusCode, body: &[u8]) -> Problem {
+    serde_json::from_slice(body).map_or_else(|_| no_form(status), |ErrorBody { problem, .. }| problem)
 }
 
 pub(super) fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {

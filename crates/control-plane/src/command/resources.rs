@@ -199,10 +199,17 @@ pub(super) fn name_of(text: &str) -> Result<Name, Problem> {
 
 /// Writes a result. A reader that left is no failure.
 pub(super) fn say(text: &str) -> Result<(), Problem> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+    told(text).map(drop)
+}
+
+/// The same, and whether somebody still reads it.
+pub(super) fn told(text: &str) -> Result<bool, Problem> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => {
             Err(Problem::new(ProblemCode::Internal, "the result cannot be written").caused_by(&error))
         }
-        Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -1,7 +1,6 @@
 //! `cove-control get --watch`: what there is, and then each change of it.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::time::Duration;
 
 use api::control::{ChangeMessage, Document, Kind, Metadata};
@@ -12,7 +11,7 @@ use jiff::Timestamp;
 
 use super::arguments::OutputForm;
 use super::call::{Remote, parsed};
-use super::resources::{all, kind_of, name_of, one};
+use super::resources::{all, kind_of, name_of, one, told};
 use super::shown;
 
 /// How long a server says nothing before it counts as gone: three times as long as one does that has nothing to tell.
@@ -203,18 +202,6 @@ impl Watched<'_> {
                     serde_json::json!({ "kind": self.kind, "metadata": { "name": name }, "gone": true });
                 format!("{gone}\n")
             }
-        }
-    }
-}
-
-/// Says more of the result. Whether somebody still reads it.
-fn told(text: &str) -> Result<bool, Problem> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => {
-            Err(Problem::new(ProblemCode::Internal, "the result cannot be written").caused_by(&error))
         }
     }
 }
